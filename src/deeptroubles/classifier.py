@@ -1,0 +1,238 @@
+"""A classifier: a module with what it takes to feed it images and to read its answers.
+
+A `Classifier` takes pixels in [0, 1] and returns logits. Everything between a picture and the module (size, crop,
+normalisation) and between the module and the logits (tuples, dictionaries, probabilities) is said here, once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from deeptroubles.errors import ModelError
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+_PIL_FILTER = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class Classifier(nn.Module):
+    """A trained image classifier with its preprocessing and class names.
+
+    Args:
+        module: Any module that maps N x C x H x W inputs to N x K logits. It is used in eval mode; its own mode is
+            restored after every call.
+        size: Height and width of the input in pixels (one number for a square).
+        mean: Subtracted from pixels in [0, 1], per channel. Default 0.
+        std: Divides afterwards, per channel. Default 1.
+        class_names: One name per output, in order. Default: "class 0", "class 1", ...
+        class_aliases: Further names by which a label may call a class (lower case), e.g. WordNet ids.
+        channels: 1 for grey, 3 for RGB, or more for images given as arrays.
+        resize: Length of the shorter side before the centre crop. Default: the image is scaled so that it just
+            covers `size`.
+        interpolation: Filter used for scaling.
+        output: Which entry of the module's answer holds the logits, when it is a tuple (an index) or a
+            dictionary or object (a name). Default: the answer itself, or its `logits`.
+        probabilities: The module ends in a softmax; the logarithm of its answer is used as logits.
+        name: What to call it in reports.
+        source: Where it came from, e.g. `timm:resnet50`.
+
+    Raises:
+        ModelError: The module does not behave like a classifier (see the message).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(  # noqa: PLR0913 (what a classifier is takes this many words)
+        self,
+        module: nn.Module,
+        *,
+        size: int | tuple[int, int],
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        class_names: Sequence[str] | None = None,
+        class_aliases: Mapping[str, int] | None = None,
+        channels: int = 3,
+        resize: int | None = None,
+        interpolation: Interpolation = "bilinear",
+        output: int | str | None = None,
+        probabilities: bool = False,
+        name: str = "",
+        source: str = "",
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        self.channels = channels
+        self.resize = resize
+        self.interpolation: Interpolation = interpolation
+        self.output = output
+        self.probabilities = probabilities
+        self.name = name or type(module).__name__
+        self.source = source or f"{type(module).__module__}.{type(module).__qualname__}"
+        device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        self.register_buffer("mean", _per_channel(mean, 0.0, channels, "mean").to(device), persistent=False)
+        self.register_buffer("std", _per_channel(std, 1.0, channels, "std").to(device), persistent=False)
+        self.classes = self._count_classes()
+        self.has_class_names = class_names is not None
+        self.class_names = tuple(class_names or (f"class {i}" for i in range(self.classes)))
+        self.class_aliases = dict(class_aliases or {})
+        if len(self.class_names) != self.classes:
+            raise ModelError(
+                f"The model has {self.classes} outputs but {len(self.class_names)} class names were given; "
+                "give one name per output, in the order of the outputs."
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """The device that inputs must be on."""
+        return self.mean.device
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map pixels (N x C x H x W, in [0, 1]) to logits (N x K)."""
+        logits = self.pick(self.module((pixels - self.mean) / self.std))
+        return torch.log(logits.clamp_min(1e-12)) if self.probabilities else logits
+
+    def pick(self, answer: Any) -> Tensor:
+        """Take the logits out of whatever the module answered."""
+        if self.output is not None:
+            try:
+                answer = getattr(answer, str(self.output)) if _has_field(answer, self.output) else answer[self.output]
+            except (KeyError, IndexError, TypeError):
+                raise ModelError(
+                    f"The model's answer has no entry {self.output!r}; it has {_entries(answer)}."
+                ) from None
+        elif not isinstance(answer, Tensor) and _has_field(answer, "logits"):
+            answer = answer.logits
+        elif isinstance(answer, Mapping) and "logits" in answer:
+            answer = answer["logits"]
+        if not isinstance(answer, Tensor):
+            raise ModelError(
+                f"The model returns {_entries(answer)}, not one tensor of logits; say which entry holds them with "
+                "output=... (on the command line: --output)."
+            )
+        return answer
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """Turn a picture into pixels: converted, scaled and centre-cropped to C x H x W in [0, 1]."""
+        image = image.convert("L" if self.channels == 1 else "RGB")
+        height, width = self.size
+        if self.resize is None:
+            scale = max(height / image.height, width / image.width)
+        else:
+            scale = self.resize / min(image.height, image.width)
+        scaled = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+        if scaled != image.size:
+            image = image.resize(scaled, _PIL_FILTER[self.interpolation])
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        array = np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.float32) / 255
+        return torch.from_numpy(array.reshape(height, width, -1).transpose(2, 0, 1).copy())
+
+    def fingerprint(self) -> str:
+        """Hash the weights, the preprocessing and the class names: what decides the answers."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(repr((type(self.module).__qualname__, self.describe_preprocessing(), self.output)).encode())
+        digest.update("\0".join(self.class_names).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            if isinstance(tensor, Tensor):
+                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def describe_preprocessing(self) -> str:
+        """Say in words how pictures become inputs."""
+        height, width = self.size
+        scaled = f"shorter side scaled to {self.resize}" if self.resize else "scaled to cover the input"
+        mean = ", ".join(f"{v:g}" for v in self.mean.flatten().tolist())
+        std = ", ".join(f"{v:g}" for v in self.std.flatten().tolist())
+        crop = f"{self.interpolation}, {scaled}, centre crop {width} x {height}"
+        last = "; probabilities, read as their logarithm" if self.probabilities else ""
+        return f"{crop}, {self.channels} channel(s), (pixels - [{mean}]) / [{std}]{last}"
+
+    def _count_classes(self) -> int:
+        """Try the module on two grey images and check that it answers like a classifier."""
+        pixels = torch.full((2, self.channels, *self.size), 0.5, device=self.device)
+        pixels[1] += torch.linspace(-0.4, 0.4, self.size[1], device=self.device)
+        with evaluating(self), torch.no_grad():
+            try:
+                logits = self(pixels)
+            except ModelError:
+                raise
+            except Exception as error:
+                raise ModelError(
+                    f"The model fails on an input of {_shape(pixels.shape)} ({_first_line(error)}); check the input "
+                    "size (--size) and the number of channels (--channels)."
+                ) from error
+        if logits.ndim != 2 or logits.shape[0] != 2 or logits.shape[1] < 2:  # noqa: PLR2004
+            raise ModelError(
+                f"The model maps 2 images to a tensor of {_shape(logits.shape)}; a classifier gives one row of at "
+                "least two logits per image (2 x K)."
+            )
+        if not torch.isfinite(logits).all():
+            raise ModelError(
+                "The model answers NaN or infinity on a plain grey image; check its weights, and mean and std."
+            )
+        rows = logits.sum(1)
+        if not self.probabilities and (logits >= 0).all() and torch.allclose(rows, torch.ones_like(rows), atol=1e-4):
+            raise ModelError(
+                "The model returns probabilities (rows that sum to 1), not logits; remove its last softmax, or say "
+                "probabilities=True (on the command line: --probabilities) to use their logarithm."
+            )
+        return int(logits.shape[1])
+
+
+class evaluating:  # noqa: N801 (a context manager, read as a word)
+    """Put every module of a model in eval mode, and each back in its own mode afterwards."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._modes = [(m, m.training) for m in module.modules()]
+
+    def __enter__(self) -> None:
+        for module, _ in self._modes:
+            module.training = False
+
+    def __exit__(self, *_: object) -> None:
+        for module, training in self._modes:
+            module.training = training
+
+
+def _per_channel(values: Sequence[float] | None, default: float, channels: int, what: str) -> Tensor:
+    values = [default] * channels if values is None else list(values)
+    if len(values) == 1:
+        values = list(values) * channels
+    if len(values) != channels:
+        raise ModelError(f"{what} has {len(values)} values for {channels} channels; give one per channel.")
+    if what == "std" and any(v <= 0 for v in values):
+        raise ModelError("std must be above 0 in every channel.")
+    return torch.tensor(values, dtype=torch.float32).view(1, channels, 1, 1)
+
+
+def _has_field(answer: Any, name: int | str) -> bool:
+    return isinstance(name, str) and isinstance(getattr(answer, name, None), Tensor)
+
+
+def _entries(answer: Any) -> str:
+    if isinstance(answer, Mapping):
+        return "a dictionary with " + ", ".join(repr(key) for key in answer)
+    if isinstance(answer, list | tuple):
+        return f"a {type(answer).__name__} of {len(answer)} entries"
+    return f"a {type(answer).__name__}"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(str(s) for s in shape)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]

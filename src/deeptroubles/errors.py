@@ -1,0 +1,60 @@
+"""What can go wrong, in sentences that say what to do.
+
+DeeptroublesError
+├── UsageError          the command or the call asks for something that does not exist (exit code 2)
+├── ModelError          the model cannot be used as it is
+│   └── NeedsGraphError a method needs the traced graph, and this model could not be traced
+├── ImagesError         the images cannot be used as they are
+│   └── UnreadableImageError  one file; an audit counts it and goes on
+└── RunFolderError      the run folder cannot be read or written
+
+Every message is one sentence (or two) for the person at the keyboard: what is wrong, and what to do about it.
+The command line prints it and exits with 2; only a bug shows a traceback (exit code 3).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DeeptroublesError(Exception):
+    """Something that the person at the keyboard can mend."""
+
+
+class UsageError(DeeptroublesError):
+    """A name, an option or an argument that does not exist or does not fit."""
+
+
+class ModelError(DeeptroublesError):
+    """The model cannot be loaded, or does not behave like an image classifier."""
+
+
+class NeedsGraphError(ModelError):
+    """The method needs the traced graph, and this model could not be traced."""
+
+
+class ImagesError(DeeptroublesError):
+    """The images cannot be found, or none of them can be used."""
+
+
+class UnreadableImageError(ImagesError):
+    """One image cannot be decoded. An audit lists it and goes on."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class RunFolderError(DeeptroublesError):
+    """The run folder cannot be read or written."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Return ' Did you mean a, b or c?' for the known names closest to `name`, or '' when none is close."""
+    close = difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+    if not close:
+        return ""
+    head, last = close[:-1], close[-1]
+    return f" Did you mean {', '.join(head)} or {last}?" if head else f" Did you mean {last}?"

@@ -1,0 +1,274 @@
+"""What an audit found: verdicts, the evidence behind them, and the audit that holds them.
+
+This file is the contract between the checks, which write findings, and the presenters, which read them. It imports
+no torch, so that a run can be read anywhere. Evidence comes in a closed set of kinds; a presenter draws kinds and
+never needs to know a check.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+SCHEMA_VERSION = 1
+Number = int | float
+
+
+class Verdict(StrEnum):
+    """What a check concluded, from worst to best."""
+
+    FAIL = "fail"
+    ERROR = "error"
+    WARN = "warn"
+    INCONCLUSIVE = "inconclusive"
+    PASS = "pass"  # noqa: S105 (a verdict, not a password)
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture. `src` is a data URI in memory and `images/<hash>.webp` in a run folder."""
+
+    src: str
+    alt: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with its interval, next to the thresholds it is judged by."""
+
+    kind: Literal["estimate"] = "estimate"
+    label: str
+    value: float
+    low: float
+    high: float
+    n: int
+    level: float = 0.95
+    unit: Literal["share", "number", "probability", "pixels"] = "share"
+    warn_at: float | None = None
+    fail_at: float | None = None
+    higher_is_worse: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table. `share` and `probability` are in [0, 1]; `interval` cells are [low, high]."""
+
+    name: str
+    kind: Literal["text", "number", "share", "probability", "interval", "picture"] = "text"
+
+
+Cell = str | Number | Picture | list[float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows that a reader may sort."""
+
+    kind: Literal["table"] = "table"
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line of a curve, with its interval where there is one. `reference` lines are drawn thin and dashed."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    reference: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Lines over a common x axis."""
+
+    kind: Literal["curve"] = "curve"
+    title: str
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+    y_range: tuple[float, float] | None = None
+    x_scale: Literal["linear", "log"] = "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridItem:
+    """One picture of a grid with a short caption and, under it, a note."""
+
+    picture: Picture
+    caption: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageGrid:
+    """Pictures to look at side by side. With `strip` they are the steps of one story, read from left to right."""
+
+    kind: Literal["image_grid"] = "image_grid"
+    title: str
+    items: Sequence[GridItem]
+    strip: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heatmap:
+    """A grid of numbers (rows from top to bottom), over a picture or over labelled axes. Raw and signed."""
+
+    values: Sequence[Sequence[float | None]]
+    caption: str
+    alt: str
+    picture: Picture | None = None
+    x_ticks: Sequence[str] | None = None
+    y_ticks: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heatmaps:
+    """Heatmaps that share one scale and one colour bar. `diverging` scales are centred on 0."""
+
+    kind: Literal["heatmaps"] = "heatmaps"
+    title: str
+    items: Sequence[Heatmap]
+    scale_label: str
+    low: float
+    high: float
+    diverging: bool = False
+    x_label: str = ""
+    y_label: str = ""
+
+
+Evidence = Annotated[Estimate | Table | Curve | ImageGrid | Heatmaps, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One verdict: a claim with a number, what it was judged against, and what it rests on.
+
+    `severity` in [0, 1] orders findings of the same verdict.
+    """
+
+    check: str
+    verdict: Verdict
+    claim: str
+    criterion: str
+    severity: float = 0.0
+    evidence: Sequence[Evidence] = ()
+    caveats: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guide:
+    """How to read a check, from its docstring: one entry for each of the fixed sections."""
+
+    question: str
+    asks: str
+    matters: str
+    reading: str
+    limits: str
+    references: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A file that was counted but could not be used."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What was audited."""
+
+    name: str
+    source: str
+    fingerprint: str
+    classes: int
+    parameters: int
+    input: str
+    preprocessing: str
+    graph: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFacts:
+    """What it was audited on."""
+
+    name: str
+    fingerprint: str
+    count: int
+    labelled: int
+    classes: int
+    unreadable: Sequence[Unreadable] = ()
+    unmatched_labels: dict[str, int] = field(default_factory=dict)
+    credits: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """All that one audit found, worst first, with what a reader needs to understand and repeat it."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["running", "complete"]
+    created: str
+    seconds: float
+    command: str
+    seed: int
+    environment: dict[str, str]
+    model: ModelFacts
+    images: ImageFacts
+    findings: Sequence[Finding]
+    guides: dict[str, Guide]
+
+    def verdicts(self) -> dict[Verdict, int]:
+        """Count the findings of each verdict, worst first, leaving out verdicts that did not occur."""
+        counts = {verdict: sum(f.verdict == verdict for f in self.findings) for verdict in Verdict}
+        return {verdict: count for verdict, count in counts.items() if count}
+
+
+_AUDIT: TypeAdapter[Audit] = TypeAdapter(Audit)
+_FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
+_RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Order findings by verdict, then by falling severity, then by check."""
+    return sorted(findings, key=lambda f: (_RANK[f.verdict], -f.severity, f.check))
+
+
+def audit_to_json(audit: Audit) -> str:
+    """Write an audit as JSON (NaN and infinity become null)."""
+    return json.dumps(_AUDIT.dump_python(audit, mode="json"), ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def audit_from_json(text: str | bytes) -> Audit:
+    """Read and validate an audit. Raises `pydantic.ValidationError` when the text is not one."""
+    return _AUDIT.validate_json(text)
+
+
+def findings_to_json(findings: Sequence[Finding]) -> str:
+    """Write findings as JSON."""
+    return _FINDINGS.dump_json(list(findings)).decode()
+
+
+def findings_from_json(text: str | bytes) -> list[Finding]:
+    """Read and validate findings."""
+    return _FINDINGS.validate_json(text)
+
+
+def audit_schema() -> dict[str, Any]:
+    """Return the JSON schema of an audit, from which the page's TypeScript types are made."""
+    return _AUDIT.json_schema(mode="serialization")
