@@ -7,7 +7,7 @@ normalisation) and between the module and the logits (tuples, dictionaries, prob
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -38,8 +38,8 @@ class Classifier(nn.Module):
         class_names: One name per output, in order. Default: "class 0", "class 1", ...
         class_aliases: Further names by which a label may call a class (lower case), e.g. WordNet ids.
         channels: 1 for grey, 3 for RGB, or more for images given as arrays.
-        resize: Length of the shorter side before the centre crop. Default: the image is scaled so that it just
-            covers `size`.
+        resize: Length of the shorter side before the centre crop, or a height and a width to which every image is
+            scaled, whatever its proportions. Default: the image is scaled so that it just covers `size`.
         interpolation: Filter used for scaling.
         output: Which entry of the module's answer holds the logits, when it is a tuple (an index) or a
             dictionary or object (a name). Default: the answer itself, or its `logits`.
@@ -64,7 +64,7 @@ class Classifier(nn.Module):
         class_names: Sequence[str] | None = None,
         class_aliases: Mapping[str, int] | None = None,
         channels: int = 3,
-        resize: int | None = None,
+        resize: int | tuple[int, int] | None = None,
         interpolation: Interpolation = "bilinear",
         output: int | str | None = None,
         probabilities: bool = False,
@@ -75,7 +75,9 @@ class Classifier(nn.Module):
         self.module = module
         self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         self.channels = channels
-        self.resize = resize
+        self.resize = resize if resize is None or isinstance(resize, int) else (int(resize[0]), int(resize[1]))
+        if interpolation not in _PIL_FILTER:
+            raise ModelError(f"There is no interpolation {interpolation!r}; choose {', '.join(_PIL_FILTER)}.")
         self.interpolation: Interpolation = interpolation
         self.output = output
         self.probabilities = probabilities
@@ -86,7 +88,8 @@ class Classifier(nn.Module):
         self.register_buffer("std", _per_channel(std, 1.0, channels, "std").to(device), persistent=False)
         self.classes = self._count_classes()
         self.has_class_names = class_names is not None
-        self.class_names = tuple(class_names or (f"class {i}" for i in range(self.classes)))
+        generic = (f"class {i}" for i in range(self.classes))
+        self.class_names = tuple(generic if class_names is None else (str(name) for name in class_names))
         self.class_aliases = dict(class_aliases or {})
         if len(self.class_names) != self.classes:
             raise ModelError(
@@ -126,34 +129,56 @@ class Classifier(nn.Module):
 
     def prepare(self, image: Image.Image) -> Tensor:
         """Turn a picture into pixels: converted, scaled and centre-cropped to C x H x W in [0, 1]."""
+        if self.channels not in {1, 3}:
+            raise ModelError(
+                f"A picture has 1 or 3 channels, the model takes {self.channels}; give the pixels as arrays."
+            )
         image = image.convert("L" if self.channels == 1 else "RGB")
         height, width = self.size
-        if self.resize is None:
-            scale = max(height / image.height, width / image.width)
-        else:
-            scale = self.resize / min(image.height, image.width)
-        scaled = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+        scaled = self._scaled(image.width, image.height)
         if scaled != image.size:
             image = image.resize(scaled, _PIL_FILTER[self.interpolation])
-        left, top = (image.width - width) // 2, (image.height - height) // 2
+        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
         array = np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.float32) / 255
         return torch.from_numpy(array.reshape(height, width, -1).transpose(2, 0, 1).copy())
+
+    def _scaled(self, width: int, height: int) -> tuple[int, int]:
+        """Return the width and height to which a picture is scaled before the crop; never less than the crop."""
+        if isinstance(self.resize, tuple):
+            return max(self.size[1], self.resize[1]), max(self.size[0], self.resize[0])
+        sides = ((self.size[0], height), (self.size[1], width), (self.resize or 0, min(width, height)))
+        wanted, given = max(sides, key=lambda side: side[0] / side[1])
+        # Whole numbers, rounded down: the same pixels as torchvision and timm.
+        return max(self.size[1], width * wanted // given), max(self.size[0], height * wanted // given)
 
     def fingerprint(self) -> str:
         """Hash the weights, the preprocessing and the class names: what decides the answers."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((type(self.module).__qualname__, self.describe_preprocessing(), self.output)).encode())
         digest.update("\0".join(self.class_names).encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            if isinstance(tensor, Tensor):
-                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        for name, tensor in sorted(self._tensors(), key=lambda pair: pair[0]):
+            digest.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """All tensors that decide the answers: also the constants of programs, which are in no state dict."""
+        yield from self.named_parameters()
+        yield from self.named_buffers()
+        constants: Mapping[str, Any] = {}
+        if isinstance(self.module, torch.jit.ScriptModule):  # when frozen, all its weights are constants
+            constants = self.module.code_with_constants[1].const_mapping
+        elif isinstance(self.module, torch.fx.GraphModule):
+            constants = vars(self.module)
+        yield from ((f"constant {name}", value) for name, value in constants.items() if isinstance(value, Tensor))
 
     def describe_preprocessing(self) -> str:
         """Say in words how pictures become inputs."""
         height, width = self.size
-        scaled = f"shorter side scaled to {self.resize}" if self.resize else "scaled to cover the input"
+        if isinstance(self.resize, tuple):
+            scaled = f"scaled to {self.resize[1]} x {self.resize[0]} whatever its proportions"
+        else:
+            scaled = f"shorter side scaled to {self.resize}" if self.resize else "scaled to cover the input"
         mean = ", ".join(f"{v:g}" for v in self.mean.flatten().tolist())
         std = ", ".join(f"{v:g}" for v in self.std.flatten().tolist())
         crop = f"{self.interpolation}, {scaled}, centre crop {width} x {height}"
@@ -161,35 +186,30 @@ class Classifier(nn.Module):
         return f"{crop}, {self.channels} channel(s), (pixels - [{mean}]) / [{std}]{last}"
 
     def _count_classes(self) -> int:
-        """Try the module on two grey images and check that it answers like a classifier."""
+        """Try the module on two grey images and on one of them alone; check that it answers like a classifier."""
         pixels = torch.full((2, self.channels, *self.size), 0.5, device=self.device)
         pixels[1] += torch.linspace(-0.4, 0.4, self.size[1], device=self.device)
         with evaluating(self), torch.no_grad():
-            try:
-                logits = self(pixels)
-            except ModelError:
-                raise
-            except Exception as error:
-                raise ModelError(
-                    f"The model fails on an input of {_shape(pixels.shape)} ({_first_line(error)}); check the input "
-                    "size (--size) and the number of channels (--channels)."
-                ) from error
-        if logits.ndim != 2 or logits.shape[0] != 2 or logits.shape[1] < 2:  # noqa: PLR2004
+            logits = self._try(pixels)
+            _check_logits(logits, probabilities=self.probabilities)
+            alone = self._try(pixels[1:])
+        if not torch.allclose(alone, logits[1:], rtol=0.01, atol=0.01 * float(logits.abs().max())):
             raise ModelError(
-                f"The model maps 2 images to a tensor of {_shape(logits.shape)}; a classifier gives one row of at "
-                "least two logits per image (2 x K)."
-            )
-        if not torch.isfinite(logits).all():
-            raise ModelError(
-                "The model answers NaN or infinity on a plain grey image; check its weights, and mean and std."
-            )
-        rows = logits.sum(1)
-        if not self.probabilities and (logits >= 0).all() and torch.allclose(rows, torch.ones_like(rows), atol=1e-4):
-            raise ModelError(
-                "The model returns probabilities (rows that sum to 1), not logits; remove its last softmax, or say "
-                "probabilities=True (on the command line: --probabilities) to use their logarithm."
+                "The model answers the same image differently from call to call, or depending on the other images in "
+                "the batch; if it was exported or traced, call model.eval() on it before."
             )
         return int(logits.shape[1])
+
+    def _try(self, pixels: Tensor) -> Tensor:
+        try:
+            return self(pixels)  # type: ignore[no-any-return]
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"The model fails on an input of {_shape(pixels.shape)} ({_first_line(error)}); check the input size "
+                "(--size) and the number of channels (--channels), and that it takes any number of images."
+            ) from error
 
 
 class evaluating:  # noqa: N801 (a context manager, read as a word)
@@ -216,6 +236,25 @@ def _per_channel(values: Sequence[float] | None, default: float, channels: int, 
     if what == "std" and any(v <= 0 for v in values):
         raise ModelError("std must be above 0 in every channel.")
     return torch.tensor(values, dtype=torch.float32).view(1, channels, 1, 1)
+
+
+def _check_logits(logits: Tensor, *, probabilities: bool) -> None:
+    if logits.ndim != 2 or logits.shape[0] != 2 or logits.shape[1] < 2:
+        raise ModelError(
+            f"The model maps 2 images to a tensor of {_shape(logits.shape)}; a classifier gives one row of at least "
+            "two logits per image (2 x K)."
+        )
+    if not torch.isfinite(logits).all():
+        raise ModelError("The model answers NaN or infinity on a plain grey image; check its weights, mean and std.")
+    scores = logits.exp() if probabilities else logits
+    sums_to_one = bool((scores >= 0).all()) and bool(((scores.sum(1) - 1).abs() < 1e-3).all())
+    if probabilities and not sums_to_one:
+        raise ModelError("The model does not return probabilities (rows that sum to 1); leave out probabilities=True.")
+    if sums_to_one and not probabilities:
+        raise ModelError(
+            "The model returns probabilities (rows that sum to 1), not logits; remove its last softmax, or say "
+            "probabilities=True (on the command line: --probabilities) to use their logarithm."
+        )
 
 
 def _has_field(answer: Any, name: int | str) -> bool:

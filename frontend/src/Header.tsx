@@ -1,0 +1,61 @@
+import type { Audit, Verdict } from "./audit";
+import { countBy } from "./data";
+import { formatCount, formatDate, formatDuration } from "./drawing/format";
+
+const ANSWERS: readonly [Verdict, (count: number) => string][] = [
+  ["fail", (count) => `${formatCount(count, "trouble")} found`],
+  ["warn", (count) => formatCount(count, "warning")],
+  ["inconclusive", (count) => `${formatCount(count, "question")} the images cannot answer`],
+  ["pass", (count) => `${count} passed`],
+  ["error", (count) => `${formatCount(count, "check")} crashed`],
+  ["skipped", (count) => `${count} skipped`],
+];
+
+/** The whole audit in one honest line: what was found, never a promise about what was not looked for. */
+export function answer(audit: Audit): string {
+  const counts = countBy(audit.findings, (finding) => finding.verdict);
+  const parts = ANSWERS.filter(([verdict]) => counts.has(verdict)).map(([verdict, say]) => say(counts.get(verdict)!));
+  if (parts.length === 0) return "No check has been run yet.";
+  const troubles = counts.has("fail") ? [] : ["No trouble found by these checks"];
+  return `${[...troubles, ...parts].join(", ")}.`;
+}
+
+export function Header({ audit }: { audit: Audit }) {
+  const { model, images } = audit;
+  const facts: [string, string][] = [
+    ["Model", `${model.source}, ${formatCount(model.classes, "class", "classes")}, ${formatCount(model.parameters, "parameter")}`],
+    ["Input", model.input],
+    ["Images", `${images.name}: ${formatCount(images.count, "image")}, ${labels(audit)}`],
+    ["Audited", `${formatDate(audit.created)}, in ${formatDuration(audit.seconds)}, seed ${audit.seed}`],
+  ];
+  return (
+    <header className="masthead">
+      <p className="wordmark">deeptroubles</p>
+      <h1>
+        Is <span className="model-name">{model.name}</span> right for the right reasons?
+      </h1>
+      <p className="answer">{answer(audit)}</p>
+      {audit.status === "running" && (
+        <p className="notice">This audit is not finished. Below is what is known so far.</p>
+      )}
+      <dl className="facts">
+        {facts.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </header>
+  );
+}
+
+function labels({ images }: Audit): string {
+  const labelled =
+    images.labelled === 0
+      ? "none labelled"
+      : images.labelled === images.count
+        ? `all labelled in ${formatCount(images.classes, "class", "classes")}`
+        : `${formatCount(images.labelled, "labelled", "labelled")} in ${formatCount(images.classes, "class", "classes")}`;
+  return images.unreadable.length > 0 ? `${labelled}, ${images.unreadable.length} unreadable` : labelled;
+}

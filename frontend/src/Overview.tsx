@@ -1,0 +1,105 @@
+import type { ReactNode } from "react";
+import type { Audit } from "./audit";
+import { countBy, VERDICT_WORDS, VERDICTS, type Entry } from "./data";
+import { VerdictBadge, VerdictIcon } from "./VerdictBadge";
+import { goTo, writeView, type View } from "./view";
+
+interface Props {
+  entries: Entry[];
+  shown: Entry[];
+  guides: Audit["guides"];
+  view: View;
+  onChange: (view: View) => void;
+}
+
+/** All findings in one look: one line each, with filters above. */
+export function Overview({ entries, shown, guides, view, onChange }: Props) {
+  return (
+    <section aria-labelledby="overview-title" className="overview">
+      <h2 id="overview-title">At a glance</h2>
+      <Filters entries={entries} shown={shown} view={view} onChange={onChange} />
+      <ol className="glance">
+        {shown.map(({ id, finding }) => (
+          <li key={id}>
+            <a
+              href={writeView({ ...view, finding: id })}
+              // The address does not change on a second click, so nothing else would bring the reader there again.
+              onClick={() => id === view.finding && goTo(id)}
+            >
+              <VerdictBadge verdict={finding.verdict} />
+              <span className="glance-claim">{finding.claim}</span>
+              <span className="glance-check" title={guides[finding.check]?.question}>
+                {finding.check}
+              </span>
+            </a>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+function Filters({ entries, shown, view, onChange }: Omit<Props, "guides">) {
+  const verdicts = countBy(entries, (entry) => entry.finding.verdict);
+  const families = countBy(entries, (entry) => entry.family);
+  const filtered = view.verdicts.length + view.families.length > 0;
+  // Changing a filter leaves the linked finding behind: otherwise it would stay in the list whatever is chosen.
+  const change = (part: Partial<View>) => onChange({ ...view, ...part, finding: "" });
+  return (
+    <div className="filters" role="group" aria-label="Filter the findings">
+      <div className="filter-row" role="group" aria-label="By verdict">
+        {VERDICTS.filter((verdict) => verdicts.has(verdict)).map((verdict) => (
+          <Toggle
+            key={verdict}
+            pressed={view.verdicts.includes(verdict)}
+            count={verdicts.get(verdict)!}
+            onToggle={() => change({ verdicts: toggled(view.verdicts, verdict) })}
+          >
+            <VerdictIcon verdict={verdict} /> {VERDICT_WORDS[verdict]}
+          </Toggle>
+        ))}
+      </div>
+      <div className="filter-row" role="group" aria-label="By family">
+        {[...families].sort().map(([family, count]) => (
+          <Toggle
+            key={family}
+            pressed={view.families.includes(family)}
+            count={count}
+            onToggle={() => change({ families: toggled(view.families, family) })}
+          >
+            {family}
+          </Toggle>
+        ))}
+      </div>
+      <p className="filter-state">
+        <span role="status">
+          {filtered ? `Showing ${shown.length} of ${entries.length} findings.` : `All ${entries.length} findings, worst first.`}
+        </span>
+        {filtered && (
+          <button type="button" className="link" onClick={() => change({ verdicts: [], families: [] })}>
+            Show all
+          </button>
+        )}
+      </p>
+    </div>
+  );
+}
+
+interface ToggleProps {
+  pressed: boolean;
+  count: number;
+  onToggle: () => void;
+  children: ReactNode;
+}
+
+function Toggle({ pressed, count, onToggle, children }: ToggleProps) {
+  return (
+    <button type="button" className="toggle" aria-pressed={pressed} onClick={onToggle}>
+      {children} <span className="count">{count}</span>
+    </button>
+  );
+}
+
+function toggled<T>(chosen: readonly T[], item: T): T[] {
+  return chosen.includes(item) ? chosen.filter((other) => other !== item) : [...chosen, item];
+}

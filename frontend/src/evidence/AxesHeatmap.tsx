@@ -1,0 +1,135 @@
+import { useEffect, useId, useState, type PointerEvent } from "react";
+import type { Heatmap } from "../audit";
+import { inkOn, type ColorScale } from "../drawing/color";
+import { formatNumber } from "../drawing/format";
+import { cellAt, paint } from "../drawing/heat";
+import { useWidth } from "../hooks";
+import { Numbers } from "./Numbers";
+
+interface Props {
+  heatmap: Heatmap;
+  scale: ColorScale;
+  xLabel: string;
+  yLabel: string;
+  printing: boolean;
+}
+
+const LETTER = 6.6; // about the width of a letter of a tick label
+const longest = (labels: readonly string[]) => Math.max(0, ...labels.map((label) => label.length));
+const cut = (label: string) => (label.length > 22 ? `${label.slice(0, 21)}…` : label);
+
+/** A grid of numbers over labelled axes: every cell is one square of one colour, with its number where it fits. */
+export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props) {
+  const [box, available] = useWidth<HTMLElement>(600);
+  const [picture, setPicture] = useState("");
+  const [raw, setRaw] = useState<string | null>(null);
+  const hatch = useId();
+  const { values } = heatmap;
+  useEffect(() => {
+    const canvas = document.createElement("canvas");
+    paint(canvas, values, scale, 1);
+    setPicture(canvas.toDataURL());
+  }, [values, scale]);
+
+  const xTicks = (heatmap.x_ticks ?? []).map(cut);
+  const yTicks = (heatmap.y_ticks ?? []).map(cut);
+  const [rows, columns] = [Math.max(1, values.length), Math.max(1, values[0]?.length ?? 0)];
+  const left = 12 + longest(yTicks) * LETTER + (yLabel ? 20 : 0);
+  const cell = Math.max(3, Math.min(52, (available - left - 12) / columns));
+  const slanted = longest(xTicks) * LETTER > (cell * columns) / Math.max(1, xTicks.length);
+  const below = 14 + (slanted ? longest(xTicks) * LETTER * 0.72 + 10 : 14);
+  const [width, height] = [cell * columns, cell * rows];
+  const step = slanted ? Math.ceil(15 / cell) : 1;
+
+  const read = (event: PointerEvent<SVGElement>) => {
+    const area = event.currentTarget.getBoundingClientRect();
+    const at = cellAt(values, (event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height);
+    const where = [heatmap.y_ticks?.[at.row], heatmap.x_ticks?.[at.column]].filter(Boolean).join(", ");
+    setRaw(`${where || `row ${at.row + 1}, column ${at.column + 1}`}: ${at.value === null ? "not measured" : formatNumber(at.value)}`);
+  };
+  return (
+    <figure ref={box} className="axes-heatmap">
+      <svg
+        width={left + width + 12}
+        height={height + below + (xLabel ? 20 : 0)}
+        role="img"
+        aria-label={heatmap.alt || heatmap.caption || "Heatmap"}
+      >
+        <defs>
+          <pattern id={hatch} width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+            <line className="hatch" x1="0" y1="0" x2="0" y2="6" />
+          </pattern>
+        </defs>
+        <g transform={`translate(${left} 1)`}>
+          <rect width={width} height={height} fill={`url(#${hatch})`} />
+          {picture && (
+            <image
+              href={picture}
+              width={width}
+              height={height}
+              preserveAspectRatio="none"
+              className="pixelated"
+              onPointerMove={read}
+              onPointerDown={read}
+              onPointerLeave={() => setRaw(null)}
+            />
+          )}
+          <rect className="frame" width={width} height={height} />
+          <CellNumbers {...{ values, scale, cell }} />
+          {yTicks.map((tick, i) => (
+            <text key={i} className="tick" x={-8} y={((i + 0.5) * height) / yTicks.length} dy="0.32em" textAnchor="end">
+              {tick}
+            </text>
+          ))}
+          {xTicks.map((tick, i) => {
+            const x = ((i + 0.5) * width) / xTicks.length;
+            const place = slanted ? `translate(${x + 4} ${height + 12}) rotate(-45)` : `translate(${x} ${height + 17})`;
+            return i % step !== 0 ? null : (
+              <text key={i} className="tick" transform={place} textAnchor={slanted ? "end" : "middle"}>
+                {tick}
+              </text>
+            );
+          })}
+          {xLabel && (
+            <text className="axis-label" x={width / 2} y={height + below + 12} textAnchor="middle">
+              {xLabel}
+            </text>
+          )}
+          {yLabel && (
+            <text className="axis-label" transform={`translate(${14 - left} ${height / 2}) rotate(-90)`} textAnchor="middle">
+              {yLabel}
+            </text>
+          )}
+        </g>
+      </svg>
+      <figcaption>
+        {heatmap.caption} <span className="note">{raw ?? "\u00a0"}</span>
+      </figcaption>
+      <Numbers
+        printing={printing}
+        columns={["", ...values[0]?.map((_, i) => heatmap.x_ticks?.[i] ?? String(i + 1)) ?? []]}
+        rows={values.map((row, i) => [heatmap.y_ticks?.[i] ?? String(i + 1), ...row])}
+      />
+    </figure>
+  );
+}
+
+function CellNumbers({ values, scale, cell }: { values: Heatmap["values"]; scale: ColorScale; cell: number }) {
+  if (cell < 34) return null;
+  return values.flatMap((row, y) =>
+    row.map((value, x) =>
+      value === null ? null : (
+        <text
+          key={`${y}.${x}`}
+          className="heat-number"
+          x={(x + 0.5) * cell}
+          y={(y + 0.5) * cell}
+          dy="0.33em"
+          fill={inkOn(scale.color(value))}
+        >
+          {formatNumber(value)}
+        </text>
+      ),
+    ),
+  );
+}

@@ -1,0 +1,145 @@
+import type { Estimate } from "../audit";
+import { digitsFor, formatIn, formatInterval, formatNumber, formatShare, type Unit } from "../drawing/format";
+import { extent, known, nice, ticks, type Domain } from "../drawing/scale";
+
+/** Numbers with their intervals, on one axis, with the ranges that would be a warning or a failure shaded. */
+export function EstimatesView({ estimates }: { estimates: Estimate[] }) {
+  const unit = estimates[0]!.unit;
+  const domain = domainOf(estimates);
+  return (
+    <div className="estimates">
+      {estimates.map((estimate, i) => (
+        <EstimateRow key={i} estimate={estimate} domain={domain} />
+      ))}
+      <Axis domain={domain} unit={unit} />
+      <Key estimates={estimates} />
+    </div>
+  );
+}
+
+function domainOf(estimates: Estimate[]): Domain {
+  const numbers = known(estimates.flatMap((e) => [e.value, e.low, e.high, e.warn_at, e.fail_at]));
+  const [low, high] = extent([0, ...numbers, ...estimates.map(beyondLimits).filter((value) => value !== null)]);
+  const isShare = estimates[0]!.unit === "share" || estimates[0]!.unit === "probability";
+  if (isShare && numbers.length === 0) return [0, 1];
+  // The whole axis from nothing to all is the honest one, unless everything would then sit in its first tenths.
+  if (isShare && low >= 0 && high <= 1 && high > 0.3) return [0, 1];
+  return nice([low, high]);
+}
+
+/** A place a little beyond the last limit, so that the range behind it can be seen. */
+function beyondLimits({ warn_at, fail_at, higher_is_worse, unit }: Estimate): number | null {
+  const limit = fail_at ?? warn_at;
+  if (limit === null) return null;
+  const beyond = limit + Math.abs(limit) * (higher_is_worse ? 0.15 : -0.15);
+  return unit === "share" || unit === "probability" ? Math.min(1, beyond) : beyond;
+}
+
+function words({ label, value, low, high, n, level, unit }: Estimate): string {
+  return `${label}: ${numberInWords({ value, low, high, n, unit })}; ${formatShare(level)} interval`;
+}
+
+function numberInWords({ value, low, high, n, unit }: Pick<Estimate, "value" | "low" | "high" | "n" | "unit">): string {
+  const shown = formatIn(unit, value, digitsFor(low, high));
+  return `${shown} (${formatInterval(unit, low, high)}, n\u00a0=\u00a0${formatNumber(n)})`;
+}
+
+function EstimateRow({ estimate, domain }: { estimate: Estimate; domain: Domain }) {
+  const { value, low, high, warn_at, fail_at, higher_is_worse } = estimate;
+  const [strong, ...rest] = numberInWords(estimate).split(" (");
+  return (
+    <div className="estimate">
+      <p className="estimate-words">
+        <span className="estimate-label">{estimate.label}</span>{" "}
+        <span className="estimate-number">
+          <strong>{strong}</strong> ({rest.join(" (")}
+        </span>
+      </p>
+      <svg className="estimate-bar" height="30" width="100%" role="img" aria-label={words(estimate)}>
+        <Zones {...{ warn_at, fail_at, higher_is_worse, domain }} />
+        <line className="axis-line" x1="0" x2="100%" y1="29.5" y2="29.5" />
+        {low !== null && high !== null && (
+          <>
+            <line className="whisker" x1={percent(low, domain)} x2={percent(high, domain)} y1="15" y2="15" />
+            <line className="whisker-end" x1={percent(low, domain)} x2={percent(low, domain)} y1="9" y2="21" />
+            <line className="whisker-end" x1={percent(high, domain)} x2={percent(high, domain)} y1="9" y2="21" />
+          </>
+        )}
+        {value !== null && <circle className="point" cx={percent(value, domain)} cy="15" r="5.5" />}
+      </svg>
+    </div>
+  );
+}
+
+type ZonesProps = Pick<Estimate, "warn_at" | "fail_at" | "higher_is_worse"> & { domain: Domain };
+
+function Zones({ warn_at, fail_at, higher_is_worse, domain }: ZonesProps) {
+  const end = higher_is_worse ? domain[1] : domain[0];
+  return (
+    <>
+      {warn_at !== null && <Zone kind="warn" from={warn_at} to={fail_at ?? end} domain={domain} />}
+      {fail_at !== null && <Zone kind="fail" from={fail_at} to={end} domain={domain} />}
+    </>
+  );
+}
+
+function Zone({ kind, from, to, domain }: { kind: "warn" | "fail"; from: number; to: number; domain: Domain }) {
+  const left = Math.min(place(from, domain), place(to, domain));
+  const right = Math.max(place(from, domain), place(to, domain));
+  return (
+    <>
+      <rect className={`zone zone-${kind}`} x={`${left}%`} width={`${right - left}%`} y="0" height="29" />
+      <line className={`limit limit-${kind}`} x1={percent(from, domain)} x2={percent(from, domain)} y1="0" y2="29" />
+    </>
+  );
+}
+
+function Axis({ domain, unit }: { domain: Domain; unit: Unit }) {
+  return (
+    <div className="estimate-axis" aria-hidden="true">
+      {ticks(domain, 5).map((tick) => (
+        <span key={tick} style={{ left: percent(tick, domain) }} className={edge(place(tick, domain))}>
+          {formatIn(unit, tick, domain[1] - domain[0] < 0.05 ? 1 : 0)}
+        </span>
+      ))}
+    </div>
+  );
+}
+
+function Key({ estimates }: { estimates: Estimate[] }) {
+  const warn = estimates.find((estimate) => estimate.warn_at !== null);
+  const fail = estimates.find((estimate) => estimate.fail_at !== null);
+  const levels = [...new Set(estimates.map((estimate) => formatShare(estimate.level)))].join(", ");
+  const say = (estimate: Estimate, at: number) => {
+    const same = estimates.every((e) => e.warn_at === estimate.warn_at && e.fail_at === estimate.fail_at);
+    return same ? ` ${estimate.higher_is_worse ? "from" : "below"} ${formatIn(estimate.unit, at)}` : "";
+  };
+  return (
+    <p className="estimate-key">
+      <span className="key-item">
+        <svg width="26" height="12" aria-hidden="true">
+          <line className="whisker" x1="1" x2="25" y1="6" y2="6" />
+          <circle className="point" cx="13" cy="6" r="4" />
+        </svg>
+        {levels} interval
+      </span>
+      {warn && (
+        <span className="key-item">
+          <i className="swatch zone-warn" /> warning{say(warn, warn.warn_at!)}
+        </span>
+      )}
+      {fail && (
+        <span className="key-item">
+          <i className="swatch zone-fail" /> fail{say(fail, fail.fail_at!)}
+        </span>
+      )}
+    </p>
+  );
+}
+
+function place(value: number, [low, high]: Domain): number {
+  return Math.min(100, Math.max(0, (100 * (value - low)) / (high - low)));
+}
+
+const percent = (value: number, domain: Domain) => `${place(value, domain)}%`;
+const edge = (at: number) => (at < 3 ? "at-start" : at > 97 ? "at-end" : "");

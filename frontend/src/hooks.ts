@@ -1,0 +1,39 @@
+import { useEffect, useRef, useState, type RefObject } from "react";
+import { flushSync } from "react-dom";
+
+/** Whether the page is being printed. On paper nothing can be opened, so everything that opens is then open. */
+export function usePrinting(): boolean {
+  const [printing, setPrinting] = useState(() => matchMedia("print").matches);
+  useEffect(() => {
+    // The browser takes its picture right after these events, so React must have drawn by then.
+    const set = (value: boolean) => flushSync(() => setPrinting(value));
+    const before = () => set(true);
+    const after = () => set(false);
+    const media = matchMedia("print");
+    const change = () => set(media.matches);
+    window.addEventListener("beforeprint", before);
+    window.addEventListener("afterprint", after);
+    media.addEventListener("change", change);
+    return () => {
+      window.removeEventListener("beforeprint", before);
+      window.removeEventListener("afterprint", after);
+      media.removeEventListener("change", change);
+    };
+  }, []);
+  return printing;
+}
+
+/** The width that an element has on the page, so that text in a drawing keeps its size on a phone. */
+export function useWidth<E extends Element>(initial: number): [RefObject<E | null>, number] {
+  const ref = useRef<E>(null);
+  const [width, setWidth] = useState(initial);
+  useEffect(() => {
+    if (!ref.current) return;
+    const observer = new ResizeObserver(([entry]) => {
+      if (entry && entry.contentRect.width > 0) setWidth(Math.round(entry.contentRect.width));
+    });
+    observer.observe(ref.current);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, width];
+}

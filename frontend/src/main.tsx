@@ -1,0 +1,10 @@
+import { createRoot } from "react-dom/client";
+import { App } from "./App";
+import { readAudit } from "./data";
+import "./styles/base.css";
+import "./styles/page.css";
+import "./styles/finding.css";
+import "./styles/evidence.css";
+import "./styles/print.css";
+
+createRoot(document.getElementById("root")!).render(<App audit={readAudit()} />);

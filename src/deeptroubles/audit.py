@@ -1,0 +1,159 @@
+"""An audit, top to bottom: plan, record once, ask every check, keep what was found."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from deeptroubles.checks import Check, chosen_checks
+from deeptroubles.classifier import Classifier
+from deeptroubles.engine import Engine, LocalEngine
+from deeptroubles.errors import RunFolderError
+from deeptroubles.findings import Audit, Finding, ImageFacts, ModelFacts, Verdict, worst_first
+from deeptroubles.images import ImageSet
+from deeptroubles.recording import Recording, record
+from deeptroubles.run_folder import RunFolder
+
+_log = logging.getLogger(__name__)
+
+
+def audit(
+    classifier: Classifier,
+    images: ImageSet,
+    out: Path | str | None = None,
+    *,
+    checks: Sequence[str] | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    command: str = "",
+    watch: Callable[[Check], None] | None = None,
+) -> Audit:
+    """Ask every check of a classifier and its images.
+
+    Args:
+        classifier: What is audited.
+        images: What it is audited on.
+        out: Folder for the run. An interrupted run in the same folder is gone on with. Default: nothing is kept.
+        checks: Names or families of checks. Default: all.
+        seed: Seed of everything random; the same seed gives the same findings.
+        batch_size: How many images are shown at once.
+        command: What to say in the report about how it was made.
+        watch: Called with each check before it is asked.
+
+    Returns:
+        The audit, its findings worst first. With `out`, the folder holds it as `audit.json` with tables and pictures.
+
+    Raises:
+        ImagesError: No image could be read.
+        ModelError: The classifier answers NaN or infinity.
+        RunFolderError: The folder holds another run, or cannot be written.
+        UsageError: A check does not exist.
+    """
+    started, created = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    planned = chosen_checks(checks)
+    folder = _open_folder(out, classifier, images, seed)
+    engine = LocalEngine(folder, batch_size)
+    recording = record(classifier, images, engine)
+    if folder:
+        folder.write_table("images", image_table(recording))
+    result = Audit(
+        status="running", created=created, seconds=0, command=command, seed=seed, environment=_environment(classifier),
+        model=_model_facts(classifier), images=_image_facts(images, recording), findings=[],
+        guides={check.name: check.guide for check in planned},
+    )  # fmt: skip
+    for check in planned:
+        if watch:
+            watch(check)
+        findings = worst_first([*result.findings, *ask(check, recording, engine, seed)])
+        result = replace(result, findings=findings, seconds=round(time.monotonic() - started, 1))
+        if folder:
+            folder.write_audit(result)
+    result = replace(result, status="complete")
+    if folder:
+        folder.write_audit(result)
+    return result
+
+
+def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> list[Finding]:
+    """Ask one check. A check that cannot be asked is skipped, one that crashes becomes an error; the audit goes on."""
+    missing = check.missing(recording)
+    if missing:
+        claim = f"Not asked: it needs {missing}, and there are none."
+        return [Finding(check=check.name, verdict=Verdict.SKIPPED, claim=claim, criterion="")]
+    random_state = torch.get_rng_state()
+    try:
+        return list(check.function(recording, engine, seed=seed).findings())
+    except RunFolderError:
+        raise  # nothing can be kept any more: the run stops here, and goes on from here
+    except Exception as error:  # noqa: BLE001 (whatever a check does, the audit goes on)
+        _log.debug("check %s crashed", check.name, exc_info=True)
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        claim = f"The check crashed: {type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})."
+        caveat = "The other findings are not affected. If this is not your model's own error, please report it."
+        return [Finding(check=check.name, verdict=Verdict.ERROR, claim=claim, criterion="", caveats=[caveat])]
+    finally:
+        torch.set_rng_state(random_state)
+
+
+def image_table(recording: Recording) -> pd.DataFrame:
+    """One row per readable image: its own columns, the answer, its probability, and whether it is right."""
+    names = np.array(recording.subject.classifier.class_names)
+    known = recording.targets >= 0
+    table = recording.subject.images.table.reset_index(drop=True).copy()
+    table["true_class"] = np.where(known, names[recording.targets], None)
+    table["answer"] = names[recording.predicted]
+    table["probability"] = recording.probabilities.max(1)
+    table["correct"] = pd.array(np.where(known, recording.predicted == recording.targets, None), dtype="boolean")
+    return table
+
+
+def _open_folder(out: Path | str | None, classifier: Classifier, images: ImageSet, seed: int) -> RunFolder | None:
+    if out is None:
+        return None
+    return RunFolder(out, {"model": classifier.fingerprint(), "images": images.fingerprint(), "seed": str(seed)})
+
+
+def _model_facts(classifier: Classifier) -> ModelFacts:
+    height, width = classifier.size
+    return ModelFacts(
+        name=classifier.name,
+        source=classifier.source,
+        fingerprint=classifier.fingerprint(),
+        classes=classifier.classes,
+        parameters=sum(p.numel() for p in classifier.parameters()),
+        input=f"{classifier.channels} x {height} x {width}",
+        preprocessing=classifier.describe_preprocessing(),
+        graph='',
+    )
+
+
+def _image_facts(images: ImageSet, recording: Recording) -> ImageFacts:
+    return ImageFacts(
+        name=images.name,
+        fingerprint=images.fingerprint(),
+        count=len(images),
+        labelled=len(recording.labelled),
+        classes=len(set(recording.targets[recording.labelled].tolist())),
+        unreadable=recording.unreadable,
+        unmatched_labels=recording.labels.unmatched,
+        credits=images.credits,
+        notes=tuple(note for note in (*images.notes, recording.labels.note) if note),
+    )
+
+
+def _environment(classifier: Classifier) -> dict[str, str]:
+    device = classifier.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    versions = {package: metadata.version(package) for package in ("deeptroubles", "torch", "numpy", "scipy")}
+    return {**versions, "python": platform.python_version(), "system": platform.platform(), "device": name}

@@ -1,0 +1,1 @@
+"""Whether it stays with its answer when nothing that matters changes."""

@@ -1,0 +1,242 @@
+"""stability.translation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.registry import check
+from deeptroubles.engine import Engine
+from deeptroubles.findings import Curve, Estimate, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series
+from deeptroubles.methods.statistics.intervals import Interval, mean_share, wilson
+from deeptroubles.methods.transforms.shift import Border, shift
+from deeptroubles.pictures import picture
+from deeptroubles.recording import Recording
+from deeptroubles.subject import Subject, answer
+
+WARN_AT, FAIL_AT = 0.05, 0.20
+LENGTHS = (1, 2, 4, 8, 16, 32)
+DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
+SHOWN = 4
+STEPS = 4
+"""The map over shifts has this many steps to each side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """What moving the image does to the answer.
+
+    `changed` says for each image, length and direction (N x L x 8) whether the answer changed.
+    """
+
+    lengths: tuple[int, ...]
+    border: Border
+    changed: NDArray[np.bool_]
+    whatever_border: int
+    examples: tuple[GridItem, ...]
+    maps: tuple[Heatmap, ...]
+
+    @property
+    def share(self) -> Interval:
+        """Mean over images of the share of shifts that change the answer."""
+        return mean_share(self.changed.mean((1, 2)))
+
+    def findings(self) -> Iterable[Finding]:
+        """One finding."""
+        count, share = len(self.changed), self.share
+        any_shift = self.changed.any((1, 2))
+        yield Finding(
+            check="stability.translation",
+            verdict=judge(share, count, warn_at=WARN_AT, fail_at=FAIL_AT),
+            severity=share.value,
+            claim=f"Moving an image by {self.lengths[0]} to {self.lengths[-1]} pixels changes the answer in "
+            f"{percent_interval(share)} of the cases; {any_shift.sum()} of {count} images can be moved so that it changes.",
+            criterion=criterion("the mean share of shifts that change the answer", warn_at=WARN_AT, fail_at=FAIL_AT)
+            + " Published ImageNet networks change their answer on 8 to 14 % of such pairs (Zhang 2019).",
+            evidence=self._evidence(),
+            caveats=[
+                *few(count),
+                f"What comes in from outside is made up ({self.border} border); {self.whatever_border} of the "
+                f"{any_shift.sum()} images change their answer for one and the same shift with a black, a mirrored and a "
+                "circular border alike.",
+                "Images on which it hesitates change first; the answer of each image is compared with its own answer, "
+                "right or wrong.",
+            ],
+        )
+
+    def _evidence(self) -> list[Evidence]:
+        count = len(self.changed)
+        worst = [wilson(int(self.changed[:, i].any(1).sum()), count) for i in range(len(self.lengths))]
+        mean = [mean_share(self.changed[:, i].mean(1)) for i in range(len(self.lengths))]
+        x = [float(length) for length in self.lengths]
+        series = [
+            Series(name=name, x=x, y=[i.value for i in values], low=[i.low for i in values], high=[i.high for i in values])
+            for name, values in (("in the worst of 8 directions", worst), ("in a random direction", mean))
+        ]
+        value, low, high = self.share
+        evidence: list[Evidence] = [
+            Estimate(label="Shifts that change the answer", value=value, low=low, high=high, n=count, warn_at=WARN_AT,
+                     fail_at=FAIL_AT),
+            Curve(title="Images whose answer changes, by length of the shift", x_label="pixels moved", x_scale="log",
+                  y_label="share of images", series=series, y_range=(0.0, 1.0)),
+        ]  # fmt: skip
+        if self.maps:
+            evidence.append(
+                Heatmaps(title="Probability of the first answer when the image is moved", items=self.maps, low=0.0,
+                         high=1.0, scale_label="probability", x_label="pixels to the right", y_label="pixels down")
+            )  # fmt: skip
+        if self.examples:
+            evidence.append(ImageGrid(title="The same image, moved: the least stable ones", items=self.examples))
+        return evidence
+
+
+@check("stability.translation")
+def translation(recording: Recording, engine: Engine, *, seed: int, border: Border = "mirror") -> Translation:  # noqa: ARG001
+    """Does the answer change when the image moves by a few pixels?
+
+    What it asks:
+        Each image is moved by 1, 2, 4, ... up to 32 pixels (a seventh of the input at most) in eight directions. How
+        often is the most likely class another one than before?
+
+    Why it matters:
+        A picture taken a step to the side shows the same thing. Strided layers sample the image coarsely, and what
+        falls between the samples can decide the answer; a network can also have learned where things usually are.
+
+    How to read it:
+        The estimate is the mean over images of the share of shifts that change the answer; its interval is over
+        images. The curve shows how it grows with the length of the shift, for a random direction and for the worst
+        one. In the maps, the centre is the image as it is; a calm map is one colour.
+
+    Limits:
+        The part of the image that comes in from outside is made up, and a little of the object can leave on the other
+        side; the caveat says how many changes do not depend on what comes in. Only whole pixels are tried.
+
+    References:
+        R. Zhang, Making convolutional networks shift-invariant again, ICML 2019.
+
+        A. Azulay, Y. Weiss, Why do deep convolutional networks generalize so poorly to small image transformations?,
+        JMLR 2019.
+
+        L. Engstrom et al., Exploring the landscape of spatial robustness, ICML 2019.
+    """
+    subject, everything = recording.subject, range(len(recording.logits))
+    longest = max(1, min(subject.classifier.size) // 7)
+    lengths = tuple(length for length in LENGTHS if length <= longest)
+    moved = engine.map(_move, subject, everything, label="Moving images", lengths=list(lengths), border=border)
+    changed = moved["changed"]
+    order = np.argsort(-changed.mean((1, 2)), kind="stable")
+    least_stable = [int(i) for i in order[:SHOWN] if changed[i].any()]
+    return Translation(
+        lengths=lengths,
+        border=border,
+        changed=changed,
+        whatever_border=int(moved["whatever_border"].sum()),
+        examples=tuple(item for i in least_stable for item in _example(recording, moved, i, lengths, border)),
+        maps=_maps(recording, engine, least_stable, lengths[-1], border),
+    )
+
+
+def _move(
+    subject: Subject, indices: Sequence[int], batch_size: int, lengths: Sequence[int], border: Border
+) -> dict[str, NDArray[Any]]:
+    """Answers to moved images: probability of the first answer, the new answer, and whether it changed, N x L x 8."""
+    found: dict[str, list[NDArray[Any]]] = {"changed": [], "answer": [], "probability": [], "whatever_border": []}
+    shifts = [(down * n, right * n) for n in lengths for down, right in DIRECTIONS]
+    for image in subject.pixels(indices):
+        first = int(answer(subject.classifier, image[None])[0].argmax())
+        logits = _shifted_logits(subject, image, shifts, border, batch_size)
+        changed = logits.argmax(1) != first
+        by_all, which = changed.clone(), [s for s, c in zip(shifts, changed.tolist(), strict=True) if c]
+        for other in get_args(Border):
+            if which and other != border:
+                by_all[changed] &= _shifted_logits(subject, image, which, other, batch_size).argmax(1) != first
+        shape = (len(lengths), len(DIRECTIONS))
+        found["changed"].append(changed.view(shape).cpu().numpy())
+        found["answer"].append(logits.argmax(1).view(shape).cpu().numpy())
+        found["probability"].append(logits.softmax(1)[:, first].view(shape).cpu().numpy())
+        found["whatever_border"].append(np.array(bool(by_all.any())))
+    return {name: np.stack(values) for name, values in found.items()}
+
+
+def _shifted_logits(
+    subject: Subject, image: Tensor, shifts: Sequence[tuple[int, int]], border: Border, batch_size: int
+) -> Tensor:
+    parts = [shifts[i : i + batch_size] for i in range(0, len(shifts), batch_size)]
+    moved = (torch.stack([shift(image, down, right, border) for down, right in part]) for part in parts)
+    return torch.cat([answer(subject.classifier, batch, batch_size) for batch in moved])
+
+
+def _grid(longest: int) -> list[int]:
+    return sorted({round(longest * i / STEPS) for i in range(-STEPS, STEPS + 1)})
+
+
+def _probability_map(
+    subject: Subject, indices: Sequence[int], batch_size: int, longest: int, border: Border
+) -> dict[str, NDArray[Any]]:
+    """Probability of the first answer over a grid of shifts, N x rows x columns."""
+    grid, maps = _grid(longest), []
+    for image in subject.pixels(indices):
+        first = int(answer(subject.classifier, image[None])[0].argmax())
+        logits = _shifted_logits(subject, image, [(d, r) for d in grid for r in grid], border, batch_size)
+        maps.append(logits.softmax(1)[:, first].view(len(grid), -1).cpu().numpy())
+    return {"map": np.stack(maps)}
+
+
+def _maps(
+    recording: Recording, engine: Engine, rows: Sequence[int], longest: int, border: Border
+) -> tuple[Heatmap, ...]:
+    if not rows:
+        return ()
+    maps = engine.map(
+        _probability_map, recording.subject, rows, label="Mapping shifts", piece=1, longest=longest, border=border
+    )["map"]
+    ticks = [f"{n:+d}" if n else "0" for n in _grid(longest)]
+    names = recording.subject.classifier.class_names
+    return tuple(
+        Heatmap(
+            values=np.round(values.astype(float), 4).tolist(),
+            caption=names[recording.predicted[row]],
+            alt=f"Probability of {names[recording.predicted[row]]} when the image is moved: from "
+            f"{percent(values.min())} to {percent(values.max())}",
+            x_ticks=ticks,
+            y_ticks=ticks,
+        )
+        for row, values in zip(rows, maps, strict=True)
+    )
+
+
+def _example(
+    recording: Recording, moved: dict[str, NDArray[Any]], row: int, lengths: Sequence[int], border: Border
+) -> list[GridItem]:
+    """The image as it is, and moved by the shortest shift that changes its answer."""
+    names = recording.subject.classifier.class_names
+    image = recording.subject.pixels([row])[0]
+    which, direction = np.argwhere(moved["changed"][row])[0]
+    down, right = (lengths[which] * d for d in DIRECTIONS[direction])
+    before, after = names[recording.predicted[row]], names[moved["answer"][row, which, direction]]
+    there = shift(image, down, right, border)
+    where = " and ".join(
+        f"{abs(n)} px {word}"
+        for n, word in ((down, "down" if down > 0 else "up"), (right, "right" if right > 0 else "left"))
+        if n
+    )
+    kept = moved["probability"][row, which, direction]
+    return [
+        GridItem(
+            picture=picture(image.cpu().numpy(), f"An image answered {before}"),
+            caption=before,
+            note=f"as it is, {percent(recording.probabilities[row].max())}",
+        ),
+        GridItem(
+            picture=picture(there.cpu().numpy(), f"The same image moved {where}, answered {after}"),
+            caption=after,
+            note=f"moved {where}; {before} falls to {percent(kept)}",
+        ),
+    ]

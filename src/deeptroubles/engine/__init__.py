@@ -1,0 +1,9 @@
+"""Where the work of an audit runs: in this process (a cluster can come beside it).
+
+A piece of work is a plain function of a subject and some of its images. The engine splits the images into pieces,
+keeps the result of each piece in the run folder under a key of all that decides it, and never computes a piece twice.
+"""
+
+from deeptroubles.engine.local import Engine, LocalEngine, Work
+
+__all__ = ["Engine", "LocalEngine", "Work"]

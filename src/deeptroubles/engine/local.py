@@ -1,0 +1,88 @@
+"""The engine that works in this process, piece by piece."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import deeptroubles
+from deeptroubles.progress import track
+from deeptroubles.run_folder import RunFolder
+from deeptroubles.subject import Subject
+
+
+class Work(Protocol):
+    """Work on some images of a subject: every array of the answer has one row per image, in order."""
+
+    __module__: str
+    __qualname__: str
+
+    def __call__(
+        self, subject: Subject, indices: Sequence[int], batch_size: int, **settings: Any
+    ) -> dict[str, NDArray[Any]]: ...
+
+
+class Engine(Protocol):
+    """What checks ask to get work done."""
+
+    def map(
+        self, work: Work, subject: Subject, indices: Sequence[int], *, label: str, piece: int = 8, **settings: Any
+    ) -> dict[str, NDArray[Any]]:
+        """Do `work` on the images `indices` of a subject.
+
+        Args:
+            work: A function of a module (not a lambda), so that other processes could find it.
+            subject: The classifier and the images.
+            indices: Which images.
+            label: What is being done, for the progress bar.
+            piece: How many images are done, kept and resumed at a time.
+            settings: Passed to `work`; plain values that JSON can hold.
+
+        Returns:
+            The arrays that `work` gave, joined along their first axis.
+        """
+
+
+class LocalEngine:
+    """Does the work in this process; with a run folder, keeps each piece and takes it from there the next time."""
+
+    def __init__(self, folder: RunFolder | None = None, batch_size: int = 32) -> None:
+        self.folder = folder
+        self.batch_size = batch_size
+
+    def map(  # noqa: D102 (see Engine)
+        self, work: Work, subject: Subject, indices: Sequence[int], *, label: str, piece: int = 8, **settings: Any
+    ) -> dict[str, NDArray[Any]]:
+        pieces = [[int(index) for index in indices[i : i + piece]] for i in range(0, len(indices), piece)]
+        results = [
+            self._do(work, subject, part, settings) for part in track(pieces, label, sizes=[len(p) for p in pieces])
+        ]
+        return {name: np.concatenate([result[name] for result in results]) for name in results[0]} if results else {}
+
+    def _do(self, work: Work, subject: Subject, part: list[int], settings: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        if self.folder is None:
+            return work(subject, part, self.batch_size, **settings)
+        decides = [_code(), work.__module__, work.__qualname__, subject.fingerprint, part, settings]
+        key = hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=16).hexdigest()
+        held = self.folder.piece(key)
+        if held is None:
+            held = work(subject, part, self.batch_size, **settings)
+            self.folder.keep_piece(key, held)
+        return held
+
+
+@cache
+def _code() -> str:
+    """A hash of this package's own code and of torch's version: another version computes its pieces anew."""
+    digest = hashlib.blake2b(metadata.version("torch").encode(), digest_size=16)
+    for file in sorted(Path(deeptroubles.__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""A folder with one subfolder per class, or simply a folder of images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deeptroubles.errors import ImagesError
+from deeptroubles.images.decoding import is_image_name
+from deeptroubles.images.image_set import ImageSet, image_table
+
+_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
+
+@dataclass(frozen=True)
+class Files:
+    """Fetches images that are files, by their paths from a common root (or their full paths)."""
+
+    root: Path
+    paths: Sequence[str]
+
+    def __call__(self, index: int) -> Path:
+        """Give the file of a row."""
+        return self.root / self.paths[index]
+
+
+def load_folder(root: Path) -> ImageSet:
+    """List the images below a folder; the first folder on the way to an image is its label.
+
+    Hidden files, and files that are not named like an image, are passed over.
+
+    Raises:
+        ImagesError: There are none, or the folder holds splits (train, test, ...) and not classes.
+    """
+    files = sorted(_walk(root))
+    paths = [path for path in files if is_image_name(path)]
+    if not paths:
+        raise ImagesError(f"There are no images in {root}{_what_else(files)}; give a folder that holds some.")
+    labels = [path.split("/")[0] if "/" in path else None for path in paths]
+    found = sorted({label for label in labels if label is not None})
+    if found and all(label.lower() in _SPLITS for label in found) and all(path.count("/") > 1 for path in paths):
+        one = root / found[-1]
+        raise ImagesError(f"{root} holds splits ({', '.join(found)}), not classes; give one of them, such as {one}.")
+    notes = []
+    if found and None in labels:
+        notes.append(f"{labels.count(None)} images lie beside the class folders and have no label.")
+    return ImageSet(root.resolve().name, image_table(paths, labels), Files(root, paths), notes=tuple(notes))
+
+
+def load_file(path: Path) -> ImageSet:
+    """Make an image set of one image file."""
+    return ImageSet(path.name, image_table([path.name]), Files(path.parent, [path.name]))
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Give the path of every file below a folder, from it and with forward slashes. Links are followed."""
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_cannot_list):
+        here = Path(folder)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".") and not _leads_back(here / name)]
+        prefix = "" if here == root else f"{here.relative_to(root).as_posix()}/"
+        yield from (prefix + name for name in names if not name.startswith("."))
+
+
+def _leads_back(folder: Path) -> bool:
+    """Say whether a folder is a link to one that it lies in: following it would never end."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+
+
+def _cannot_list(error: OSError) -> None:
+    raise ImagesError(f"The folder {error.filename} cannot be listed ({error.strerror}).") from error
+
+
+def _what_else(files: Sequence[str]) -> str:
+    """Name the kinds of file that are there instead."""
+    kinds = sorted({Path(path).suffix.lower() for path in files} - {""})
+    return f" (but {', '.join(kinds[:5])} files)" if kinds else ""

@@ -1,0 +1,171 @@
+"""Images with their labels and whatever else is known about each, decoded one at a time when asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from deeptroubles.errors import ImagesError
+from deeptroubles.images.decoding import Stored, decode
+from deeptroubles.images.labels import label_text
+
+Fetch = Callable[[int], Stored]
+"""Gives the image of a row as it is stored. All that a source of images has to provide, besides the table."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageSet:
+    """Images to audit a classifier on. Nothing is decoded before it is asked for.
+
+    Attributes:
+        name: What to call the set in reports.
+        table: One row per image, with the index 0 to n - 1. `path` is a unique name to show to people, `label` a
+            string or None, and any further columns are as they were given (group, mask, lat, lon, ...).
+        fetch: Gives the image of a row as it is stored.
+        credits: Where the images are from and under which licence, where known.
+        notes: What a reader should know about how the set was loaded.
+    """
+
+    name: str
+    table: pd.DataFrame
+    fetch: Fetch
+    credits: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: NDArray[Any] | Sequence[ArrayLike],
+        labels: Sequence[Any] | None = None,
+        columns: Mapping[str, Sequence[Any] | pd.Series[Any]] | None = None,
+        name: str = "arrays",
+    ) -> ImageSet:
+        """Make an image set of arrays. 8-bit arrays are not copied.
+
+        Args:
+            arrays: N x H x W (grey) or N x H x W x 3 (RGB), or a list of such images of any sizes; uint8, or floats
+                in [0, 1].
+            labels: One label per image (None where there is none).
+            columns: Further columns of the table, by name.
+            name: What to call the set in reports.
+
+        Raises:
+            ImagesError: There are no images, the shape, type or range does not fit, or the lengths differ.
+        """
+        pixels = [_pixels(array, index) for index, array in enumerate(arrays)]
+        table = image_table([f"image {index}" for index in range(len(pixels))], labels, columns)
+        return cls(name, table, pixels.__getitem__)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        return f"ImageSet({self.name!r}, {len(self)} images)"
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Decode one image: 8-bit, the right way up, of mode L (grey) or RGB.
+
+        Raises:
+            UnreadableImageError: It cannot be decoded.
+            IndexError: There is no such row.
+        """
+        path = str(self.table["path"].iloc[index])
+        return decode(self.fetch(int(index)), path)
+
+    @property
+    def labels(self) -> list[str | None]:
+        """The labels, as they were given."""
+        return list(self.table["label"])
+
+    def subset(self, indices: Sequence[int] | NDArray[Any]) -> ImageSet:
+        """Keep some rows, in the given order. Takes positions, or one boolean per image."""
+        rows = np.asarray(self.table.index[np.asarray(indices, dtype=None if len(indices) else np.int64)])
+        table = self.table.iloc[rows].reset_index(drop=True)
+        return ImageSet(self.name, table, partial(_picked, self.fetch, rows), self.credits, self.notes)
+
+    def fingerprint(self) -> str:
+        """Hash what decides the findings: every image as it is stored, and its row of the table except the path.
+
+        Files are read, but not decoded. A set that is moved or renamed keeps its fingerprint.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        facts = self.table.drop(columns="path")
+        digest.update(repr(list(facts.columns)).encode())
+        for index, row in enumerate(facts.itertuples(index=False, name=None)):
+            digest.update(_content_hash(self.fetch(index)))
+            digest.update("\0".join([*map(str, row), "\n"]).encode())
+        return digest.hexdigest()
+
+
+def image_table(
+    paths: Sequence[str],
+    labels: Sequence[Any] | None = None,
+    columns: Mapping[str, Sequence[Any] | pd.Series[Any]] | None = None,
+) -> pd.DataFrame:
+    """Build the table of an image set: unique paths, labels as text or None, further columns as they are.
+
+    Raises:
+        ImagesError: There are no rows, or the lengths differ, or a further column is called path or label.
+    """
+    if not paths:
+        raise ImagesError("There are no images; give at least one.")
+    texts = [None] * len(paths) if labels is None else [label_text(label) for label in labels]
+    table = {"path": pd.Series(list(paths)), "label": pd.Series(texts, dtype=object)}
+    for name, values in (columns or {}).items():
+        if name in table:
+            raise ImagesError(f"A further column cannot be called {name!r}; rename it.")
+        table[name] = pd.Series(values).reset_index(drop=True)
+    for name, column in table.items():
+        if len(column) != len(paths):
+            raise ImagesError(f"There are {len(paths)} images but {len(column)} of {name!r}; give one per image.")
+    return pd.DataFrame(table)
+
+
+def _picked(fetch: Fetch, rows: NDArray[np.int64], index: int) -> Stored:
+    return fetch(int(rows[index]))
+
+
+def _content_hash(stored: Stored) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    if isinstance(stored, np.ndarray):
+        digest.update(repr(stored.shape).encode())
+        digest.update(np.ascontiguousarray(stored).data)
+    elif isinstance(stored, Path):
+        try:
+            with stored.open("rb") as file:
+                return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+        except OSError:
+            digest.update(b"unreadable")
+    else:
+        digest.update(stored)
+    return digest.digest()
+
+
+def _pixels(array: ArrayLike, index: int) -> NDArray[np.uint8]:
+    """Check one image and bring it to 8 bits."""
+    pixels = np.asarray(array)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if not pixels.size or (pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] != 3)):
+        shape = " x ".join(map(str, pixels.shape)) or "a single number"
+        raise ImagesError(
+            f"Image {index} has the shape {shape}; give H x W (grey) or H x W x 3 (RGB, channels last), "
+            "and at least one pixel."
+        )
+    if pixels.dtype == np.uint8:
+        return pixels
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise ImagesError(f"Image {index} has the type {pixels.dtype}; give uint8, or floats in [0, 1].")
+    low, high = pixels.min(), pixels.max()
+    if not (low >= 0 and high <= 1):  # put this way round, NaN is refused too
+        raise ImagesError(f"Image {index} has floats from {low:g} to {high:g}; give floats in [0, 1], or uint8.")
+    return np.asarray(np.rint(pixels * 255), dtype=np.uint8)

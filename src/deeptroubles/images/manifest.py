@@ -1,0 +1,96 @@
+"""A table (CSV or Parquet) that lists images with their labels and whatever else is known about each."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from deeptroubles.errors import ImagesError, nearest
+from deeptroubles.images.folder import Files
+from deeptroubles.images.image_set import ImageSet, image_table
+from deeptroubles.images.labels import label_text
+
+
+def is_manifest(path: Path) -> bool:
+    """Say whether a file is named like a manifest."""
+    return path.suffix.lower() in {".csv", ".parquet"}
+
+
+def load_manifest(manifest: Path) -> ImageSet:
+    """Read a manifest. Its column `path` is relative to the manifest's folder; `label` and others are optional.
+
+    Whether the files exist is not checked here: an audit lists those that do not as unreadable.
+
+    Raises:
+        ImagesError: It cannot be read, has no column `path`, has no rows, or lists an image twice.
+    """
+    root = manifest.parent
+    table = _read(manifest)
+    table.columns = table.columns.astype(str).str.strip()
+    if "path" not in table:
+        found, hint = ", ".join(table.columns), nearest("path", table.columns)
+        raise ImagesError(f"The manifest {manifest} has no column 'path' (it has: {found}).{hint}")
+    if table.empty:
+        raise ImagesError(f"The manifest {manifest} lists no images.")
+    paths = [_path_text(path, root) for path in table["path"]]
+    _check_paths(manifest, paths)
+    columns = {str(name): table[name] for name in table if name not in {"path", "label"}}
+    if "mask" in columns:
+        columns["mask"] = pd.Series([_path_text(path, root) or None for path in table["mask"]], dtype=object)
+    labels = _labels(table["label"]) if "label" in table else None
+    return ImageSet(manifest.name, image_table(paths, labels, columns), Files(root, paths))
+
+
+def _read(manifest: Path) -> pd.DataFrame:
+    try:
+        if manifest.suffix.lower() == ".parquet":
+            return pd.read_parquet(manifest)
+        # Only empty cells and NaN are missing: "NA" is Namibia and "None" may be a class. `index_col` is for lines
+        # that end in a comma, whose first column pandas would take for row names.
+        return pd.read_csv(
+            manifest,
+            dtype={"path": str, "label": str, "mask": str},
+            encoding="utf-8-sig",
+            keep_default_na=False,
+            na_values=["", "nan", "NaN"],
+            index_col=False,
+        )
+    except UnicodeDecodeError as error:
+        raise ImagesError(f"The manifest {manifest} is not UTF-8 text; save it as UTF-8.") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ImagesError(f"The manifest {manifest} cannot be read ({reason}).") from error
+
+
+def _path_text(path: Any, root: Path) -> str:
+    """Write a path with forward slashes, and from the manifest's folder where it lies below it."""
+    if pd.isna(path):
+        return ""
+    text = str(path).strip().replace("\\", "/")
+    below = PurePosixPath(text).is_relative_to(root.as_posix()) and PurePosixPath(text).is_absolute()
+    return PurePosixPath(text).relative_to(root.as_posix()).as_posix() if below else text
+
+
+def _check_paths(manifest: Path, paths: list[str]) -> None:
+    """Every row must name an image, and no image may have two rows: rows are what is counted."""
+    first: dict[str, int] = {}
+    for row, path in enumerate(paths, start=1):
+        if not path:
+            raise ImagesError(f"Row {row} of the manifest {manifest} has no path.")
+        if path in first:
+            raise ImagesError(
+                f"The manifest {manifest} lists {path} in row {first[path]} and in row {row}; give one row per image."
+            )
+        first[path] = row
+
+
+def _labels(column: pd.Series[Any]) -> list[str | None]:
+    """Write labels as text; whole numbers that a missing value turned into 3.0 become "3" again."""
+    labels = [label_text(label) for label in column]
+    if all(label is None or re.fullmatch(r"\d+\.0", label) for label in labels):
+        return [label and label.removesuffix(".0") for label in labels]
+    return labels

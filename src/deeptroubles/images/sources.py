@@ -1,0 +1,68 @@
+"""From what a person types to an image set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deeptroubles.errors import ImagesError, nearest
+from deeptroubles.images.decoding import is_image_name
+from deeptroubles.images.demo import load_demo
+from deeptroubles.images.folder import load_file, load_folder
+from deeptroubles.images.huggingface import is_saved_dataset, load_hub_dataset, load_saved_dataset
+from deeptroubles.images.idx import find_idx, is_idx, load_idx, load_idx_folder
+from deeptroubles.images.image_set import ImageSet
+from deeptroubles.images.manifest import is_manifest, load_manifest
+
+_ACCEPTED = (
+    "Give a folder of images, a manifest (.csv or .parquet) with a column 'path', an IDX file, an image file, a "
+    "Hugging Face dataset (hf:NAME or hf:NAME:SPLIT), or demo."
+)
+
+
+def load_images(source: str | Path) -> ImageSet:
+    """Find images to audit a classifier on. Files are listed here, and decoded when an image is asked for.
+
+    Args:
+        source: One of
+
+            * a folder with one subfolder per class, or simply of images;
+            * a CSV or Parquet manifest with a column `path` (relative to the manifest), and where known `label`,
+              `group`, `mask`, `lat`, `lon`, `country` or any other column;
+            * an IDX file of images as MNIST has them, with its labels beside it, or a folder of such files;
+            * an image file;
+            * `hf:NAME` or `hf:NAME:SPLIT`, a Hugging Face dataset, or a folder that its `save_to_disk` wrote;
+            * `demo`, photographs that come with scikit-image and scikit-learn.
+
+    Raises:
+        ImagesError: There is no such source, or there are no images in it.
+    """
+    if source == "demo":
+        return load_demo()
+    if isinstance(source, str) and source.startswith("hf:"):
+        name, _, split = source.removeprefix("hf:").partition(":")
+        return load_hub_dataset(name, split or None)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _load_from_folder(path)
+    if path.is_file():
+        return _load_from_file(path)
+    beside = [str(path.parent / other.name) for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    raise ImagesError(f"There is nothing at {source}.{nearest(str(path), [*beside, 'demo'])} {_ACCEPTED}")
+
+
+def _load_from_folder(folder: Path) -> ImageSet:
+    if is_saved_dataset(folder):
+        return load_saved_dataset(folder)
+    if idx_sets := find_idx(folder):
+        return load_idx_folder(folder, idx_sets)
+    return load_folder(folder)
+
+
+def _load_from_file(path: Path) -> ImageSet:
+    if is_manifest(path):
+        return load_manifest(path)
+    if is_idx(path):
+        return load_idx(path)
+    if is_image_name(path.name):
+        return load_file(path)
+    raise ImagesError(f"{path} is no kind of file that images can be loaded from. {_ACCEPTED}")

@@ -1,0 +1,88 @@
+"""Occlusion gain: hide what speaks against the true class, one window after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.methods.attribution.occlusion import hide, window_grid
+from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
+from deeptroubles.subject import answer
+
+
+@dataclass(frozen=True)
+class OcclusionGain:
+    """How far hiding can raise the probability of a class.
+
+    Attributes:
+        probability: After 0, 1, ... hidden windows, N x (steps + 1); the first column is the image as it is.
+        first: Probability with each single window hidden, N x rows x columns.
+        windows: The windows hidden, N x steps x 4 (top, left, bottom, right); all 0 where no window raised it further.
+        images: The images after the last step, N x C x H x W.
+    """
+
+    probability: Tensor
+    first: Tensor
+    windows: Tensor
+    images: Tensor
+
+
+def occlusion_gain(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    steps: int = 3,
+    window: int | None = None,
+    stride: int | None = None,
+    batch_size: int = 32,
+) -> OcclusionGain:
+    """Greedily hide the window whose hiding raises the target's probability most; stop an image when none does.
+
+    A classifier that looks at the object should not become surer when something is taken away. Where it does, the
+    hidden part spoke for another class: a second object, or a correlation that has nothing to do with this one.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: The true class of each image. Default: the most likely class.
+        steps: How many windows may be hidden.
+        window: Side of the square window in pixels. Default: a seventh of the shorter side.
+        stride: Step between windows. Default: the window, so that windows tile the image.
+        batch_size: How many occluded images are shown at once.
+
+    Returns:
+        The probabilities step by step, and what was hidden. Hidden pixels get the classifier's mean colour.
+    """
+    batch = as_batch(classifier, images)
+    window = window or max(1, min(classifier.size) // 7)
+    boxes, grid = window_grid(classifier.size, window, stride or window)
+    clean = answer(classifier, batch, batch_size)
+    targets = as_targets(classifier, target, clean)
+    best = clean.softmax(1).gather(1, targets[:, None])[:, 0]
+    probability, hidden = [best], torch.zeros(len(batch), steps, 4, dtype=torch.long)
+    first, current = None, batch.clone()
+    going = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
+    for step in range(steps):
+        scores = torch.full((len(batch), len(boxes)), -1.0, device=batch.device)
+        for i in going.nonzero()[:, 0].tolist():  # an image that can gain nothing more is not shown again
+            scores[i] = _probabilities(classifier, current[i], boxes, int(targets[i]), batch_size)
+        first = scores if first is None else first
+        value, which = scores.max(1)
+        going = going & (value > best)
+        for i in going.nonzero()[:, 0].tolist():
+            box = boxes[which[i]].cpu()
+            hidden[i, step] = box
+            current[i] = hide(current[i], box[None], classifier.mean[0])[0]
+        best = torch.where(going, value, best)
+        probability.append(best)
+    grids = torch.zeros(len(batch), *grid) if first is None else first.view(len(batch), *grid)
+    return OcclusionGain(torch.stack(probability, dim=1), grids, hidden, current)
+
+
+def _probabilities(classifier: Classifier, image: Tensor, boxes: Tensor, target: int, batch_size: int) -> Tensor:
+    logits = [answer(classifier, hide(image, part, classifier.mean[0]), batch_size) for part in boxes.split(batch_size)]
+    return torch.cat(logits).softmax(1)[:, target]

@@ -1,0 +1,50 @@
+"""Grad-CAM: which positions of a layer speak for a class (Selvaraju et al., ICCV 2017)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import ModelError
+from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
+from deeptroubles.network import open_network
+
+
+def grad_cam(classifier: Classifier, images: Tensor, target: Targets = None, *, layer: str | None = None) -> Tensor:
+    """Map of the layer's channels, each weighted by the mean gradient of the target's logit with respect to it.
+
+    Raw and signed, at the layer's own resolution: the paper's final ReLU and the scaling to the image are left to
+    whoever draws it. Backward goes only as far as the layer.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        layer: Name of a layer with positions. Default: the deepest one.
+
+    Returns:
+        N x h x w, in logits per position: on a network that ends in global average pooling and one linear layer its
+        sum over positions is the logit without the bias.
+
+    Raises:
+        ModelError: There is no such layer, or it has no positions.
+        UsageError: The target is no class.
+
+    Source:
+        R. R. Selvaraju et al.: Grad-CAM, ICCV 2017, equations 1 and 2 (without the ReLU).
+    """
+    batch = as_batch(classifier, images)
+    network = open_network(classifier)
+    chosen = network.layer(layer) if layer else network.table.last_spatial()
+    if not chosen.is_spatial:
+        raise ModelError(
+            f"Layer {chosen.name!r} has no positions (its shape is {' x '.join(map(str, chosen.shape))}); "
+            f"try {network.table.last_spatial().name!r}."
+        )
+
+    def score(logits: Tensor) -> Tensor:
+        return logits.gather(1, as_targets(classifier, target, logits)[:, None])
+
+    recorded, gradients = network.gradients(batch, [chosen.name], score)
+    weights = gradients[chosen.name].mean((2, 3), keepdim=True)
+    return (weights * recorded.activations[chosen.name]).sum(1)

@@ -1,0 +1,134 @@
+"""Occlusion: how much the score falls when a window is hidden (Zeiler & Fergus, ECCV 2014)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import UsageError
+from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
+from deeptroubles.subject import answer
+
+
+@dataclass(frozen=True)
+class OcclusionScores:
+    """The answers to every occluded version of some images: all classes of every forward pass are kept.
+
+    Attributes:
+        clean: Logits of the images as they are, N x K.
+        occluded: Logits with each window hidden, N x M x K.
+        windows: The windows, M x 4: top, left, bottom, right, bottom and right exclusive, cut off at the border.
+        grid: Rows and columns of windows, rows * columns = M.
+    """
+
+    clean: Tensor
+    occluded: Tensor
+    windows: Tensor
+    grid: tuple[int, int]
+
+
+def occlusion(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    fill: float | Tensor | None = None,
+    batch_size: int = 32,
+) -> Tensor:
+    """Map of logit(image) - logit(image with a window hidden), averaged over the windows that cover a pixel.
+
+    Positive where hiding lowers the score of the target (the classifier relies on it), negative where hiding raises
+    it. Raw and signed, in logits.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        window: Side of the square window in pixels. Default: a seventh of the shorter side.
+        stride: Step between windows. Default: half the window.
+        fill: What hides: a grey level, or a tensor that broadcasts to an image. Default: the classifier's mean colour,
+            which its normalisation maps to 0.
+        batch_size: How many occluded images are shown at once.
+
+    Returns:
+        N x H x W.
+
+    Raises:
+        UsageError: The window or the stride does not fit, or the target is no class.
+
+    Source:
+        M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. The
+        averaging over overlapping windows is captum's; windows that reach over the border are cut off.
+    """
+    batch = as_batch(classifier, images)
+    scores = occlusion_scores(classifier, batch, window=window, stride=stride, fill=fill, batch_size=batch_size)
+    targets = as_targets(classifier, target, scores.clean)
+    clean = scores.clean.gather(1, targets[:, None])
+    occluded = scores.occluded.gather(2, targets[:, None, None].expand(-1, scores.occluded.shape[1], 1))[..., 0]
+    return spread(clean - occluded, scores.windows, classifier.size)
+
+
+def occlusion_scores(
+    classifier: Classifier,
+    images: Tensor,
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    fill: float | Tensor | None = None,
+    batch_size: int = 32,
+) -> OcclusionScores:
+    """Hide every window of a grid, one at a time, and keep the logits of all classes. Arguments as in `occlusion`."""
+    windows, grid = window_grid(classifier.size, window, stride)
+    cover = classifier.mean[0] if fill is None else torch.as_tensor(fill, device=images.device, dtype=images.dtype)
+    clean = answer(classifier, images, batch_size)
+    occluded = [
+        answer(classifier, hide(image, part, cover), batch_size) for image in images for part in windows.split(batch_size)
+    ]
+    return OcclusionScores(clean, torch.cat(occluded).view(len(images), len(windows), -1), windows, grid)
+
+
+def window_grid(size: tuple[int, int], window: int | None, stride: int | None) -> tuple[Tensor, tuple[int, int]]:
+    """The windows of a regular grid that covers an image of height x width: M x 4 boxes, and rows x columns."""
+    window = window or max(1, min(size) // 7)
+    stride = stride or max(1, window // 2)
+    if not 1 <= window <= min(size) or not 1 <= stride <= window:
+        raise UsageError(
+            f"A window of {window} pixels every {stride} does not cover an image of {size[1]} x {size[0]}; choose "
+            f"1 <= stride <= window <= {min(size)}."
+        )
+    counts = [-(-(length - window) // stride) + 1 for length in size]
+    tops, lefts = (torch.arange(count) * stride for count in counts)
+    corners = torch.cartesian_prod(tops, lefts)
+    ends = torch.minimum(corners + window, torch.tensor(size))
+    return torch.cat([corners, ends], dim=1), (counts[0], counts[1])
+
+
+def hide(image: Tensor, windows: Tensor, cover: Tensor) -> Tensor:
+    """Copies of an image (C x H x W), one per window (M x 4), each with its window covered. M x C x H x W."""
+    height, width = image.shape[-2:]
+    rows, columns = torch.arange(height), torch.arange(width)
+    inside_rows = (rows >= windows[:, :1]) & (rows < windows[:, 2:3])
+    inside_columns = (columns >= windows[:, 1:2]) & (columns < windows[:, 3:])
+    inside = (inside_rows[:, None, :, None] & inside_columns[:, None, None, :]).to(image.device)
+    return torch.where(inside, cover, image)
+
+
+def spread(values: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
+    """Give each pixel the mean value of the windows that cover it: N x M values to N x H x W."""
+    total = torch.zeros(len(values), *size, dtype=values.dtype, device=values.device)
+    count = torch.zeros(size, dtype=values.dtype, device=values.device)
+    for i, (top, left, bottom, right) in enumerate(_boxes(windows)):
+        total[:, top:bottom, left:right] += values[:, i, None, None]
+        count[top:bottom, left:right] += 1
+    return total / count
+
+
+def _boxes(windows: Tensor) -> Iterator[tuple[int, int, int, int]]:
+    for top, left, bottom, right in windows.tolist():
+        yield top, left, bottom, right

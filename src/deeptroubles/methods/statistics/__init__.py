@@ -1,0 +1,1 @@
+"""Intervals and scores for what checks count."""

@@ -1,0 +1,46 @@
+"""Intervals for shares and means."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+
+class Interval(NamedTuple):
+    """A point estimate with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
+    """A share with Wilson's score interval; without trials the interval is [0, 1] and the value NaN.
+
+    Source:
+        E. B. Wilson: Probable Inference, the Law of Succession, and Statistical Inference, JASA 1927.
+    """
+    return _wilson(float(successes), trials, level)
+
+
+def mean_share(shares: NDArray[Any], level: float = 0.95) -> Interval:
+    """The mean of shares in [0, 1] that were measured on one image each, with an interval over images.
+
+    Images are the sample, so the interval is over images however many measurements each share rests on. It is the
+    Wilson interval for the effective number of successes: shares in [0, 1] vary at most as much as coin flips do, so
+    it is on the safe side, and unlike the bootstrap's it does not shrink to nothing when all shares are 0.
+    """
+    return _wilson(float(np.sum(shares)), len(shares), level)
+
+
+def _wilson(successes: float, trials: int, level: float) -> Interval:
+    if trials == 0:
+        return Interval(float("nan"), 0.0, 1.0)
+    z = float(stats.norm.ppf((1 + level) / 2))
+    p, centre_weight = successes / trials, 1 + z * z / trials
+    centre = (p + z * z / (2 * trials)) / centre_weight
+    half = z / centre_weight * float(np.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials)))
+    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))

@@ -1,0 +1,1 @@
+"""Changes to an image that are made, not searched for."""

@@ -1,0 +1,58 @@
+"""Models of timm (PyTorch Image Models), by name."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import ModelError, nearest
+from deeptroubles.models.extras import import_extra
+from deeptroubles.models.imagenet import CLASSES, imagenet_names
+from deeptroubles.models.overrides import Overrides, build
+from deeptroubles.models.weights import load_weights
+from deeptroubles.models.wording import quoted
+
+
+def load(name: str, overrides: Overrides) -> Classifier:
+    """Create the model with its published weights, or with those of a local file."""
+    timm = import_extra("timm", "timm")
+    if not timm.is_model(name):
+        raise ModelError(f"timm has no model {name}.{nearest(name, timm.list_models())}")
+    module = _create(timm, name, overrides).eval()
+    known = {"name": name, **_preprocessing(timm.data.resolve_model_data_config(module))}
+    if module.num_classes == CLASSES:
+        known |= imagenet_names()
+    return build(module, known, overrides)
+
+
+def _create(timm: Any, name: str, overrides: Overrides) -> nn.Module:
+    weights, class_names = overrides.get("weights"), overrides.get("class_names")
+    if weights is not None:
+        classes = {} if class_names is None else {"num_classes": len(class_names)}
+        module: nn.Module = timm.create_model(name, pretrained=False, **classes)
+        load_weights(module, weights)
+        return module
+    try:
+        return timm.create_model(name, pretrained=True)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise ModelError(
+            f"timm could not get the weights of {name} ({quoted(error)}); check the name and the network, or "
+            "give a local file with weights=FILE (on the command line: --weights)."
+        ) from error
+
+
+def _preprocessing(config: dict[str, Any]) -> dict[str, Any]:
+    channels, height, width = config["input_size"]
+    scaled = (math.floor(height / config["crop_pct"]), math.floor(width / config["crop_pct"]))
+    return {
+        "size": (height, width),
+        "channels": channels,
+        # "squash" gives up the proportions of the picture; otherwise its shorter side is scaled.
+        "resize": scaled if config["crop_mode"] == "squash" else min(scaled),
+        "interpolation": config["interpolation"],
+        "mean": config["mean"],
+        "std": config["std"],
+    }

@@ -1,0 +1,61 @@
+"""Classification models of torchvision, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.error import URLError
+
+from torch import nn
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import ModelError, nearest
+from deeptroubles.models.extras import import_extra
+from deeptroubles.models.imagenet import CLASSES, imagenet_names
+from deeptroubles.models.overrides import Overrides, build
+from deeptroubles.models.weights import load_weights
+from deeptroubles.models.wording import quoted
+
+
+def load(name: str, overrides: Overrides) -> Classifier:
+    """Create the model with its default published weights, or with those of a local file."""
+    models = import_extra("torchvision.models", "torchvision")
+    available = models.list_models(module=models)  # classification only: detection and the like are in modules below
+    if name not in available:
+        raise ModelError(f"torchvision has no classification model {name}.{nearest(name, available)}")
+    published = models.get_model_weights(name).DEFAULT
+    module = _create(models, name, overrides).eval()
+    categories = published.meta["categories"]
+    names = imagenet_names() if len(categories) == CLASSES else {"class_names": categories}
+    return build(module, {"name": name, **_preprocessing(published.transforms()), **names}, overrides)
+
+
+def _create(models: Any, name: str, overrides: Overrides) -> nn.Module:
+    weights, class_names = overrides.get("weights"), overrides.get("class_names")
+    if weights is not None:
+        classes = {} if class_names is None else {"num_classes": len(class_names)}
+        module: nn.Module = models.get_model(name, weights=None, **classes)
+        if hasattr(module, "transform_input"):
+            module.transform_input = True  # type: ignore[assignment]  # as for the published weights of Inception and GoogLeNet
+        load_weights(module, weights)
+        return module
+    try:
+        return models.get_model(name, weights="DEFAULT", progress=False)  # type: ignore[no-any-return]
+    except (URLError, OSError, RuntimeError) as error:
+        raise ModelError(
+            f"torchvision could not get the weights of {name} ({quoted(error)}); check the network, or give a local "
+            "file with weights=FILE (on the command line: --weights)."
+        ) from error
+
+
+def _preprocessing(transforms: Any) -> dict[str, Any]:
+    return {
+        "size": _one_or_pair(transforms.crop_size),
+        "resize": _one_or_pair(transforms.resize_size),
+        "interpolation": transforms.interpolation.value,
+        "mean": transforms.mean,
+        "std": transforms.std,
+    }
+
+
+def _one_or_pair(size: list[int]) -> int | tuple[int, int]:
+    return size[0] if len(size) == 1 else (size[0], size[1])

@@ -1,0 +1,108 @@
+"""The fallback for models that cannot be traced: the same readings through module hooks, without the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from deeptroubles.classifier import Classifier, evaluating
+from deeptroubles.errors import NeedsGraphError
+from deeptroubles.network.layers import PIXELS, Layer, LayerTable, Recorded
+
+Score = Callable[[Tensor], Tensor]
+
+
+class HookedNetwork:
+    """A classifier read through its modules. Hooks live only for the length of a call.
+
+    Only modules are layers here, and of a module that is called several times only the last call is seen.
+    """
+
+    is_traced = False
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+        self.device = classifier.device
+        pixels = torch.full((2, classifier.channels, *classifier.size), 0.5, device=classifier.device)
+        modules = [name for name, _ in classifier.module.named_modules() if name]
+        with torch.no_grad(), self._hooked(modules) as seen:
+            classifier(pixels)
+        kinds = dict(classifier.module.named_modules())
+        self.table = LayerTable([Layer(n, tuple(v.shape[1:]), type(kinds[n]).__name__) for n, v in seen.items()])
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers, in the order in which they are computed."""
+        return self.table.layers
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name. Raises ModelError with the nearest names when there is none."""
+        return self.table[name]
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Pixels (N x C x H x W) to logits (N x K), differentiable with respect to the pixels."""
+        with evaluating(self.classifier):
+            logits: Tensor = self.classifier(pixels)
+        return logits
+
+    def record(self, pixels: Tensor, layers: Sequence[str]) -> Recorded:
+        """One forward pass that keeps the outputs of `layers`; see `TracedNetwork.record`."""
+        with torch.no_grad():
+            return self._forward(pixels, layers)
+
+    def gradients(self, pixels: Tensor, layers: Sequence[str], score: Score) -> tuple[Recorded, dict[str, Tensor]]:
+        """Gradients of a score with respect to layers; see `TracedNetwork.gradients`."""
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            recorded = self._forward(pixels.detach().clone().requires_grad_(), layers)
+            kept = [recorded.activations[name] for name in layers]
+            found = torch.autograd.grad(score(recorded.logits).sum(), kept, allow_unused=True)
+        gradients = [torch.zeros_like(v) if g is None else g for g, v in zip(found, kept, strict=True)]
+        plain = Recorded(recorded.logits.detach(), {k: v.detach() for k, v in recorded.activations.items()})
+        return plain, dict(zip(layers, gradients, strict=True))
+
+    def with_rule(self, operation: str, rule: Callable[..., Tensor]) -> NoReturn:  # noqa: ARG002
+        """Not available without the graph."""
+        raise self._needs_graph(f"Replacing the rule of {operation}", "Grad-CAM or occlusion")
+
+    def receptive_field(self, layer: str) -> NoReturn:
+        """Not available without the graph."""
+        raise self._needs_graph(f"The receptive field of {layer}", "the support of `gradients(..., ['pixels'], ...)`")
+
+    def _needs_graph(self, what: str, instead: str) -> NeedsGraphError:
+        return NeedsGraphError(f"{what} needs the traced graph, and {self.classifier.name} could not be traced; "
+                               f"use {instead} instead.")  # fmt: skip
+
+    def _forward(self, pixels: Tensor, layers: Sequence[str]) -> Recorded:
+        names = [self.table[name].name for name in layers if name != PIXELS]
+        with self._hooked(names) as seen:
+            logits = self.classifier(pixels)
+        return Recorded(logits, {name: pixels if name == PIXELS else seen[name] for name in layers})
+
+    @contextmanager
+    def _hooked(self, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+        """Collect the outputs of modules during the block, in the order in which they are computed."""
+        seen: dict[str, Tensor] = {}
+        modules = dict(self.classifier.module.named_modules())
+
+        def keep(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+            def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+                if not isinstance(output, Tensor):
+                    return None
+                seen.pop(name, None)
+                seen[name] = output
+                # An in-place operation that follows would change what was kept; let it change a copy instead.
+                return output.clone()
+
+            return hook
+
+        handles = [modules[name].register_forward_hook(keep(name)) for name in names]
+        try:
+            with evaluating(self.classifier):
+                yield seen
+        finally:
+            for handle in handles:
+                handle.remove()

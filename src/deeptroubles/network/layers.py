@@ -1,0 +1,86 @@
+"""Layers by name, and the choice of one when the user names none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from deeptroubles.errors import ModelError, nearest
+
+PIXELS = "pixels"
+"""The name under which the input itself can be asked for, like a layer."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The output of one module call (or of one operation written inside a module's forward).
+
+    Attributes:
+        name: The user's own module path; `@1`, `@2`, ... for the later calls of a module that is called more than
+            once; `path:operation` for an operation that is no module of its own.
+        shape: Shape of the output without the batch.
+        operation: What computes it, e.g. `conv2d` or a module's class name.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    operation: str
+
+    @property
+    def units(self) -> int:
+        """Number of channels (or of features)."""
+        return self.shape[0] if self.shape else 1
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the layer is a convolution, a linear map or an attention."""
+        return self.operation.lower() in {"conv2d", "linear", "scaled_dot_product_attention", "multiheadattention"}
+
+    @property
+    def is_spatial(self) -> bool:
+        """Whether the output is channels x height x width, with more than one position."""
+        return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1  # noqa: PLR2004
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What one forward pass gave: logits (N x K), and the outputs of the layers that were asked for."""
+
+    logits: Tensor
+    activations: Mapping[str, Tensor]
+
+
+class LayerTable:
+    """The layers of a network, in the order in which they are computed."""
+
+    def __init__(self, layers: list[Layer]) -> None:
+        self.layers = tuple(layers)
+        self._by_name = {layer.name: layer for layer in layers}
+
+    def __getitem__(self, name: str) -> Layer:
+        if name not in self._by_name:
+            raise ModelError(
+                f"The model has no layer {name!r}.{nearest(name, self._by_name)} `network.layers` lists them all."
+            )
+        return self._by_name[name]
+
+    def last_spatial(self) -> Layer:
+        """The deepest layer that still has positions: what class activation maps are drawn from.
+
+        Raises:
+            ModelError: No layer has more than one position.
+        """
+        spatial = [i for i, layer in enumerate(self.layers) if layer.is_spatial]
+        if not spatial:
+            raise ModelError("No layer of this model has positions (channels x height x width); use occlusion instead.")
+        last = self.layers[spatial[-1]]
+        before = sum(layer.has_weights for layer in self.layers[: spatial[-1]])
+        after = sum(layer.has_weights for layer in self.layers[spatial[-1] :])
+        if after > before:
+            raise ModelError(
+                f"The last layer with positions, {last.name!r}, comes before most of the computation (as in a vision "
+                "transformer); use occlusion, or name a layer."
+            )
+        return last

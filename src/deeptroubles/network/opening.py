@@ -1,0 +1,62 @@
+"""Open a classifier: trace it when that is possible, hook into its modules when it is not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.network.hooked import HookedNetwork
+from deeptroubles.network.layers import Layer, LayerTable, Recorded
+from deeptroubles.network.traced import Score, TracedNetwork, trace
+
+
+class Network(Protocol):
+    """What every network offers, traced or hooked; see `TracedNetwork` for the meaning of each."""
+
+    classifier: Classifier
+    is_traced: bool
+    table: LayerTable
+
+    @property
+    def layers(self) -> tuple[Layer, ...]: ...  # noqa: D102
+    def layer(self, name: str) -> Layer: ...  # noqa: D102
+    def __call__(self, pixels: Tensor) -> Tensor: ...
+    def record(self, pixels: Tensor, layers: Sequence[str]) -> Recorded: ...  # noqa: D102
+    def gradients(  # noqa: D102
+        self, pixels: Tensor, layers: Sequence[str], score: Score
+    ) -> tuple[Recorded, dict[str, Tensor]]: ...
+
+
+_OPENED: WeakKeyDictionary[Classifier, TracedNetwork | HookedNetwork] = WeakKeyDictionary()
+
+
+def open_network(classifier: Classifier) -> TracedNetwork | HookedNetwork:
+    """The network of a classifier, traced once and kept for as long as the classifier lives on the same device.
+
+    A classifier that `torch.export` cannot trace (data-dependent control flow, an unsupported operation) is read
+    through module hooks instead, and a warning says so once.
+    """
+    network = _OPENED.get(classifier)
+    if network is None or network.device != classifier.device:
+        network = _OPENED[classifier] = _open(classifier)
+    return network
+
+
+def _open(classifier: Classifier) -> TracedNetwork | HookedNetwork:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.export warns about its own internals
+            return trace(classifier)
+    except Exception as error:  # noqa: BLE001 (torch.export raises what it likes; hooks are the answer to all of it)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        warnings.warn(
+            f"{classifier.name} could not be traced ({reason}); module hooks are used instead, and methods that need "
+            "the graph are not available.",
+            stacklevel=3,
+        )
+        return HookedNetwork(classifier)

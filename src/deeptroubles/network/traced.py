@@ -1,0 +1,240 @@
+"""The traced network: one graph of operations, of which any part can be run, recorded, differentiated or re-ruled."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from deeptroubles.classifier import Classifier, evaluating
+from deeptroubles.errors import ModelError, nearest
+from deeptroubles.network.layers import PIXELS, Layer, LayerTable, Recorded
+from deeptroubles.network.receptive_fields import ReceptiveField, propagate
+
+Score = Callable[[Tensor], Tensor]
+_aten = torch.ops.aten
+OPERATIONS: dict[str, set[Any]] = {
+    "relu": {_aten.relu.default, _aten.hardtanh.default, _aten.clamp_min.default, _aten.relu6.default},
+    "max_pool2d": {_aten.max_pool2d.default, _aten.max_pool2d_with_indices.default},
+    "conv2d": {_aten.conv2d.default, _aten.conv2d.padding},
+    "linear": {_aten.linear.default},
+    "batch_norm": {_aten.batch_norm.default},
+}
+
+
+class TracedNetwork:
+    """A classifier as one graph of functional operations over pixels in [0, 1].
+
+    In-place operations, functional activations and modules that are called several times are ordinary nodes here. The
+    graph shares the classifier's weights but never asks for their gradients, so nobody's `.grad` is ever filled.
+    """
+
+    is_traced = True
+
+    def __init__(self, classifier: Classifier, graph_module: fx.GraphModule) -> None:
+        self.classifier = classifier
+        self.device = classifier.device
+        self._root = graph_module
+        self._nodes = name_nodes(graph_module.graph)
+        self.table = LayerTable([_layer(name, node) for name, node in self._nodes.items()])
+        self._pixels = next(n for n in graph_module.graph.nodes if n.op == "placeholder")
+        self._logits = next(iter(graph_module.graph.find_nodes(op="output"))).all_input_nodes[0]
+        self._parts: dict[tuple[tuple[fx.Node, ...], tuple[fx.Node, ...]], fx.GraphModule] = {}
+        self._fields: dict[fx.Node, Any] | None = None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers, in the order in which they are computed."""
+        return self.table.layers
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name. Raises ModelError with the nearest names when there is none."""
+        return self.table[name]
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Pixels (N x C x H x W) to logits (N x K), differentiable."""
+        logits: Tensor = self._part((self._pixels,), (self._logits,))(pixels)[0]
+        return logits
+
+    def record(self, pixels: Tensor, layers: Sequence[str]) -> Recorded:
+        """One forward pass that keeps the outputs of `layers` (names; `pixels` is the input itself)."""
+        nodes = [self._node(name) for name in layers]
+        with torch.no_grad():
+            logits, *kept = self._part((self._pixels,), (self._logits, *nodes))(pixels)
+        return Recorded(logits, dict(zip(layers, kept, strict=True)))
+
+    def gradients(self, pixels: Tensor, layers: Sequence[str], score: Score) -> tuple[Recorded, dict[str, Tensor]]:
+        """Gradients of a score with respect to layers, computed backward only as far as the first of them.
+
+        Args:
+            pixels: N x C x H x W, in [0, 1].
+            layers: Names; `pixels` is the input itself.
+            score: Maps logits (N x K) to one number per image (N), or to a scalar.
+
+        Returns:
+            The recorded logits and activations, and one gradient per layer, shaped like its activation. Works under
+            `no_grad` and with frozen weights.
+        """
+        asked = [self._node(name) for name in layers]
+        after = self._depending_on(asked)
+        roots = [node for node in asked if node not in after]
+        frontier = list(roots)
+        for node in after:
+            frontier += [n for n in node.all_input_nodes if n not in after and n not in frontier and n.op != "get_attr"]
+        with torch.inference_mode(mode=False):
+            with torch.no_grad():
+                values = list(self._part((self._pixels,), tuple(frontier))(pixels.clone()))
+            values = [v.detach().requires_grad_(n in roots) if isinstance(v, Tensor) else v
+                      for n, v in zip(frontier, values, strict=True)]  # fmt: skip
+            with torch.enable_grad():
+                logits, *kept = self._part(tuple(frontier), (self._logits, *asked))(*values)
+                found = torch.autograd.grad(score(logits).sum(), kept, allow_unused=True)
+        recorded = Recorded(logits.detach(), {k: v.detach() for k, v in zip(layers, kept, strict=True)})
+        gradients = [torch.zeros_like(v) if g is None else g for g, v in zip(found, kept, strict=True)]
+        return recorded, dict(zip(layers, gradients, strict=True))
+
+    def with_rule(self, operation: str, rule: Callable[..., Tensor]) -> TracedNetwork:
+        """A network in which every `operation` is computed by `rule`, which takes the operation's own arguments.
+
+        For guided backpropagation, for instance, `with_rule("relu", GuidedReLU.apply)`. The network itself is
+        unchanged.
+
+        Args:
+            operation: One of `OPERATIONS`: relu (every rectifier, also ReLU6), max_pool2d, conv2d, linear, batch_norm.
+            rule: The replacement.
+
+        Raises:
+            ModelError: The operation is not one that can be replaced.
+        """
+        if operation not in OPERATIONS:
+            raise ModelError(f"There is no operation {operation!r} to replace.{nearest(operation, OPERATIONS)}")
+        graph = fx.Graph()
+        graph.output(graph.graph_copy(self._root.graph, {}))
+        for node in graph.nodes:
+            if node.target in OPERATIONS[operation]:
+                node.target = rule
+        return TracedNetwork(self.classifier, fx.GraphModule(self._root, graph))
+
+    def receptive_field(self, layer: str) -> ReceptiveField:
+        """Which pixels each position of a layer can see: size, stride, offset, and the exact box at every position."""
+        if self._fields is None:
+            self._fields = propagate(self._root.graph)
+        return ReceptiveField.of(self._fields[self._node(layer)], self.classifier.size)
+
+    def _node(self, name: str) -> fx.Node:
+        if name == PIXELS:
+            return self._pixels
+        return self._nodes[self.table[name].name]
+
+    def _depending_on(self, roots: Sequence[fx.Node]) -> dict[fx.Node, None]:
+        """The nodes that depend on `roots`, in order."""
+        found: dict[fx.Node, None] = {}
+        for node in self._root.graph.nodes:
+            if node.op != "output" and any(n in found or n in roots for n in node.all_input_nodes):
+                found[node] = None
+        return found
+
+    def _part(self, inputs: tuple[fx.Node, ...], outputs: tuple[fx.Node, ...]) -> fx.GraphModule:
+        """The piece of the graph that computes `outputs` from `inputs`, built once."""
+        key = (inputs, outputs)
+        if key not in self._parts:
+            needed, stack = set[fx.Node](), list(outputs)
+            while stack:
+                node = stack.pop()
+                if node not in needed:
+                    needed.add(node)
+                    stack += [] if node in inputs else node.all_input_nodes
+            graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
+            for i, node in enumerate(inputs):
+                copies[node] = graph.placeholder(f"input_{i}")
+            for node in self._root.graph.nodes:
+                if node in needed and node not in copies:
+                    copies[node] = graph.node_copy(node, lambda n: copies[n])
+            graph.output(tuple(copies[node] for node in outputs))
+            self._parts[key] = fx.GraphModule(self._root, graph)
+        return self._parts[key]
+
+
+def trace(classifier: Classifier) -> TracedNetwork:
+    """Trace a classifier for any batch size at its own input size. Raises whatever `torch.export` raises."""
+    pixels = torch.full((2, classifier.channels, *classifier.size), 0.5, device=classifier.device)
+    with evaluating(classifier), torch.no_grad():
+        program = torch.export.export(classifier, (pixels,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        module = program.run_decompositions({}).module(check_guards=False)
+    if not isinstance(module, fx.GraphModule):
+        raise TypeError("torch.export gave no graph")
+    _tidy(module)
+    return TracedNetwork(classifier, module)
+
+
+def _tidy(module: fx.GraphModule) -> None:
+    """Freeze the weights (still shared) and write each batch normalisation as the one operation it was."""
+    for path, parameter in list(module.named_parameters()):
+        owner, _, name = path.rpartition(".")
+        holder = module.get_submodule(owner)
+        delattr(holder, name)
+        holder.register_buffer(name, parameter.detach())
+    graph = module.graph
+    for node in list(graph.nodes):
+        if node.target is operator.getitem and _is_batch_norm(node.args[0]) and node.args[1] == 0:
+            x, weight, bias, mean, var, momentum, eps = node.args[0].args
+            with graph.inserting_before(node):
+                whole = graph.call_function(
+                    _aten.batch_norm.default, (x, weight, bias, mean, var, False, momentum, eps, False)
+                )
+            whole.meta = dict(node.meta)
+            node.replace_all_uses_with(whole)
+    graph.eliminate_dead_code()
+    module.recompile()
+
+
+def _is_batch_norm(node: Any) -> bool:
+    return isinstance(node, fx.Node) and node.target is _aten._native_batch_norm_legit_no_training.default  # noqa: SLF001
+
+
+def name_nodes(graph: fx.Graph) -> dict[str, fx.Node]:
+    """Name the nodes of a traced graph by the user's module paths, in the order in which they are computed.
+
+    A module's name stands for the last value computed inside one call of it that is used outside of the call. Where
+    several names stand for one value (a block and its last activation), all of them are kept.
+    """
+    compute = [n for n in graph.nodes if n.op == "call_function" and isinstance(n.meta.get("val"), Tensor)]
+    names: dict[fx.Node, list[str]] = {node: [] for node in compute}
+    ends: dict[str, fx.Node] = {}
+    for node in compute:
+        for call in _calls(node):
+            if any(call not in _calls(user) for user in node.users):
+                ends[call] = node
+    for call, node in ends.items():
+        names[node].append(call)
+    counts: dict[str, int] = {}
+    for node in compute:
+        if not names[node]:
+            inside = _calls(node)
+            name = f"{inside[-1] if inside else ''}:{_operation(node)}"
+            counts[name] = counts.get(name, 0) + 1
+            names[node].append(name if counts[name] == 1 else f"{name}@{counts[name] - 1}")
+    # Innermost names first, so that the block's own name is the last one that stands for a value.
+    return {name: node for node in compute for name in sorted(names[node], key=lambda n: -n.count("."))}
+
+
+def _calls(node: fx.Node) -> list[str]:
+    """The module calls that a node is computed in, from outside to inside: the paths as the user writes them."""
+    calls = []
+    for key, (path, _) in (node.meta.get("nn_module_stack") or {}).items():
+        _, _, repeat = key.partition("@")
+        inside = path.removeprefix("module").removeprefix(".")
+        if path.startswith("module") and inside:
+            calls.append(f"{inside}@{repeat}" if repeat else inside)
+    return calls
+
+
+def _operation(node: fx.Node) -> str:
+    return str(getattr(node.target, "__name__", node.target)).split(".")[0].strip("_")
+
+
+def _layer(name: str, node: fx.Node) -> Layer:
+    return Layer(name, tuple(int(s) for s in node.meta["val"].shape[1:]), _operation(node))

@@ -1,0 +1,31 @@
+"""Pictures for the evidence: arrays in, data URIs out."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deeptroubles.findings import Picture
+
+MEDIA = "data:image/webp;base64,"
+
+
+def picture(pixels: NDArray[Any], alt: str) -> Picture:
+    """Encode pixels as a WebP picture.
+
+    Args:
+        pixels: C x H x W (C is 1 or 3) in [0, 1], as a classifier takes them.
+        alt: What the picture shows, for people who cannot see it.
+    """
+    array = np.round(np.clip(np.asarray(pixels, dtype=np.float32), 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array[..., :3])
+    small = max(image.size) < 96  # noqa: PLR2004 (a few pixels each say much: keep them exactly)
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", lossless=small, quality=82, method=4)
+    src = MEDIA + base64.b64encode(buffer.getvalue()).decode()
+    return Picture(src=src, alt=alt, width=image.width, height=image.height)

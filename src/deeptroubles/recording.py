@@ -1,0 +1,107 @@
+"""The recording: the one pass over the images that every check reads from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.engine import Engine
+from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
+from deeptroubles.findings import Unreadable
+from deeptroubles.images import ImageSet
+from deeptroubles.images.labels import LabelMatch, match_labels
+from deeptroubles.subject import Subject, answer
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What the classifier answered on each image that could be read.
+
+    Attributes:
+        subject: The classifier and the readable images, in the order of the rows below.
+        logits: N x K.
+        unreadable: The images that were left out, with the reason.
+        labels: How the images' labels were matched to the classes.
+    """
+
+    subject: Subject
+    logits: NDArray[np.float32]
+    unreadable: tuple[Unreadable, ...]
+    labels: LabelMatch
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """The true class of each image as an index, -1 where it is not known. N."""
+        return self.subject.targets
+
+    @cached_property
+    def labelled(self) -> NDArray[np.int64]:
+        """The rows whose true class is known."""
+        return np.flatnonzero(self.targets >= 0)
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """The class with the highest logit. N."""
+        return self.logits.argmax(1).astype(np.int64)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits. N x K."""
+        return np.asarray(softmax(self.logits.astype(np.float64), axis=1))
+
+
+def record(classifier: Classifier, images: ImageSet, engine: Engine) -> Recording:
+    """Show every image to the classifier once.
+
+    Raises:
+        ImagesError: No image could be read.
+        ModelError: The classifier answers NaN or infinity.
+    """
+    match = match_labels(
+        images.labels, classifier.class_names, classifier.class_aliases, named=classifier.has_class_names
+    )
+    everything = Subject(classifier, images, match.targets)
+    seen = engine.map(_answer, everything, range(len(images)), label="Recording answers", piece=64)
+    unreadable = tuple(
+        Unreadable(path=str(path), reason=str(reason))
+        for path, reason in zip(images.table["path"], seen["reason"], strict=True)
+        if reason
+    )
+    readable = np.flatnonzero(seen["reason"] == "")
+    if not len(readable):
+        raise ImagesError(
+            f"None of the {len(images)} images could be read (the first, {unreadable[0].path}: {unreadable[0].reason})."
+        )
+    logits = seen["logits"][readable]
+    broken = readable[~np.isfinite(logits).all(1)]
+    if len(broken):
+        raise ModelError(
+            f"The model answers NaN or infinity on {len(broken)} of {len(readable)} images (the first is "
+            f"{images.table['path'].iloc[broken[0]]}); check its weights, and mean and std."
+        )
+    subject = Subject(classifier, images.subset(readable), match.targets[readable])
+    return Recording(subject, logits, unreadable, match)
+
+
+def _answer(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
+    """Logits of the images, and why an image could not be read ('' when it could)."""
+    logits = np.zeros((len(indices), subject.classifier.classes), dtype=np.float32)
+    reasons: list[str] = []
+    pixels = []
+    for i in indices:
+        try:
+            pixels.append(subject.pixels([i]))
+            reasons.append("")
+        except UnreadableImageError as error:
+            reasons.append(error.reason)
+    if pixels:
+        logits[[not r for r in reasons]] = answer(subject.classifier, torch.cat(pixels), batch_size).cpu().numpy()
+    return {"logits": logits, "reason": np.array(reasons, dtype=np.str_)}

@@ -1,0 +1,74 @@
+"""A heatmap as a picture file, for the command line."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from deeptroubles.report.files import write_whole
+
+# The same colours as on the report page (frontend/src/drawing/color.ts); both read the same to colour-blind people.
+_STOPS = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fee0b6 fdb863 e08214 b35806 7f3b08"
+_BLUE_WHITE_ORANGE = LinearSegmentedColormap.from_list("blue_white_orange", [f"#{stop}" for stop in _STOPS.split()])
+_OPACITY = 0.65
+
+
+def draw_heatmap(
+    picture: npt.NDArray[np.uint8], values: npt.NDArray[Any], title: str, scale_label: str, path: Path
+) -> None:
+    """Draw a picture and, beside it, the picture under its heatmap, as a PNG file.
+
+    Args:
+        picture: The picture, H x W x 3.
+        values: Raw, signed values, h x w; may be coarser than the picture. NaN is left clear.
+        title: What the drawing shows.
+        scale_label: What the values are, with their unit.
+        path: Where the file goes. It is replaced in one step.
+    """
+    height, width = picture.shape[:2]
+    figure = Figure(figsize=(9.0, 1.1 + 4.0 * height / width), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    left.imshow(picture)
+    right.imshow(_gray(picture), cmap="gray", vmin=0, vmax=255)
+    heat = _overlay(right, np.ma.masked_invalid(values.astype(np.float64)), (height, width))
+    for axes in (left, right):
+        axes.set_axis_off()
+    figure.colorbar(heat, ax=[left, right], label=scale_label, shrink=0.85, pad=0.02)
+    figure.suptitle(_plain(title), x=0.02, horizontalalignment="left")
+    drawing = io.BytesIO()
+    figure.savefig(drawing, format="png")
+    write_whole(path, drawing.getvalue())
+
+
+def _overlay(axes: Axes, values: np.ma.MaskedArray[Any, Any], size: tuple[int, int]) -> AxesImage:
+    colors: Colormap | str = "viridis"
+    low, high = (float(values.min()), float(values.max())) if values.count() else (0.0, 1.0)
+    if low < 0:
+        colors, high = _BLUE_WHITE_ORANGE, max(-low, high)
+        low = -high
+    if low == high:
+        high = low + 1.0
+    extent = (-0.5, size[1] - 0.5, size[0] - 0.5, -0.5)
+    return axes.imshow(
+        values, cmap=colors, vmin=low, vmax=high, alpha=_OPACITY, extent=extent, interpolation="bilinear"
+    )
+
+
+def _gray(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    gray: npt.NDArray[np.float64] = picture @ np.array([0.299, 0.587, 0.114])
+    return gray
+
+
+def _plain(text: str) -> str:
+    """Keep a dollar sign in a file name or a label from being read as mathematics."""
+    return text.replace("$", r"\$")

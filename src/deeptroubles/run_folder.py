@@ -1,0 +1,154 @@
+"""The folder of one run: what has been computed so far, and in the end the audit, its tables and its pictures.
+
+Every file is written beside its place and then moved there, so that a run that is killed leaves only whole files and
+the same command goes on where it stopped. Nothing in the folder is ever executed when it is read.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from deeptroubles.errors import RunFolderError
+from deeptroubles.findings import Audit, audit_from_json, audit_to_json
+from deeptroubles.pictures import MEDIA
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class RunFolder:
+    """A folder that holds one run.
+
+    Args:
+        path: The folder; made when it does not exist.
+        identity: What the run is about (model, images, seed). A folder that holds a run with another identity is
+            refused, one with the same identity is gone on with.
+
+    Raises:
+        RunFolderError: The folder holds something else, or cannot be written.
+    """
+
+    def __init__(self, path: Path | str, identity: Mapping[str, str]) -> None:
+        self.path = Path(path)
+        marker = self.path / "run.json"
+        if marker.is_file():
+            self._check_identity(marker, dict(identity))
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunFolderError(
+                f"{self.path} exists and is not a run of deeptroubles; choose another folder with --out."
+            )
+        else:
+            self.write("run.json", json.dumps(dict(identity), indent=1).encode())
+
+    def _check_identity(self, marker: Path, identity: dict[str, str]) -> None:
+        try:
+            held = json.loads(marker.read_text())
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{marker} cannot be read ({error}); choose another folder with --out.") from error
+        different = [what for what in identity if held.get(what) != identity[what]]
+        if different:
+            raise RunFolderError(
+                f"{self.path} holds another run (its {' and '.join(different)} differ from this one's); choose another "
+                "folder with --out, or delete that one."
+            )
+
+    def piece(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays kept under `key`, or None when there are none (or none that can be read)."""
+        try:
+            with np.load(self.path / "pieces" / f"{key}.npz", allow_pickle=False) as held:
+                return {name: held[name] for name in held.files}
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def keep_piece(self, key: str, arrays: Arrays) -> None:
+        """Keep arrays under `key`."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+        self.write(f"pieces/{key}.npz", buffer.getvalue())
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a table as `tables/<name>.parquet`."""
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False)
+        self.write(f"tables/{name}.parquet", buffer.getvalue())
+
+    def write_audit(self, audit: Audit) -> None:
+        """Write `audit.json`, its pictures as files under `images/`."""
+
+        def to_file(src: str) -> str:
+            data = base64.b64decode(src.removeprefix(MEDIA))
+            name = f"images/{hashlib.blake2b(data, digest_size=12).hexdigest()}.webp"
+            if not (self.path / name).exists():
+                self.write(name, data)
+            return name
+
+        document = _map_sources(json.loads(audit_to_json(audit)), lambda s: to_file(s) if s.startswith(MEDIA) else s)
+        self.write("audit.json", json.dumps(document, ensure_ascii=False, indent=1).encode())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all."""
+        target = self.path / name
+        temporary = None
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".tmp", delete=False) as file:
+                temporary = Path(file.name)
+                file.write(data)
+            temporary.chmod(0o644)
+            os.replace(temporary, target)  # noqa: PTH105 (the atomic one)
+        except BaseException as error:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise RunFolderError(_cannot_write(self.path, error)) from error
+            raise
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"The disk of {path} is full; free some space and run the same command again: it goes on from here."
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return f"{path} cannot be written (permission denied); choose another folder with --out."
+    return f"{path} cannot be written ({error.strerror or error}); choose another folder with --out."
+
+
+def read_audit(path: Path | str) -> Audit:
+    """Read the audit of a run folder, its pictures inlined as data URIs.
+
+    Raises:
+        RunFolderError: The folder holds no audit, or a damaged one.
+    """
+    path = Path(path)
+
+    def to_uri(src: str) -> str:
+        file = path / src
+        inside = src.startswith("images/") and file.resolve().is_relative_to(path.resolve())
+        return MEDIA + base64.b64encode(file.read_bytes()).decode() if inside else src
+
+    try:
+        document = json.loads((path / "audit.json").read_text(encoding="utf-8"))
+        return audit_from_json(json.dumps(_map_sources(document, to_uri)))
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path} holds no complete audit ({error.filename} is missing).") from error
+    except (OSError, ValueError, ValidationError) as error:
+        raise RunFolderError(f"The audit in {path} cannot be read ({str(error).splitlines()[0]}).") from error
+
+
+def _map_sources(node: Any, change: Callable[[str], str]) -> Any:
+    """Apply `change` to the `src` of every picture in a JSON document."""
+    if isinstance(node, dict):
+        return {k: change(v) if k == "src" and isinstance(v, str) else _map_sources(v, change) for k, v in node.items()}
+    return [_map_sources(value, change) for value in node] if isinstance(node, list) else node

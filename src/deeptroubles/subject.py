@@ -1,0 +1,44 @@
+"""The subject of an audit: a classifier together with the images it is audited on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier, evaluating
+from deeptroubles.images import ImageSet
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier and its images, with the class of each image as an index of its outputs (-1: unlabelled)."""
+
+    classifier: Classifier
+    images: ImageSet
+    targets: NDArray[np.int64]
+
+    def pixels(self, indices: Sequence[int]) -> Tensor:
+        """The images as the classifier takes them: len(indices) x C x H x W in [0, 1], on its device."""
+        prepared = [self.classifier.prepare(self.images[i]) for i in indices]
+        return torch.stack(prepared).to(self.classifier.device)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all that decides the answers."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (self.classifier.fingerprint(), self.images.fingerprint(), self.targets.tobytes().hex()):
+            digest.update(part.encode())
+        return digest.hexdigest()
+
+
+def answer(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:
+    """Logits (N x K) of pixels (N x C x H x W), in batches, in eval mode, without gradients."""
+    with torch.inference_mode(), evaluating(classifier):
+        return torch.cat([classifier(batch) for batch in pixels.split(batch_size)])
