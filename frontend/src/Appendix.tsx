@@ -71,7 +71,6 @@ export function Appendix({ audit, printing }: { audit: Audit; printing: boolean 
             Model: model.source,
             "Model fingerprint": model.fingerprint,
             Preprocessing: model.preprocessing,
-            Graph: model.graph,
             Images: images.name,
             "Image fingerprint": images.fingerprint,
             ...audit.environment,

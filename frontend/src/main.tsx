@@ -5,6 +5,11 @@ import "./styles/base.css";
 import "./styles/page.css";
 import "./styles/finding.css";
 import "./styles/evidence.css";
+import "./styles/estimates.css";
+import "./styles/tables.css";
+import "./styles/curves.css";
+import "./styles/pictures.css";
+import "./styles/heatmaps.css";
 import "./styles/print.css";
 
 createRoot(document.getElementById("root")!).render(<App audit={readAudit()} />);

@@ -1,10 +1,10 @@
 """Is my image classifier right for the right reasons?
 
-    import deeptroubles as dt
+import deeptroubles as dt
 
-    model = dt.load_classifier("efficientnet-lite0")
-    images = dt.load_images("photos/")
-    audit = dt.audit(model, images, out="runs/first")
+model = dt.load_classifier("efficientnet-lite0")
+images = dt.load_images("photos/")
+audit = dt.audit(model, images, out="runs/first")
 """
 
 from deeptroubles.audit import audit

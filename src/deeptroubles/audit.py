@@ -99,7 +99,9 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> list[F
     except Exception as error:  # noqa: BLE001 (whatever a check does, the audit goes on)
         _log.debug("check %s crashed", check.name, exc_info=True)
         where = traceback.extract_tb(error.__traceback__)[-1]
-        claim = f"The check crashed: {type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})."
+        claim = (
+            f"The check crashed: {type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})."
+        )
         caveat = "The other findings are not affected. If this is not your model's own error, please report it."
         return [Finding(check=check.name, verdict=Verdict.ERROR, claim=claim, criterion="", caveats=[caveat])]
     finally:
@@ -134,7 +136,6 @@ def _model_facts(classifier: Classifier) -> ModelFacts:
         parameters=sum(p.numel() for p in classifier.parameters()),
         input=f"{classifier.channels} x {height} x {width}",
         preprocessing=classifier.describe_preprocessing(),
-        graph='',
     )
 
 

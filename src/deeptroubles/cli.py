@@ -73,7 +73,9 @@ def audit_command(
     images: Annotated[str, typer.Option(help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
     checks: Annotated[str | None, typer.Option(help="Checks or families, comma-separated. Default: all.")] = None,
-    fail_on: Annotated[Literal["warn", "fail"] | None, typer.Option(help="Exit with 1 on this verdict or worse.")] = None,
+    fail_on: Annotated[
+        Literal["warn", "fail"] | None, typer.Option(help="Exit with 1 on this verdict or worse.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
     size: Size = None,
@@ -119,7 +121,9 @@ def explain(
     method: Annotated[str, typer.Option(help="`deeptroubles methods` lists them.")] = "grad_cam",
     target: Annotated[str | None, typer.Option(help="Class name or index. Default: the most likely class.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer to look at, for methods that look at one.")] = None,
-    out_file: Annotated[Path | None, typer.Option("--out", help="PNG to write. Default: IMAGE.METHOD.png here.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="PNG to write. Default: IMAGE.METHOD.png here.")
+    ] = None,
     size: Size = None,
     mean: Mean = None,
     std: Std = None,

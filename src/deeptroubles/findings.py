@@ -199,7 +199,6 @@ class ModelFacts:
     parameters: int
     input: str
     preprocessing: str
-    graph: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,9 @@ the same command goes on where it stopped. Nothing in the folder is ever execute
 from __future__ import annotations
 
 import base64
-import errno
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from deeptroubles.errors import RunFolderError
+from deeptroubles.files import write_whole
 from deeptroubles.findings import Audit, audit_from_json, audit_to_json
 from deeptroubles.pictures import MEDIA
 
@@ -51,7 +49,7 @@ class RunFolder:
                 f"{self.path} exists and is not a run of deeptroubles; choose another folder with --out."
             )
         else:
-            self.write("run.json", json.dumps(dict(identity), indent=1).encode())
+            self._write("run.json", json.dumps(dict(identity), indent=1).encode())
 
     def _check_identity(self, marker: Path, identity: dict[str, str]) -> None:
         try:
@@ -77,13 +75,13 @@ class RunFolder:
         """Keep arrays under `key`."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        self.write(f"pieces/{key}.npz", buffer.getvalue())
+        self._write(f"pieces/{key}.npz", buffer.getvalue())
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a table as `tables/<name>.parquet`."""
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
-        self.write(f"tables/{name}.parquet", buffer.getvalue())
+        self._write(f"tables/{name}.parquet", buffer.getvalue())
 
     def write_audit(self, audit: Audit) -> None:
         """Write `audit.json`, its pictures as files under `images/`."""
@@ -92,37 +90,14 @@ class RunFolder:
             data = base64.b64decode(src.removeprefix(MEDIA))
             name = f"images/{hashlib.blake2b(data, digest_size=12).hexdigest()}.webp"
             if not (self.path / name).exists():
-                self.write(name, data)
+                self._write(name, data)
             return name
 
         document = _map_sources(json.loads(audit_to_json(audit)), lambda s: to_file(s) if s.startswith(MEDIA) else s)
-        self.write("audit.json", json.dumps(document, ensure_ascii=False, indent=1).encode())
+        self._write("audit.json", json.dumps(document, ensure_ascii=False, indent=1).encode())
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file whole or not at all."""
-        target = self.path / name
-        temporary = None
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".tmp", delete=False) as file:
-                temporary = Path(file.name)
-                file.write(data)
-            temporary.chmod(0o644)
-            os.replace(temporary, target)  # noqa: PTH105 (the atomic one)
-        except BaseException as error:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise RunFolderError(_cannot_write(self.path, error)) from error
-            raise
-
-
-def _cannot_write(path: Path, error: OSError) -> str:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return f"The disk of {path} is full; free some space and run the same command again: it goes on from here."
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return f"{path} cannot be written (permission denied); choose another folder with --out."
-    return f"{path} cannot be written ({error.strerror or error}); choose another folder with --out."
+    def _write(self, name: str, content: bytes) -> None:
+        write_whole(self.path / name, content)
 
 
 def read_audit(path: Path | str) -> Audit:

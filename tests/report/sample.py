@@ -36,9 +36,7 @@ from deeptroubles.findings import (
 Pixels = NDArray[np.uint8]
 
 XSS = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-LONG_NAME = (
-    "Rød-Panda_(Ailurus_fulgens)_レッサーパンダ_Kleiner-Panda_the-one-that-sat-on-the-fence-behind-the-café/IMG_0001.jpeg"
-)
+LONG_NAME = "Rød-Panda_(Ailurus_fulgens)_レッサーパンダ_Kleiner-Panda_the-one-that-sat-on-the-fence/IMG_0001.jpeg"
 
 
 def photo(name: str, size: int = 224) -> Pixels:
@@ -73,7 +71,14 @@ def accuracy() -> Finding:
         severity=0.9,
         evidence=[
             Estimate(
-                label="Accuracy", value=0.42, low=0.31, high=0.54, n=1024, warn_at=0.7, fail_at=0.6, higher_is_worse=False
+                label="Accuracy",
+                value=0.42,
+                low=0.31,
+                high=0.54,
+                n=1024,
+                warn_at=0.7,
+                fail_at=0.6,
+                higher_is_worse=False,
             ),
             Estimate(
                 label="Accuracy on the class with the fewest images",
@@ -311,9 +316,9 @@ def lesser_findings() -> list[Finding]:
 def guide(question: str) -> Guide:
     return Guide(
         question=question,
-        asks="How often the answer is right, over all images with a label.\n\nThe answer is the class with the highest score.",
+        asks="How often the answer is right, over all labelled images.\n\nThe answer is the class that scores highest.",
         matters="All else is read in its light: a model that is often wrong is often wrong for some reason.",
-        reading="Look at three things:\n- the number,\n- its interval, which says how sure\n  one can be of the number,\n- the table of classes.",
+        reading="Look at three things:\n- the number,\n- its interval: how\n  sure it is,\n- the table of classes.",
         limits="Labels may be wrong. See https://example.org/labels (and what is said there).",
         references="- Guo et al. 2017, On calibration of modern neural networks, https://arxiv.org/abs/1706.04599.",
     )
@@ -337,7 +342,6 @@ def sample_audit(findings: Sequence[Finding] | None = None) -> Audit:
             parameters=4_652_008,
             input="3 × 224 × 224 pixels in [0, 1]",
             preprocessing="resize the shorter side to 256, crop the middle 224, (x · 255 − 127) / 128",
-            graph="torch.export, 312 operations",
         ),
         images=ImageFacts(
             name="photos",

@@ -46,7 +46,7 @@ class Scripts(HTMLParser):
             self.kinds.append(dict(attrs).get("type"))
             self.texts.append("")
 
-    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002
+    def handle_endtag(self, tag: str) -> None:
         self._inside = False
 
     def handle_data(self, data: str) -> None:
@@ -71,7 +71,9 @@ def test_no_text_of_an_audit_breaks_out_of_the_page() -> None:
 @needs_bundle
 def test_a_model_name_cannot_break_out_of_the_title() -> None:
     audit = sample.sample_audit(findings=[])
-    hostile = type(audit.model)(**{**audit.model.__dict__, "name": "</title><script>alert(1)</script>\u2028<!--deeptroubles:audit-->"})
+    hostile = type(audit.model)(
+        **{**audit.model.__dict__, "name": "</title><script>alert(1)</script>\u2028<!--deeptroubles:audit-->"}
+    )
     page = report.render(type(audit)(**{**audit.__dict__, "model": hostile}))
     scripts = Scripts()
     scripts.feed(page)

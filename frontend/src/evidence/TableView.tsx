@@ -60,6 +60,7 @@ export function TableView({ table, printing }: { table: Table; printing: boolean
                   column={column}
                   down={sorting?.column === i ? sorting.down : null}
                   onSort={() => setSorting(nextSorting(sorting, i, column.kind))}
+                  printing={printing}
                 />
               ))}
             </tr>
@@ -91,9 +92,12 @@ interface HeaderCellProps {
   column: Column;
   down: boolean | null;
   onSort: () => void;
+  printing: boolean;
 }
 
-function HeaderCell({ column, down, onSort }: HeaderCellProps) {
+function HeaderCell({ column, down, onSort, printing }: HeaderCellProps) {
+  // Browsers leave buttons out of the heads that they repeat on every page.
+  if (printing) return <th className={`cell-${column.kind}`}>{column.name}</th>;
   const direction = down === null ? "none" : down ? "descending" : "ascending";
   return (
     <th scope="col" aria-sort={direction} className={`cell-${column.kind}`}>

@@ -29,7 +29,7 @@ def load(name: str, overrides: Overrides) -> Classifier:
     processor = _load_processor(transformers, name)
     if processor is not None and not {"size", "mean", "std"} <= overrides.keys():
         known |= _preprocessing(processor.to_dict())
-        _compare(build(module, {"size": 32, **known}, {}), processor)
+        _compare(build(module, {**known, "size": known["size"] or 32}, {}), processor)
     return build(module, known, overrides)
 
 

@@ -46,9 +46,7 @@ class Axis:
         """The axis whose position i is this one's position index[i]; an index outside depends on nothing."""
         inside = (index >= 0) & (index < len(self.low))
         safe = np.where(inside, index, 0)
-        return Axis(
-            np.where(inside, self.low[safe], NOTHING[0]), np.where(inside, self.high[safe], NOTHING[1]), affine
-        )
+        return Axis(np.where(inside, self.low[safe], NOTHING[0]), np.where(inside, self.high[safe], NOTHING[1]), affine)
 
     def hull(self) -> Axis:
         """One position that sees what any of them sees."""
@@ -158,7 +156,8 @@ def _step(node: fx.Node, inputs: list[Field]) -> Field | None:
 
 
 _POINTWISE = {"batch_norm", "clone", "dropout", "contiguous", "_to_copy", "alias", "detach", "hardtanh", "relu6", "prelu",
-              "rrelu", "hardsigmoid", "hardswish", "mish", "celu", "selu", "softplus", "where"}  # fmt: skip
+              "rrelu", "hardsigmoid", "hardswish", "mish", "celu", "selu", "softplus", "where", "channel_shuffle",
+              "native_channel_shuffle"}  # fmt: skip
 
 
 def _mix_all(inputs: Sequence[Field]) -> Field:
@@ -258,7 +257,9 @@ def _padding(node: fx.Node, inputs: list[Field]) -> Field | None:
         index = np.arange(-before, len(axis.low) + after)
         if how is not None:
             index = np.pad(np.arange(len(axis.low)), (max(before, 0), max(after, 0)), mode=how)  # type: ignore[call-overload]
-        affine = axis.affine and Affine(axis.affine.size, axis.affine.stride, axis.affine.offset - before * axis.affine.stride)
+        affine = axis.affine and Affine(
+            axis.affine.size, axis.affine.stride, axis.affine.offset - before * axis.affine.stride
+        )
         field = field.with_axis(which, axis.take(index, affine))
     return field
 
@@ -301,7 +302,8 @@ def _softmax(node: fx.Node, inputs: list[Field]) -> Field:
         return field
     dim = dim if dim < 0 else dim - ndim
     axes = [
-        axis.hull().stretched(len(axis.low)) if d == dim else axis for axis, d in zip(field.axes, field.dims, strict=True)
+        axis.hull().stretched(len(axis.low)) if d == dim else axis
+        for axis, d in zip(field.axes, field.dims, strict=True)
     ]
     return Field(field.dims, (axes[0], axes[1]))
 

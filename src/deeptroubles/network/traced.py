@@ -111,11 +111,15 @@ class TracedNetwork:
         """
         if operation not in OPERATIONS:
             raise ModelError(f"There is no operation {operation!r} to replace.{nearest(operation, OPERATIONS)}")
+
+        def replaced(*arguments: Any) -> Tensor:
+            return rule(*arguments)
+
         graph = fx.Graph()
         graph.output(graph.graph_copy(self._root.graph, {}))
         for node in graph.nodes:
             if node.target in OPERATIONS[operation]:
-                node.target = rule
+                node.target = replaced
         return TracedNetwork(self.classifier, fx.GraphModule(self._root, graph))
 
     def receptive_field(self, layer: str) -> ReceptiveField:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import Audit, audit_to_json
-from deeptroubles.report.files import write_whole
+from deeptroubles.files import write_whole
 
 BUNDLE = Path(__file__).with_name("bundle.html")
 _HEAD = "<!--deeptroubles:head-->"

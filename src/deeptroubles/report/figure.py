@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from deeptroubles.report.files import write_whole
+from deeptroubles.files import write_whole
 
 # The same colours as on the report page (frontend/src/drawing/color.ts); both read the same to colour-blind people.
 _STOPS = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fee0b6 fdb863 e08214 b35806 7f3b08"
@@ -35,7 +35,7 @@ def draw_heatmap(
         path: Where the file goes. It is replaced in one step.
     """
     height, width = picture.shape[:2]
-    figure = Figure(figsize=(9.0, 1.1 + 4.0 * height / width), dpi=150, layout="constrained")
+    figure = Figure(figsize=(9.0, 0.7 + 3.9 * height / width), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     left.imshow(picture)

@@ -77,7 +77,9 @@ class Translation:
         mean = [mean_share(self.changed[:, i].mean(1)) for i in range(len(self.lengths))]
         x = [float(length) for length in self.lengths]
         series = [
-            Series(name=name, x=x, y=[i.value for i in values], low=[i.low for i in values], high=[i.high for i in values])
+            Series(
+                name=name, x=x, y=[i.value for i in values], low=[i.low for i in values], high=[i.high for i in values]
+            )
             for name, values in (("in the worst of 8 directions", worst), ("in a random direction", mean))
         ]
         value, low, high = self.share

@@ -88,7 +88,9 @@ def occlusion_scores(
     cover = classifier.mean[0] if fill is None else torch.as_tensor(fill, device=images.device, dtype=images.dtype)
     clean = answer(classifier, images, batch_size)
     occluded = [
-        answer(classifier, hide(image, part, cover), batch_size) for image in images for part in windows.split(batch_size)
+        answer(classifier, hide(image, part, cover), batch_size)
+        for image in images
+        for part in windows.split(batch_size)
     ]
     return OcclusionScores(clean, torch.cat(occluded).view(len(images), len(windows), -1), windows, grid)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside its place and move it there.
 
     Args:
-        path: Where the file goes. Its folder must exist.
+        path: Where the file goes. Its folder is made when it does not exist.
         content: What is in it.
 
     Raises:
@@ -21,12 +22,23 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
             file.write(content)
         temporary.chmod(0o644)  # Temporary files are private; a report is for showing around.
         os.replace(temporary, path)  # noqa: PTH105 (the atomic one)
-    except OSError as error:
+    except BaseException as error:
         if temporary:
             temporary.unlink(missing_ok=True)
-        raise RunFolderError(f"Cannot write {path}: {error.strerror or error}.") from error
+        if isinstance(error, OSError):
+            raise RunFolderError(_cannot_write(path, error)) from error
+        raise
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"The disk is full: {path} cannot be written; free some space and run the same command again."
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return f"{path} cannot be written (permission denied); choose another place with --out."
+    return f"{path} cannot be written ({error.strerror or error}); choose another place with --out."

@@ -1,0 +1,344 @@
+"""The report as a reader meets it: opened from disk, in a real browser, on a screen, a phone and paper."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from deeptroubles import report
+
+pytestmark = pytest.mark.skipif(not report.BUNDLE.is_file(), reason="the page is not built: run `make setup`")
+
+Open = Callable[..., Page]
+FINDINGS = "article.finding"
+
+
+def load_sample() -> ModuleType:
+    path = Path(__file__).parents[1] / "report" / "sample.py"
+    spec = importlib.util.spec_from_file_location("browser_sample", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    report.write_report(load_sample().sample_audit(), path)
+    return path.as_uri()
+
+
+@pytest.fixture
+def open_report(browser: Browser, address: str) -> Iterator[Open]:
+    """Opens the report; at the end, every page must have been silent and have asked for nothing but itself."""
+    pages: list[Page] = []
+    troubles: list[str] = []
+
+    def look_at(url: str) -> None:
+        if not url.startswith(("data:", "blob:", address)):
+            troubles.append(f"request: {url}")
+
+    def open_page(hash_: str = "", width: int = 1280, **settings: Any) -> Page:
+        page = browser.new_page(viewport={"width": width, "height": 900}, reduced_motion="reduce", **settings)
+        pages.append(page)
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: troubles.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: look_at(request.url))
+        page.goto(address + hash_)
+        page.locator("h1").wait_for()
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert troubles == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_from_disk_in_silence_and_fits_the_screen(open_report: Open, width: int, scheme: str) -> None:
+    page = open_report(width=width, color_scheme=scheme)
+    expect(page.locator("h1")).to_have_text("Is efficientnet-lite0 right for the right reasons?")
+    expect(page.locator(FINDINGS)).to_have_count(9)
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for summary in page.locator("summary").all():
+        summary.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # Raises for a picture that cannot be decoded; those out of sight are otherwise not loaded at all.
+    page.evaluate("Promise.all([...document.images].map((image) => ((image.loading = 'eager'), image.decode())))")
+
+
+def test_hostile_text_is_shown_and_not_run(open_report: Open) -> None:
+    page = open_report()
+    expect(page.locator("h3", has_text="<script>alert(1)</script>")).to_have_count(1)
+    assert page.locator("img[src='x']").count() == 0
+
+
+def test_the_page_cannot_make_a_request(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    refused = page.evaluate(
+        """async () => {
+             const refused = [];
+             document.addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
+             await fetch("https://example.org/").catch(() => null);
+             await new Promise((done) => Object.assign(new Image(), { onerror: done, src: "https://example.org/a" }));
+             navigator.sendBeacon("https://example.org/", "all your data");
+             await new Promise((done) => setTimeout(done, 100));
+             return refused;
+           }"""
+    )
+    page.close()
+    assert sorted(refused) == ["connect-src", "connect-src", "img-src"]
+
+
+def test_every_drawing_has_a_text_alternative(open_report: Open) -> None:
+    silent = open_report().evaluate(
+        """() => [...document.querySelectorAll("img, canvas, svg")].filter((drawing) =>
+             !(drawing.getAttribute("alt") || drawing.closest("[aria-hidden=true]")
+               || drawing.getAttribute("role") === "img" && drawing.getAttribute("aria-label")))
+           .map((drawing) => drawing.outerHTML.slice(0, 200))"""
+    )
+    assert silent == []
+
+
+def test_headings_are_in_order(open_report: Open) -> None:
+    levels = open_report().evaluate("[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map((h) => +h.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_landmarks_and_language(open_report: Open) -> None:
+    page = open_report()
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert (page.locator("header").count(), page.locator("main").count()) == (1, 1)
+    assert page.title().startswith("efficientnet-lite0")
+
+
+def test_filters_by_verdict_and_family_live_in_the_address(open_report: Open) -> None:
+    page = open_report()
+    fail = page.get_by_role("button", name="Fail 2")
+    fail.click()
+    expect(fail).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(FINDINGS)).to_have_count(2)
+    page.get_by_role("button", name="reliance 3").click()
+    expect(page.locator(FINDINGS)).to_have_count(1)
+    expect(page.locator(".glance li")).to_have_count(1)
+    expect(page.get_by_role("status")).to_have_text("Showing 1 of 9 findings.")
+    assert page.url.endswith("#?verdict=fail&family=reliance")
+
+    again = open_report("#?verdict=fail&family=reliance")
+    expect(again.locator(FINDINGS)).to_have_count(1)
+    again.get_by_role("button", name="Show all").click()
+    expect(again.locator(FINDINGS)).to_have_count(9)
+
+
+def in_view(page: Page, id_: str) -> bool:
+    box = page.locator(f"[id='{id_}']").bounding_box()
+    return box is not None and -5 <= box["y"] < 300
+
+
+def test_a_link_brings_the_reader_to_a_finding(open_report: Open) -> None:
+    page = open_report("#invariance.shift")
+    expect(page.locator("[id='invariance.shift']")).to_be_focused()
+    assert in_view(page, "invariance.shift")
+    page.evaluate("window.scrollTo(0, 0)")
+    page.locator(".glance a", has_text="90 % confidence").click()
+    expect(page.locator("[id='performance.confident_mistakes']")).to_be_focused()
+    assert page.url.endswith("#performance.confident_mistakes")
+    assert in_view(page, "performance.confident_mistakes")
+
+
+def test_a_linked_finding_is_shown_whatever_the_filter_and_two_of_one_check_are_told_apart(open_report: Open) -> None:
+    page = open_report("#reliance.masks-2?verdict=fail")
+    expect(page.locator(FINDINGS)).to_have_count(3)
+    expect(page.locator("[id='reliance.masks-2']")).to_be_focused()
+    open_report("#no.such-%E0%A4%A")  # a mangled link is no reason to show nothing
+
+
+def test_a_table_is_sorted_with_the_keyboard(open_report: Open) -> None:
+    page = open_report()
+    table = page.locator("[id='performance.accuracy'] table.data").first
+    head = table.get_by_role("columnheader", name="Recall")
+    column = table.locator("tbody tr td:nth-child(4)")
+    expect(head).to_have_attribute("aria-sort", "none")
+    written = column.all_inner_texts()
+    assert len(written) == 12
+
+    def numbers() -> list[float]:
+        return [float(text.strip().removesuffix("%").strip()) for text in column.all_inner_texts()]
+
+    head.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(head).to_have_attribute("aria-sort", "descending")
+    assert numbers() == sorted(numbers(), reverse=True)
+    page.keyboard.press("Space")
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    assert numbers() == sorted(numbers())
+    page.keyboard.press("Enter")
+    expect(head).to_have_attribute("aria-sort", "none")
+    assert column.all_inner_texts() == written
+
+    page.get_by_role("button", name="Show all 200 rows").press("Enter")
+    expect(table.locator("tbody tr")).to_have_count(200)
+    head.get_by_role("button").press("Enter")
+    assert column.last.inner_text() == "–"  # what is missing goes last
+
+
+def test_how_to_read_this_opens_with_the_keyboard(open_report: Open) -> None:
+    page = open_report()
+    finding = page.locator("[id='performance.accuracy']")
+    summary = finding.locator("summary", has_text="How to read this")
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(finding.get_by_text("Why it matters")).to_be_visible()
+    expect(finding.locator(".guide li")).to_have_count(4)
+    link = finding.get_by_role("link", name="https://example.org/labels")
+    assert link.get_attribute("rel") == "noreferrer"
+    assert link.get_attribute("href") == "https://example.org/labels"
+
+
+def test_everything_that_can_be_used_is_reached_by_tab(open_report: Open) -> None:
+    page = open_report("#?family=reliance")
+    wanted = page.evaluate(
+        """() => [...document.querySelectorAll("a[href], button:not(:disabled), input:not(:disabled), summary,"
+             + " [tabindex='0']")].map((element, i) => (element.dataset.at = i, i))"""
+    )
+    reached = set()
+    for _ in range(len(wanted) + 10):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.dataset.at"))
+    assert {str(i) for i in wanted} <= reached
+    page.locator(".toggle").first.focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_a_picture_opens_large_and_closes_with_escape(open_report: Open) -> None:
+    page = open_report()
+    opener = page.locator("[id='invariance.shift'] .enlarge").first
+    opener.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("1 of 6")
+    page.keyboard.press("ArrowRight")
+    expect(dialog).to_contain_text("2 of 6")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(opener).to_be_focused()
+
+
+def test_heatmaps_fade_switch_off_and_tell_their_values(open_report: Open) -> None:
+    page = open_report("#reliance.background")
+    group = page.locator("[id='reliance.background'] .evidence").first
+    canvas = group.locator("canvas").first
+    group.get_by_role("slider").fill("0.3")
+    expect(canvas).to_have_css("opacity", "0.3")
+    group.get_by_role("button", name="Picture").click()
+    expect(canvas).to_have_css("opacity", "0")
+    group.get_by_role("button", name="Overlay").click()
+    expect(canvas).to_have_css("opacity", "0.3")
+    canvas.hover(position={"x": 60, "y": 60}, force=True)
+    expect(group.locator(".readout")).to_have_text(re.compile(r"^−?0\.\d+$"))
+    described = group.locator(".color-bar").get_attribute("aria-label")
+    assert described == "Colour scale: Change of the log-odds when hidden, from −1 to 1"
+
+
+def test_unmeasured_cells_stay_clear(open_report: Open) -> None:
+    page = open_report()
+    alphas = (
+        page.get_by_label("Grad-CAM of a cat")
+        .nth(1)
+        .evaluate(
+            """(canvas) => {
+                 const column = canvas.getContext("2d").getImageData(canvas.width / 2, 0, 1, canvas.height).data;
+                 return [column[3], column.at(-1)];
+               }"""
+        )
+    )
+    assert alphas == [0, 255]
+
+
+def test_a_curve_tells_its_numbers(open_report: Open) -> None:
+    page = open_report("#performance.calibration")
+    curve = page.locator(".curve").first
+    curve.locator("svg[role=img]").hover(position={"x": 330, "y": 120})
+    expect(curve.locator(".readout")).to_contain_text("efficientnet-lite0")
+    curve.locator("summary").press("Enter")
+    expect(curve.locator("tbody tr")).to_have_count(10)
+
+
+def test_estimates_are_told_in_words(open_report: Open) -> None:
+    page = open_report()
+    told = page.locator("[id='performance.accuracy'] .estimate-words").first.inner_text().replace("\u202f", " ")
+    assert re.sub(r"\s+", " ", told) == "Accuracy 42 % (31 to 54 %, n = 1,024)"
+    unknown = page.locator("[id='fairness.groups'] .estimate-words").last.inner_text()
+    assert "interval not known" in unknown
+
+
+def test_on_paper_everything_is_open_and_no_control_is_left(open_report: Open) -> None:
+    page = open_report("#?verdict=fail")
+    page.emulate_media(media="print")
+    expect(page.locator(FINDINGS)).to_have_count(9)
+    expect(page.locator(".filters")).to_be_hidden()
+    expect(page.locator("[id='performance.accuracy'] table.data").first.locator("tbody tr")).to_have_count(200)
+    assert page.locator("details:not([open])").count() == 0
+    expect(page.get_by_text("Why it matters").first).to_be_visible()
+    page.emulate_media(media="screen")
+    expect(page.locator(FINDINGS)).to_have_count(2)
+    expect(page.locator(".filters")).to_be_visible()
+
+
+CONTRASTS = """() => {
+  const parse = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => {
+    const [r, g, b] = parse(color).slice(0, 3).map((c) => c / 255)
+      .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if (parse(color)[3] !== 0) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const texts = document.querySelectorAll(".badge-word, .quiet, .count, .check-name, .facts dt, .filter-state, .note");
+  return [...texts].map((element) => {
+    const [a, b] = [light(getComputedStyle(element).color), light(behind(element))];
+    return [element.textContent, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+  });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_badges_and_quiet_text_can_be_read(open_report: Open, scheme: str) -> None:
+    contrasts = open_report(color_scheme=scheme).evaluate(CONTRASTS)
+    words = {text for text, _ in contrasts}
+    assert {"Fail", "Error", "Warning", "Inconclusive", "Pass", "Skipped"} <= words
+    assert [(text, contrast) for text, contrast in contrasts if contrast < 4.5] == []
+
+
+def test_three_hundred_pictures_are_quick(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    sample = load_sample()
+    report.write_report(sample.sample_audit([sample.mistakes(300)]), path)
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    expect(page.locator(".pictures li")).to_have_count(300)
+    seconds = page.evaluate("performance.now()") / 1000
+    page.close()
+    assert seconds < 5

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from deeptroubles import ImageSet, Verdict, audit
+from deeptroubles.checks.performance.accuracy import accuracy
+from deeptroubles.engine import LocalEngine
+from deeptroubles.recording import record
+from tests.networks import formula
+
+COLOURS = ("red", "green", "blue")
+
+
+def colours(each: int = 20) -> ImageSet:
+    arrays = np.zeros((3 * each, 8, 8, 3), dtype=np.uint8)
+    for i, array in enumerate(arrays):
+        array[..., i % 3] = 200
+    return ImageSet.from_arrays(arrays, [COLOURS[i % 3] for i in range(3 * each)])
+
+
+def model(blind: bool):
+    handicap = torch.tensor([0.0, 0.0, -10.0 if blind else 0.0])
+    return formula(lambda x: x.mean((2, 3)) * 5 + handicap, 8, 3, COLOURS)
+
+
+def planted():
+    """One class of three is never recognised, though two in three answers are right."""
+    return model(blind=True), colours()
+
+
+def clean():
+    return model(blind=False), colours()
+
+
+def test_counts_are_the_plain_ones():
+    classifier, images = planted()
+    result = accuracy(record(classifier, images, LocalEngine()), LocalEngine(), seed=0)
+    assert (result.right, result.images) == (40, 60)
+    assert result.baseline == 1 / 3
+    assert [(c.name, c.right, c.images) for c in result.classes][0] == ("blue", 0, 20)
+    assert result.confused == (("blue", "red", 20),)
+    assert [c.name for c in result.failing_classes()] == ["blue"]
+
+
+def test_few_images_are_inconclusive():
+    classifier, _ = clean()
+    (finding,) = audit(classifier, colours(1), checks=["performance.accuracy"]).findings
+    assert finding.verdict == Verdict.INCONCLUSIVE
+
+
+def test_worse_than_the_most_common_class_fails():
+    names = ("red", "green", "blue")
+    classifier = formula(lambda x: -x.mean((2, 3)) * 5, 8, 3, names)
+    (finding,) = audit(classifier, colours(), checks=["performance.accuracy"]).findings
+    assert finding.verdict == Verdict.FAIL
+
+
+def test_unlabelled_images_skip_it():
+    classifier, _ = clean()
+    images = ImageSet.from_arrays(np.zeros((2, 8, 8, 3), dtype=np.uint8))
+    (finding,) = audit(classifier, images, checks=["performance.accuracy"]).findings
+    assert finding.verdict == Verdict.SKIPPED
+    assert "label" in finding.claim

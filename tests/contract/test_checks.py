@@ -1,0 +1,84 @@
+"""What holds for every check: found by listing the folder, so that a new check is held to it at once."""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deeptroubles import Verdict, audit
+from deeptroubles.checks import all_checks
+from deeptroubles.findings import findings_to_json
+
+CHECKS = all_checks()
+SOURCE = Path(importlib.import_module("deeptroubles.checks").__file__).parent
+
+
+def case(name: str, which: str):
+    module = importlib.import_module(f"tests.checks.test_{name.replace('.', '_')}")
+    return getattr(module, which)()
+
+
+def texts(finding) -> Iterator[str]:
+    yield from (finding.claim, finding.criterion, *finding.caveats)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_it_stands_where_its_name_says(name):
+    family, _, rest = name.partition(".")
+    assert CHECKS[name].function.__module__ == f"deeptroubles.checks.{family}.{rest}"
+    assert (SOURCE / family / f"{rest}.py").is_file()
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_its_docstring_has_the_sections(name):
+    guide = CHECKS[name].guide
+    assert guide.question.endswith("?")
+    assert all((guide.asks, guide.matters, guide.reading, guide.limits, guide.references))
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_it_fails_the_planted_trouble_and_passes_the_clean_twin(name):
+    (planted,) = audit(*case(name, "planted"), checks=[name]).findings
+    (clean,) = audit(*case(name, "clean"), checks=[name]).findings
+    assert planted.verdict == Verdict.FAIL, planted.claim
+    assert clean.verdict == Verdict.PASS, clean.claim
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_its_words_are_honest(name):
+    (finding,) = audit(*case(name, "planted"), checks=[name]).findings
+    assert finding.check == name
+    assert any(character.isdigit() for character in finding.claim)
+    assert finding.evidence
+    assert finding.caveats
+    for text in texts(finding):
+        assert "robust" not in text.lower()
+        assert "safe" not in text.lower()
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_same_seed_gives_the_same_bytes(name):
+    first, second = (audit(*case(name, "planted"), checks=[name], seed=5).findings for _ in range(2))
+    assert findings_to_json(first) == findings_to_json(second)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_it_restores_what_it_touches(name):
+    classifier, images = case(name, "planted")
+    classifier.train()
+    weights = {key: value.clone() for key, value in classifier.state_dict().items()}
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    audit(classifier, images, checks=[name])
+    assert all(module.training for module in classifier.modules())
+    assert all(p.requires_grad and p.grad is None for p in classifier.parameters())
+    assert not any(module._forward_hooks for module in classifier.modules())
+    assert all(torch.equal(weights[key], value) for key, value in classifier.state_dict().items())
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert np.array_equal(states[1], np.random.get_state()[1])  # noqa: NPY002
+    assert states[2] == random.getstate()

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from deeptroubles import Classifier, open_network
+from deeptroubles.errors import ModelError, NeedsGraphError
+from deeptroubles.network import PIXELS, HookedNetwork, TracedNetwork
+from tests.networks import Plain, Shared, Untraceable
+
+SIZE = (16, 20)
+
+
+@pytest.fixture(params=[Plain, Shared])
+def classifier(request):
+    torch.manual_seed(0)
+    return Classifier(request.param(), size=SIZE, mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.2])
+
+
+@pytest.fixture
+def pixels():
+    return torch.rand(5, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_graph_answers_like_the_model_for_any_batch(classifier, pixels):
+    network = open_network(classifier)
+    assert isinstance(network, TracedNetwork)
+    classifier.eval()
+    for count in (1, 2, 5):
+        assert torch.equal(network(pixels[:count]), classifier(pixels[:count]))
+
+
+def test_it_is_opened_once(classifier):
+    assert open_network(classifier) is open_network(classifier)
+
+
+def test_layers_have_the_users_names():
+    names = [layer.name for layer in open_network(Classifier(Shared(), size=SIZE)).layers]
+    assert names == [
+        ":sub", ":div", "first", "relu", "second", ":add", "relu@1", ":avg_pool2d", ":max_pool2d", ":cat", "mixed",
+        ":relu", ":mean", "head",
+    ]  # fmt: skip
+
+
+def test_blocks_are_layers_too():
+    model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Flatten(), nn.Linear(4 * 14 * 18, 2))
+    network = open_network(Classifier(model, size=SIZE))
+    assert [layer.name for layer in network.layers][-5:] == ["0.0", "0.1", "0", "1", "2"]
+    recorded = network.record(torch.rand(1, 3, *SIZE), ["0.1", "0"]).activations
+    assert torch.equal(recorded["0"], recorded["0.1"])
+
+
+def test_recording_equals_hooks(classifier, pixels):
+    network, hooked = open_network(classifier), HookedNetwork(classifier)
+    shared = [layer.name for layer in hooked.layers if layer.name in {each.name for each in network.layers}]
+    once = [name for name in shared if name != "relu"]  # called twice: hooks see only its last call
+    traced = network.record(pixels, once)
+    plain = hooked.record(pixels, once)
+    assert len(once) >= 4
+    for name in once:
+        assert torch.equal(traced.activations[name], plain.activations[name]), name
+        assert network.layer(name).shape == traced.activations[name].shape[1:]
+
+
+def test_recorded_activations_survive_in_place_operations(pixels):
+    model = Shared().eval()
+    network = open_network(Classifier(model, size=SIZE))
+    recorded = network.record(pixels, ["first", "relu"]).activations
+    assert (recorded["first"] < 0).any()
+    assert torch.equal(recorded["first"].relu(), recorded["relu"])
+
+
+@pytest.mark.parametrize("opened", [open_network, HookedNetwork])
+def test_gradients_equal_autograd(classifier, pixels, opened):
+    network = opened(classifier)
+    layers = [PIXELS, "head" if isinstance(classifier.module, Shared) else "8"]
+    _, gradients = network.gradients(pixels, layers, lambda logits: logits[:, 1] - logits[:, 0])
+    inputs = pixels.clone().requires_grad_()
+    logits = classifier.eval()(inputs)
+    expected = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), inputs)[0]
+    assert torch.allclose(gradients[PIXELS], expected, atol=1e-6)
+    assert torch.equal(gradients[layers[1]][:, :2], torch.tensor([[-1.0, 1.0]]).expand(5, 2))
+
+
+def test_gradients_of_a_layer_inside_a_residual_block(pixels):
+    """A value that goes around the layer must reach the end, too."""
+    torch.manual_seed(0)
+    network = open_network(Classifier(Shared(), size=SIZE))
+    recorded, gradients = network.gradients(pixels, ["second", "relu"], lambda logits: logits[:, 2])
+    step = torch.randn_like(gradients["second"]) * 1e-4
+    tail = network._part((network._node("second"), network._node("relu")), (network._logits,))
+    change = tail(recorded.activations["second"] + step, recorded.activations["relu"])[0][:, 2] - recorded.logits[:, 2]
+    assert torch.allclose(change, (gradients["second"] * step).sum((1, 2, 3)), atol=1e-5)
+
+
+def test_nobodys_grad_is_filled_and_frozen_weights_do(classifier, pixels):
+    for parameter in classifier.parameters():
+        parameter.requires_grad_(False)
+    network = open_network(classifier)
+    with torch.inference_mode():
+        _, gradients = network.gradients(pixels, [PIXELS], lambda logits: logits[:, 0])
+    assert gradients[PIXELS].abs().sum() > 0
+    assert all(p.grad is None and not p.requires_grad for p in classifier.parameters())
+
+
+def test_weights_are_shared(classifier, pixels):
+    network = open_network(classifier)
+    before = network(pixels)
+    with torch.no_grad():
+        list(classifier.parameters())[-1].add_(1)
+    assert torch.allclose(network(pixels), before + 1, atol=1e-5)
+
+
+class GuidedReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x.relu()
+
+    @staticmethod
+    def backward(context, gradient):
+        (x,) = context.saved_tensors
+        return gradient.clamp_min(0) * (x > 0)
+
+
+def test_replaced_rules_equal_captum_where_modules_allow_it(pixels):
+    """Guided backpropagation, which captum can do for module ReLUs that are used once and not in place."""
+    attr = pytest.importorskip("captum.attr")
+    model = Plain().eval()
+    for i in (2, 5):
+        model[i].inplace = False
+    classifier = Classifier(model, size=SIZE)
+    network = open_network(classifier).with_rule("relu", GuidedReLU.apply)
+    _, gradients = network.gradients(pixels, [PIXELS], lambda logits: logits[:, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = attr.GuidedBackprop(model).attribute(pixels.clone().requires_grad_(), 1)
+    assert torch.allclose(gradients[PIXELS], expected, atol=1e-7)
+
+
+def test_replaced_rules_reach_functional_and_reused_relus(pixels):
+    torch.manual_seed(0)
+    network = open_network(Classifier(Shared(), size=SIZE))
+    silent = network.with_rule("relu", torch.zeros_like)
+    assert torch.allclose(silent(pixels), network.classifier.module.head.bias.expand(5, -1))
+    assert not torch.allclose(network(pixels), silent(pixels))
+
+
+def test_unknown_names_offer_the_nearest(classifier):
+    network = open_network(classifier)
+    with pytest.raises(ModelError, match="Did you mean relu"):
+        network.with_rule("rellu", torch.relu)
+    with pytest.raises(ModelError, match="has no layer"):
+        network.layer("nothing")
+
+
+def test_what_cannot_be_traced_is_hooked_and_says_so_once(pixels):
+    classifier = Classifier(Untraceable(), size=SIZE)
+    with pytest.warns(UserWarning, match="module hooks are used instead"):
+        network = open_network(classifier)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_network(classifier) is network
+    assert isinstance(network, HookedNetwork)
+    assert network.table.last_spatial().name == "inner.5"
+    assert torch.equal(network(pixels), classifier.eval()(pixels))
+    assert network.record(pixels, ["inner.0"]).activations["inner.0"].shape == (5, 6, *SIZE)
+    with pytest.raises(NeedsGraphError, match=r"occlusion instead"):
+        network.with_rule("relu", torch.relu)
+    with pytest.raises(NeedsGraphError):
+        network.receptive_field("inner.0")
+
+
+def test_a_spatial_layer_too_early_is_not_taken():
+    class Patches(nn.Module):
+        """The shape of a vision transformer: positions only before the first block."""
+
+        def __init__(self):
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 4, 4)
+            self.blocks = nn.Sequential(*(nn.Linear(8, 8) for _ in range(4)))
+            self.head = nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.head(self.blocks(self.patches(x).flatten(2).mT).mean(1))
+
+    network = open_network(Classifier(Patches(), size=SIZE))
+    with pytest.raises(ModelError, match="vision transformer"):
+        network.table.last_spatial()
