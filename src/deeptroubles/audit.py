@@ -113,10 +113,10 @@ def image_table(recording: Recording) -> pd.DataFrame:
     names = np.array(recording.subject.classifier.class_names)
     known = recording.targets >= 0
     table = recording.subject.images.table.reset_index(drop=True).copy()
-    table["true_class"] = np.where(known, names[recording.targets], None)
+    table["true_class"] = pd.Series(names[recording.targets], dtype=object).where(known, None)
     table["answer"] = names[recording.predicted]
     table["probability"] = recording.probabilities.max(1)
-    table["correct"] = pd.array(np.where(known, recording.predicted == recording.targets, None), dtype="boolean")
+    table["correct"] = pd.Series(recording.predicted == recording.targets, dtype="boolean").where(known, None)
     return table
 
 

@@ -232,7 +232,7 @@ def _size(text: str | None) -> int | tuple[int, int] | None:
         sides = [int(part) for part in text.lower().split("x")] if text else []
     except ValueError:
         sides = [0]
-    if any(side < 1 for side in sides) or len(sides) > 2:  # noqa: PLR2004
+    if any(side < 1 for side in sides) or len(sides) > 2:
         raise UsageError(f"{text!r} is not a size; give one number, such as 224, or HEIGHTxWIDTH.")
     return (sides[0], sides[-1]) if sides else None
 

@@ -24,7 +24,7 @@ def picture(pixels: NDArray[Any], alt: str) -> Picture:
     """
     array = np.round(np.clip(np.asarray(pixels, dtype=np.float32), 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
     image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array[..., :3])
-    small = max(image.size) < 96  # noqa: PLR2004 (a few pixels each say much: keep them exactly)
+    small = max(image.size) < 96
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", lossless=small, quality=82, method=4)
     src = MEDIA + base64.b64encode(buffer.getvalue()).decode()

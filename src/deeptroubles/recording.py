@@ -50,7 +50,7 @@ class Recording:
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
         """The class with the highest logit. N."""
-        return self.logits.argmax(1).astype(np.int64)
+        return np.asarray(self.logits.argmax(1), dtype=np.int64)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:

@@ -43,7 +43,7 @@ def criterion(what: str, *, warn_at: float, fail_at: float) -> str:
 def percent(share: float) -> str:
     """A share as a percentage, with a decimal where whole numbers would hide it."""
     value = 100 * share
-    return f"{value:.1f} %" if 0 < abs(value) < 10 and round(value, 1) % 1 else f"{value:.0f} %"  # noqa: PLR2004
+    return f"{value:.1f} %" if 0 < abs(value) < 10 and round(value, 1) % 1 else f"{value:.0f} %"
 
 
 def percent_interval(interval: Interval) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import deeptroubles.checks
 from deeptroubles.engine import Engine
 from deeptroubles.errors import UsageError, nearest
 from deeptroubles.findings import Finding, Guide
@@ -30,12 +30,13 @@ class Result(Protocol):
 
     def findings(self) -> Iterable[Finding]:
         """Judge what was measured."""
+        ...
 
 
 class CheckFunction(Protocol):
     """A check: reads a recording, has work done by an engine, draws randomness from a seed only."""
 
-    def __call__(self, recording: Recording, engine: Engine, *, seed: int) -> Result: ...
+    def __call__(self, recording: Recording, engine: Engine, *, seed: int) -> Result: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def check(name: str, *, needs: Iterable[str] = ()) -> Callable[[F], F]:
 @cache
 def all_checks() -> dict[str, Check]:
     """All checks by name, those of this package in the order of their files."""
-    for module in pkgutil.walk_packages(deeptroubles.checks.__path__, "deeptroubles.checks."):
+    for module in pkgutil.walk_packages([str(Path(__file__).parent)], "deeptroubles.checks."):
         importlib.import_module(module.name)
     for entry in entry_points(group="deeptroubles.checks"):
         entry.load()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -13,29 +13,28 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-import deeptroubles
 from deeptroubles.progress import track
 from deeptroubles.run_folder import RunFolder
 from deeptroubles.subject import Subject
 
-
-class Work(Protocol):
-    """Work on some images of a subject: every array of the answer has one row per image, in order."""
-
-    __module__: str
-    __qualname__: str
-
-    def __call__(
-        self, subject: Subject, indices: Sequence[int], batch_size: int, **settings: Any
-    ) -> dict[str, NDArray[Any]]: ...
+Arrays = dict[str, NDArray[Any]]
+Work = Callable[..., Arrays]
+"""`work(subject, indices, batch_size, **settings)`: every array of the answer has one row per image, in order."""
 
 
 class Engine(Protocol):
     """What checks ask to get work done."""
 
     def map(
-        self, work: Work, subject: Subject, indices: Sequence[int], *, label: str, piece: int = 8, **settings: Any
-    ) -> dict[str, NDArray[Any]]:
+        self,
+        work: Work,
+        subject: Subject,
+        indices: Sequence[int] | NDArray[np.int64],
+        *,
+        label: str,
+        piece: int = 8,
+        **settings: Any,
+    ) -> Arrays:
         """Do `work` on the images `indices` of a subject.
 
         Args:
@@ -59,15 +58,22 @@ class LocalEngine:
         self.batch_size = batch_size
 
     def map(  # noqa: D102 (see Engine)
-        self, work: Work, subject: Subject, indices: Sequence[int], *, label: str, piece: int = 8, **settings: Any
-    ) -> dict[str, NDArray[Any]]:
+        self,
+        work: Work,
+        subject: Subject,
+        indices: Sequence[int] | NDArray[np.int64],
+        *,
+        label: str,
+        piece: int = 8,
+        **settings: Any,
+    ) -> Arrays:
         pieces = [[int(index) for index in indices[i : i + piece]] for i in range(0, len(indices), piece)]
         results = [
             self._do(work, subject, part, settings) for part in track(pieces, label, sizes=[len(p) for p in pieces])
         ]
         return {name: np.concatenate([result[name] for result in results]) for name in results[0]} if results else {}
 
-    def _do(self, work: Work, subject: Subject, part: list[int], settings: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    def _do(self, work: Work, subject: Subject, part: list[int], settings: dict[str, Any]) -> Arrays:
         if self.folder is None:
             return work(subject, part, self.batch_size, **settings)
         decides = [_code(), work.__module__, work.__qualname__, subject.fingerprint, part, settings]
@@ -83,6 +89,6 @@ class LocalEngine:
 def _code() -> str:
     """A hash of this package's own code and of torch's version: another version computes its pieces anew."""
     digest = hashlib.blake2b(metadata.version("torch").encode(), digest_size=16)
-    for file in sorted(Path(deeptroubles.__file__).parent.rglob("*.py")):
+    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -22,8 +22,6 @@ class HookedNetwork:
     Only modules are layers here, and of a module that is called several times only the last call is seen.
     """
 
-    is_traced = False
-
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
         self.device = classifier.device
@@ -59,12 +57,12 @@ class HookedNetwork:
         with torch.inference_mode(mode=False), torch.enable_grad():
             recorded = self._forward(pixels.detach().clone().requires_grad_(), layers)
             kept = [recorded.activations[name] for name in layers]
-            found = torch.autograd.grad(score(recorded.logits).sum(), kept, allow_unused=True)
+            found: Sequence[Tensor | None] = torch.autograd.grad(score(recorded.logits).sum(), kept, allow_unused=True)
         gradients = [torch.zeros_like(v) if g is None else g for g, v in zip(found, kept, strict=True)]
         plain = Recorded(recorded.logits.detach(), {k: v.detach() for k, v in recorded.activations.items()})
         return plain, dict(zip(layers, gradients, strict=True))
 
-    def with_rule(self, operation: str, rule: Callable[..., Tensor]) -> NoReturn:  # noqa: ARG002
+    def with_rule(self, operation: str, rule: Callable[..., Tensor]) -> NoReturn:
         """Not available without the graph."""
         raise self._needs_graph(f"Replacing the rule of {operation}", "Grad-CAM or occlusion")
 

@@ -41,7 +41,7 @@ class Layer:
     @property
     def is_spatial(self) -> bool:
         """Whether the output is channels x height x width, with more than one position."""
-        return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1  # noqa: PLR2004
+        return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1
 
 
 @dataclass(frozen=True)

@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Protocol
 from weakref import WeakKeyDictionary
-
-from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.network.hooked import HookedNetwork
-from deeptroubles.network.layers import Layer, LayerTable, Recorded
-from deeptroubles.network.traced import Score, TracedNetwork, trace
+from deeptroubles.network.traced import TracedNetwork, trace
+
+Network = TracedNetwork | HookedNetwork
+"""Both offer layers, recording and gradients; only the traced one has the graph."""
+
+_OPENED: WeakKeyDictionary[Classifier, Network] = WeakKeyDictionary()
 
 
-class Network(Protocol):
-    """What every network offers, traced or hooked; see `TracedNetwork` for the meaning of each."""
-
-    classifier: Classifier
-    is_traced: bool
-    table: LayerTable
-
-    @property
-    def layers(self) -> tuple[Layer, ...]: ...  # noqa: D102
-    def layer(self, name: str) -> Layer: ...  # noqa: D102
-    def __call__(self, pixels: Tensor) -> Tensor: ...
-    def record(self, pixels: Tensor, layers: Sequence[str]) -> Recorded: ...  # noqa: D102
-    def gradients(  # noqa: D102
-        self, pixels: Tensor, layers: Sequence[str], score: Score
-    ) -> tuple[Recorded, dict[str, Tensor]]: ...
-
-
-_OPENED: WeakKeyDictionary[Classifier, TracedNetwork | HookedNetwork] = WeakKeyDictionary()
-
-
-def open_network(classifier: Classifier) -> TracedNetwork | HookedNetwork:
+def open_network(classifier: Classifier) -> Network:
     """The network of a classifier, traced once and kept for as long as the classifier lives on the same device.
 
     A classifier that `torch.export` cannot trace (data-dependent control flow, an unsupported operation) is read
@@ -47,7 +27,7 @@ def open_network(classifier: Classifier) -> TracedNetwork | HookedNetwork:
     return network
 
 
-def _open(classifier: Classifier) -> TracedNetwork | HookedNetwork:
+def _open(classifier: Classifier) -> Network:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.export warns about its own internals

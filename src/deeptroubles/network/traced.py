@@ -32,16 +32,14 @@ class TracedNetwork:
     graph shares the classifier's weights but never asks for their gradients, so nobody's `.grad` is ever filled.
     """
 
-    is_traced = True
-
     def __init__(self, classifier: Classifier, graph_module: fx.GraphModule) -> None:
         self.classifier = classifier
         self.device = classifier.device
         self._root = graph_module
         self._nodes = name_nodes(graph_module.graph)
         self.table = LayerTable([_layer(name, node) for name, node in self._nodes.items()])
-        self._pixels = next(n for n in graph_module.graph.nodes if n.op == "placeholder")
-        self._logits = next(iter(graph_module.graph.find_nodes(op="output"))).all_input_nodes[0]
+        self._pixels: fx.Node = next(n for n in graph_module.graph.nodes if n.op == "placeholder")
+        self._logits: fx.Node = next(iter(graph_module.graph.find_nodes(op="output"))).all_input_nodes[0]
         self._parts: dict[tuple[tuple[fx.Node, ...], tuple[fx.Node, ...]], fx.GraphModule] = {}
         self._fields: dict[fx.Node, Any] | None = None
 
@@ -91,7 +89,7 @@ class TracedNetwork:
                       for n, v in zip(frontier, values, strict=True)]  # fmt: skip
             with torch.enable_grad():
                 logits, *kept = self._part(tuple(frontier), (self._logits, *asked))(*values)
-                found = torch.autograd.grad(score(logits).sum(), kept, allow_unused=True)
+                found: Sequence[Tensor | None] = torch.autograd.grad(score(logits).sum(), kept, allow_unused=True)
         recorded = Recorded(logits.detach(), {k: v.detach() for k, v in zip(layers, kept, strict=True)})
         gradients = [torch.zeros_like(v) if g is None else g for g, v in zip(found, kept, strict=True)]
         return recorded, dict(zip(layers, gradients, strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 from deeptroubles.checks.judging import ENOUGH, few, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
-from deeptroubles.findings import Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
+from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
@@ -71,15 +71,17 @@ class Accuracy:
             verdict=verdict,
             severity=1 - self.overall.value,
             claim=claim,
-            criterion="Passes when it is better than always answering the most common class with 95 % confidence; fails "
-            f"when it is not, or when a class is certainly below {percent(FAR_BELOW)} of the overall accuracy (95 %, "
-            f"corrected for the number of classes); inconclusive otherwise, and below {ENOUGH} images.",
+            criterion="Passes when it is better than always answering the most common class with 95 % confidence; "
+            f"fails when it is not, or when a class is certainly below {percent(FAR_BELOW)} of the overall accuracy "
+            f"(95 %, corrected for the number of classes); inconclusive otherwise, and below {ENOUGH} images.",
             evidence=self._evidence(),
-            caveats=[*few(self.images), "It says how often the answer is right, not whether it is right for a reason."],
+            caveats=[*few(self.images), "It says how often the answer is right, not whether for the right reason."],
         )
 
     def _evidence(self) -> list[Evidence]:
-        rows = [[c.name, c.images, c.interval.value, [c.interval.low, c.interval.high]] for c in self.classes]
+        rows: list[list[Cell]] = [
+            [c.name, c.images, c.interval.value, [c.interval.low, c.interval.high]] for c in self.classes
+        ]
         columns = [Column(name="class"), Column(name="images", kind="number"), Column(name="accuracy", kind="share"),
                    Column(name="95 % interval", kind="interval")]  # fmt: skip
         value, low, high = self.overall
@@ -97,7 +99,7 @@ class Accuracy:
 
 
 @check("performance.accuracy", needs={"labels"})
-def accuracy(recording: Recording, engine: Engine, *, seed: int) -> Accuracy:  # noqa: ARG001
+def accuracy(recording: Recording, engine: Engine, *, seed: int) -> Accuracy:
     """How often is it right, and on which classes is it not?
 
     What it asks:

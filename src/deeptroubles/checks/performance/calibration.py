@@ -36,9 +36,11 @@ class Calibration:
             check="performance.calibration",
             verdict=judge(corrected, self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
             severity=corrected.value,
-            claim=f"Its confidence is off by {percent_interval(corrected)}; on average it is {direction}: mean confidence "
-            f"{percent(self.confidence)}, accuracy {percent(self.accuracy)}.",
-            criterion=criterion("the expected calibration error, less what chance gives,", warn_at=WARN_AT, fail_at=FAIL_AT),
+            claim=f"Its confidence is off by {percent_interval(corrected)}; on average it is {direction}: mean "
+            f"confidence {percent(self.confidence)}, accuracy {percent(self.accuracy)}.",
+            criterion=criterion(
+                "the expected calibration error, less what chance gives,", warn_at=WARN_AT, fail_at=FAIL_AT
+            ),
             evidence=[
                 Estimate(label="Calibration error beyond chance", value=corrected.value, low=corrected.low,
                          high=corrected.high, n=self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
@@ -46,8 +48,9 @@ class Calibration:
             ],
             caveats=[
                 *few(self.images),
-                f"The plain expected calibration error is {percent(self.error.plain)}; a perfectly calibrated classifier "
-                f"would show {percent(self.error.floor)} on so few images. It is measured for the most likely class only.",
+                (f"The plain expected calibration error is {percent(self.error.plain)}; a perfectly calibrated "
+                f"classifier would show {percent(self.error.floor)} on as many images."),
+                "It is measured for the most likely class only.",
             ],
         )  # fmt: skip
 
@@ -66,7 +69,7 @@ class Calibration:
 
 
 @check("performance.calibration", needs={"labels"})
-def calibration(recording: Recording, engine: Engine, *, seed: int) -> Calibration:  # noqa: ARG001
+def calibration(recording: Recording, engine: Engine, *, seed: int) -> Calibration:
     """When it says 80 %, is it right 8 times in 10?
 
     What it asks:

@@ -64,8 +64,8 @@ class OcclusionGain:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                f"By any amount at all, the probability rises on {rises} of {count} images; {self.turned} wrong answers "
-                f"become right within {STEPS} windows.",
+                f"By any amount at all, the probability rises on {rises} of {count} images.",
+                f"{self.turned} wrong answers become right within {STEPS} windows.",
                 "What is hidden may be a second object that is really there; look at the pictures.",
                 "The window that helps most is searched for, which favours images on which it hesitates.",
             ],
@@ -89,7 +89,8 @@ class OcclusionGain:
         if self.maps:
             limit = max(abs(v) for m in self.maps for row in m.values for v in row if v is not None)
             evidence.append(
-                Heatmaps(title="What hiding each window does to the true class", items=self.maps, low=-limit, high=limit,
+                Heatmaps(title="What hiding each window does to the true class", items=self.maps, low=-limit,
+                         high=limit,
                          diverging=True, scale_label="change of probability")
             )  # fmt: skip
         evidence.append(
@@ -100,7 +101,7 @@ class OcclusionGain:
 
 
 @check("reliance.occlusion_gain", needs={"labels"})
-def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> OcclusionGain:  # noqa: ARG001
+def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> OcclusionGain:
     """Does hiding a part of the image make it surer of the right class?
 
     What it asks:
@@ -156,8 +157,8 @@ def _story(recording: Recording, row: int, windows: NDArray[Any], probability: N
     """One image, step by step."""
     image, cover = recording.subject.pixels([row])[0], recording.subject.classifier.mean[0]
     name = recording.subject.classifier.class_names[recording.targets[row]]
-    items = [GridItem(picture=picture(image.cpu().numpy(), f"An image of class {name}"), caption=f"{probability[0]:.2f}",
-                      note="as it is")]  # fmt: skip
+    clean = picture(image.cpu().numpy(), f"An image of class {name}")
+    items = [GridItem(picture=clean, caption=f"{probability[0]:.2f}", note="as it is")]
     for step, box in enumerate(windows):
         if not box.any():
             break

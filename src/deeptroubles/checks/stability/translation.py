@@ -57,17 +57,17 @@ class Translation:
             verdict=judge(share, count, warn_at=WARN_AT, fail_at=FAIL_AT),
             severity=share.value,
             claim=f"Moving an image by {self.lengths[0]} to {self.lengths[-1]} pixels changes the answer in "
-            f"{percent_interval(share)} of the cases; {any_shift.sum()} of {count} images can be moved so that it changes.",
+            f"{percent_interval(share)} of the cases; {any_shift.sum()} of {count} images can be moved so that it "
+            "changes.",
             criterion=criterion("the mean share of shifts that change the answer", warn_at=WARN_AT, fail_at=FAIL_AT)
             + " Published ImageNet networks change their answer on 8 to 14 % of such pairs (Zhang 2019).",
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                f"What comes in from outside is made up ({self.border} border); {self.whatever_border} of the "
-                f"{any_shift.sum()} images change their answer for one and the same shift with a black, a mirrored and a "
-                "circular border alike.",
-                "Images on which it hesitates change first; the answer of each image is compared with its own answer, "
-                "right or wrong.",
+                f"What comes in from outside is made up ({self.border} border).",
+                f"{self.whatever_border} of the {any_shift.sum()} change with every border: black, mirror, circular.",
+                "Images on which it hesitates change first.",
+                "Each answer is compared with the one before, right or wrong.",
             ],
         )
 
@@ -100,7 +100,7 @@ class Translation:
 
 
 @check("stability.translation")
-def translation(recording: Recording, engine: Engine, *, seed: int, border: Border = "mirror") -> Translation:  # noqa: ARG001
+def translation(recording: Recording, engine: Engine, *, seed: int, border: Border = "mirror") -> Translation:
     """Does the answer change when the image moves by a few pixels?
 
     What it asks:

@@ -84,5 +84,7 @@ def occlusion_gain(
 
 
 def _probabilities(classifier: Classifier, image: Tensor, boxes: Tensor, target: int, batch_size: int) -> Tensor:
-    logits = [answer(classifier, hide(image, part, classifier.mean[0]), batch_size) for part in boxes.split(batch_size)]
+    logits = [
+        answer(classifier, hide(image, part, classifier.mean[0]), batch_size) for part in torch.split(boxes, batch_size)
+    ]
     return torch.cat(logits).softmax(1)[:, target]

@@ -90,7 +90,7 @@ def occlusion_scores(
     occluded = [
         answer(classifier, hide(image, part, cover), batch_size)
         for image in images
-        for part in windows.split(batch_size)
+        for part in torch.split(windows, batch_size)
     ]
     return OcclusionScores(clean, torch.cat(occluded).view(len(images), len(windows), -1), windows, grid)
 
@@ -132,5 +132,4 @@ def spread(values: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _boxes(windows: Tensor) -> Iterator[tuple[int, int, int, int]]:
-    for top, left, bottom, right in windows.tolist():
-        yield top, left, bottom, right
+    yield from windows.tolist()

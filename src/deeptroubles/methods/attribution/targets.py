@@ -19,9 +19,9 @@ def as_batch(classifier: Classifier, images: Tensor) -> Tensor:
     Raises:
         UsageError: The shape or the range of the pixels is not what the classifier takes.
     """
-    batch = images[None] if images.ndim == 3 else images  # noqa: PLR2004
+    batch = images[None] if images.ndim == 3 else images
     expected = (classifier.channels, *classifier.size)
-    if batch.ndim != 4 or tuple(batch.shape[1:]) != expected:  # noqa: PLR2004
+    if batch.ndim != 4 or tuple(batch.shape[1:]) != expected:
         shape = " x ".join(map(str, images.shape))
         raise UsageError(
             f"The image has the shape {shape}, but {classifier.name} takes {' x '.join(map(str, expected))}; "
