@@ -42,21 +42,28 @@ class RunFolder:
     def __init__(self, path: Path | str, identity: Mapping[str, str]) -> None:
         self.path = Path(path)
         marker = self.path / "run.json"
-        if marker.is_file():
-            self._check_identity(marker, dict(identity))
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        try:
+            begun = marker.is_file()
+            other = not begun and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path} cannot be read ({error.strerror}); choose another folder with --out."
+            ) from error
+        if other:
             raise RunFolderError(
                 f"{self.path} exists and is not a run of deeptroubles; choose another folder with --out."
             )
+        if begun:
+            self._check_identity(marker, dict(identity))
         else:
             self._write("run.json", json.dumps(dict(identity), indent=1).encode())
 
     def _check_identity(self, marker: Path, identity: dict[str, str]) -> None:
         try:
             held = json.loads(marker.read_text())
-        except (OSError, ValueError) as error:
+            different = [what for what in identity if held.get(what) != identity[what]]
+        except (OSError, ValueError, AttributeError) as error:
             raise RunFolderError(f"{marker} cannot be read ({error}); choose another folder with --out.") from error
-        different = [what for what in identity if held.get(what) != identity[what]]
         if different:
             raise RunFolderError(
                 f"{self.path} holds another run (its {' and '.join(different)} differ from this one's); choose another "
@@ -68,7 +75,7 @@ class RunFolder:
         try:
             with np.load(self.path / "pieces" / f"{key}.npz", allow_pickle=False) as held:
                 return {name: held[name] for name in held.files}
-        except (OSError, ValueError, EOFError):
+        except Exception:  # noqa: BLE001 (damaged files raise nearly anything; such a piece is computed anew)
             return None
 
     def keep_piece(self, key: str, arrays: Arrays) -> None:
@@ -110,7 +117,7 @@ def read_audit(path: Path | str) -> Audit:
 
     def to_uri(src: str) -> str:
         file = path / src
-        inside = src.startswith("images/") and file.resolve().is_relative_to(path.resolve())
+        inside = file.resolve().is_relative_to((path / "images").resolve())
         return MEDIA + base64.b64encode(file.read_bytes()).decode() if inside else src
 
     try:

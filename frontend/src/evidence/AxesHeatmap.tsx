@@ -115,7 +115,8 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
 }
 
 function CellNumbers({ values, scale, cell }: { values: Heatmap["values"]; scale: ColorScale; cell: number }) {
-  if (cell < 34) return null;
+  const widest = longest(values.flat().map((value) => (value === null ? "" : formatNumber(value))));
+  if (cell < Math.max(24, widest * LETTER + 6)) return null; // a number that does not fit is read by pointing at it
   return values.flatMap((row, y) =>
     row.map((value, x) =>
       value === null ? null : (

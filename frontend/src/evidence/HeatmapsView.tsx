@@ -65,7 +65,7 @@ export function HeatmapsView({ group, printing }: { group: Heatmaps; printing: b
 function ColorBar({ scale, label }: { scale: ColorScale; label: string }) {
   const [low, high] = scale.domain;
   const marks = [...new Set([low, ...ticks(scale.domain, 4), high])].filter(
-    (mark) => mark === low || mark === high || Math.min(mark - low, high - mark) > (high - low) / 8,
+    (mark) => mark === low || mark === high || Math.min(mark - low, high - mark) > (high - low) / 5,
   );
   const described = `Colour scale: ${label}, from ${formatNumber(low)} to ${formatNumber(high)}`;
   return (

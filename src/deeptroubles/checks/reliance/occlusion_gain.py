@@ -48,7 +48,7 @@ class OcclusionGain:
         """One finding."""
         count, share = len(self.probability), self.share
         best = int(np.argmax(self.probability[:, -1] - self.probability[:, 0]))
-        steps = " -> ".join(f"{p:.2f}" for p in self.probability[best])
+        steps = " → ".join(f"{p:.2f}" for p in self.probability[best])
         rises = int((self.probability[:, 1] > self.probability[:, 0]).sum())
         yield Finding(
             check="reliance.occlusion_gain",
@@ -130,7 +130,7 @@ def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> Occlus
     probability = found["probability"].astype(np.float64)
     was_wrong = recording.predicted[rows] != recording.targets[rows]
     order = np.argsort(probability[:, 0] - probability[:, -1], kind="stable")
-    gaining = [int(i) for i in order[:SHOWN] if probability[i, 1] - probability[i, 0] >= GAIN]
+    gaining = [int(i) for i in order[:SHOWN] if probability[i, 1] > probability[i, 0]]
     return OcclusionGain(
         probability=probability,
         turned=int((found["right"] & was_wrong).sum()),

@@ -40,7 +40,7 @@ class Translation:
     border: Border
     changed: NDArray[np.bool_]
     whatever_border: int
-    examples: tuple[GridItem, ...]
+    examples: tuple[ImageGrid, ...]
     maps: tuple[Heatmap, ...]
 
     @property
@@ -64,10 +64,9 @@ class Translation:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                f"What comes in from outside is made up ({self.border} border).",
-                f"{self.whatever_border} of the {any_shift.sum()} change with every border: black, mirror, circular.",
-                "Images on which it hesitates change first.",
-                "Each answer is compared with the one before, right or wrong.",
+                f"What comes in from outside is made up ({self.border} border); of the {any_shift.sum()} images that "  # noqa: ISC004
+                f"change, {self.whatever_border} change for one and the same shift with every border.",
+                "Images on which it hesitates change first. Answers are compared with the one before, right or wrong.",
             ],
         )
 
@@ -86,16 +85,17 @@ class Translation:
         evidence: list[Evidence] = [
             Estimate(label="Shifts that change the answer", value=value, low=low, high=high, n=count, warn_at=WARN_AT,
                      fail_at=FAIL_AT),
+            *self.examples,
             Curve(title="Images whose answer changes, by length of the shift", x_label="pixels moved", x_scale="log",
                   y_label="share of images", series=series, y_range=(0.0, 1.0)),
         ]  # fmt: skip
         if self.maps:
+            highest = max(value or 0 for item in self.maps for row in item.values for value in row)
             evidence.append(
                 Heatmaps(title="Probability of the first answer when the image is moved", items=self.maps, low=0.0,
-                         high=1.0, scale_label="probability", x_label="pixels to the right", y_label="pixels down")
+                         high=float(np.ceil(highest * 10) / 10), scale_label="probability",
+                         x_label="pixels to the right", y_label="pixels down")
             )  # fmt: skip
-        if self.examples:
-            evidence.append(ImageGrid(title="The same image, moved: the least stable ones", items=self.examples))
         return evidence
 
 
@@ -140,7 +140,7 @@ def translation(recording: Recording, engine: Engine, *, seed: int, border: Bord
         border=border,
         changed=changed,
         whatever_border=int(moved["whatever_border"].sum()),
-        examples=tuple(item for i in least_stable for item in _example(recording, moved, i, lengths, border)),
+        examples=tuple(_example(recording, moved, i, lengths, border) for i in least_stable),
         maps=_maps(recording, engine, least_stable, lengths[-1], border),
     )
 
@@ -216,29 +216,24 @@ def _maps(
 
 def _example(
     recording: Recording, moved: dict[str, NDArray[Any]], row: int, lengths: Sequence[int], border: Border
-) -> list[GridItem]:
-    """The image as it is, and moved by the shortest shift that changes its answer."""
+) -> ImageGrid:
+    """The image as it is, moved by the shortest shift that changes its answer, and by the worst one."""
     names = recording.subject.classifier.class_names
     image = recording.subject.pixels([row])[0]
-    which, direction = np.argwhere(moved["changed"][row])[0]
-    down, right = (lengths[which] * d for d in DIRECTIONS[direction])
-    before, after = names[recording.predicted[row]], names[moved["answer"][row, which, direction]]
-    there = shift(image, down, right, border)
-    where = " and ".join(
-        f"{abs(n)} px {word}"
-        for n, word in ((down, "down" if down > 0 else "up"), (right, "right" if right > 0 else "left"))
-        if n
-    )
-    kept = moved["probability"][row, which, direction]
-    return [
-        GridItem(
-            picture=picture(image.cpu().numpy(), f"An image answered {before}"),
-            caption=before,
-            note=f"as it is, {percent(recording.probabilities[row].max())}",
-        ),
-        GridItem(
-            picture=picture(there.cpu().numpy(), f"The same image moved {where}, answered {after}"),
-            caption=after,
-            note=f"moved {where}; {before} falls to {percent(kept)}",
-        ),
-    ]
+    first = names[recording.predicted[row]]
+    shortest = tuple(np.argwhere(moved["changed"][row])[0])
+    worst = np.unravel_index(int(moved["probability"][row].argmin()), moved["probability"][row].shape)
+    shown = picture(image.cpu().numpy(), f"An image answered {first}")
+    items = [GridItem(picture=shown, caption=first, note=f"as it is, {percent(recording.probabilities[row].max())}")]
+    for which, direction in dict.fromkeys([shortest, tuple(worst)]):
+        down, right = (lengths[which] * d for d in DIRECTIONS[direction])
+        answered, kept = names[moved["answer"][row, which, direction]], moved["probability"][row, which, direction]
+        shown = picture(shift(image, down, right, border).cpu().numpy(), f"The same image moved, answered {answered}")
+        note = f"moved {_in_words(down, right)}; {first} at {percent(kept)}"
+        items.append(GridItem(picture=shown, caption=answered, note=note))
+    return ImageGrid(title=f"{first}: as it is, and moved", items=items, strip=True)
+
+
+def _in_words(down: int, right: int) -> str:
+    steps = ((down, "down" if down > 0 else "up"), (right, "right" if right > 0 else "left"))
+    return " and ".join(f"{abs(pixels)} px {word}" for pixels, word in steps if pixels)

@@ -58,8 +58,8 @@ def occlusion_gain(
         The probabilities step by step, and what was hidden. Hidden pixels get the classifier's mean colour.
     """
     batch = as_batch(classifier, images)
-    window = window or max(1, min(classifier.size) // 7)
-    boxes, grid = window_grid(classifier.size, window, stride or window)
+    window = max(1, min(classifier.size) // 7) if window is None else window
+    boxes, grid = window_grid(classifier.size, window, window if stride is None else stride)
     clean = answer(classifier, batch, batch_size)
     targets = as_targets(classifier, target, clean)
     best = clean.softmax(1).gather(1, targets[:, None])[:, 0]

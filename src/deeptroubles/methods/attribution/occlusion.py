@@ -97,8 +97,8 @@ def occlusion_scores(
 
 def window_grid(size: tuple[int, int], window: int | None, stride: int | None) -> tuple[Tensor, tuple[int, int]]:
     """The windows of a regular grid that covers an image of height x width: M x 4 boxes, and rows x columns."""
-    window = window or max(1, min(size) // 7)
-    stride = stride or max(1, window // 2)
+    window = max(1, min(size) // 7) if window is None else window
+    stride = max(1, window // 2) if stride is None else stride
     if not 1 <= window <= min(size) or not 1 <= stride <= window:
         raise UsageError(
             f"A window of {window} pixels every {stride} does not cover an image of {size[1]} x {size[0]}; choose "

@@ -43,4 +43,5 @@ def _wilson(successes: float, trials: int, level: float) -> Interval:
     p, centre_weight = successes / trials, 1 + z * z / trials
     centre = (p + z * z / (2 * trials)) / centre_weight
     half = z / centre_weight * float(np.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials)))
-    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(p, min(p, low), max(p, high))  # at 0 and at 1 the last bits can be on the wrong side
