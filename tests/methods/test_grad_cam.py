@@ -77,9 +77,7 @@ def test_a_layer_that_does_not_exist_is_told_with_the_nearest(images):
 def test_a_model_without_positions_is_told_what_to_use_instead():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5), nn.ReLU(), nn.Linear(5, 2))
     with pytest.raises(ModelError, match="use occlusion"):
-        grad_cam(
-            Classifier(flat, size=8), torch.rand(1, 3, 8, 8), 0, layer="1"
-        )
+        grad_cam(Classifier(flat, size=8), torch.rand(1, 3, 8, 8), 0, layer="1")
 
 
 def test_a_model_that_cannot_be_traced_gives_the_same_map(images):

@@ -6,11 +6,18 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
+from deeptroubles.methods.attribution.targets import Targets, as_batch, target_score
 from deeptroubles.network import open_network
 
 
-def grad_cam(classifier: Classifier, images: Tensor, target: Targets = None, *, layer: str | None = None) -> Tensor:
+def grad_cam(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    against: Targets = None,
+    layer: str | None = None,
+) -> Tensor:
     """Map of the layer's channels, each weighted by the mean gradient of the target's logit with respect to it.
 
     Raw and signed, at the layer's own resolution: the paper's final ReLU and the scaling to the image are left to
@@ -20,6 +27,7 @@ def grad_cam(classifier: Classifier, images: Tensor, target: Targets = None, *, 
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
         target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
         layer: Name of a layer with positions. Default: the deepest one.
 
     Returns:
@@ -41,10 +49,6 @@ def grad_cam(classifier: Classifier, images: Tensor, target: Targets = None, *, 
             f"Layer {chosen.name!r} has no positions (its shape is {' x '.join(map(str, chosen.shape))}); "
             f"try {network.table.last_spatial().name!r}."
         )
-
-    def score(logits: Tensor) -> Tensor:
-        return logits.gather(1, as_targets(classifier, target, logits)[:, None])
-
-    recorded, gradients = network.gradients(batch, [chosen.name], score)
+    recorded, gradients = network.gradients(batch, [chosen.name], target_score(classifier, target, against))
     weights = gradients[chosen.name].mean((2, 3), keepdim=True)
     return (weights * recorded.activations[chosen.name]).sum(1)

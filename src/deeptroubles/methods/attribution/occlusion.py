@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
+from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets, target_score
 from deeptroubles.subject import answer
 
 
@@ -36,6 +36,7 @@ def occlusion(
     images: Tensor,
     target: Targets = None,
     *,
+    against: Targets = None,
     window: int | None = None,
     stride: int | None = None,
     fill: float | Tensor | None = None,
@@ -50,6 +51,7 @@ def occlusion(
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
         target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
         window: Side of the square window in pixels. Default: a seventh of the shorter side.
         stride: Step between windows. Default: half the window.
         fill: What hides: a grey level, or a tensor that broadcasts to an image. Default: the classifier's mean colour,
@@ -68,9 +70,10 @@ def occlusion(
     """
     batch = as_batch(classifier, images)
     scores = occlusion_scores(classifier, batch, window=window, stride=stride, fill=fill, batch_size=batch_size)
-    targets = as_targets(classifier, target, scores.clean)
-    clean = scores.clean.gather(1, targets[:, None])
-    occluded = scores.occluded.gather(2, targets[:, None, None].expand(-1, scores.occluded.shape[1], 1))[..., 0]
+    target = as_targets(classifier, target, scores.clean)  # the most likely class is that of the clean image
+    score = target_score(classifier, target, against)
+    clean = score(scores.clean)[:, None]
+    occluded = torch.stack([score(logits) for logits in scores.occluded.unbind(1)], dim=1)
     return spread(clean - occluded, scores.windows, classifier.size)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -47,3 +47,24 @@ def as_targets(classifier: Classifier, targets: Targets, logits: Tensor) -> Tens
     if ((indices < 0) | (indices >= classifier.classes)).any():
         raise UsageError(f"Targets must be class indices from 0 to {classifier.classes - 1}.")
     return indices.long()
+
+
+def target_score(classifier: Classifier, target: Targets, against: Targets = None) -> Callable[[Tensor], Tensor]:
+    """The score that is explained: the target's logit, or its lead over another class ("why this and not that").
+
+    Args:
+        classifier: The classifier.
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: The other class, whose logit is subtracted. Default: none.
+
+    Returns:
+        A function from logits (N x K) to scores (N).
+    """
+
+    def score(logits: Tensor) -> Tensor:
+        own = logits.gather(1, as_targets(classifier, target, logits)[:, None])[:, 0]
+        if against is None:
+            return own
+        return own - logits.gather(1, as_targets(classifier, against, logits)[:, None])[:, 0]
+
+    return score
