@@ -87,7 +87,8 @@ def record(classifier: Classifier, images: ImageSet, engine: Engine) -> Recordin
             f"The model answers NaN or infinity on {len(broken)} of {len(readable)} images (the first is "
             f"{images.table['path'].iloc[broken[0]]}); check its weights, and mean and std."
         )
-    subject = Subject(classifier, images.subset(readable), match.targets[readable])
+    kept = images if len(readable) == len(images) else images.subset(readable)
+    subject = Subject(classifier, kept, match.targets[readable])
     return Recording(subject, logits, unreadable, match)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +95,12 @@ class ImageSet:
     def fingerprint(self) -> str:
         """Hash what decides the findings: every image as it is stored, and its row of the table except the path.
 
-        Files are read, but not decoded. A set that is moved or renamed keeps its fingerprint.
+        Files are read (once), but not decoded. A set that is moved or renamed keeps its fingerprint.
         """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         facts = self.table.drop(columns="path")
         digest.update(repr(list(facts.columns)).encode())
