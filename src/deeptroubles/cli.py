@@ -6,6 +6,7 @@ Exit codes: 0 clean, 1 trouble found (with --fail-on), 2 usage, 3 a bug of ours,
 from __future__ import annotations
 
 import inspect
+import io
 import shlex
 import sys
 import traceback
@@ -22,13 +23,13 @@ from rich.table import Table
 from deeptroubles.audit import audit as run_audit
 from deeptroubles.checks import Check, all_checks
 from deeptroubles.errors import DeeptroublesError, UsageError, nearest
-from deeptroubles.explain import explain_picture
+from deeptroubles.explain import MethodComparison, compare_methods, explain_picture, find_method
 from deeptroubles.findings import Audit, Verdict, audit_to_json
 from deeptroubles.images import load_images
 from deeptroubles.methods import METHODS
 from deeptroubles.models import SOURCES, load_class_names, load_classifier
 from deeptroubles.report import write_report
-from deeptroubles.report.figure import draw_heatmap
+from deeptroubles.report.figure import draw_heatmap, draw_sheet
 
 if TYPE_CHECKING:
     from deeptroubles.classifier import Classifier
@@ -52,6 +53,7 @@ _STYLE = {
     Verdict.PASS: ("✔", "green"),
     Verdict.SKIPPED: ("–", "dim"),
 }
+_INTERRUPTED = 130
 _TROUBLE = {"fail": {Verdict.FAIL, Verdict.ERROR}, "warn": {Verdict.FAIL, Verdict.ERROR, Verdict.WARN}}
 
 Model = Annotated[str, typer.Argument(help="Where the model comes from; `deeptroubles models` lists the forms.")]
@@ -59,7 +61,7 @@ Size = Annotated[str | None, typer.Option(help="Input size: one number, or HEIGH
 Mean = Annotated[str | None, typer.Option(help="Mean per channel, comma-separated, for pixels in [0, 1].")]
 Std = Annotated[str | None, typer.Option(help="Standard deviation per channel, comma-separated.")]
 Classes = Annotated[Path | None, typer.Option(help="Class names: a text file (one a line) or JSON.")]
-Channels = Annotated[int | None, typer.Option(help="1 for grey, 3 for RGB.")]
+Channels = Annotated[int | None, typer.Option(min=1, help="1 for grey, 3 for RGB.")]
 Output = Annotated[str | None, typer.Option(help="Which entry of the model's answer holds the logits.")]
 Probabilities = Annotated[bool, typer.Option("--probabilities", help="The model ends in a softmax.")]
 Weights = Annotated[Path | None, typer.Option(help="A local weights file, for timm: and torchvision:.")]
@@ -76,7 +78,7 @@ def audit_command(
     fail_on: Annotated[
         Literal["warn", "fail"] | None, typer.Option(help="Exit with 1 on this verdict or worse.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
     size: Size = None,
     mean: Mean = None,
@@ -97,7 +99,7 @@ def audit_command(
         classifier,
         load_images(images),
         out_folder,
-        checks=checks.split(",") if checks else None,
+        checks=[name.strip() for name in checks.split(",")] if checks else None,
         seed=seed,
         batch_size=batch_size,
         command=shlex.join(["deeptroubles", *sys.argv[1:]]),
@@ -117,10 +119,11 @@ def audit_command(
 @app.command()
 def explain(
     model: Model,
-    image: Annotated[Path, typer.Argument(help="A picture.")],
-    method: Annotated[str, typer.Option(help="`deeptroubles methods` lists them.")] = "grad_cam",
+    image: Annotated[Path, typer.Argument(help="A picture; with --compare, any images.")],
+    method: Annotated[str, typer.Option(help="A method, or all; `deeptroubles methods` lists them.")] = "grad_cam",
     target: Annotated[str | None, typer.Option(help="Class name or index. Default: the most likely class.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer to look at, for methods that look at one.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Rank methods by faithfulness on these images.")] = False,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="PNG to write. Default: IMAGE.METHOD.png here.")
     ] = None,
@@ -135,17 +138,26 @@ def explain(
     device: Device = "",
 ) -> None:
     """Draw which parts of one image an answer rests on, and print the most likely classes."""
-    if method not in METHODS:
-        raise UsageError(f"There is no method {method!r}.{nearest(method, METHODS)} `deeptroubles methods` lists them.")
+    methods = list(METHODS) if method == "all" or compare else [find_method(method)]
+    images = load_images(image)
+    picture = images[0]  # an unreadable one is told before the model is loaded
     classifier = _load(model, device, size=_size(size), mean=_numbers(mean), std=_numbers(std), channels=channels,
                        class_names=_class_names(classes), output=_entry(output), weights=weights,
                        probabilities=probabilities or None)  # fmt: skip
+    if compare:
+        _print_comparison(compare_methods(classifier, images, methods))
+        return
     settings = {"layer": layer} if layer else {}
-    found = explain_picture(classifier, load_images(image)[0], method, target, **settings)
+    found = explain_picture(classifier, picture, methods, target, **settings)
     path = out_file or Path(f"{image.stem}.{method}.png")
-    draw_heatmap(found.picture, found.values, f"{found.target} ({method})", "logits", path)
+    if method == "all":
+        draw_sheet(found.picture, found.maps, found.target, path)
+    else:
+        draw_heatmap(found.picture, found.maps[method], f"{found.target} ({method})", "logits", path)
     for name, probability in found.most_likely:
         out.print(f"{probability:7.1%}  {escape(name)}", highlight=False)
+    for name, why in found.impossible.items():
+        out.print(f"{name} is left out: {escape(why)}", style="yellow", highlight=False)
     out.print(f"\nPicture: {escape(str(path))}", soft_wrap=True)
 
 
@@ -182,19 +194,23 @@ def help_command(name: Annotated[str, typer.Argument(help="A check or a method."
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    warnings.showwarning = lambda message, *_args, **_kwargs: err.print(f"Note: {escape(str(message))}", style="yellow")
+    warnings.showwarning = _say_note
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not every terminal and pipe can show every letter and mark
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="deeptroubles", standalone_mode=False)
     except DeeptroublesError as error:
         err.print(f"Error: {escape(str(error))}", style="red", highlight=False, soft_wrap=True)
         code = 2
-    except (typer.Exit, typer.Abort) as stop:
-        code = getattr(stop, "exit_code", 130)
-    except KeyboardInterrupt:
-        err.print("Interrupted. The same command goes on from here.")
-        code = 130
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the last resort: say that it is our fault, and exit with 3)
         code = _usage_or_bug(error)
+    if code == _INTERRUPTED:  # some versions of the command-line library give the code instead of the exception
+        err.print("Interrupted. The same command goes on from here.")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -214,8 +230,8 @@ def _load(source: str, device: str, **overrides: Unpack[Overrides]) -> Classifie
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError):
+        torch.zeros(1, device=chosen).item()
+    except (RuntimeError, AssertionError, ImportError):
         raise UsageError(f"The device {device!r} is not available here; use --device cpu.") from None
     return load_classifier(source, **overrides).to(chosen)
 
@@ -245,6 +261,10 @@ def _entry(text: str | None) -> int | str | None:
     return int(text) if text and text.lstrip("-").isdigit() else text
 
 
+def _say_note(message: Warning | str, *_where: Any, **_more: Any) -> None:
+    err.print(f"Note: {escape(' '.join(str(message).split()))}", style="yellow", highlight=False, soft_wrap=True)
+
+
 def _say_check(check: Check) -> None:
     err.print(f"[dim]{check.name}[/dim]  {escape(check.guide.question)}", highlight=False)
 
@@ -254,6 +274,17 @@ def _print_rows(first: str, second: str, rows: list[tuple[str, str]]) -> None:
     for row in rows:
         table.add_row(*map(escape, row))
     out.print(table)
+
+
+def _print_comparison(compared: list[MethodComparison]) -> None:
+    table = Table("method", "deletion area", "insertion area", "seconds a map", box=box.SIMPLE_HEAD)
+    for each in compared:
+        areas = (f"{a.value:.3f} ({a.low:.2f} to {a.high:.2f})" for a in (each.deletion, each.insertion) if a)
+        table.add_row(
+            each.method, *(areas if not each.impossible else ("not for this model", "")), f"{each.seconds:.2f}"
+        )
+    out.print(table)
+    out.print("Most faithful first: deletion should be low, insertion high; intervals (95 %) are over images.")
 
 
 def _print_findings(result: Audit) -> None:

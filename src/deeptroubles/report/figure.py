@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,36 @@ def draw_heatmap(
         axes.set_axis_off()
     figure.colorbar(heat, ax=[left, right], label=scale_label, shrink=0.85, pad=0.02)
     figure.suptitle(_plain(title), x=0.02, horizontalalignment="left")
+    drawing = io.BytesIO()
+    figure.savefig(drawing, format="png")
+    write_whole(path, drawing.getvalue())
+
+
+def draw_sheet(
+    picture: npt.NDArray[np.uint8], maps: Mapping[str, npt.NDArray[Any]], title: str, path: Path, columns: int = 5
+) -> None:
+    """Draw a picture and many heatmaps of it side by side, as a PNG file. Each map has a scale of its own.
+
+    Args:
+        picture: The picture, H x W x 3.
+        maps: Raw, signed values by the name of what drew them, each h x w.
+        title: What the drawing shows.
+        path: Where the file goes. It is replaced in one step.
+        columns: How many drawings stand side by side.
+    """
+    height, width = picture.shape[:2]
+    rows = -(-(len(maps) + 1) // columns)
+    figure = Figure(figsize=(2.2 * columns, 0.6 + rows * (0.35 + 2.1 * height / width)), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes in panels:
+        axes.set_axis_off()
+    panels[0].imshow(picture)
+    panels[0].set_title(_plain(title), fontsize=9)
+    for axes, (name, values) in zip(panels[1:], maps.items(), strict=False):
+        axes.imshow(_gray(picture), cmap="gray", vmin=0, vmax=255)
+        _overlay(axes, np.ma.masked_invalid(values.astype(np.float64)), (height, width))
+        axes.set_title(_plain(name.replace("_", " ")), fontsize=9)
     drawing = io.BytesIO()
     figure.savefig(drawing, format="png")
     write_whole(path, drawing.getvalue())

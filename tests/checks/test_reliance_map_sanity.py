@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deeptroubles import Classifier, ImageSet
+from deeptroubles.checks.reliance.map_sanity import LIMIT, map_sanity
+from deeptroubles.engine import LocalEngine
+from deeptroubles.recording import record
+from tests.networks import Plain
+
+
+def images() -> ImageSet:
+    random = np.random.default_rng(0)
+    return ImageSet.from_arrays(random.integers(0, 256, (40, 20, 20, 3), dtype=np.uint8))
+
+
+class Unlearned(nn.Module):
+    """Nothing in it is learned but one number: shuffling cannot change what its maps show."""
+
+    def __init__(self):
+        super().__init__()
+        edges = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+        self.register_buffer("edges", torch.stack([edges, edges.mT])[:, None].repeat(1, 3, 1, 1))
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        strength = torch.relu(nn.functional.conv2d(x, self.edges, padding=1))
+        return strength.mean((2, 3)) * self.scale
+
+
+def planted():
+    """Its maps show edges, whatever was learned."""
+    return Classifier(Unlearned(), size=20), images()
+
+
+def clean():
+    """A network that is nothing but what it learned."""
+    return Classifier(Plain(seed=3), size=20), images()
+
+
+@pytest.mark.parametrize(("case", "stays"), [(planted, True), (clean, False)])
+def test_agreement_of_every_method(case, stays):
+    engine = LocalEngine()
+    result = map_sanity(record(*case(), engine), engine, seed=0)
+    assert {"grad_cam", "saliency"} & {m.method for m in result.methods}
+    for method in result.methods:
+        last = method.agreement[-1]
+        assert np.isclose(last.value, 1, atol=1e-6) if stays else last.value < LIMIT, method.method
