@@ -233,7 +233,8 @@ def _load(source: str, device: str, **overrides: Unpack[Overrides]) -> Classifie
         torch.zeros(1, device=chosen).item()
     except (RuntimeError, AssertionError, ImportError):
         raise UsageError(f"The device {device!r} is not available here; use --device cpu.") from None
-    return load_classifier(source, **overrides).to(chosen)
+    with err.status("Loading the model"):
+        return load_classifier(source, **overrides).to(chosen)
 
 
 def _numbers(text: str | None) -> list[float] | None:

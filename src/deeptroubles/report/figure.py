@@ -21,6 +21,7 @@ from deeptroubles.files import write_whole
 _STOPS = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fee0b6 fdb863 e08214 b35806 7f3b08"
 _BLUE_WHITE_ORANGE = LinearSegmentedColormap.from_list("blue_white_orange", [f"#{stop}" for stop in _STOPS.split()])
 _OPACITY = 0.65
+_SHOWN = 0.995
 
 
 def draw_heatmap(
@@ -44,7 +45,7 @@ def draw_heatmap(
     heat = _overlay(right, np.ma.masked_invalid(values.astype(np.float64)), (height, width))
     for axes in (left, right):
         axes.set_axis_off()
-    figure.colorbar(heat, ax=[left, right], label=scale_label, shrink=0.85, pad=0.02)
+    figure.colorbar(heat, ax=[left, right], label=scale_label, shrink=0.85, pad=0.02, extend="both")
     figure.suptitle(_plain(title), x=0.02, horizontalalignment="left")
     drawing = io.BytesIO()
     figure.savefig(drawing, format="png")
@@ -83,8 +84,10 @@ def draw_sheet(
 
 def _overlay(axes: Axes, values: np.ma.MaskedArray[Any, Any], size: tuple[int, int]) -> AxesImage:
     colors: Colormap | str = "viridis"
-    low, high = (float(values.min()), float(values.max())) if values.count() else (0.0, 1.0)
-    if low < 0:
+    measured = values.compressed() if values.count() else np.array([0.0, 1.0])
+    # A map of single pixels has a few that outshine all others; they share the end of the scale.
+    low, high = (float(np.quantile(measured, share)) for share in (1 - _SHOWN, _SHOWN))
+    if measured.min() < 0:
         colors, high = _BLUE_WHITE_ORANGE, max(-low, high)
         low = -high
     if low == high:
