@@ -22,6 +22,7 @@ from deeptroubles.engine import Engine, LocalEngine
 from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import Audit, Finding, ImageFacts, ModelFacts, Verdict, worst_first
 from deeptroubles.images import ImageSet
+from deeptroubles.images.labels import readable
 from deeptroubles.recording import Recording, record
 from deeptroubles.run_folder import RunFolder
 
@@ -68,9 +69,9 @@ def audit(
     if folder:
         folder.write_table("images", image_table(recording))
     result = Audit(
-        status="running", created=created, seconds=0, command=command, seed=seed, environment=_environment(classifier),
-        model=_model_facts(classifier), images=_image_facts(images, recording), findings=[],
-        guides={check.name: check.guide for check in planned},
+        status="running", created=created, seconds=0, command=readable(command), seed=seed,
+        environment=_environment(classifier), model=_model_facts(classifier), images=_image_facts(images, recording),
+        findings=[], guides={check.name: check.guide for check in planned},
     )  # fmt: skip
     for check in planned:
         if watch:
@@ -109,10 +110,14 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> list[F
 
 
 def image_table(recording: Recording) -> pd.DataFrame:
-    """One row per readable image: its own columns, the answer, its probability, and whether it is right."""
+    """One row per readable image: its own columns, its true class, the answer, its probability, and whether it is right.
+
+    A column of the manifest with one of our names gets `given_` in front.
+    """
     names = np.array(recording.subject.classifier.class_names)
     known = recording.targets >= 0
-    table = recording.subject.images.table.reset_index(drop=True).copy()
+    ours = ("true_class", "answer", "probability", "correct")
+    table = recording.subject.images.table.reset_index(drop=True).rename(columns={name: f"given_{name}" for name in ours})
     table["true_class"] = pd.Series(names[recording.targets], dtype=object).where(known, None)
     table["answer"] = names[recording.predicted]
     table["probability"] = recording.probabilities.max(1)
@@ -141,7 +146,7 @@ def _model_facts(classifier: Classifier) -> ModelFacts:
 
 def _image_facts(images: ImageSet, recording: Recording) -> ImageFacts:
     return ImageFacts(
-        name=images.name,
+        name=readable(images.name),
         fingerprint=images.fingerprint(),
         count=len(images),
         labelled=len(recording.labelled),

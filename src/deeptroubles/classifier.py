@@ -187,8 +187,14 @@ class Classifier(nn.Module):
 
     def _count_classes(self) -> int:
         """Try the module on two grey images and on one of them alone; check that it answers like a classifier."""
-        pixels = torch.full((2, self.channels, *self.size), 0.5, device=self.device)
-        pixels[1] += torch.linspace(-0.4, 0.4, self.size[1], device=self.device)
+        try:
+            pixels = torch.full((2, self.channels, *self.size), 0.5, device=self.device)
+            pixels[1] += torch.linspace(-0.4, 0.4, self.size[1], device=self.device)
+        except RuntimeError as error:
+            shape = _shape((self.channels, *self.size))
+            raise ModelError(
+                f"An input of {shape} does not fit into the memory; check the input size (--size)."
+            ) from error
         with evaluating(self), torch.no_grad():
             logits = self._try(pixels)
             _check_logits(logits, probabilities=self.probabilities)

@@ -73,10 +73,12 @@ class RunFolder:
     def piece(self, key: str) -> dict[str, NDArray[Any]] | None:
         """The arrays kept under `key`, or None when there are none (or none that can be read)."""
         try:
-            with np.load(self.path / "pieces" / f"{key}.npz", allow_pickle=False) as held:
-                return {name: held[name] for name in held.files}
+            with (self.path / "pieces" / f"{key}.npz").open("rb") as file, np.load(file, allow_pickle=False) as held:
+                arrays = {name: held[name] for name in held.files}
         except Exception:  # noqa: BLE001 (damaged files raise nearly anything; such a piece is computed anew)
             return None
+        whole = all(isinstance(array, np.ndarray) for array in arrays.values())  # numpy gives what is no array as bytes
+        return arrays if whole else None
 
     def keep_piece(self, key: str, arrays: Arrays) -> None:
         """Keep arrays under `key`."""
@@ -85,9 +87,11 @@ class RunFolder:
         self._write(f"pieces/{key}.npz", buffer.getvalue())
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write a table as `tables/<name>.parquet`."""
+        """Write a table as `tables/<name>.parquet`; columns that mix numbers and text become text."""
+        kinds = {str(column): pd.api.types.infer_dtype(table[column]) for column in table}
+        mixed = [column for column, kind in kinds.items() if kind.startswith("mixed")]
         buffer = io.BytesIO()
-        table.to_parquet(buffer, index=False)
+        table.astype(dict.fromkeys(mixed, "string")).to_parquet(buffer, index=False)
         self._write(f"tables/{name}.parquet", buffer.getvalue())
 
     def write_audit(self, audit: Audit) -> None:
@@ -109,6 +113,9 @@ class RunFolder:
 
 def read_audit(path: Path | str) -> Audit:
     """Read the audit of a run folder, its pictures inlined as data URIs.
+
+    Args:
+        path: The folder.
 
     Raises:
         RunFolderError: The folder holds no audit, or a damaged one.

@@ -70,7 +70,7 @@ def test_a_layer_without_positions_is_told_and_one_with_positions_named(images, 
 
 
 def test_a_layer_that_does_not_exist_is_told_with_the_nearest(images):
-    with pytest.raises(ModelError, match="no layer 'secnd'. Did you mean second"):
+    with pytest.raises(ModelError, match=r"no layer 'secnd'\. Did you mean second"):
         grad_cam(Classifier(Shared(), **NORMALISED), images, layer="secnd")
 
 
@@ -78,6 +78,15 @@ def test_a_model_without_positions_is_told_what_to_use_instead():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5), nn.ReLU(), nn.Linear(5, 2))
     with pytest.raises(ModelError, match="use occlusion"):
         grad_cam(Classifier(flat, size=8), torch.rand(1, 3, 8, 8), 0, layer="1")
+
+
+def test_a_small_network_with_three_linear_layers_has_a_default_layer():
+    """LeNet-5: fewer convolutions than linear layers, and yet its last positions are where classes are told apart."""
+    lenet = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
+        nn.Flatten(), nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10),
+    )  # fmt: skip
+    assert grad_cam(Classifier(lenet, size=28, channels=1), torch.rand(1, 28, 28)).shape == (1, 5, 5)
 
 
 def test_a_model_that_cannot_be_traced_gives_the_same_map(images):

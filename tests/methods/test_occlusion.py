@@ -31,7 +31,11 @@ def averaged(drops, boxes, size):
     for y in range(size[0]):
         for x in range(size[1]):
             found[y, x] = np.mean(
-                [d for d, (t, l, b, r) in zip(drops, boxes, strict=True) if t <= y < b and l <= x < r]
+                [
+                    d
+                    for d, (top, left, bottom, right) in zip(drops, boxes, strict=True)
+                    if top <= y < bottom and left <= x < right
+                ]
             )
     return found
 
@@ -44,7 +48,7 @@ def test_a_linear_classifier_in_closed_form(window, stride, fill):
     linear = formula(lambda x: torch.einsum("nchw,kchw->nk", x, weights), (11, 13))
     part = (weights[1] * (image - (fill or 0)))[0]  # the mean colour of this classifier is 0
     boxes = window_grid((11, 13), window, stride)[0].tolist()
-    drops = [float(part[t:b, l:r].sum()) for t, l, b, r in boxes]
+    drops = [float(part[top:bottom, left:right].sum()) for top, left, bottom, right in boxes]
     found = occlusion(linear, image, 1, window=window, stride=stride, fill=fill)
     np.testing.assert_allclose(found[0], averaged(drops, boxes, (11, 13)), atol=1e-5)
 

@@ -47,7 +47,9 @@ def test_on_a_linear_model_greedy_is_sorting(linear, images, weights):
     found = occlusion_gain(linear, images, 0, steps=3, window=WINDOW)
     for row, image in enumerate(images):
         part = (image * weights)[0]
-        gains = np.array([-0.3 * float(part[t:b, l:r].sum()) for t, l, b, r in boxes.tolist()])
+        gains = np.array(
+            [-0.3 * float(part[top:bottom, left:right].sum()) for top, left, bottom, right in boxes.tolist()]
+        )
         best = np.argsort(-gains)[:3]
         assert gains[best].min() > 0
         assert found.windows[row].tolist() == boxes[best].tolist()

@@ -106,10 +106,10 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     path.write_text("old")
 
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "The disk is full")
 
     monkeypatch.setattr("deeptroubles.files.os.replace", full)
-    with pytest.raises(RunFolderError, match="No space left on device"):
+    with pytest.raises(RunFolderError, match="The disk is full"):
         report.write_report(sample.sample_audit(findings=[]), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -16,7 +16,7 @@ from PIL import Image
 
 from deeptroubles.errors import ImagesError
 from deeptroubles.images.decoding import Stored, decode
-from deeptroubles.images.labels import label_text
+from deeptroubles.images.labels import label_text, readable
 
 Fetch = Callable[[int], Stored]
 """Gives the image of a row as it is stored. All that a source of images has to provide, besides the table."""
@@ -123,7 +123,7 @@ def image_table(
     if not paths:
         raise ImagesError("There are no images; give at least one.")
     texts = [None] * len(paths) if labels is None else [label_text(label) for label in labels]
-    table = {"path": pd.Series(list(paths)), "label": pd.Series(texts, dtype=object)}
+    table = {"path": pd.Series([readable(path) for path in paths]), "label": pd.Series(texts, dtype=object)}
     for name, values in (columns or {}).items():
         if name in table:
             raise ImagesError(f"A further column cannot be called {name!r}; rename it.")

@@ -37,7 +37,12 @@ def label_text(value: Any) -> str | None:
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
-    return str(value).strip() or None
+    return readable(str(value).strip()) or None
+
+
+def readable(text: str) -> str:
+    """Write what is no text, such as a byte of a file name in an old encoding, as an escape; leave text as it is."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def match_labels(

@@ -76,9 +76,9 @@ class LayerTable:
         if not spatial:
             raise ModelError("No layer of this model has positions (channels x height x width); use occlusion instead.")
         last = self.layers[spatial[-1]]
-        before = sum(layer.has_weights for layer in self.layers[: spatial[-1]])
-        after = sum(layer.has_weights for layer in self.layers[spatial[-1] :])
-        if after > before:
+        before = sum(layer.has_weights for layer in self.layers[: spatial[-1] + 1])
+        after = sum(layer.has_weights for layer in self.layers[spatial[-1] + 1 :])
+        if after > 4 * before:  # small networks have a few linear layers after few convolutions, transformers dozens
             raise ModelError(
                 f"The last layer with positions, {last.name!r}, comes before most of the computation (as in a vision "
                 "transformer); use occlusion, or name a layer."

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import warnings
+from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 from deeptroubles.classifier import Classifier
@@ -29,8 +33,7 @@ def open_network(classifier: Classifier) -> Network:
 
 def _open(classifier: Classifier) -> Network:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch.export warns about its own internals
+        with _quiet():
             return trace(classifier)
     except Exception as error:  # noqa: BLE001 (torch.export raises what it likes; hooks are the answer to all of it)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
@@ -40,3 +43,16 @@ def _open(classifier: Classifier) -> Network:
             stacklevel=3,
         )
         return HookedNetwork(classifier)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what torch.export says about its own internals, by warning, logging and printing, from our reader."""
+    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    before, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = before

@@ -1,0 +1,154 @@
+"""Every method on every family of networks: a map, or one sentence that says why not."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+import pytest
+import torch
+from torch import nn
+
+from deeptroubles import Classifier
+from deeptroubles.errors import ModelError
+from deeptroubles.methods import METHODS
+from tests.architectures import CONVOLUTIONAL, TRANSFORMERS, ChannelsLastLike, VitLike, build
+
+SIZE = (20, 28)
+FAMILIES = {family.__name__: family for family in [*CONVOLUTIONAL, *TRANSFORMERS]}
+QUICK = {"rise": {"masks": 40}, "smooth_grad": {"samples": 4}, "integrated_gradients": {"steps": 4},
+         "occlusion": {"window": 8, "stride": 4}}  # fmt: skip
+PIXEL_METHODS = {"saliency", "gradient_x_input", "smooth_grad", "integrated_gradients", "occlusion", "rise"}
+NO_RECTIFIER = {"guided_backprop", "deconvnet", "guided_grad_cam"}
+IMPOSSIBLE = {
+    "VggLike": {"cam"},
+    "MobileNetLike": {"cam"},
+    "ConvNextLike": {"cam"} | NO_RECTIFIER,
+}
+WITH_LAYER = ["ablation_cam", "eigen_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "score_cam", "xgrad_cam"]
+
+
+def explain(name, *arguments, **settings):
+    return partial(METHODS[name], **QUICK.get(name, {}))(*arguments, **settings)
+
+
+@cache
+def classifier(family, channels=3):
+    network = build(FAMILIES[family], channels).requires_grad_(False)
+    return Classifier(network, size=SIZE, channels=channels, mean=[0.45], std=[0.25]).eval()
+
+
+def images(channels=3):
+    return torch.rand(2, channels, *SIZE, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("family", "channels"),
+    [(family.__name__, 3) for family in CONVOLUTIONAL] + [("ResNetLike", 1), ("MobileNetLike", 1)],
+)
+@pytest.mark.parametrize("name", METHODS)
+def test_it_runs_on_convolutional_networks_with_frozen_weights_and_without_gradients(name, family, channels):
+    subject = classifier(family, channels)
+    if name in IMPOSSIBLE.get(family, ()):
+        with pytest.raises(ModelError, match=r"use .*(Grad-CAM|occlusion)"):
+            explain(name, subject, images(channels))
+        return
+    with torch.no_grad():
+        maps = explain(name, subject, images(channels), [0, 2])
+    assert maps.ndim == 3
+    assert len(maps) == 2
+    assert torch.isfinite(maps).all()
+    assert all(one.std() > 0 or name in NO_RECTIFIER for one in maps)
+    assert name not in PIXEL_METHODS or maps.shape[1:] == SIZE
+
+
+@pytest.mark.parametrize("family", [family.__name__ for family in TRANSFORMERS])
+@pytest.mark.parametrize("name", METHODS)
+def test_on_transformers_it_gives_pixels_or_says_what_to_use_instead(name, family, request):
+    """What looks like channels x height x width there is heads x tokens x features, or channels last."""
+    if name == "grad_cam" or (name, family) == ("guided_grad_cam", "TokenLike"):
+        request.applymarker(pytest.mark.xfail(reason="grad_cam does not ask what its layer's dimensions mean"))
+    refusal, maps = "", None
+    try:
+        maps = explain(name, classifier(family), images(), [0, 2])
+    except ModelError as error:
+        refusal = str(error)
+    if name in PIXEL_METHODS or not refusal:
+        assert maps.shape == (2, *SIZE)
+        assert torch.isfinite(maps).all()
+    else:
+        assert refusal.count(". ") == 0
+        assert "use" in refusal
+
+
+@pytest.mark.parametrize("name", WITH_LAYER)
+def test_a_layer_of_tokens_or_with_channels_last_is_told(name):
+    spatial = [layer.name for layer in open_layers(VitLike) if layer.is_spatial]
+    attention = next(layer for layer in spatial if layer.startswith("blocks"))
+    for family, layer in ((VitLike, attention), (ChannelsLastLike, "mlp")):
+        with pytest.raises(ModelError, match="is not channels x height x width of image positions"):
+            explain(name, classifier(family.__name__), images(), 0, layer=layer)
+
+
+@pytest.mark.parametrize("name", WITH_LAYER)
+def test_a_layer_without_positions_is_told_and_one_with_positions_named(name):
+    with pytest.raises(ModelError, match=r"'fc' has no positions .*; try 'layer2'"):
+        explain(name, classifier("ResNetLike"), images(), 0, layer="fc")
+
+
+@pytest.mark.parametrize("name", WITH_LAYER)
+@pytest.mark.parametrize("family", [family.__name__ for family in CONVOLUTIONAL])
+def test_any_layer_with_positions_can_be_named(name, family):
+    """Also inside of blocks, beside a skip connection, before an in-place operation and before a gate."""
+    from deeptroubles.network import open_network
+
+    network = open_network(classifier(family))
+    layers = [layer for layer in network.layers if layer.is_spatial and "permute" not in layer.name]
+    for layer in layers[:: max(1, len(layers) // 5)]:
+        if family == "ConvNextLike" and layer.shape[0] != 8:
+            continue
+        maps = explain(name, classifier(family), images(), 1, layer=layer.name)
+        assert maps.shape == (2, *layer.shape[1:])
+        assert torch.isfinite(maps).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_how_a_rectifier_is_written_makes_no_difference(name):
+    maps = [explain(name, rectified(how), images(), 1) for how in HOWS]
+    for other in maps[1:]:
+        torch.testing.assert_close(other, maps[0])
+
+
+def open_layers(family):
+    from deeptroubles.network import open_network
+
+    return open_network(classifier(family.__name__)).layers
+
+
+@cache
+def rectified(how):
+    return Classifier(Rectified(how), size=SIZE, mean=[0.4], std=[0.3])
+
+
+HOWS = ["modules", "in place", "one module", "functional", "functional in place"]
+
+
+class Rectified(nn.Module):
+    """The same network with its ReLUs written in five ways."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            self.first, self.second = nn.Conv2d(3, 6, 3, 2), nn.Conv2d(6, 8, 3, 2, 1)
+            self.head = nn.Linear(8, 4)
+        one = nn.ReLU(inplace=True)
+        pairs = {"modules": (nn.ReLU(), nn.ReLU()), "in place": (nn.ReLU(inplace=True), nn.ReLU(inplace=True)),
+                 "one module": (one, one)}  # fmt: skip
+        self.relus = nn.ModuleList(pairs.get(how, ()))
+        self.how = how
+
+    def forward(self, x):
+        for i, conv in enumerate((self.first, self.second)):
+            x = conv(x)
+            x = self.relus[i](x) if self.relus else nn.functional.relu(x, inplace="place" in self.how)
+        return self.head(x.mean((2, 3)))

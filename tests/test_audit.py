@@ -1,0 +1,393 @@
+"""One audit from end to end: what it survives, what it refuses, and how it goes on after an interruption."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from deeptroubles import Classifier, ImageSet, Verdict, audit, load_images, read_audit
+from deeptroubles.checks import Check, all_checks
+from deeptroubles.engine import local
+from deeptroubles.errors import ImagesError, ModelError, RunFolderError, UsageError
+from deeptroubles.findings import Finding, Guide, audit_to_json, findings_to_json, worst_first
+from tests.networks import Plain, formula
+
+NAMES = ("red", "green", "blue")
+SIZE = 14
+CHECKS = ["performance", "reliance.occlusion_gain", "stability.translation"]
+"""Those that are quick and keep pieces."""
+MODEL = """
+import os, time, torch
+from torch import nn
+from deeptroubles import Classifier
+
+class Slow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        time.sleep(float(os.environ.get("PAUSE", "0")))
+        weight = torch.linspace(0.2, 1, x.shape[-1])
+        return (x * weight).mean((2, 3)) * 5 * self.scale
+
+def make():
+    return Classifier(Slow(), size=14, class_names=["red", "green", "blue"], name="slow")
+"""
+
+
+def colours(count: int = 12, labels=NAMES) -> ImageSet:
+    random = np.random.default_rng(0)
+    arrays = random.integers(0, 90, (count, SIZE, SIZE, 3), dtype=np.uint8)
+    for i, array in enumerate(arrays):
+        array[:, :9, i % 3] += np.uint8(60)
+        array[:, 9:, (i + i // 3) % 3] += np.uint8(90)
+    return ImageSet.from_arrays(arrays, [labels[i % 3] for i in range(count)])
+
+
+def classifier() -> Classifier:
+    return Classifier(Plain(classes=3), size=SIZE, class_names=NAMES)
+
+
+def write(images: ImageSet, folder: Path) -> Path:
+    for i in range(len(images)):
+        place = folder / images.table["label"][i]
+        place.mkdir(parents=True, exist_ok=True)
+        images[i].save(place / f"{i:03d}.png")
+    return folder
+
+
+def alike(result):
+    """Without what tells of the time and the command."""
+    return replace(result, seconds=0, created="", command="")
+
+
+def pieces(folder: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in (folder / "pieces").glob("*.npz")}
+
+
+@pytest.fixture
+def declared(monkeypatch):
+    """Declare a check for the length of a test."""
+    known = dict(all_checks())
+    monkeypatch.setattr("deeptroubles.checks.registry.all_checks", lambda: known)
+    guide = Guide(question="q?", asks="a", matters="m", reading="r", limits="l", references="f")
+
+    def declare(name, function, needs=()):
+        function.__doc__ = "\n".join(
+            [f"{guide.question}\n", *(f"{section}:\n    text\n" for section in
+             ("What it asks", "Why it matters", "How to read it", "Limits", "References"))]
+        )  # fmt: skip
+        known[name] = Check(name, function, frozenset(needs))
+
+    return declare
+
+
+@dataclass(frozen=True)
+class Answer:
+    found: list[Finding]
+
+    def findings(self):
+        return self.found
+
+
+def finding(name: str, verdict: Verdict, severity: float = 0.0) -> Finding:
+    return Finding(check=name, verdict=verdict, claim="1", criterion="", severity=severity)
+
+
+# --- what comes out
+
+
+def test_an_audit_from_end_to_end(tmp_path):
+    result = audit(classifier(), colours(), tmp_path / "run", seed=3, command="the command")
+    assert result.status == "complete"
+    assert {f.check for f in result.findings} == set(all_checks()) == set(result.guides)
+    assert list(result.findings) == worst_first(result.findings)
+    assert (result.seed, result.command, result.model.classes, result.model.input) == (
+        3,
+        "the command",
+        3,
+        "3 x 14 x 14",
+    )
+    assert (result.images.count, result.images.labelled, result.images.classes) == (12, 12, 3)
+    assert result.environment["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert audit_to_json(read_audit(tmp_path / "run")) == audit_to_json(result)
+    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"run.json", "audit.json", "pieces", "tables"}
+
+
+def test_findings_are_ordered_worst_first(declared):
+    order = [
+        ("z.b", Verdict.FAIL, 0.2),
+        ("z.a", Verdict.FAIL, 0.1),
+        ("z.c", Verdict.FAIL, 0.1),
+        ("y.a", Verdict.WARN, 1.0),
+        ("x.a", Verdict.INCONCLUSIVE, 0.0),
+        ("w.a", Verdict.PASS, 0.9),
+        ("a.a", Verdict.SKIPPED, 1.0),
+    ]
+    for name, verdict, severity in reversed(order):
+        found = Answer([finding(name, verdict, severity)])
+        declared(name, lambda *_, found=found, **__: found)
+    result = audit(classifier(), colours(), checks=[name for name, *_ in order])
+    assert [f.check for f in result.findings] == [name for name, *_ in order]
+    assert list(result.verdicts()) == [v for v in Verdict if v != Verdict.ERROR]
+
+
+def test_one_row_per_readable_image(tmp_path):
+    folder = write(colours(), tmp_path / "images")
+    (folder / "red" / "broken.png").write_bytes(b"no picture")
+    model = classifier()
+    audit(model, load_images(folder), tmp_path / "run", checks=["performance.accuracy"])
+    table = pd.read_parquet(tmp_path / "run" / "tables" / "images.parquet")
+    assert len(table) == 12
+    assert "red/broken.png" not in set(table["path"])
+    model.eval()
+    for row in table.itertuples():
+        pixels = model.prepare(Image.open(folder / row.path))
+        with torch.no_grad():
+            probabilities = model(pixels[None]).softmax(1)[0]
+        assert row.answer == NAMES[int(probabilities.argmax())]
+        assert np.isclose(row.probability, float(probabilities.max()), atol=1e-5)
+        assert row.true_class == row.label == row.path.split("/")[0]
+        assert row.correct == (row.answer == row.true_class)
+
+
+def test_without_labels_nothing_is_called_right_or_wrong(tmp_path):
+    images = ImageSet.from_arrays(np.zeros((2, SIZE, SIZE, 3), dtype=np.uint8), columns={"group": ["a", "b"]})
+    result = audit(classifier(), images, tmp_path / "run")
+    table = pd.read_parquet(tmp_path / "run" / "tables" / "images.parquet")
+    assert table["correct"].isna().all()
+    assert table["true_class"].isna().all()
+    assert table["group"].tolist() == ["a", "b"]
+    skipped = {f.check for f in result.findings if f.verdict == Verdict.SKIPPED}
+    assert skipped == {name for name, check in all_checks().items() if "labels" in check.needs}
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 100])
+def test_the_batch_size_changes_no_verdict(batch_size):
+    first, second = (audit(classifier(), colours(), checks=CHECKS, batch_size=n) for n in (32, batch_size))
+    assert [(f.check, f.verdict) for f in first.findings] == [(f.check, f.verdict) for f in second.findings]
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    first, second = (audit(classifier(), colours(), out, checks=CHECKS, seed=7) for out in (None, tmp_path / "run"))
+    assert audit_to_json(alike(first)) == audit_to_json(alike(second))
+
+
+def test_another_seed_is_another_run(tmp_path):
+    audit(classifier(), colours(), tmp_path, checks=["performance"])
+    with pytest.raises(RunFolderError, match=r"its seed differ"):
+        audit(classifier(), colours(), tmp_path, seed=1)
+
+
+# --- what it survives
+
+
+def test_a_check_that_crashes_is_an_error_and_the_others_go_on(declared, tmp_path):
+    def crash(*_args, **_settings):
+        raise ZeroDivisionError("no luck [today]")
+
+    declared("aaa.crashes", crash)
+    plain = audit(classifier(), colours(), checks=["performance"])
+    result = audit(classifier(), colours(), tmp_path, checks=["aaa", "performance"])
+    (error,) = (f for f in result.findings if f.verdict == Verdict.ERROR)
+    assert error.check == "aaa.crashes"
+    assert "ZeroDivisionError: no luck [today] (test_audit.py, line" in error.claim
+    assert str(Path(__file__).parent) not in error.claim
+    others = [f for f in result.findings if f is not error]
+    assert findings_to_json(others) == findings_to_json(plain.findings)
+    assert audit_to_json(read_audit(tmp_path)) == audit_to_json(result)
+
+
+def test_a_check_that_crashes_when_it_judges_is_an_error_too(declared):
+    class Unjudged:
+        def findings(self):
+            yield finding("aaa.judges", Verdict.PASS)
+            raise RuntimeError("late")
+
+    declared("aaa.judges", lambda *_, **__: Unjudged())
+    (error,) = audit(classifier(), colours(), checks=["aaa"]).findings
+    assert error.verdict == Verdict.ERROR
+
+
+def test_what_a_check_draws_does_not_reach_the_next(declared):
+    declared("aaa.draws", lambda *_, **__: Answer([finding("aaa.draws", Verdict.PASS, float(torch.rand(1)))]))
+    declared("aab.draws", lambda *_, **__: Answer([finding("aab.draws", Verdict.PASS, float(torch.rand(1)))]))
+    first, second = audit(classifier(), colours(), checks=["aaa", "aab"]).findings
+    assert first.severity == second.severity
+
+
+def test_a_full_disk_stops_the_audit(tmp_path, monkeypatch):
+    real = os.replace
+
+    def full(source, target):
+        if len(pieces(tmp_path)) >= 2:
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(RunFolderError, match="The disk is full"):
+        audit(classifier(), colours(), tmp_path, checks=CHECKS)
+    assert not [p for p in tmp_path.rglob(".*") if p.is_file()]
+    monkeypatch.setattr(os, "replace", real)
+    before = pieces(tmp_path)
+    result = audit(classifier(), colours(), tmp_path, checks=CHECKS)
+    assert before.items() <= pieces(tmp_path).items()
+    assert audit_to_json(alike(result)) == audit_to_json(alike(audit(classifier(), colours(), checks=CHECKS)))
+
+
+def test_unreadable_images_are_counted_and_listed(tmp_path):
+    folder = write(colours(), tmp_path)
+    (folder / "green" / "empty.jpg").write_bytes(b"")
+    (folder / "red" / "text.png").write_text("a letter")
+    result = audit(classifier(), load_images(folder), checks=["performance.accuracy", "stability.translation"])
+    assert [(u.path, u.reason) for u in result.images.unreadable] == [
+        ("green/empty.jpg", "the file is empty"),
+        ("red/text.png", "it is not an image in a known format"),
+    ]
+    assert (result.images.count, result.images.labelled) == (14, 12)
+    clean = audit(classifier(), colours(), checks=["performance.accuracy", "stability.translation"])
+    assert [(f.check, f.verdict) for f in result.findings] == [(f.check, f.verdict) for f in clean.findings]
+
+
+def test_labels_that_match_no_class_are_listed():
+    result = audit(classifier(), colours(labels=("red", "mauve", "blue")), checks=["performance.accuracy"])
+    assert result.images.unmatched_labels == {"mauve": 4}
+    assert (result.images.labelled, result.images.classes) == (8, 2)
+    assert "of 8 labelled images" in result.findings[0].claim
+
+
+# --- what it refuses
+
+
+def test_no_readable_image_at_all(tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ImagesError, match=r"None of the 2 images.*a\.png: the file is empty"):
+        audit(classifier(), load_images(tmp_path))
+
+
+def test_an_image_on_which_the_model_answers_nan_is_named():
+    images = np.full((5, SIZE, SIZE, 3), 100, dtype=np.uint8)
+    images[3] = 255
+    model = formula(lambda x: x.mean((2, 3)) / (x.amin((1, 2, 3), keepdim=False)[:, None] < 1), SIZE, 3)
+    with pytest.raises(ModelError, match=r"NaN or infinity on 1 of 5 images \(the first is image 3\)"):
+        audit(model, ImageSet.from_arrays(images))
+
+
+def test_an_unknown_check_is_refused_before_anything_is_computed(tmp_path):
+    with pytest.raises(UsageError, match=r"no check 'performance.acuracy'. Did you mean performance.accuracy"):
+        audit(classifier(), colours(), tmp_path / "run", checks=["performance.acuracy"])
+    assert not (tmp_path / "run").exists()
+
+
+# --- going on after an interruption
+
+
+def factory(folder: Path):
+    """The classifier that a subprocess in that folder would make; with the number of calls of its model."""
+    spec = importlib.util.spec_from_file_location("slow", folder / "slow.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model, calls = module.make(), []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    return model, calls
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "slow.py").write_text(MODEL)
+    write(colours(), tmp_path / "images")
+    return tmp_path
+
+
+def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.CompletedProcess[str]:
+    """Start an audit and send it a signal when it has kept some pieces."""
+    command = [sys.executable, "-m", "deeptroubles", "audit", "slow:make", "--images", "images", "--out", "run",
+               "--device", "cpu", "--checks", ",".join(CHECKS)]  # fmt: skip
+    environment = os.environ | {"PAUSE": "0.02", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while len(pieces(place / "run")) < after:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(how)
+        out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def goes_on(place: Path) -> None:
+    """The same audit again: what is there is not computed again, and it ends as if nothing had happened."""
+    local._code.cache_clear()  # the other process read the sources just now; they may have been edited since we did
+    before = pieces(place / "run")
+    model, calls = factory(place)
+    images = load_images(place / "images")
+    result = audit(model, images, place / "run", checks=CHECKS)
+    resumed = len(calls)
+    assert before.items() <= pieces(place / "run").items()
+    assert len(before) < len(pieces(place / "run"))
+    calls.clear()
+    whole = audit(model, images, place / "whole", checks=CHECKS)
+    assert 0 < resumed < len(calls)
+    assert pieces(place / "run").keys() == pieces(place / "whole").keys()
+    assert (
+        audit_to_json(alike(read_audit(place / "run"))) == audit_to_json(alike(whole)) == audit_to_json(alike(result))
+    )
+
+
+def test_a_killed_audit_goes_on(place):
+    assert interrupted(place, signal.SIGKILL).returncode == -signal.SIGKILL
+    goes_on(place)
+
+
+def test_an_audit_that_is_interrupted_says_so_and_goes_on(place):
+    done = interrupted(place, signal.SIGINT)
+    assert done.returncode == 130
+    assert done.stderr.strip() == "Interrupted. The same command goes on from here."
+    assert not done.stdout
+    assert not [p for p in (place / "run").rglob(".*") if p.is_file()]
+    goes_on(place)
+
+
+def test_a_second_run_computes_nothing(tmp_path):
+    model, calls = classifier(), []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    first = audit(model, colours(), tmp_path, checks=CHECKS)
+    assert calls
+    calls.clear()
+    second = audit(model, colours(), tmp_path, checks=CHECKS)
+    assert not calls
+    assert audit_to_json(alike(first)) == audit_to_json(alike(second))
+
+
+def test_more_checks_can_be_asked_in_the_same_folder(tmp_path):
+    model, calls = classifier(), []
+    audit(model, colours(), tmp_path, checks=["stability"])
+    model.register_forward_hook(lambda *_: calls.append(1))
+    audit(model, colours(), tmp_path, checks=["performance", "stability"])
+    assert not calls  # accuracy and calibration read the recording only
+
+
+def test_a_classifier_that_differs_in_one_weight_is_another_run(tmp_path):
+    audit(seeded(0), colours(), tmp_path, checks=["performance"])
+    with pytest.raises(RunFolderError, match="its model differ"):
+        audit(seeded(1), colours(), tmp_path, checks=["performance"])
+
+
+def seeded(seed: int) -> Classifier:
+    return Classifier(Plain(classes=3, seed=seed), size=SIZE, class_names=NAMES)
