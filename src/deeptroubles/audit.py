@@ -110,14 +110,15 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> list[F
 
 
 def image_table(recording: Recording) -> pd.DataFrame:
-    """One row per readable image: its own columns, its true class, the answer, its probability, and whether it is right.
+    """One row per readable image: its own columns, the true class, the answer, its probability, whether it is right.
 
     A column of the manifest with one of our names gets `given_` in front.
     """
     names = np.array(recording.subject.classifier.class_names)
     known = recording.targets >= 0
     ours = ("true_class", "answer", "probability", "correct")
-    table = recording.subject.images.table.reset_index(drop=True).rename(columns={name: f"given_{name}" for name in ours})
+    given = recording.subject.images.table.reset_index(drop=True)
+    table = given.rename(columns={name: f"given_{name}" for name in ours})
     table["true_class"] = pd.Series(names[recording.targets], dtype=object).where(known, None)
     table["answer"] = names[recording.predicted]
     table["probability"] = recording.probabilities.max(1)

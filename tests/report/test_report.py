@@ -106,7 +106,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     path.write_text("old")
 
     def full(*_: object) -> None:
-        raise OSError(28, "The disk is full")
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("deeptroubles.files.os.replace", full)
     with pytest.raises(RunFolderError, match="The disk is full"):
