@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 
 import pytest
 import torch
@@ -13,11 +14,29 @@ from deeptroubles.methods import METHODS
 from tests.networks import Plain
 
 SIZE = (20, 24)
+NEVER_NEGATIVE = {
+    "eigen_cam": "its sign is that of the activations, which come from a ReLU",
+    "grad_cam_plus_plus": "the formula takes the positive gradients only, and activations come from a ReLU",
+    "layer_cam": "the formula takes the positive gradients only, and activations come from a ReLU",
+    "rise": "a mean of probabilities",
+    "score_cam": "the weights are a softmax, and activations come from a ReLU",
+}
+"""On the network of this test; every other method must find what speaks against a class, too."""
+QUICK = {"rise": {"masks": 40}, "smooth_grad": {"samples": 4}, "integrated_gradients": {"steps": 4}}
 
 
-@pytest.fixture
-def classifier():
+def attribute(name, *arguments, **settings):
+    """Call a method with less work than by default, where the amount decides nothing."""
+    return partial(METHODS[name], **QUICK.get(name, {}))(*arguments, **settings)
+
+
+def new():
     return Classifier(Plain(), size=SIZE, mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.2])
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return new()
 
 
 @pytest.fixture
@@ -33,32 +52,61 @@ def test_its_docstring_says_what_it_gives(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_one_signed_map_per_image_whatever_the_batch(name, classifier, images):
-    maps = METHODS[name](classifier, images, 1)
+def test_every_method_is_called_in_the_same_way(name):
+    parameters = list(inspect.signature(METHODS[name]).parameters.values())
+    assert [p.name for p in parameters[:3]] == ["classifier", "images", "target"]
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[3:])
+    assert METHODS[name].__module__.endswith(f".{name}")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_random_is_decided_by_a_seed(name, classifier, images):
+    first = attribute(name, classifier, images, 1)
+    torch.manual_seed(5)
+    assert torch.equal(first, attribute(name, classifier, images, 1))
+    if "seed" in inspect.signature(METHODS[name]).parameters:
+        assert not torch.equal(first, attribute(name, classifier, images, 1, seed=1))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_class_can_be_explained_against_another(name, classifier, images):
+    """What speaks for a class and against another is no longer what speaks for the class alone."""
+    if "against" not in inspect.signature(METHODS[name]).parameters:
+        assert name == "eigen_cam"  # it knows nothing of classes
+        return
+    lead = attribute(name, classifier, images, 1, against=2)
+    assert not torch.allclose(lead, attribute(name, classifier, images, 1))
+    assert torch.allclose(lead, attribute(name, classifier, images, [1, 1, 1], against=[2, 2, 2]))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_map_per_image_whatever_the_batch(name, classifier, images):
+    maps = attribute(name, classifier, images, 1)
     assert maps.ndim == 3
     assert len(maps) == 3
-    assert (maps < 0).any()
-    alone = torch.cat([METHODS[name](classifier, image, 1) for image in images])
+    assert torch.isfinite(maps).all()
+    assert bool((maps < -1e-6).any()) == (name not in NEVER_NEGATIVE)
+    alone = torch.cat([attribute(name, classifier, image, 1) for image in images])
     assert torch.allclose(maps, alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_default_target_is_the_most_likely_class(name, classifier, images):
     likely = classifier.eval()(images).argmax(1)
-    assert torch.equal(METHODS[name](classifier, images), METHODS[name](classifier, images, likely))
+    assert torch.equal(attribute(name, classifier, images), attribute(name, classifier, images, likely))
 
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("training", [True, False])
-def test_it_restores_what_it_touches(name, classifier, images, training):
-    classifier.train(training)
+def test_it_restores_what_it_touches(name, images, training):
+    classifier = new().train(training)
     for parameter in classifier.parameters():
         parameter.requires_grad_(training)
     state, running = torch.get_rng_state(), classifier.module[1].running_mean.clone()
     with torch.no_grad():
-        first = METHODS[name](classifier, images, 0)
+        first = attribute(name, classifier, images, 0)
     with torch.inference_mode():
-        second = METHODS[name](classifier, images, 0)
+        second = attribute(name, classifier, images, 0)
     assert torch.equal(first, second)
     assert not first.requires_grad
     assert all(m.training == training for m in classifier.modules())
@@ -72,7 +120,7 @@ def test_it_restores_what_it_touches(name, classifier, images, training):
 def test_it_restores_after_a_failure_too(name, classifier, images):
     classifier.train()
     with pytest.raises(UsageError, match="Targets must be"):
-        METHODS[name](classifier, images, 99)
+        attribute(name, classifier, images, 99)
     assert all(m.training for m in classifier.modules())
     assert not any(m._forward_hooks for m in classifier.modules())
 
@@ -84,4 +132,4 @@ def test_it_restores_after_a_failure_too(name, classifier, images):
 )
 def test_wrong_pixels_are_told(name, classifier, wrong, message):
     with pytest.raises(UsageError, match=message):
-        METHODS[name](classifier, wrong)
+        attribute(name, classifier, wrong)

@@ -63,10 +63,8 @@ def test_it_runs_on_convolutional_networks_with_frozen_weights_and_without_gradi
 
 @pytest.mark.parametrize("family", [family.__name__ for family in TRANSFORMERS])
 @pytest.mark.parametrize("name", METHODS)
-def test_on_transformers_it_gives_pixels_or_says_what_to_use_instead(name, family, request):
+def test_on_transformers_it_gives_pixels_or_says_what_to_use_instead(name, family):
     """What looks like channels x height x width there is heads x tokens x features, or channels last."""
-    if name == "grad_cam" or (name, family) == ("guided_grad_cam", "TokenLike"):
-        request.applymarker(pytest.mark.xfail(reason="grad_cam does not ask what its layer's dimensions mean"))
     refusal, maps = "", None
     try:
         maps = explain(name, classifier(family), images(), [0, 2])

@@ -104,7 +104,7 @@ def test_equals_slow_loops(pixels, method, rule, rectifier):
 def test_saturated_units_are_inactive_in_guided_backprop(pixels, method, rule, rectifier):
     net = Tiny(rectifier, cap=6)
     with torch.no_grad():
-        net.first.weight.mul_(12)
+        net.first.weight.mul_(40)
         saturated = (functional.conv2d(pixels, net.first.weight, net.first.bias) > 6).float().mean()
         expected = torch.stack([slow(net, image, 0, rule) for image in pixels])
     assert 0.02 < saturated < 0.9

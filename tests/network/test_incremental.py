@@ -67,7 +67,9 @@ class Dense(nn.Module):
         x = torch.cat([x, self.grow(torch.relu(self.norm(x)))], 1)
         x = functional.avg_pool2d(functional.pad(x, (1, 1, 0, 1)), 2, padding=1)
         x = functional.max_pool2d(torch.tanh(self.mix(x)), 3, 2, ceil_mode=True)
-        return self.head(torch.cat([functional.adaptive_avg_pool2d(x, 1), functional.adaptive_max_pool2d(x, 1)], 1).flatten(1))
+        return self.head(
+            torch.cat([functional.adaptive_avg_pool2d(x, 1), functional.adaptive_max_pool2d(x, 1)], 1).flatten(1)
+        )
 
 
 class Depthwise(nn.Module):
@@ -102,6 +104,7 @@ class Flattening(nn.Module):
         return self.head(self.features(x))
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 NETWORKS = {"plain": Plain, "shared": Shared, "residual": Residual, "dense": Dense, "depthwise": Depthwise,
             "flattening": Flattening, "grey": lambda: Residual(1)}  # fmt: skip
 _MADE: dict[str, tuple[Classifier, TracedNetwork, Tensor]] = {}
@@ -152,7 +155,7 @@ def test_any_patches_give_the_dense_answers(name, boxes, seed, batch):
     height, width = (boxes[:, 2:] - boxes[:, :2]).amax(0).tolist()
     patches = torch.rand(len(boxes), image.shape[1], height, width, generator=torch.Generator().manual_seed(seed))
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", message=".*not computed incrementally")
         found = LocalEdits(network, image).logits(boxes, patches, batch, cut=10_000)
     same(found, answer(classifier, pasted(image, boxes, patches)))
 
@@ -188,8 +191,8 @@ def test_the_edited_images_are_the_images_with_the_patches():
 
 def test_batch_normalisation_padding_residual_and_activation_are_one_step():
     steps = Program(made("residual")[1]).steps
-    assert len(steps) == 10  # 2 of normalisation, stem, pooling, 2 + 3 convolutions, mean and head are 2 more less ...
     assert sum(isinstance(step, Convolution) for step in steps) == 6
+    assert len(steps) == 6 + 5  # and the normalisation (- and /), the pooling, the mean and the head
 
 
 def test_only_what_changes_is_computed():
@@ -203,9 +206,9 @@ def test_only_what_changes_is_computed():
         runner.run(start, len(program.steps), clock)
     local = [covered for step, covered in zip(program.steps, clock.covered, strict=True) if isinstance(step, LocalStep)]
     assert local[0] == pytest.approx(5 * 6 / (40 * 52))
-    assert local == sorted(local)
-    assert local[5] < 0.5
-    assert 0 < first_wide(runner, start) <= len(program.steps)
+    assert local[:5] == sorted(local[:5])
+    assert local[4] < 0.4 < local[-1]
+    assert 0 < first_wide(program, start.rectangle) <= len(program.steps)
 
 
 def test_the_cut_is_measured_once(monkeypatch):

@@ -34,6 +34,8 @@ def positive(module: nn.Module) -> nn.Module:
     for m in module.modules():
         if isinstance(m, nn.Conv2d | nn.Linear):
             nn.init.uniform_(m.weight, 0.1, 1.0)
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
     return module
 
 

@@ -17,7 +17,7 @@ from deeptroubles.network.receptive_fields import ReceptiveField, propagate
 Score = Callable[[Tensor], Tensor]
 _aten = torch.ops.aten
 OPERATIONS: dict[str, set[Any]] = {
-    "relu": {_aten.relu.default, _aten.hardtanh.default, _aten.clamp_min.default, _aten.relu6.default},
+    "relu": {_aten.relu.default, _aten.hardtanh.default, _aten.clamp_min.default, _aten.clamp.default},
     "max_pool2d": {_aten.max_pool2d.default, _aten.max_pool2d_with_indices.default},
     "conv2d": {_aten.conv2d.default, _aten.conv2d.padding},
     "linear": {_aten.linear.default},
@@ -44,6 +44,11 @@ class TracedNetwork:
         self._fields: dict[fx.Node, Any] | None = None
 
     @property
+    def graph(self) -> fx.Graph:
+        """The graph of operations, to be walked; whoever wants to change it makes a copy (`rewritten`)."""
+        return self._root.graph
+
+    @property
     def layers(self) -> tuple[Layer, ...]:
         """All layers, in the order in which they are computed."""
         return self.table.layers
@@ -63,6 +68,11 @@ class TracedNetwork:
         with torch.no_grad():
             logits, *kept = self._part((self._pixels,), (self._logits, *nodes))(pixels)
         return Recorded(logits, dict(zip(layers, kept, strict=True)))
+
+    def values(self, pixels: Tensor, nodes: Sequence[fx.Node]) -> dict[fx.Node, Any]:
+        """What nodes of the graph are worth for some pixels: activations, weights, and sizes that are no tensors."""
+        with torch.no_grad():
+            return dict(zip(nodes, self._part((self._pixels,), tuple(nodes))(pixels), strict=True))
 
     def gradients(self, pixels: Tensor, layers: Sequence[str], score: Score) -> tuple[Recorded, dict[str, Tensor]]:
         """Gradients of a score with respect to layers, computed backward only as far as the first of them.
@@ -113,12 +123,25 @@ class TracedNetwork:
         def replaced(*arguments: Any) -> Tensor:
             return rule(*arguments)
 
+        def change(module: fx.GraphModule) -> None:
+            for node in module.graph.nodes:
+                if _computes(operation, node):
+                    node.target = replaced
+
+        return self.rewritten(change)
+
+    def count(self, operation: str) -> int:
+        """How many nodes compute one of `OPERATIONS`: how many `with_rule` would replace."""
+        return sum(_computes(operation, node) for node in self._root.graph.nodes)
+
+    def rewritten(self, change: Callable[[fx.GraphModule], None]) -> TracedNetwork:
+        """A network whose graph is a copy of this one's, changed in place by `change`. Weights stay shared."""
         graph = fx.Graph()
         graph.output(graph.graph_copy(self._root.graph, {}))
-        for node in graph.nodes:
-            if node.target in OPERATIONS[operation]:
-                node.target = replaced
-        return TracedNetwork(self.classifier, fx.GraphModule(self._root, graph))
+        module = fx.GraphModule(self._root, graph)
+        change(module)
+        module.recompile()
+        return TracedNetwork(self.classifier, module)
 
     def receptive_field(self, layer: str) -> ReceptiveField:
         """Which pixels each position of a layer can see: size, stride, offset, and the exact box at every position."""
@@ -173,7 +196,7 @@ def trace(classifier: Classifier) -> TracedNetwork:
 
 
 def _tidy(module: fx.GraphModule) -> None:
-    """Freeze the weights (still shared) and write each batch normalisation as the one operation it was."""
+    """Freeze the weights (still shared); write batch normalisations and rectifiers as the one operation they are."""
     for path, parameter in list(module.named_parameters()):
         owner, _, name = path.rpartition(".")
         holder = module.get_submodule(owner)
@@ -181,6 +204,10 @@ def _tidy(module: fx.GraphModule) -> None:
         holder.register_buffer(name, parameter.detach())
     graph = module.graph
     for node in list(graph.nodes):
+        if node.target is _aten.relu6.default:
+            node.target, node.args = _aten.hardtanh.default, (node.args[0], 0.0, 6.0)
+        if node.target is _aten.threshold.default and node.args[1:] == (0, 0):
+            node.target, node.args = _aten.relu.default, node.args[:1]
         if node.target is operator.getitem and _is_batch_norm(node.args[0]) and node.args[1] == 0:
             x, weight, bias, mean, var, momentum, eps = node.args[0].args
             with graph.inserting_before(node):
@@ -191,6 +218,12 @@ def _tidy(module: fx.GraphModule) -> None:
             node.replace_all_uses_with(whole)
     graph.eliminate_dead_code()
     module.recompile()
+
+
+def _computes(operation: str, node: fx.Node) -> bool:
+    """Whether a node is one of `OPERATIONS`. A clamp is a rectifier only where it cuts off at zero."""
+    low = node.args[1] if len(node.args) > 1 else 0
+    return node.target in OPERATIONS[operation] and (operation != "relu" or (isinstance(low, int | float) and low == 0))
 
 
 def _is_batch_norm(node: Any) -> bool:

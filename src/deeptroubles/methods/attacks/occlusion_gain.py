@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.occlusion import hide, window_grid
+from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
 from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
 from deeptroubles.subject import answer
 
@@ -84,7 +84,4 @@ def occlusion_gain(
 
 
 def _probabilities(classifier: Classifier, image: Tensor, boxes: Tensor, target: int, batch_size: int) -> Tensor:
-    logits = [
-        answer(classifier, hide(image, part, classifier.mean[0]), batch_size) for part in torch.split(boxes, batch_size)
-    ]
-    return torch.cat(logits).softmax(1)[:, target]
+    return hidden_logits(classifier, image, boxes, classifier.mean[0], batch_size).softmax(1)[:, target]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.errors import ModelError
-from deeptroubles.methods.attribution.targets import Targets, as_batch, target_score
-from deeptroubles.network import open_network
+from deeptroubles.methods.attribution.cams import activations_and_gradients
+from deeptroubles.methods.attribution.targets import Targets
 
 
 def grad_cam(
@@ -41,14 +40,5 @@ def grad_cam(
     Source:
         R. R. Selvaraju et al.: Grad-CAM, ICCV 2017, equations 1 and 2 (without the ReLU).
     """
-    batch = as_batch(classifier, images)
-    network = open_network(classifier)
-    chosen = network.layer(layer) if layer else network.table.last_spatial()
-    if not chosen.is_spatial:
-        raise ModelError(
-            f"Layer {chosen.name!r} has no positions (its shape is {' x '.join(map(str, chosen.shape))}); "
-            f"try {network.table.last_spatial().name!r}."
-        )
-    recorded, gradients = network.gradients(batch, [chosen.name], target_score(classifier, target, against))
-    weights = gradients[chosen.name].mean((2, 3), keepdim=True)
-    return (weights * recorded.activations[chosen.name]).sum(1)
+    activations, gradients = activations_and_gradients(classifier, images, target, against, layer)
+    return (gradients.mean((2, 3), keepdim=True) * activations).sum(1)

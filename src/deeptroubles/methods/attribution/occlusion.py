@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,7 +12,12 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets, target_score
+from deeptroubles.network import open_network
+from deeptroubles.network.incremental import WORTHWHILE, LocalEdits
 from deeptroubles.subject import answer
+
+SMALL = 64
+"""Images with a shorter side than this (in pixels) are shown whole: there is little to save."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +96,22 @@ def occlusion_scores(
     windows, grid = window_grid(classifier.size, window, stride)
     cover = classifier.mean[0] if fill is None else torch.as_tensor(fill, device=images.device, dtype=images.dtype)
     clean = answer(classifier, images, batch_size)
-    occluded = [
-        answer(classifier, hide(image, part, cover), batch_size)
-        for image in images
-        for part in torch.split(windows, batch_size)
-    ]
-    return OcclusionScores(clean, torch.cat(occluded).view(len(images), len(windows), -1), windows, grid)
+    occluded = [hidden_logits(classifier, image, windows, cover, batch_size) for image in images]
+    return OcclusionScores(clean, torch.stack(occluded), windows, grid)
+
+
+def hidden_logits(classifier: Classifier, image: Tensor, windows: Tensor, cover: Tensor, batch_size: int) -> Tensor:
+    """Logits (M x K) of an image (C x H x W) with each of the windows (M x 4) covered, one at a time.
+
+    Only what a window changes is computed, where that pays; a small image is sooner shown whole.
+    """
+    if min(image.shape[-2:]) < SMALL or len(windows) < WORTHWHILE:
+        parts = torch.split(windows, batch_size)
+        return torch.cat([answer(classifier, hide(image, part, cover), batch_size) for part in parts])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* could not be traced")  # this works as well without
+        network = open_network(classifier)
+    return LocalEdits(network, image[None]).logits(windows, cover, batch_size)
 
 
 def window_grid(size: tuple[int, int], window: int | None, stride: int | None) -> tuple[Tensor, tuple[int, int]]:

@@ -1,0 +1,114 @@
+"""Ablation-CAM: channels weighted by how far the score falls without them (Desai & Ramaswamy, WACV 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import NeedsGraphError
+from deeptroubles.methods.attribution.cams import layer_with_positions
+from deeptroubles.methods.attribution.perturbation import score_of_each
+from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.network import TracedNetwork, open_network
+
+
+def ablation_cam(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    against: Targets = None,
+    layer: str | None = None,
+    batch_size: int = 32,
+) -> Tensor:
+    """Map of the layer's channels, each weighted by the fraction of the score that is lost when it is set to 0.
+
+    Needs no gradients. Raw and signed, at the layer's own resolution; the paper's final ReLU is left to whoever draws
+    it. The fraction is taken of the score's magnitude: for positive scores that is the paper's; for negative ones the
+    paper's formula would turn the map's sign around, whereas here a channel has a positive weight whenever the score
+    falls without it. A score of 0, of which there are no fractions, leaves the loss in logits.
+
+    One pass per channel, but only through what comes after the layer.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
+        layer: Name of a layer with positions. Default: the deepest one.
+        batch_size: How many channels are taken out at once, each from its own copy.
+
+    Returns:
+        N x h x w, in units of the layer's activations.
+
+    Raises:
+        ModelError: There is no such layer, or it has no positions, or the model could not be traced.
+        UsageError: The target is no class.
+
+    Source:
+        S. Desai, H. G. Ramaswamy: Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free
+        Localization, WACV 2020, equations 3 and 4 (without the ReLU).
+    """
+    batch = as_batch(classifier, images)
+    network = open_network(classifier)
+    if not isinstance(network, TracedNetwork):
+        raise NeedsGraphError(
+            f"Ablation-CAM continues from the middle of the network, and {classifier.name} could not be traced; use "
+            "Grad-CAM or occlusion instead."
+        )
+    chosen = layer_with_positions(network, layer)
+    clean = network.record(batch, [chosen.name])
+    maps = []
+    for i, score in enumerate(score_of_each(classifier, clean.logits, target, against)):
+        activations = clean.activations[chosen.name][i]
+        whole = score(clean.logits[i : i + 1])
+        without = _scores_without(network, batch[i], chosen.name, activations, score, batch_size)
+        weights = (whole - without) / torch.where(whole == 0, 1, whole.abs())
+        maps.append((weights[:, None, None] * activations).sum(0))
+    return torch.stack(maps)
+
+
+def _scores_without(
+    network: TracedNetwork,
+    image: Tensor,
+    layer: str,
+    activations: Tensor,
+    score: Callable[[Tensor], Tensor],
+    batch_size: int,
+) -> Tensor:
+    """The score without each channel of a layer, one at a time: C numbers."""
+    channels = len(activations)
+    copies = min(batch_size, channels)
+    rest = _rest_of(network, image, layer, copies)
+    scores = []
+    for start in range(0, channels, copies):
+        gone = torch.arange(start, start + copies, device=image.device).clamp_max(channels - 1)
+        ablated = activations.repeat(copies, 1, 1, 1)
+        ablated[torch.arange(copies, device=image.device), gone] = 0
+        scores.append(score(rest(ablated)))
+    return torch.cat(scores)[:channels]
+
+
+def _rest_of(network: TracedNetwork, image: Tensor, layer: str, copies: int) -> Callable[[Tensor], Tensor]:
+    """What comes after a layer, as a function of the layer's output alone (`copies` x C x h x w) to logits.
+
+    Whatever else it takes from before the layer (the other branch of a residual block) is computed once, from as many
+    copies of the image, so that sizes fit.
+    """
+    node = network._node(layer)  # noqa: SLF001
+    after = network._depending_on([node])  # noqa: SLF001
+    taken = {n for user in after for n in user.all_input_nodes if n is not node and n not in after}
+    others = tuple(n for n in network._root.graph.nodes if n in taken and n.op != "get_attr")  # noqa: SLF001
+    rest = network._part((node, *others), (network._logits,))  # noqa: SLF001
+    with torch.no_grad():
+        values = network._part((network._pixels,), others)(image.expand(copies, *image.shape)) if others else ()  # noqa: SLF001
+
+    def logits(activations: Tensor) -> Tensor:
+        with torch.no_grad():
+            answered: Tensor = rest(activations, *values)[0]
+        return answered
+
+    return logits

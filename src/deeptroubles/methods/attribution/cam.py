@@ -1,0 +1,69 @@
+"""CAM: the class activation map of a network that ends in average pooling and one linear layer (CVPR 2016)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import ModelError, NeedsGraphError
+from deeptroubles.methods.attribution.cams import activations_and_gradients, layer_with_positions
+from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.network import Layer, TracedNetwork, open_network
+
+POOLING = {"mean", "adaptive_avg_pool2d"}
+SAME_VALUES = {"view", "reshape", "_unsafe_view", "unsafe_view", "flatten", "squeeze", "clone", "alias", "contiguous",
+               "dropout", "to_copy", "detach"}  # fmt: skip
+"""Operations between pooling and linear layer that change no value (dropout does nothing in use)."""
+
+
+def cam(classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None) -> Tensor:
+    """Map of the last layer's channels, weighted by the weights of the class in the linear layer after the pooling.
+
+    Only for networks that end in global average pooling and one linear layer, as ResNets do; their last layer with
+    positions is the one that is meant. Raw and signed, at that layer's resolution.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
+
+    Returns:
+        N x h x w, in logits: the mean over positions is the logit without the bias.
+
+    Raises:
+        ModelError: The network does not end in average pooling and one linear layer.
+        UsageError: The target is no class.
+
+    Source:
+        B. Zhou et al.: Learning Deep Features for Discriminative Localization, CVPR 2016, equation 2.
+    """
+    network = open_network(classifier)
+    if not isinstance(network, TracedNetwork):
+        raise NeedsGraphError(
+            f"CAM must see how the network ends, and {classifier.name} could not be traced; use Grad-CAM instead."
+        )
+    if not ends_in_pooling_and_linear(network.layers):
+        raise ModelError(
+            f"CAM is defined for networks that end in global average pooling and one linear layer, and "
+            f"{classifier.name} does not; use Grad-CAM instead."
+        )
+    last = layer_with_positions(network)
+    activations, gradients = activations_and_gradients(classifier, images, target, against, last.name)
+    # At the input of the pooling, the gradient of a logit is its linear weight over the number of positions.
+    return (activations * gradients).sum(1) * (last.shape[1] * last.shape[2])
+
+
+def ends_in_pooling_and_linear(layers: tuple[Layer, ...]) -> bool:
+    """Whether the last layer with positions is followed by average pooling to one position and one linear layer alone.
+
+    Every operation after it takes one input, so that the order in which they are computed is the chain they form.
+    """
+    deepest = max((i for i, layer in enumerate(layers) if layer.is_spatial), default=-1)
+    after = [layer for layer in layers[deepest + 1 :] if layer.operation not in SAME_VALUES]
+    if deepest < 0 or len(after) != 2:
+        return False
+    pooling, linear = after
+    channels = layers[deepest].units
+    pools = pooling.operation in POOLING and pooling.shape in {(channels,), (channels, 1, 1)}
+    return pools and linear.operation == "linear" and len(linear.shape) == 1

@@ -1,0 +1,52 @@
+"""Deconvnet: the signal sent back through rectifiers of its own (Zeiler & Fergus, ECCV 2014)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.methods.attribution.rectifiers import pixel_gradient
+from deeptroubles.methods.attribution.targets import Targets, as_batch, target_score
+
+
+def deconvnet(classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None) -> Tensor:
+    """Gradient of the target's logit in which every rectifier rectifies the signal instead of asking who was active.
+
+    Max-pooling sends the signal back to the winner (the paper's switches). All rectifiers are reached: modules,
+    functional and in-place ones, those that are used several times, and ReLU6 and other clamps at zero. Activations
+    that are no rectifiers (GELU, SiLU, hardswish, leaky ReLU, sigmoid) pass back their plain gradient.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
+
+    Returns:
+        N x H x W, raw and signed: the sum over the colour channels.
+
+    Raises:
+        ModelError: The model has no rectifier at all, or cannot be traced.
+        UsageError: The target is no class.
+
+    Source:
+        M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, section 2.1; started
+        at the logit, as in K. Simonyan et al.: Deep Inside Convolutional Networks, ICLR workshop 2014, section 4.
+    """
+    batch = as_batch(classifier, images)
+    return pixel_gradient(classifier, batch, target_score(classifier, target, against), _Rectified.apply).sum(1)
+
+
+class _Rectified(torch.autograd.Function):
+    """A clamp from `low` to `high`, both optional."""
+
+    @staticmethod
+    def forward(_context: Any, x: Tensor, low: float = 0.0, high: float | None = None) -> Tensor:
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(_context: Any, *signals: Tensor) -> tuple[Tensor | None, ...]:
+        return signals[0].clamp_min(0), None, None

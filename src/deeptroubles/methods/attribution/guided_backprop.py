@@ -1,0 +1,57 @@
+"""Guided backpropagation: gradients that count only what excites (Springenberg et al., ICLR workshop 2015)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.methods.attribution.rectifiers import pixel_gradient
+from deeptroubles.methods.attribution.targets import Targets, as_batch, target_score
+
+
+def guided_backprop(
+    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None
+) -> Tensor:
+    """Gradient of the target's logit in which every rectifier passes back only positive signals to active units.
+
+    All rectifiers are reached: modules, functional and in-place ones, those that are used several times, and ReLU6 and
+    other clamps at zero, which also block where they are saturated. Activations that are no rectifiers (GELU, SiLU,
+    hardswish, leaky ReLU, sigmoid) pass back their plain gradient.
+
+    The maps are sharp but say little about the class and survive randomised weights (Adebayo et al., NeurIPS 2018).
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
+
+    Returns:
+        N x H x W, raw and signed: the sum over the colour channels, in logits per pixel value.
+
+    Raises:
+        ModelError: The model has no rectifier at all, or cannot be traced.
+        UsageError: The target is no class.
+
+    Source:
+        J. T. Springenberg et al.: Striving for Simplicity: The All Convolutional Net, ICLR workshop 2015, section 3.4.
+    """
+    batch = as_batch(classifier, images)
+    return pixel_gradient(classifier, batch, target_score(classifier, target, against), _Guided.apply).sum(1)
+
+
+class _Guided(torch.autograd.Function):
+    """A clamp from `low` to `high`, both optional."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, low: float = 0.0, high: float | None = None) -> Tensor:
+        context.save_for_backward((x > low) if high is None else (x > low) & (x < high))
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(context: Any, *signals: Tensor) -> tuple[Tensor | None, ...]:
+        (active,) = context.saved_tensors
+        return signals[0].clamp_min(0) * active, None, None

@@ -1,0 +1,45 @@
+"""HiResCAM: activation times gradient, position by position (Draelos & Carin, 2020)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.methods.attribution.cams import activations_and_gradients
+from deeptroubles.methods.attribution.targets import Targets
+
+
+def hires_cam(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    against: Targets = None,
+    layer: str | None = None,
+) -> Tensor:
+    """Map of the layer's activations times the gradient with respect to them, summed over the channels.
+
+    Like Grad-CAM without the averaging of gradients over positions. Raw and signed, at the layer's own resolution; the
+    paper's final ReLU is left to whoever draws it.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
+        layer: Name of a layer with positions. Default: the deepest one.
+
+    Returns:
+        N x h x w, in logits per position: where only one linear layer follows (on pooled or on flattened activations)
+        its sum over positions is the logit without the bias.
+
+    Raises:
+        ModelError: There is no such layer, or it has no positions.
+        UsageError: The target is no class.
+
+    Source:
+        R. L. Draelos, L. Carin: Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural
+        networks, arXiv 2011.08891, 2020, equation 4 (without the ReLU).
+    """
+    activations, gradients = activations_and_gradients(classifier, images, target, against, layer)
+    return (activations * gradients).sum(1)

@@ -1,0 +1,62 @@
+"""Integrated gradients: the score's rise from a baseline to the image, shared out to the pixels (ICML 2017)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import UsageError
+from deeptroubles.methods.attribution.gradients import pixel_gradients
+from deeptroubles.methods.attribution.perturbation import colour_of_nothing, score_of_each
+from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.subject import answer
+
+
+def integrated_gradients(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    against: Targets = None,
+    baseline: float | Tensor | None = None,
+    steps: int = 32,
+    batch_size: int = 32,
+) -> Tensor:
+    """Map of (pixel - baseline) times the mean gradient on the way from baseline to image, summed over the channels.
+
+    Raw and signed, in logits. Completeness: the map sums to the score of the image minus the score of the baseline, up
+    to the error of the integration, which more steps make smaller.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
+        baseline: The pixels to start from: a grey level, or a tensor that broadcasts to an image. Default: the
+            classifier's mean colour, which its normalisation maps to 0.
+        steps: Points on the way (Gauss-Legendre quadrature), one backward pass each.
+        batch_size: How many points are computed at once.
+
+    Returns:
+        N x H x W.
+
+    Raises:
+        UsageError: The target is no class, or there are no steps.
+
+    Source:
+        M. Sundararajan, A. Taly, Q. Yan: Axiomatic Attribution for Deep Networks, ICML 2017, equation 1.
+    """
+    if steps < 1:
+        raise UsageError(f"{steps} steps lead nowhere; give at least 1.")
+    batch = as_batch(classifier, images)
+    scores = score_of_each(classifier, answer(classifier, batch, batch_size), target, against)
+    start = colour_of_nothing(classifier, baseline, batch)
+    nodes, weights = (torch.from_numpy(values).to(batch) / 2 for values in np.polynomial.legendre.leggauss(steps))
+    total = torch.zeros_like(batch)
+    for i, (image, score) in enumerate(zip(batch, scores, strict=True)):
+        for node, weight in zip(torch.split(nodes, batch_size), torch.split(weights, batch_size), strict=True):
+            way = start + (node + 0.5)[:, None, None, None] * (image - start)
+            total[i] += torch.einsum("m,mchw->chw", weight, pixel_gradients(classifier, way, score))
+    return (total * (batch - start)).sum(1)

@@ -1,0 +1,218 @@
+"""Layer-wise relevance propagation: the logit shared out, layer by layer, among the pixels (Bach et al., 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, fx
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import ModelError, NeedsGraphError, UsageError, nearest
+from deeptroubles.methods.attribution import lrp_rules
+from deeptroubles.methods.attribution.lrp_operations import Step, operation_name, propagate
+from deeptroubles.methods.attribution.targets import Targets, as_batch, target_score
+from deeptroubles.network import TracedNetwork, open_network
+from deeptroubles.network.folding import folded
+
+RuleName = Literal["composite", "epsilon", "gamma", "alpha_beta"]
+RULES: tuple[RuleName, ...] = ("composite", "epsilon", "gamma", "alpha_beta")
+_WEIGHTED = {"conv2d", "linear"}
+_READOUT = {"log", "clamp_min", "clamp", "softmax", "_softmax", "log_softmax", "_log_softmax"}
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Where the explained score went: `maps.sum((1, 2))` plus everything absorbed is the score.
+
+    Attributes:
+        maps: Relevance of the pixels, N x H x W, summed over the colour channels.
+        score: The score that was shared out, N.
+        absorbed: What stayed behind in biases, other constants and the stabiliser epsilon, N per kind of operation.
+    """
+
+    maps: Tensor
+    score: Tensor
+    absorbed: dict[str, Tensor]
+
+    @property
+    def conservation(self) -> Tensor:
+        """The part of the score that reached the pixels, N. 1 means that nothing was absorbed on the way."""
+        return self.maps.sum((1, 2)) / self.score
+
+
+def lrp(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    against: Targets = None,
+    rule: RuleName = "composite",
+    epsilon: float = 0.25,
+    gamma: float = 0.25,
+    alpha: float = 1.0,
+) -> Tensor:
+    """Map of how the target's logit is shared out among the pixels, from the last layer to the first.
+
+    Batch normalisations are folded into the layer before them; those that have none are layers of their own.
+    Activations pass their relevance on. Maxima hand it to the winner. Sums (skips), means and layer normalisations
+    split it in proportion with epsilon, where the standard deviation counts as a constant. In products the signal takes
+    all and the gate nothing (squeeze-and-excitation, layer scale). Subtracting the mean colour and dividing passes on:
+    the relevance of a pixel is that of its normalised value, which is none for the mean colour (but for z-box).
+
+    Args:
+        classifier: The classifier. If it answers probabilities, the logits before its softmax are explained.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
+        rule: For layers with weights. `composite`: z-box at the first layer (its bounds are black and white), gamma in
+            the first half of the convolutions, epsilon from there on. `epsilon`, `gamma`, `alpha_beta`: everywhere.
+        epsilon: Stabiliser, as a share of the root mean square of a layer's outputs. 0 with `rule="epsilon"` is
+            gradient times input on a network of rectifiers.
+        gamma: How much contributions of the output's own sign are favoured.
+        alpha: Weight of positive contributions in `alpha_beta`; beta is alpha - 1. A negative logit gives a negative
+            map with alpha = 1.
+
+    Returns:
+        N x H x W, raw and signed, in logits.
+
+    Raises:
+        ModelError: The model cannot be traced, or contains an operation for which there is no rule.
+        UsageError: The target is no class, or a setting is out of range.
+
+    Source:
+        S. Bach et al.: On Pixel-Wise Explanations, PLoS ONE 10(7), 2015, equations 58 and 60. G. Montavon et al.:
+        Layer-Wise Relevance Propagation: An Overview, in Explainable AI, 2019, sections 10.2 and 10.3 (gamma for
+        outputs of both signs: see `lrp_rules`).
+    """
+    return lrp_relevance(
+        classifier, images, target, against=against, rule=rule, epsilon=epsilon, gamma=gamma, alpha=alpha
+    ).maps
+
+
+def lrp_relevance(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    against: Targets = None,
+    rule: RuleName = "composite",
+    epsilon: float = 0.25,
+    gamma: float = 0.25,
+    alpha: float = 1.0,
+) -> Relevance:
+    """The maps of `lrp` together with how much of the score reached the pixels. Arguments as there."""
+    settings = _Settings(rule, epsilon, gamma, alpha)
+    batch = as_batch(classifier, images)
+    network = open_network(classifier)
+    if not isinstance(network, TracedNetwork):
+        raise NeedsGraphError(
+            f"LRP needs the traced graph, and {classifier.name} could not be traced; use Grad-CAM or occlusion instead."
+        )
+    with torch.inference_mode(mode=False):
+        return _Walk(folded(network), batch.clone(), settings).back(target_score(classifier, target, against))
+
+
+@dataclass(frozen=True)
+class _Settings:
+    rule: str
+    epsilon: float
+    gamma: float
+    alpha: float
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise UsageError(
+                f"There is no LRP rule {self.rule!r}.{nearest(self.rule, RULES)} Choose {', '.join(RULES)}."
+            )
+        if self.epsilon < 0 or self.gamma < 0 or self.alpha < 1:
+            raise UsageError("LRP needs epsilon >= 0, gamma >= 0 and alpha >= 1.")
+
+
+class _Walk:
+    """One forward pass with everything kept, and the way back through it."""
+
+    def __init__(self, network: TracedNetwork, pixels: Tensor, settings: _Settings) -> None:
+        self.network, self.pixels, self.settings = network, pixels, settings
+        nodes = [n for n in network.graph.nodes if n.op != "output"]
+        self.values: dict[fx.Node, Any] = network.values(pixels, nodes)
+        self.input = next(n for n in nodes if n.op == "placeholder")
+        self.signals = {self.input: None}
+        self.preprocessing = {self.input: None}
+        for node in nodes:
+            sources = [n for n in node.all_input_nodes if n in self.signals]
+            if sources and isinstance(self.values[node], Tensor | tuple | list):
+                self.signals[node] = None
+                if operation_name(node) not in _WEIGHTED and all(n in self.preprocessing for n in sources):
+                    self.preprocessing[node] = None
+        convolutions = [n for n in self.signals if operation_name(n) == "conv2d"]
+        upper = convolutions[len(convolutions) // 2 :]
+        order = list(self.signals)
+        self.lower = set(order[: order.index(upper[0])]) if upper else set()
+
+    def back(self, score: Any) -> Relevance:
+        """Share the score out among the pixels."""
+        logits = self._logits()
+        answer: Tensor = self.values[logits]
+        explained = score(answer)
+        arriving = {logits: answer * lrp_rules.moved(score, [answer], torch.ones_like(explained))[0]}
+        absorbed: dict[str, Tensor] = {}
+        for node in reversed(self.signals):
+            if node is self.input or node not in arriving:
+                continue
+            relevance = arriving.pop(node)
+            shares = propagate(self._step(node, relevance))
+            lost = _per_image(relevance)
+            for each, part in shares.items():
+                if len(part) != len(self.pixels):
+                    raise ModelError(
+                        f"LRP needs the images in the first dimension, and {each.name} has them elsewhere (as some "
+                        "transformers do); use occlusion."
+                    )
+                lost = lost - _per_image(part)
+                arriving[each] = arriving[each] + part if each in arriving else part
+            kind = operation_name(node)
+            absorbed[kind] = absorbed.get(kind, 0.0) + lost
+        maps = arriving.get(self.input, torch.zeros_like(self.pixels)).sum(1)
+        return Relevance(maps, explained.detach(), absorbed)
+
+    def _logits(self) -> fx.Node:
+        """The last node, or what it was before it became (logarithms of) probabilities."""
+        node: fx.Node = next(iter(self.network.graph.find_nodes(op="output"))).all_input_nodes[0]
+        above = node
+        while operation_name(above) in _READOUT:
+            above = above.all_input_nodes[0]
+            if "softmax" in operation_name(next(iter(above.users))):
+                node = above
+        return node
+
+    def _step(self, node: fx.Node, relevance: Tensor) -> Step:
+        source = node.args[0] if operation_name(node) == "getitem" else node
+        known = node in self.preprocessing
+        return Step(node, self.values, self.signals, relevance, self._rule(source), self.settings.epsilon, known)
+
+    def _rule(self, node: Any) -> lrp_rules.Rule:
+        settings = self.settings
+        epsilon = partial(lrp_rules.epsilon, epsilon=settings.epsilon)
+        gamma = partial(lrp_rules.gamma, gamma=settings.gamma)
+        if settings.rule == "alpha_beta":
+            return partial(lrp_rules.alpha_beta, alpha=settings.alpha)
+        if settings.rule == "epsilon":
+            return epsilon
+        if settings.rule == "gamma":
+            return gamma
+        if operation_name(node) in _WEIGHTED and node.args[0] in self.preprocessing:
+            low, high = self._bounds(node.args[0])
+            return partial(lrp_rules.z_box, low=low, high=high)
+        return gamma if node in self.lower else epsilon
+
+    def _bounds(self, node: fx.Node) -> tuple[Tensor, Tensor]:
+        """The range of the first layer's input: what it is for black and for white."""
+        black, white = (self.network.values(torch.full_like(self.pixels[:1], v), [node])[node] for v in (0.0, 1.0))
+        return torch.minimum(black, white), torch.maximum(black, white)
+
+
+def _per_image(values: Tensor) -> Tensor:
+    return values.flatten(1).sum(1)

@@ -1,0 +1,29 @@
+"""What deconvnet and guided backpropagation share: a gradient with another rule in every rectifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import ModelError
+from deeptroubles.network import PIXELS, TracedNetwork, open_network
+
+
+def pixel_gradient(
+    classifier: Classifier, pixels: Tensor, score: Callable[[Tensor], Tensor], rule: Callable[..., Tensor]
+) -> Tensor:
+    """Gradient of a score with respect to the pixels (N x C x H x W), with `rule` in place of every rectifier.
+
+    Raises:
+        ModelError: There is no rectifier, and the result would be the plain gradient under another name.
+    """
+    network = open_network(classifier)
+    if isinstance(network, TracedNetwork) and not network.count("relu"):
+        raise ModelError(
+            f"{classifier.name} has no rectifier (ReLU, ReLU6) whose backward rule could be changed; use Grad-CAM or "
+            "occlusion instead."
+        )
+    _, gradients = network.with_rule("relu", rule).gradients(pixels, [PIXELS], score)
+    return gradients[PIXELS]

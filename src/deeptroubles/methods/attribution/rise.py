@@ -1,0 +1,98 @@
+"""RISE: how probable the class is on average when a pixel is seen (Petsiuk et al., BMVC 2018)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import UsageError
+from deeptroubles.methods.attribution.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.subject import answer
+
+
+def rise(  # noqa: PLR0913 (how masks are drawn takes this many words)
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    against: Targets = None,
+    masks: int = 256,
+    grid: int = 7,
+    keep: float = 0.5,
+    fill: float | Tensor | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Tensor:
+    """Map of the mean probability of the target over random masks, each pixel weighted by how far it was seen.
+
+    A mask is a coarse grid of cells, each kept with a probability, scaled up smoothly and shifted at random. The map
+    estimates the probability of the class given that the pixel is seen: it is never negative, and what counts is where
+    it is higher than elsewhere. With `against` it is the difference of the two maps.
+
+    One forward pass per mask, and the estimate has the noise of so many draws: it falls with their square root. The
+    paper takes 4000 to 8000 masks; the default of 256 is for a quick look (half a minute or so per image without an
+    accelerator).
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class, in probability, instead of the target's probability alone.
+        masks: Number of masks. All images are seen through the same ones.
+        grid: Cells per side of the coarse grid.
+        keep: Probability that a cell is kept.
+        fill: What is seen where a mask is 0: a grey level, or a tensor that broadcasts to an image. Default: the
+            classifier's mean colour, which its normalisation maps to 0.
+        seed: Of the masks.
+        batch_size: How many masked images are shown at once.
+
+    Returns:
+        N x H x W, in probability: mean(probability * mask) / keep.
+
+    Raises:
+        UsageError: The target is no class, or the masks' settings do not fit.
+
+    Source:
+        V. Petsiuk, A. Das, K. Saenko: RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018,
+        equation 6 and section 3.2.
+    """
+    if masks < 1 or not 0 < keep <= 1 or not 1 <= grid <= min(classifier.size):
+        raise UsageError(
+            f"{masks} masks of {grid} x {grid} cells, kept with probability {keep:g}, cannot be made; choose masks >= "
+            f"1, 1 <= grid <= {min(classifier.size)}, 0 < keep <= 1."
+        )
+    batch = as_batch(classifier, images)
+    scores = score_of_each(classifier, answer(classifier, batch, batch_size), target, against)
+    cover = colour_of_nothing(classifier, fill, batch)
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros(len(batch), *classifier.size, dtype=batch.dtype, device=batch.device)
+    for start in range(0, masks, batch_size):
+        drawn = draw_masks(min(batch_size, masks - start), classifier.size, grid, keep, generator).to(batch)
+        for i, (image, score) in enumerate(zip(batch, scores, strict=True)):
+            probabilities = answer(classifier, blend(image, drawn, cover), batch_size).softmax(1)
+            total[i] += torch.einsum("m,mhw->hw", score(probabilities), drawn)
+    return total / (keep * masks)
+
+
+def draw_masks(count: int, size: tuple[int, int], grid: int, keep: float, generator: torch.Generator) -> Tensor:
+    """Random masks, count x H x W, between 0 and 1, each pixel `keep` on average."""
+    cells = (torch.rand(count, grid, grid, generator=generator) < keep).float()
+    cell = [-(-length // grid) for length in size]
+    shifts = torch.stack([torch.randint(n, (count,), generator=generator) for n in cell], dim=1)
+    return place(cells, shifts, size)
+
+
+def place(cells: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scale coarse grids (M x s x s) up to one cell more than the image, and cut the image out at a shift (M x 2)."""
+    grid = cells.shape[-1]
+    height, width = ((grid + 1) * -(-length // grid) for length in size)
+    large = interpolate(cells[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]
+    return torch.stack(
+        [
+            mask[top : top + size[0], left : left + size[1]]
+            for mask, (top, left) in zip(large, shifts.tolist(), strict=True)
+        ]
+    )

@@ -1,0 +1,33 @@
+"""Saliency: the plain gradient of the score (Simonyan et al., ICLR workshop 2014)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.methods.attribution.gradients import pixel_gradients
+from deeptroubles.methods.attribution.targets import Targets, as_batch, target_score
+
+
+def saliency(classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None) -> Tensor:
+    """Map of the gradient of the target's logit with respect to the pixels, summed over the colour channels.
+
+    Positive where a brighter pixel (by the same amount in all channels) raises the score, negative where it lowers it.
+    Raw and signed. The paper draws the largest magnitude over the channels instead, which has no sign.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
+
+    Returns:
+        N x H x W, in logits per unit of brightness (black to white).
+
+    Raises:
+        UsageError: The target is no class.
+
+    Source:
+        K. Simonyan, A. Vedaldi, A. Zisserman: Deep Inside Convolutional Networks, ICLR workshop 2014, section 3.1.
+    """
+    return pixel_gradients(classifier, as_batch(classifier, images), target_score(classifier, target, against)).sum(1)

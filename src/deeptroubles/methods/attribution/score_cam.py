@@ -1,0 +1,94 @@
+"""Score-CAM: channels weighted by the score of the image seen through them (Wang et al., CVPR workshop 2020)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.methods.attribution.cams import layer_with_positions
+from deeptroubles.methods.attribution.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.network import open_network
+from deeptroubles.subject import answer
+
+
+def score_cam(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    against: Targets = None,
+    layer: str | None = None,
+    fill: float | Tensor | None = None,
+    channels: int | None = None,
+    batch_size: int = 32,
+) -> Tensor:
+    """Map of the layer's channels, weighted by the softmax over channels of the score of the image masked by each.
+
+    A channel becomes a mask by being scaled up to the image (bilinear) and then to 0 ... 1. A channel that is the same
+    everywhere makes no mask and gets no weight. The weights are positive and sum to 1; what the paper subtracts, the
+    score of the empty image, cancels in the softmax. Needs no gradients. At the layer's own resolution; the paper's
+    final ReLU is left to whoever draws it.
+
+    One forward pass per channel: a thousand or more on the deepest layer of most networks, i.e. a minute or so per
+    image without an accelerator. `channels` takes fewer.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
+        layer: Name of a layer with positions. Default: the deepest one.
+        fill: What is seen where a mask is 0: a grey level, or a tensor that broadcasts to an image. Default: the
+            classifier's mean colour, which its normalisation maps to 0, as in the authors' program.
+        channels: Use only this many channels, those that vary most over positions. Default: all, as in the paper.
+        batch_size: How many masked images are shown at once.
+
+    Returns:
+        N x h x w, in units of the layer's activations.
+
+    Raises:
+        ModelError: There is no such layer, or it has no positions.
+        UsageError: The target is no class.
+
+    Source:
+        H. Wang et al.: Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks, CVPR workshops
+        2020, algorithm 1 (without the ReLU).
+    """
+    batch = as_batch(classifier, images)
+    network = open_network(classifier)
+    chosen = layer_with_positions(network, layer).name
+    recorded = network.record(batch, [chosen])
+    each = score_of_each(classifier, recorded.logits, target, against)
+    cover = colour_of_nothing(classifier, fill, batch)
+    maps = []
+    for image, activations, score in zip(batch, recorded.activations[chosen], each, strict=True):
+        kept = _varied(activations, channels)
+        if not len(kept):
+            maps.append(torch.zeros_like(activations[0]))
+            continue
+        scores = [
+            score(answer(classifier, blend(image, _masks(part, classifier.size), cover), batch_size))
+            for part in torch.split(kept, batch_size)
+        ]
+        weights = torch.cat(scores).softmax(0)
+        maps.append((weights[:, None, None] * kept).sum(0))
+    return torch.stack(maps)
+
+
+def _varied(activations: Tensor, count: int | None) -> Tensor:
+    """The channels (C x h x w) that are not the same everywhere; at most `count`, those that vary most."""
+    flat = activations.flatten(1)
+    varied = activations[flat.amax(1) > flat.amin(1)]
+    if count is None or count >= len(varied):
+        return varied
+    return varied[varied.flatten(1).var(1).topk(count).indices]
+
+
+def _masks(channels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Channels (C x h x w) scaled up to the image, then each to 0 ... 1. C x H x W."""
+    large = interpolate(channels[None], size=size, mode="bilinear", align_corners=False)[0]
+    low, high = large.amin((1, 2), keepdim=True), large.amax((1, 2), keepdim=True)
+    return (large - low) / (high - low).clamp_min(torch.finfo(large.dtype).tiny)

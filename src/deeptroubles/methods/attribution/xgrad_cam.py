@@ -1,0 +1,50 @@
+"""XGrad-CAM: Grad-CAM with the gradients averaged by activation (Fu et al., BMVC 2020)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.methods.attribution.cams import activations_and_gradients
+from deeptroubles.methods.attribution.targets import Targets
+
+
+def xgrad_cam(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    against: Targets = None,
+    layer: str | None = None,
+) -> Tensor:
+    """Map of the layer's channels, each weighted by its gradient averaged over positions in proportion to activation.
+
+    Raw and signed, at the layer's own resolution; the paper's final ReLU is left to whoever draws it. A channel whose
+    activations add up to nothing has no such average and gets no weight.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the most likely class of each image.
+        against: Explain the lead over this class instead of the target's logit alone.
+        layer: Name of a layer with positions. Default: the deepest one.
+
+    Returns:
+        N x h x w, in logits per position: the sum over positions is that of HiResCAM, i.e. of activation times
+        gradient.
+
+    Raises:
+        ModelError: There is no such layer, or it has no positions.
+        UsageError: The target is no class.
+
+    Source:
+        R. Fu et al.: Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs, BMVC 2020,
+        equation 8 (without the ReLU).
+    """
+    activations, gradients = activations_and_gradients(classifier, images, target, against, layer)
+    total = activations.sum((2, 3), keepdim=True)
+    counts = total.abs() > 1e-6 * activations.abs().sum((2, 3), keepdim=True)
+    weighted = (activations * gradients).sum((2, 3), keepdim=True)
+    weights = torch.where(counts, weighted / torch.where(counts, total, 1), 0)
+    return (weights * activations).sum(1)
