@@ -38,10 +38,10 @@ clean:
 	$(PIP) --no-build-isolation --editable .
 	touch $@
 
-# torchvision's wheel wants a CUDA build of torch; only tests use it, and only its Python parts.
+# torchvision's wheel wants a CUDA build of torch; only tests use it and what needs it, and only its Python parts.
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(PIP) --requirement requirements-dev.txt
-	$(PIP) --no-deps torchvision timm
+	$(PIP) --no-deps torchvision timm grad-cam torchcam
 	touch $@
 
 $(PAGE): $(PAGE_SOURCES) | .venv/installed

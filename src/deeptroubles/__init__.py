@@ -14,8 +14,25 @@ from deeptroubles.errors import DeeptroublesError
 from deeptroubles.findings import Audit, Finding, Verdict
 from deeptroubles.images import ImageSet, load_images
 from deeptroubles.methods.attacks.occlusion_gain import occlusion_gain
+from deeptroubles.methods.attribution.ablation_cam import ablation_cam
+from deeptroubles.methods.attribution.cam import cam
+from deeptroubles.methods.attribution.deconvnet import deconvnet
+from deeptroubles.methods.attribution.eigen_cam import eigen_cam
 from deeptroubles.methods.attribution.grad_cam import grad_cam
+from deeptroubles.methods.attribution.grad_cam_plus_plus import grad_cam_plus_plus
+from deeptroubles.methods.attribution.gradient_x_input import gradient_x_input
+from deeptroubles.methods.attribution.guided_backprop import guided_backprop
+from deeptroubles.methods.attribution.guided_grad_cam import guided_grad_cam
+from deeptroubles.methods.attribution.hires_cam import hires_cam
+from deeptroubles.methods.attribution.integrated_gradients import integrated_gradients
+from deeptroubles.methods.attribution.layer_cam import layer_cam
+from deeptroubles.methods.attribution.lrp import lrp
 from deeptroubles.methods.attribution.occlusion import occlusion
+from deeptroubles.methods.attribution.rise import rise
+from deeptroubles.methods.attribution.saliency import saliency
+from deeptroubles.methods.attribution.score_cam import score_cam
+from deeptroubles.methods.attribution.smooth_grad import smooth_grad
+from deeptroubles.methods.attribution.xgrad_cam import xgrad_cam
 from deeptroubles.methods.transforms.shift import shift
 from deeptroubles.models import load_classifier
 from deeptroubles.network import open_network
@@ -29,15 +46,32 @@ __all__ = [
     "Finding",
     "ImageSet",
     "Verdict",
+    "ablation_cam",
     "audit",
+    "cam",
     "check",
+    "deconvnet",
+    "eigen_cam",
     "grad_cam",
+    "grad_cam_plus_plus",
+    "gradient_x_input",
+    "guided_backprop",
+    "guided_grad_cam",
+    "hires_cam",
+    "integrated_gradients",
+    "layer_cam",
     "load_classifier",
     "load_images",
+    "lrp",
     "occlusion",
     "occlusion_gain",
     "open_network",
     "read_audit",
+    "rise",
+    "saliency",
+    "score_cam",
     "shift",
+    "smooth_grad",
     "write_report",
+    "xgrad_cam",
 ]
