@@ -127,7 +127,7 @@ def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> Occlus
     """
     subject, rows = recording.subject, recording.labelled
     found = engine.map(_hide, subject, rows, label="Hiding what helps", piece=2)
-    probability = found["probability"].astype(np.float64)
+    probability = found["probability"].astype(np.float64).round(6)  # single precision knows no more
     was_wrong = recording.predicted[rows] != recording.targets[rows]
     order = np.argsort(probability[:, 0] - probability[:, -1], kind="stable")
     gaining = [int(i) for i in order[:SHOWN] if probability[i, 1] > probability[i, 0]]
