@@ -65,7 +65,7 @@ class MapSanity:
         elif refused:
             verdict = Verdict.WARN if believed else Verdict.FAIL
         else:
-            verdict = Verdict.PASS if len(believed) == len(self.methods) else Verdict.INCONCLUSIVE
+            verdict = Verdict.PASS if 2 * len(believed) > len(self.methods) else Verdict.INCONCLUSIVE
         claim = f"Of {len(self.methods)} methods, {len(believed)} draw maps that depend on what the network learned"
         claim += f" ({', '.join(believed)})" if believed else ""
         claim += f"; {len(refused)} do not ({', '.join(refused)})." if refused else "; none certainly does not."
@@ -75,8 +75,9 @@ class MapSanity:
             severity=len(refused) / max(1, len(self.methods)),
             claim=claim,
             criterion="A method is believed when its maps for a completely shuffled network agree with the true ones "
-            f"(mean absolute rank correlation) by less than {LIMIT} with 95 % confidence, and not when by more. Fails "
-            f"when no method is believed, warns when some are not; inconclusive below {ENOUGH} images.",
+            f"(mean absolute rank correlation) by less than {LIMIT} with 95 % confidence, and refused when by more. Fails "
+            "when methods are refused and none is believed, warns when some are refused, passes when none is refused and "
+            f"more than half are believed; inconclusive otherwise, and below {ENOUGH} images.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
