@@ -75,9 +75,9 @@ class MapSanity:
             severity=len(refused) / max(1, len(self.methods)),
             claim=claim,
             criterion="A method is believed when its maps for a completely shuffled network agree with the true ones "
-            f"(mean absolute rank correlation) by less than {LIMIT} with 95 % confidence, refused when by more. Fails "
-            "when methods are refused and none is believed, warns when some are refused, passes when none is and more than "
-            f"half are believed; inconclusive otherwise, and below {ENOUGH} images.",
+            f"(mean absolute rank correlation) by less than {LIMIT} with 95 % confidence, refused when by more. "
+            "Fails when methods are refused and none is believed, warns when some are refused, passes when none is "
+            f"refused and more than half are believed; inconclusive otherwise, and below {ENOUGH} images.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
