@@ -486,3 +486,13 @@ def test_a_terminal_that_knows_no_marks(here):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "performance.accuracy" in done.stdout
+
+
+def test_methods_are_compared_on_the_images_that_can_be_read(run, here):
+    (here / "images" / "blue" / "0 first.png").write_text("no picture")
+    code, out, err = run(*explain_of("--compare", image="images"))
+    assert (code, err) == (0, "")
+    rows = {line.split()[0]: line for line in out.splitlines() if line.split() and line.split()[0] in METHODS}
+    assert rows.keys() == METHODS.keys()
+    assert re.search(r"0\.\d{3} \(0\.\d\d to 0\.\d\d\)", rows["occlusion"])
+    assert "Most faithful first" in out

@@ -140,11 +140,11 @@ def explain(
     """Draw which parts of one image an answer rests on, and print the most likely classes."""
     methods = list(METHODS) if method == "all" or compare else [find_method(method)]
     images = load_images(image)
-    picture = images[0]  # an unreadable one is told before the model is loaded
+    picture = None if compare else images[0]  # an unreadable one is told before the model is loaded
     classifier = _load(model, device, size=_size(size), mean=_numbers(mean), std=_numbers(std), channels=channels,
                        class_names=_class_names(classes), output=_entry(output), weights=weights,
                        probabilities=probabilities or None)  # fmt: skip
-    if compare:
+    if picture is None:
         _print_comparison(compare_methods(classifier, images, methods))
         return
     settings = {"layer": layer} if layer else {}

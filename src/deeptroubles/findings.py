@@ -263,11 +263,6 @@ def findings_to_json(findings: Sequence[Finding]) -> str:
     return _FINDINGS.dump_json(list(findings)).decode()
 
 
-def findings_from_json(text: str | bytes) -> list[Finding]:
-    """Read and validate findings."""
-    return _FINDINGS.validate_json(text)
-
-
 def audit_schema() -> dict[str, Any]:
     """Return the JSON schema of an audit, from which the page's TypeScript types are made."""
     return _AUDIT.json_schema(mode="serialization")

@@ -87,8 +87,9 @@ def record(classifier: Classifier, images: ImageSet, engine: Engine) -> Recordin
             f"The model answers NaN or infinity on {len(broken)} of {len(readable)} images (the first is "
             f"{images.table['path'].iloc[broken[0]]}); check its weights, and mean and std."
         )
-    kept = images if len(readable) == len(images) else images.subset(readable)
-    subject = Subject(classifier, kept, match.targets[readable])
+    subject = everything  # whose fingerprint is already known
+    if unreadable:
+        subject = Subject(classifier, images.subset(readable), match.targets[readable])
     return Recording(subject, logits, unreadable, match)
 
 

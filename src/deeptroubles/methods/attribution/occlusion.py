@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -144,11 +143,7 @@ def spread(values: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
     """Give each pixel the mean value of the windows that cover it: N x M values to N x H x W."""
     total = torch.zeros(len(values), *size, dtype=values.dtype, device=values.device)
     count = torch.zeros(size, dtype=values.dtype, device=values.device)
-    for i, (top, left, bottom, right) in enumerate(_boxes(windows)):
+    for i, (top, left, bottom, right) in enumerate(windows.tolist()):
         total[:, top:bottom, left:right] += values[:, i, None, None]
         count[top:bottom, left:right] += 1
     return total / count
-
-
-def _boxes(windows: Tensor) -> Iterator[tuple[int, int, int, int]]:
-    yield from windows.tolist()
