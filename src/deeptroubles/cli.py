@@ -18,7 +18,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from deeptroubles.audit import audit as run_audit
 from deeptroubles.checks import Check, all_checks
@@ -278,7 +278,8 @@ def _print_rows(first: str, second: str, rows: list[tuple[str, str]]) -> None:
 
 
 def _print_comparison(compared: list[MethodComparison]) -> None:
-    table = Table("method", "deletion area", "insertion area", "seconds a map", box=box.SIMPLE_HEAD)
+    whole = [Column(name, no_wrap=True) for name in ("method", "deletion area", "insertion area", "seconds")]
+    table = Table(*whole, box=box.SIMPLE_HEAD, pad_edge=False)
     for each in compared:
         areas = (f"{a.value:.3f} ({a.low:.2f} to {a.high:.2f})" for a in (each.deletion, each.insertion) if a)
         table.add_row(
