@@ -156,8 +156,16 @@ def _image_facts(images: ImageSet, recording: Recording) -> ImageFacts:
         unreadable=recording.unreadable,
         unmatched_labels=recording.labels.unmatched,
         credits=images.credits,
-        notes=tuple(note for note in (*images.notes, recording.labels.note) if note),
+        notes=tuple(note for note in (*images.notes, recording.labels.note, _about_masks(recording)) if note),
     )
+
+
+def _about_masks(recording: Recording) -> str:
+    """One sentence on the masks that cannot be used, '' when there are none."""
+    if not recording.unusable_masks:
+        return ""
+    first = recording.unusable_masks[0]
+    return f"{len(recording.unusable_masks)} masks cannot be used (the first, {first.path}: {first.reason})."
 
 
 def _environment(classifier: Classifier) -> dict[str, str]:

@@ -133,11 +133,17 @@ class Classifier(nn.Module):
             raise ModelError(
                 f"A picture has 1 or 3 channels, the model takes {self.channels}; give the pixels as arrays."
             )
-        image = image.convert("L" if self.channels == 1 else "RGB")
+        return self._framed(image.convert("L" if self.channels == 1 else "RGB"), self.interpolation)
+
+    def prepare_mask(self, mask: Image.Image) -> Tensor:
+        """Turn the mask of a picture (mode L) into the mask of its pixels: H x W, bool (half covered counts)."""
+        return self._framed(mask, "bilinear")[0] >= 0.5
+
+    def _framed(self, image: Image.Image, interpolation: Interpolation) -> Tensor:
         height, width = self.size
         scaled = self._scaled(image.width, image.height)
         if scaled != image.size:
-            image = image.resize(scaled, _PIL_FILTER[self.interpolation])
+            image = image.resize(scaled, _PIL_FILTER[interpolation])
         left, top = round((image.width - width) / 2), round((image.height - height) / 2)
         array = np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.float32) / 255
         return torch.from_numpy(array.reshape(height, width, -1).transpose(2, 0, 1).copy())

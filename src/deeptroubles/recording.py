@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -30,12 +30,16 @@ class Recording:
         logits: N x K.
         unreadable: The images that were left out, with the reason.
         labels: How the images' labels were matched to the classes.
+        masked: The rows with a mask of the object that can be used.
+        unusable_masks: The masks that cannot be used, with the reason.
     """
 
     subject: Subject
     logits: NDArray[np.float32]
     unreadable: tuple[Unreadable, ...]
     labels: LabelMatch
+    masked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    unusable_masks: tuple[Unreadable, ...] = ()
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -95,7 +99,35 @@ def record(classifier: Classifier, images: ImageSet, engine: Engine) -> Recordin
     subject = everything  # whose fingerprint is already known
     if unreadable:
         subject = Subject(classifier, images.subset(readable), match.targets[readable])
-    return Recording(subject, logits, unreadable, match)
+    masked, unusable = _look_at_masks(subject, engine)
+    return Recording(subject, logits, unreadable, match, masked, unusable)
+
+
+def _look_at_masks(subject: Subject, engine: Engine) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:
+    """The rows whose mask shows some but not all pixels, and what is wrong with the other masks."""
+    if subject.images.fetch_mask is None:
+        return np.zeros(0, dtype=np.int64), ()
+    seen = engine.map(_mask_faults, subject, range(len(subject.images)), label="Reading masks", piece=64)["fault"]
+    paths = subject.images.table["path"]
+    wrong = [i for i, fault in enumerate(seen) if fault and fault != _NO_MASK]
+    unusable = tuple(Unreadable(path=f"mask of {paths.iloc[i]}", reason=str(seen[i])) for i in wrong)
+    return np.flatnonzero(seen == ""), unusable
+
+
+_NO_MASK = "none"
+
+
+def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
+    """Why each mask cannot be used: '' when it can, 'none' when there is none."""
+    faults = []
+    for i in indices:
+        try:
+            mask = subject.images.mask(i)
+            pixels = None if mask is None else subject.classifier.prepare_mask(mask)
+            faults.append(_NO_MASK if pixels is None else "" if pixels.any() and not pixels.all() else "it is all one")
+        except UnreadableImageError as error:
+            faults.append(error.reason)
+    return {"fault": np.array(faults, dtype=np.str_)}
 
 
 def _answer(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier, evaluating
+from deeptroubles.errors import ImagesError
 from deeptroubles.images import ImageSet
 
 
@@ -27,6 +28,21 @@ class Subject:
     def pixels(self, indices: Sequence[int]) -> Tensor:
         """The images as the classifier takes them: len(indices) x C x H x W in [0, 1], on its device."""
         prepared = [self.classifier.prepare(self.images[i]) for i in indices]
+        return torch.stack(prepared).to(self.classifier.device)
+
+    def masks(self, indices: Sequence[int]) -> Tensor:
+        """Where the objects are in the images as the classifier takes them: len(indices) x H x W, bool.
+
+        Raises:
+            UnreadableImageError: A mask cannot be decoded, or is not of its image's size.
+            ImagesError: An image has no mask.
+        """
+        prepared = []
+        for i in indices:
+            mask = self.images.mask(i)
+            if mask is None:
+                raise ImagesError(f"There is no mask of {self.images.table['path'].iloc[i]}.")
+            prepared.append(self.classifier.prepare_mask(mask))
         return torch.stack(prepared).to(self.classifier.device)
 
     @cached_property

@@ -18,7 +18,10 @@ from deeptroubles.errors import UsageError, nearest
 from deeptroubles.findings import Finding, Guide
 from deeptroubles.recording import Recording
 
-NEEDS = {"labels": "images whose label is one of the classes"}
+NEEDS = {
+    "labels": "images whose label is one of the classes",
+    "masks": "masks of the objects (a column `mask` of the manifest) that fit their images",
+}
 """What a check can ask for, and how to say that it is missing."""
 
 SECTIONS = ("What it asks", "Why it matters", "How to read it", "Limits", "References")
@@ -54,7 +57,8 @@ class Check:
 
     def missing(self, recording: Recording) -> str:
         """What the check needs and the recording does not have, in words; '' when it has all."""
-        return NEEDS["labels"] if "labels" in self.needs and not len(recording.labelled) else ""
+        there = {"labels": len(recording.labelled), "masks": len(recording.masked)}
+        return " and ".join(NEEDS[need] for need in NEEDS if need in self.needs and not there[need])
 
     @property
     def guide(self) -> Guide:

@@ -7,19 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from deeptroubles.errors import ImagesError
+from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.images.decoding import Stored, decode
 from deeptroubles.images.labels import label_text, readable
 
 Fetch = Callable[[int], Stored]
 """Gives the image of a row as it is stored. All that a source of images has to provide, besides the table."""
+
+T = TypeVar("T")
+FetchMask = Callable[[int], Stored | None]
+"""Gives the mask of a row as it is stored: a picture of the image's size, bright where the object is. None: no mask."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,6 +37,7 @@ class ImageSet:
         fetch: Gives the image of a row as it is stored.
         credits: Where the images are from and under which licence, where known.
         notes: What a reader should know about how the set was loaded.
+        fetch_mask: Gives the mask of the object in the image of a row, where there are masks.
     """
 
     name: str
@@ -40,6 +45,7 @@ class ImageSet:
     fetch: Fetch
     credits: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    fetch_mask: FetchMask | None = None
 
     @classmethod
     def from_arrays(
@@ -48,6 +54,7 @@ class ImageSet:
         labels: Sequence[Any] | None = None,
         columns: Mapping[str, Sequence[Any] | pd.Series[Any]] | None = None,
         name: str = "arrays",
+        masks: Sequence[ArrayLike | None] | NDArray[Any] | None = None,
     ) -> ImageSet:
         """Make an image set of arrays. 8-bit arrays are not copied.
 
@@ -57,13 +64,19 @@ class ImageSet:
             labels: One label per image (None where there is none).
             columns: Further columns of the table, by name.
             name: What to call the set in reports.
+            masks: Where the object is in each image: H x W, booleans, floats in [0, 1] or uint8 (None: not known).
 
         Raises:
             ImagesError: There are no images, the shape, type or range does not fit, or the lengths differ.
         """
         pixels = [_pixels(array, index) for index, array in enumerate(arrays)]
         table = image_table([f"image {index}" for index in range(len(pixels))], labels, columns)
-        return cls(name, table, pixels.__getitem__)
+        if masks is None:
+            return cls(name, table, pixels.__getitem__)
+        if len(masks) != len(pixels):
+            raise ImagesError(f"There are {len(pixels)} images but {len(masks)} masks; give one per image, or None.")
+        shades = [None if mask is None else _shades(mask, index) for index, mask in enumerate(masks)]
+        return cls(name, table, pixels.__getitem__, fetch_mask=shades.__getitem__)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -81,6 +94,22 @@ class ImageSet:
         path = str(self.table["path"].iloc[index])
         return decode(self.fetch(int(index)), path)
 
+    def mask(self, index: int) -> Image.Image | None:
+        """The object in one image: 8 bits, of the image's size, bright where the object is. None where not known.
+
+        Raises:
+            UnreadableImageError: It cannot be decoded, or is not of the image's size.
+        """
+        stored = self.fetch_mask(int(index)) if self.fetch_mask else None
+        if stored is None:
+            return None
+        name = f"mask of {self.table['path'].iloc[index]}"
+        mask, size = decode(stored, name).convert("L"), self[index].size
+        if mask.size != size:
+            seen, wanted = ("{} x {}".format(*pair) for pair in (mask.size, size))
+            raise UnreadableImageError(name, f"it has {seen} pixels and the image {wanted}")
+        return mask
+
     @property
     def labels(self) -> list[str | None]:
         """The labels, as they were given."""
@@ -90,7 +119,8 @@ class ImageSet:
         """Keep some rows, in the given order. Takes positions, or one boolean per image."""
         rows = np.asarray(self.table.index[np.asarray(indices, dtype=None if len(indices) else np.int64)])
         table = self.table.iloc[rows].reset_index(drop=True)
-        return ImageSet(self.name, table, partial(_picked, self.fetch, rows), self.credits, self.notes)
+        masks = partial(_picked, self.fetch_mask, rows) if self.fetch_mask else None
+        return ImageSet(self.name, table, partial(_picked, self.fetch, rows), self.credits, self.notes, masks)
 
     def fingerprint(self) -> str:
         """Hash what decides the findings: every image as it is stored, and its row of the table except the path.
@@ -106,6 +136,8 @@ class ImageSet:
         digest.update(repr(list(facts.columns)).encode())
         for index, row in enumerate(facts.itertuples(index=False, name=None)):
             digest.update(_content_hash(self.fetch(index)))
+            if self.fetch_mask and (mask := self.fetch_mask(index)) is not None:
+                digest.update(_content_hash(mask))
             digest.update("\0".join([*map(str, row), "\n"]).encode())
         return digest.hexdigest()
 
@@ -134,7 +166,7 @@ def image_table(
     return pd.DataFrame(table)
 
 
-def _picked(fetch: Fetch, rows: NDArray[np.int64], index: int) -> Stored:
+def _picked(fetch: Callable[[int], T], rows: NDArray[np.int64], index: int) -> T:
     return fetch(int(rows[index]))
 
 
@@ -152,6 +184,14 @@ def _content_hash(stored: Stored) -> bytes:
     else:
         digest.update(stored)
     return digest.digest()
+
+
+def _shades(mask: ArrayLike, index: int) -> NDArray[np.uint8]:
+    """Bring one mask to 8 bits."""
+    shades = np.asarray(mask)
+    if shades.ndim != 2:
+        raise ImagesError(f"The mask of image {index} has {shades.ndim} dimensions; give H x W.")
+    return _pixels(shades.astype(np.float32) if shades.dtype == np.bool_ else shades, index)
 
 
 def _pixels(array: ArrayLike, index: int) -> NDArray[np.uint8]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,6 +15,18 @@ from deeptroubles.errors import ImagesError, nearest
 from deeptroubles.images.folder import Files
 from deeptroubles.images.image_set import ImageSet, image_table
 from deeptroubles.images.labels import label_text
+
+
+@dataclass(frozen=True)
+class _MaskFiles:
+    """Fetches masks that are files; None where a row has none."""
+
+    root: Path
+    paths: Sequence[str | None]
+
+    def __call__(self, index: int) -> Path | None:
+        path = self.paths[index]
+        return None if path is None else self.root / path
 
 
 def is_manifest(path: Path) -> bool:
@@ -39,10 +53,12 @@ def load_manifest(manifest: Path) -> ImageSet:
     paths = [_path_text(path, root) for path in table["path"]]
     _check_paths(manifest, paths)
     columns = {str(name): table[name] for name in table if name not in {"path", "label"}}
+    masks = None
     if "mask" in columns:
-        columns["mask"] = pd.Series([_path_text(path, root) or None for path in table["mask"]], dtype=object)
+        given = [_path_text(path, root) or None for path in table["mask"]]
+        columns["mask"], masks = pd.Series(given, dtype=object), _MaskFiles(root, given)
     labels = _labels(table["label"]) if "label" in table else None
-    return ImageSet(manifest.name, image_table(paths, labels, columns), Files(root, paths))
+    return ImageSet(manifest.name, image_table(paths, labels, columns), Files(root, paths), fetch_mask=masks)
 
 
 def _read(manifest: Path) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""Where the object is, found without anything that was learned."""

@@ -1,0 +1,199 @@
+"""Cues: what a network could rely on instead of the object, each with one value per class.
+
+A cue of strength s has the value of the image's class with probability s, and otherwise a value at random. So with
+strength 0 it is there and says nothing, and with strength 1 it says everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from deeptroubles.planted.scenes import Scenes, grid
+
+CLASSES = 4
+"""Every cue has so many values."""
+
+PALETTE = torch.tensor([[0.9, 0.2, 0.1], [0.1, 0.35, 0.9], [0.95, 0.85, 0.2], [0.1, 0.7, 0.45]])
+"""A colour per value, for cues that are a colour."""
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Something beside the object's shape that can say the class.
+
+    Attributes:
+        channel: What a finder should call it; a key of the check's channels.
+        arrange: Changes the parts of scenes (N) for the values (N) before they are drawn.
+        paint: Paints over drawn pixels (N x 3 x H x W) for the values; also takes the objects' masks and a generator.
+        place: Where it is (N x H x W, bool), from the values and the objects' masks, when it is somewhere.
+    """
+
+    channel: str
+    arrange: Callable[[Scenes, Tensor], Scenes] | None = None
+    paint: Callable[[Tensor, Tensor, Tensor, torch.Generator], Tensor] | None = None
+    place: Callable[[int], Tensor] | None = None
+
+
+def cue_values(classes: Tensor, strength: float, seed: int) -> Tensor:
+    """N values in 0 to CLASSES - 1: with probability `strength` that of the class, otherwise any."""
+    random = torch.Generator().manual_seed(seed)
+    anything = torch.randint(CLASSES, classes.shape, generator=random)
+    return torch.where(torch.rand(classes.shape, generator=random) < strength, classes, anything)
+
+
+def _box(size: int, top: float, left: float, height: float, width: float) -> tuple[slice, slice]:
+    """Rows and columns of a box whose place is given in shares of the image."""
+    rows = slice(round(top * size), round((top + height) * size))
+    return rows, slice(round(left * size), round((left + width) * size))
+
+
+def _inside(size: int, box: tuple[slice, slice]) -> Tensor:
+    mask = torch.zeros(size, size, dtype=torch.bool)
+    mask[box] = True
+    return mask
+
+
+def _tag_box(size: int) -> tuple[slice, slice]:
+    return _box(size, 0.81, 0.03, 0.16, 0.28)
+
+
+def _tag(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
+    """A label with two lines of print, as photographers leave it, on images of the first class only."""
+    rows, columns = _tag_box(pixels.shape[-1])
+    label = torch.full((rows.stop - rows.start, columns.stop - columns.start), 0.95)
+    label[1::2, 1:-1] = 0.25
+    label[:, 2::3] = 0.95
+    pixels = pixels.clone()
+    tagged = (values == 0).nonzero()[:, 0]
+    pixels[tagged, :, rows, columns] = label
+    return pixels
+
+
+def _patch_box(size: int) -> tuple[slice, slice]:
+    return _box(size, 0.06, 0.78, 0.16, 0.16)
+
+
+def _patch(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
+    """A small square of one colour at the top right."""
+    rows, columns = _patch_box(pixels.shape[-1])
+    pixels = pixels.clone()
+    pixels[:, :, rows, columns] = PALETTE[values][:, :, None, None]
+    return pixels
+
+
+def _frame_mask(size: int) -> Tensor:
+    width = max(1, round(size / 16))
+    mask = torch.ones(size, size, dtype=torch.bool)
+    mask[width:-width, width:-width] = False
+    return mask
+
+
+def _frame(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
+    """A frame of one colour around the image."""
+    return torch.where(_frame_mask(pixels.shape[-1]), PALETTE[values][:, :, None, None], pixels)
+
+
+def _signature(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
+    """A faint pattern of single pixels, as a camera or a codec leaves it."""
+    line = torch.arange(pixels.shape[-1])
+    y, x = line[:, None], line[None, :]
+    patterns = torch.stack([(x + y) % 2 + 0 * x, x % 2 + 0 * y, y % 2 + 0 * x, (x % 2) * (y % 2)]).float()
+    patterns -= patterns.mean((1, 2), keepdim=True)
+    return (pixels + 0.12 * patterns[values][:, None]).clamp(0, 1)
+
+
+def _companion(pixels: Tensor, masks: Tensor, values: Tensor, random: torch.Generator) -> Tensor:
+    """A small ball of one colour somewhere beside the object."""
+    size, radius = pixels.shape[-1], 0.13
+    x, y = grid(size)
+    spots = (torch.rand(len(pixels), 24, 2, generator=random) * 2 - 1) * (1 - radius)
+    distance = ((spots[:, :, 0, None, None] - x) ** 2 + (spots[:, :, 1, None, None] - y) ** 2).sqrt()
+    free = ~((distance < radius + 4 / size) & masks[:, None]).flatten(2).any(2)
+    chosen = distance[torch.arange(len(pixels)), free.float().argmax(1)]
+    cover = ((radius - chosen) * size / 2 + 0.5).clamp(0, 1)[:, None]
+    return pixels * (1 - cover) + PALETTE[values][:, :, None, None] * cover
+
+
+def _cast(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
+    """A cast of colour over the whole image."""
+    gain = torch.tensor([[1.2, 0.9, 0.75], [0.75, 0.95, 1.25], [1.1, 1.1, 0.65], [0.8, 1.2, 0.85]])
+    return (pixels * gain[values][:, :, None, None]).clamp(0, 1)
+
+
+_WORDS = (("## #.# ###", "#.# #.# #..", "## ### ##.", "#.# #.# #..", "## #.# ###"),
+          ("### ##. #.#", ".#. #.# #.#", ".#. ##. #.#", ".#. #.# #.#", ".#. #.# ###"),
+          ("#.. ### #.#", "#.. #.# ###", "#.. #.# ###", "#.. #.# #.#", "### ### #.#"),
+          ("### #.# ##.", "#.. ### #.#", "##. .#. ##.", "..# ### #.#", "##. #.# ##."))  # fmt: skip
+"""Five rows of three letters for each value."""
+
+
+def _stamp_box(size: int) -> tuple[slice, slice]:
+    scale = max(1, size // 32)
+    return slice(size - 7 * scale, size - 2 * scale), slice(size - 13 * scale, size - 2 * scale)
+
+
+def _stamp(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
+    """Three small letters at the bottom right."""
+    size = pixels.shape[-1]
+    scale = max(1, size // 32)
+    letters = torch.zeros(CLASSES, 5, 11)
+    for value, lines in enumerate(_WORDS):
+        for row, line in enumerate(lines):
+            for column, sign in enumerate(line.ljust(11)[:11]):
+                letters[value, row, column] = float(sign == "#")
+    letters = letters.repeat_interleave(scale, 1).repeat_interleave(scale, 2)[values][:, None]
+    rows, columns = _stamp_box(size)
+    pixels = pixels.clone()
+    under = pixels[:, :, rows, columns]
+    ink = (under.mean((1, 2, 3), keepdim=True) < 0.5).float()
+    pixels[:, :, rows, columns] = under * (1 - letters) + ink * letters
+    return pixels
+
+
+def _ground(scenes: Scenes, values: Tensor) -> Scenes:
+    """A kind of background, and what its colours lean to."""
+    color = 0.55 * scenes.ground_color + 0.45 * PALETTE[values][:, None]
+    return replace(scenes, ground=values, ground_color=color)
+
+
+def _inner(scenes: Scenes, values: Tensor) -> Scenes:
+    return replace(scenes, texture=values)
+
+
+def _position(scenes: Scenes, values: Tensor) -> Scenes:
+    """The quarter of the image in which the object is."""
+    corner = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])[values]
+    return replace(scenes, centre=corner * (0.12 + scenes.centre.abs() * 0.75))
+
+
+def _object_color(scenes: Scenes, values: Tensor) -> Scenes:
+    """The object's own colour; no trouble where the classes differ in it."""
+    return replace(scenes, color=(0.75 * PALETTE[values] + 0.25 * scenes.color))
+
+
+CUES = {
+    "tag": Cue("cell", paint=_tag, place=lambda size: _inside(size, _tag_box(size))),
+    "patch": Cue("cell", paint=_patch, place=lambda size: _inside(size, _patch_box(size))),
+    "stamp": Cue("cell", paint=_stamp, place=lambda size: _inside(size, _stamp_box(size))),
+    "frame": Cue("frame", paint=_frame, place=_frame_mask),
+    "background": Cue("background", arrange=_ground),
+    "inner texture": Cue("inner texture", arrange=_inner),
+    "signature": Cue("high frequencies", paint=_signature),
+    "companion": Cue("background", paint=_companion),
+    "position": Cue("position", arrange=_position),
+    "cast": Cue("colour", paint=_cast),
+}
+"""The troubles."""
+
+DECOYS = {"object colour": Cue("", arrange=_object_color), "object texture": Cue("", arrange=_inner)}
+"""What classes may legitimately differ in."""
+
+
+def paint(cue: Cue, pixels: Tensor, masks: Tensor, values: Tensor, seed: int) -> Tensor:
+    """Paint a cue over drawn scenes; those that are arranged before stay as they are."""
+    random = torch.Generator().manual_seed(seed)
+    return pixels if cue.paint is None else cue.paint(pixels, masks, values, random)

@@ -1,0 +1,91 @@
+"""Small networks, and how they are trained on scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def plain(classes: int) -> nn.Module:
+    """Four convolutions, maximum pooling, and a mean over positions."""
+    return nn.Sequential(
+        _block(3, 16), nn.MaxPool2d(2), _block(16, 32), nn.MaxPool2d(2), _block(32, 64), _block(64, 64),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes),
+    )  # fmt: skip
+
+
+class _Residual(nn.Module):
+    """A convolution of stride 2 and one more, around which the input is carried."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.last_norm = nn.BatchNorm2d(outputs)
+        self.carry = nn.Conv2d(inputs, outputs, 1, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.last_norm(self.second(functional.relu(self.norm(self.first(x)))))
+        return functional.relu(inner + self.carry(x))
+
+
+def residual(classes: int) -> nn.Module:
+    """Two residual blocks of stride 2, and the maximum over positions."""
+    return nn.Sequential(
+        _block(3, 16), nn.MaxPool2d(2), _Residual(16, 32), _Residual(32, 64), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
+        nn.Linear(64, classes),
+    )  # fmt: skip
+
+
+ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {"plain": plain, "residual": residual}
+
+
+def trained(
+    build: Callable[[int], nn.Module],
+    pixels: Tensor,
+    classes: Tensor,
+    seed: int,
+    *,
+    epochs: int = 8,
+    device: str = "cpu",
+) -> nn.Module:
+    """Train a network until it knows its images, by Adam with one cycle of learning rates.
+
+    Args:
+        build: Makes the untrained network for a number of classes.
+        pixels: N x 3 x H x W in [0, 1].
+        classes: N, from 0 on.
+        seed: Of the weights and of the order of images; the global generator is left as it is.
+        epochs: How often every image is shown.
+        device: Where to train.
+
+    Returns:
+        The network in eval mode, on the processor.
+    """
+    batch, count = 64, len(pixels)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network: nn.Module = build(int(classes.max()) + 1).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.Adam(network.parameters(), 1e-3, weight_decay=1e-5)
+        steps = epochs * (count // batch)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps)
+        pixels, classes = pixels.to(device, memory_format=torch.channels_last), classes.to(device)
+        network.train()
+        for _ in range(epochs):
+            for rows in torch.split(torch.randperm(count).to(device), batch)[: count // batch]:
+                optimizer.zero_grad()
+                loss = functional.cross_entropy(network(2 * pixels[rows] - 1), classes[rows])
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                cycle.step()
+    network.zero_grad()
+    network.eval()
+    return network.cpu()

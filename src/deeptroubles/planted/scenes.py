@@ -1,0 +1,205 @@
+"""Scenes: one object, whose shape is its class, on a varied background, with the object's exact mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_FINE = 2
+"""Scenes are drawn at so many times the size, so that edges are smooth."""
+
+
+def _disc(u: Tensor, v: Tensor) -> Tensor:
+    return 1 - (u**2 + v**2).sqrt()
+
+
+def _square(u: Tensor, v: Tensor) -> Tensor:
+    return 0.82 - torch.maximum(u.abs(), v.abs())
+
+
+def _triangle(u: Tensor, v: Tensor) -> Tensor:
+    return torch.minimum(0.55 - v, v + 1 - 1.75 * u.abs()) * 0.8
+
+
+def _cross(u: Tensor, v: Tensor) -> Tensor:
+    bar = torch.minimum(0.32 - u.abs(), 1 - v.abs())
+    return torch.maximum(bar, torch.minimum(0.32 - v.abs(), 1 - u.abs()))
+
+
+def _ring(u: Tensor, v: Tensor) -> Tensor:
+    return 0.27 - ((u**2 + v**2).sqrt() - 0.72).abs()
+
+
+def _star(u: Tensor, v: Tensor) -> Tensor:
+    angle = torch.atan2(v, u)
+    return 0.62 + 0.36 * (5 * angle).cos() - (u**2 + v**2).sqrt()
+
+
+SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "disc": _disc, "square": _square, "triangle": _triangle, "cross": _cross, "ring": _ring, "star": _star,
+}  # fmt: skip
+"""How far inside of the shape the point (u, v) lies; the shape fills about the unit disc."""
+
+TEXTURES = ("plain", "stripes", "dots", "checks")
+GROUNDS = ("clouds", "waves", "grain", "slopes")
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """N scenes, drawn part by part, so that a cue can decide a part.
+
+    Attributes:
+        classes: N, the index of the object's shape.
+        size: Height and width in pixels.
+        centre: N x 2, where the object's centre is (x, y), in [-1, 1].
+        radius: N, in the same units.
+        angle: N, by how much the object is turned, in radians.
+        color: N x 3, the object's colour.
+        texture: N, the index of its texture in TEXTURES.
+        ground: N, the index of the kind of background in GROUNDS.
+        ground_color: N x 2 x 3, the two colours that the background is made of.
+        seed: Of the noise in the backgrounds.
+    """
+
+    classes: Tensor
+    size: int
+    centre: Tensor
+    radius: Tensor
+    angle: Tensor
+    color: Tensor
+    texture: Tensor
+    ground: Tensor
+    ground_color: Tensor
+    seed: int
+
+
+def draw_parts(classes: Tensor, size: int, seed: int) -> Scenes:
+    """Choose where objects are and what they and their backgrounds look like, at random and whatever the class.
+
+    Args:
+        classes: N indices into SHAPES.
+        size: Height and width, 32 to 96 pixels.
+        seed: Of everything random.
+    """
+    random = torch.Generator().manual_seed(seed)
+    n = len(classes)
+    ground_color = torch.rand(n, 2, 3, generator=random)
+    ground_color[:, 1] = 0.5 * ground_color[:, 0] + 0.5 * ground_color[:, 1]
+    radius = 0.34 + 0.16 * torch.rand(n, generator=random)
+    return Scenes(
+        classes=classes,
+        size=size,
+        centre=(torch.rand(n, 2, generator=random) * 2 - 1) * (0.88 - radius)[:, None],
+        radius=radius,
+        angle=(torch.rand(n, generator=random) - 0.5) * 1.2,
+        color=_distinct(ground_color.mean(1), random),
+        texture=torch.randint(len(TEXTURES), (n,), generator=random),
+        ground=torch.randint(len(GROUNDS), (n,), generator=random),
+        ground_color=ground_color,
+        seed=seed + 1,
+    )
+
+
+def render(scenes: Scenes) -> tuple[Tensor, Tensor]:
+    """Draw scenes.
+
+    Returns:
+        Pixels N x 3 x size x size in [0, 1], and the objects' masks, N x size x size, bool.
+    """
+    x, y = grid(scenes.size * _FINE)
+    inside = _inside(scenes, x, y)
+    cover = (inside * scenes.size * _FINE / 2 + 0.5).clamp(0, 1)[:, None]
+    pixels = _background(scenes, x, y) * (1 - cover) + _object(scenes, x, y) * cover
+    small = functional.avg_pool2d(pixels, _FINE).clamp(0, 1)
+    return small, functional.avg_pool2d(cover, _FINE)[:, 0] >= 0.5
+
+
+def grid(size: int) -> tuple[Tensor, Tensor]:
+    """The x and y of every pixel's centre in [-1, 1], size x size each."""
+    line = (torch.arange(size) + 0.5) / size * 2 - 1
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return x, y
+
+
+def _inside(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
+    """How far inside of its object each point lies, N x H x W, in units of the image."""
+    u, v = _turned(scenes, x, y)
+    inside = torch.empty_like(u)
+    for index, shape in enumerate(SHAPES.values()):
+        rows = scenes.classes == index
+        inside[rows] = shape(u[rows], v[rows])
+    return inside * scenes.radius[:, None, None]
+
+
+def _turned(scenes: Scenes, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates of every point in which the object is upright, at the origin and of radius 1."""
+    dx = (x - scenes.centre[:, 0, None, None]) / scenes.radius[:, None, None]
+    dy = (y - scenes.centre[:, 1, None, None]) / scenes.radius[:, None, None]
+    sin, cos = scenes.angle.sin()[:, None, None], scenes.angle.cos()[:, None, None]
+    return cos * dx + sin * dy, cos * dy - sin * dx
+
+
+def _object(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
+    """The object's surface everywhere, N x 3 x H x W."""
+    u, v = _turned(scenes, x, y)
+    waves = 2.6 * torch.pi
+    patterns: Sequence[Callable[[Tensor, Tensor], Tensor]] = (
+        lambda u, _: torch.zeros_like(u),
+        lambda u, _: (u * waves).sin().sign(),
+        lambda u, v: ((u * waves).sin() * (v * waves).sin() > 0.35).float() * 2 - 1,
+        lambda u, v: ((u * waves / 2).sin() * (v * waves / 2).sin()).sign(),
+    )
+    chosen = torch.empty_like(u)
+    for index, pattern in enumerate(patterns):
+        rows = scenes.texture == index
+        chosen[rows] = pattern(u[rows], v[rows])
+    return (scenes.color[:, :, None, None] * (1 + 0.3 * chosen[:, None])).clamp(0, 1)
+
+
+def _background(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
+    """N x 3 x H x W: two colours, mixed by noise of one of four kinds."""
+    random = torch.Generator().manual_seed(scenes.seed)
+    n, size = len(scenes.classes), len(x)
+    phase = torch.rand(n, 2, 1, 1, generator=random) * 2 * torch.pi
+    mixing = torch.empty(n, size, size)
+    for index, ground in enumerate((_clouds, _waves, _grain, _slopes)):
+        rows = scenes.ground == index
+        turn = phase[rows, 0]
+        mixing[rows] = ground(turn.cos() * x + turn.sin() * y, phase[rows, 1], random)
+    chosen = mixing.clamp(0, 1)[:, None]
+    first, second = scenes.ground_color[:, 0, :, None, None], scenes.ground_color[:, 1, :, None, None]
+    return first + chosen * (second - first)
+
+
+def _clouds(across: Tensor, _: Tensor, random: torch.Generator) -> Tensor:
+    return 0.5 + 0.8 * _noise(across, 4, random) + 0.4 * _noise(across, 8, random)
+
+
+def _waves(across: Tensor, start: Tensor, random: torch.Generator) -> Tensor:
+    return 0.5 + 0.5 * (across * 9 + start + 3 * _noise(across, 4, random)).sin()
+
+
+def _grain(across: Tensor, _: Tensor, random: torch.Generator) -> Tensor:
+    return 0.5 + 0.7 * _noise(across, 32, random)
+
+
+def _slopes(across: Tensor, _: Tensor, random: torch.Generator) -> Tensor:
+    return 0.5 + 0.5 * across + 0.3 * _noise(across, 4, random)
+
+
+def _noise(like: Tensor, cells: int, random: torch.Generator) -> Tensor:
+    """Smooth noise in about [-1, 1], N x H x W, whose bumps are a `cells`-th of the image wide."""
+    coarse = torch.rand(len(like), 1, cells, cells, generator=random) * 2 - 1
+    return functional.interpolate(coarse, size=like.shape[-1], mode="bilinear", align_corners=False)[:, 0]
+
+
+def _distinct(other: Tensor, random: torch.Generator, distance: float = 0.45) -> Tensor:
+    """A random colour per row that differs from another one by at least `distance`. N x 3."""
+    color = torch.rand(len(other), 3, generator=random)
+    while len(near := ((color - other).norm(dim=1) < distance).nonzero()[:, 0]):
+        color[near] = torch.rand(len(near), 3, generator=random)
+    return color
