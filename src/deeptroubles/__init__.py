@@ -51,6 +51,7 @@ from deeptroubles.methods.units.deep_dream import deep_dream
 from deeptroubles.methods.units.feature_maps import feature_maps
 from deeptroubles.models import load_classifier
 from deeptroubles.network import open_network
+from deeptroubles.recording import Given
 from deeptroubles.report import write_report
 from deeptroubles.report.units import write_unit_pages
 from deeptroubles.run_folder import read_audit
@@ -62,6 +63,7 @@ __all__ = [
     "Classifier",
     "DeeptroublesError",
     "Finding",
+    "Given",
     "ImageSet",
     "Verdict",
     "ablation_cam",

@@ -23,7 +23,7 @@ from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import Audit, Finding, ImageFacts, ModelFacts, Verdict, worst_first
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
-from deeptroubles.recording import Recording, record
+from deeptroubles.recording import Given, Recording, record
 from deeptroubles.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ def audit(
     checks: Sequence[str] | None = None,
     seed: int = 0,
     batch_size: int = 32,
+    given: Given | None = None,
     command: str = "",
     watch: Callable[[Check], None] | None = None,
 ) -> Audit:
@@ -49,6 +50,7 @@ def audit(
         checks: Names or families of checks. Default: all.
         seed: Seed of everything random; the same seed gives the same findings.
         batch_size: How many images are shown at once.
+        given: What some checks ask about beside the model and the images: cues, concepts.
         command: What to say in the report about how it was made.
         watch: Called with each check before it is asked.
 
@@ -65,7 +67,7 @@ def audit(
     planned = chosen_checks(checks)
     folder = open_run(out, classifier, images, seed)
     engine = LocalEngine(folder, batch_size)
-    recording = record(classifier, images, engine)
+    recording = record(classifier, images, engine, given)
     if folder:
         folder.write_table("images", image_table(recording))
     result = Audit(

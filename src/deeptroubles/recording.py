@@ -21,6 +21,19 @@ from deeptroubles.images.labels import LabelMatch, match_labels
 from deeptroubles.subject import Subject, answer
 
 
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a person names beside the model and the images, for the checks that ask about it.
+
+    Attributes:
+        cues: Cues that the model should not rely on, in words: see `deeptroubles help reliance.cue`.
+        concepts: Folders of images that show a concept each.
+    """
+
+    cues: tuple[str, ...] = ()
+    concepts: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Recording:
     """What the classifier answered on each image that could be read.
@@ -32,6 +45,7 @@ class Recording:
         labels: How the images' labels were matched to the classes.
         masked: The rows with a mask of the object that can be used.
         unusable_masks: The masks that cannot be used, with the reason.
+        given: What was named beside the model and the images.
     """
 
     subject: Subject
@@ -40,6 +54,7 @@ class Recording:
     labels: LabelMatch
     masked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     unusable_masks: tuple[Unreadable, ...] = ()
+    given: Given = Given()
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -67,8 +82,8 @@ class Recording:
         return np.asarray(softmax(self.logits.astype(np.float64), axis=1))
 
 
-def record(classifier: Classifier, images: ImageSet, engine: Engine) -> Recording:
-    """Show every image to the classifier once.
+def record(classifier: Classifier, images: ImageSet, engine: Engine, given: Given | None = None) -> Recording:
+    """Show every image to the classifier once. `given` is what was named beside them.
 
     Raises:
         ImagesError: No image could be read.
@@ -100,7 +115,7 @@ def record(classifier: Classifier, images: ImageSet, engine: Engine) -> Recordin
     if unreadable:
         subject = Subject(classifier, images.subset(readable), match.targets[readable])
     masked, unusable = _look_at_masks(subject, engine)
-    return Recording(subject, logits, unreadable, match, masked, unusable)
+    return Recording(subject, logits, unreadable, match, masked, unusable, given or Given())
 
 
 def _look_at_masks(subject: Subject, engine: Engine) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:

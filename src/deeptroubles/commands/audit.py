@@ -18,6 +18,7 @@ from deeptroubles.commands.console import err, out
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.findings import Audit, Verdict, audit_to_json
 from deeptroubles.images import load_images
+from deeptroubles.recording import Given
 from deeptroubles.report import write_report
 
 _STYLE = {
@@ -41,6 +42,10 @@ def audit_command(
     fail_on: Annotated[
         Literal["warn", "fail"] | None, typer.Option(help="Exit with 1 on this verdict or worse.")
     ] = None,
+    cue: Annotated[
+        list[str] | None, typer.Option(help="A cue to insert and remove; `deeptroubles help reliance.cue`. Repeatable.")
+    ] = None,
+    concept: Annotated[list[str] | None, typer.Option(help="A folder of images of a concept. Repeatable.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
@@ -53,6 +58,7 @@ def audit_command(
         checks=[name.strip() for name in checks.split(",")] if checks else None,
         seed=seed,
         batch_size=batch_size,
+        given=Given(cues=tuple(cue or ()), concepts=tuple(concept or ())),
         command=shlex.join(["deeptroubles", *sys.argv[1:]]),
         watch=_say_check if err.is_terminal else None,
     )
