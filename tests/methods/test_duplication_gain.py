@@ -97,6 +97,7 @@ def slow(classifier, image, target, steps, window, stride):
 def test_what_counts_parts_is_found_out_exactly(counting, one_eye):
     found = duplication_gain(counting, one_eye, 0, steps=4, window=WINDOW)
     np.testing.assert_allclose(found.probability[0], sigmoid(0.5 * np.arange(1, 6) - 2), atol=1e-6)
+    np.testing.assert_allclose(found.covered[0], found.probability[0, :-1])  # black is what was there
     assert found.images.sum() == 5 * WINDOW**2
     assert (found.images[0, 0, 3:6, 6:9] == 1).all()
     assert found.sources[0, 0].tolist() == [3, 6, 6, 9]
@@ -167,6 +168,27 @@ def test_nothing_changes_but_the_destinations_and_the_parts_stay(network, stride
         assert torch.equal(found.images[row][:, ~changed], image[:, ~changed])
 
 
+def test_what_hiding_alone_would_have_done_is_told(network):
+    images = pictures(2)
+    found = duplication_gain(network, images, 1, steps=3)
+    for row, image in enumerate(images):
+        for step, (source, place) in enumerate(zip(found.sources[row], found.destinations[row], strict=True)):
+            hidden = hide(image, place[None], network.mean[0])
+            with torch.no_grad():
+                wanted = network.eval()(hidden).softmax(1)[0, 1]
+            assert torch.isclose(found.covered[row, step], wanted, atol=1e-6)
+            (top, left, bottom, right), (y, x, v, u) = source.tolist(), place.tolist()
+            image[:, y:v, x:u] = image[:, top:bottom, left:right].clone()
+
+
+def test_it_tells_a_part_that_counts_from_one_that_only_hides(one_eye):
+    """Darkness at one place speaks for the class: what is pasted there helps by hiding, whatever it shows."""
+    hides = formula(lambda x: two_classes(-x[..., 3:6, 6:9].sum((1, 2, 3))), SIZE)
+    found = duplication_gain(hides, one_eye, 0, steps=2, window=WINDOW, sources=ALL)
+    np.testing.assert_allclose(found.probability[0], sigmoid([-9, 0, 0]), atol=1e-6)
+    np.testing.assert_allclose(found.covered[0], sigmoid([0, 0]), atol=1e-6)
+
+
 @pytest.mark.parametrize("target", [0, 1, 2, 3, None])
 def test_probabilities_never_fall_and_are_those_of_the_images(network, target):
     images = pictures(4)
@@ -200,6 +222,7 @@ def test_it_stops_when_nothing_helps(one_eye):
     assert not found.destinations.any()
     assert torch.equal(found.images[0], one_eye)
     assert torch.equal(found.probability, found.probability[:, :1].expand(-1, 4))
+    assert torch.equal(found.covered, found.probability[:, 1:])
 
 
 def test_one_image_stops_while_another_goes_on(counting, one_eye):
@@ -226,6 +249,7 @@ def test_it_ends_when_no_place_is_left():
 def test_without_steps_only_the_answer_is_given(counting, one_eye):
     found = duplication_gain(counting, one_eye, 0, steps=0, window=WINDOW)
     assert found.probability.shape == (1, 1)
+    assert found.covered.shape == (1, 0)
     assert found.sources.shape == found.destinations.shape == (1, 0, 4)
     assert found.first.isnan().all()
     assert torch.equal(found.images[0], one_eye)

@@ -20,6 +20,8 @@ class DuplicationGain:
 
     Attributes:
         probability: After 0, 1, ... duplicates, N x (steps + 1); the first column is the image as it is.
+        covered: Probability with the mean colour at the place of each step's duplicate instead, N x steps: as far as
+            this rises too, it was not the duplicate that helped, but what it hid. As `probability` where there is none.
         first: Probability with the single best duplicate of each window, N x rows x columns; NaN where the window was
             not tried or changes nothing anywhere.
         sources: The windows that were duplicated, N x steps x 4 (top, left, bottom, right); all 0 where no duplicate
@@ -29,6 +31,7 @@ class DuplicationGain:
     """
 
     probability: Tensor
+    covered: Tensor
     first: Tensor
     sources: Tensor
     destinations: Tensor
@@ -53,7 +56,7 @@ def duplication_gain(
 
     Every step tries each source at every window of the grid. A duplicate never covers its own source, nor anything
     that was duplicated or pasted before, so that in the end each part is really there as often as it was pasted, plus
-    once.
+    once. A duplicate also hides what was at its place; `covered` says what hiding alone does.
 
     Args:
         classifier: The classifier.
@@ -83,6 +86,7 @@ def duplication_gain(
     clean = answer(classifier, batch, batch_size)
     targets = as_targets(classifier, target, clean)
     probability = clean.softmax(1).gather(1, targets[:, None]).repeat(1, steps + 1)
+    covered = probability[:, 1:].clone()
     first = torch.full((len(batch), len(boxes)), torch.nan, device=batch.device)
     moves, current = torch.zeros(len(batch), steps, 2, 4, dtype=torch.long), batch.clone()
     for i in range(len(batch) if steps else 0):
@@ -95,10 +99,12 @@ def duplication_gain(
                 first[i] = first[i].scatter_reduce(0, pairs[:, 0].to(first.device), scores, "amax", include_self=False)
             if not len(scores) or scores.max() <= probability[i, step]:
                 break
-            moves[i, step] = boxes[pairs[scores.argmax()]]
-            current[i] = search.pasted(current[i], pairs[scores.argmax()][None])[0]
-            probability[i, step + 1 :] = scores.max()
-    return DuplicationGain(probability, first.view(-1, *grid), moves[:, :, 0], moves[:, :, 1], current)
+            pair = pairs[scores.argmax().cpu()]
+            moves[i, step] = boxes[pair]
+            covered[i, step] = search.covered(current[i], pair)
+            current[i] = search.pasted(current[i], pair)
+            probability[i, step + 1 :], covered[i, step + 1 :] = scores.max(), scores.max()
+    return DuplicationGain(probability, covered, first.view(-1, *grid), moves[:, :, 0], moves[:, :, 1], current)
 
 
 @dataclass(frozen=True)
@@ -133,9 +139,13 @@ class _Search:
             return image.new_empty(0)
         return self._probabilities(image, self.boxes[pairs[:, 1]], self._parts(image)[pairs[:, 0]])
 
-    def pasted(self, image: Tensor, pairs: Tensor) -> Tensor:
-        """The images themselves."""
-        return hide(image, self.boxes[pairs[:, 1]], self._parts(image)[pairs[:, 0]])
+    def covered(self, image: Tensor, pair: Tensor) -> Tensor:
+        """The probability with the pair's destination covered with the mean colour."""
+        return self._probabilities(image, self.boxes[pair[1:]], self.classifier.mean[0])[0]
+
+    def pasted(self, image: Tensor, pair: Tensor) -> Tensor:
+        """The image with the pair's source pasted at its destination."""
+        return hide(image, self.boxes[pair[1:]], self._parts(image)[pair[:1]])[0]
 
     def _parts(self, image: Tensor) -> Tensor:
         """What each window shows, M x C x h x w."""
