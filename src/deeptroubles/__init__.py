@@ -16,6 +16,7 @@ from deeptroubles.images import ImageSet, load_images
 from deeptroubles.methods.attacks.bim import bim
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.attacks.deep_fool import deep_fool
+from deeptroubles.methods.attacks.duplication_gain import duplication_gain
 from deeptroubles.methods.attacks.fgsm import fgsm
 from deeptroubles.methods.attacks.fooling_ascent import fooling_ascent
 from deeptroubles.methods.attacks.map_elites import map_elites
@@ -77,6 +78,7 @@ __all__ = [
     "deconvnet",
     "deep_dream",
     "deep_fool",
+    "duplication_gain",
     "eigen_cam",
     "feature_maps",
     "fgsm",

@@ -102,11 +102,14 @@ def occlusion_scores(
 def hidden_logits(classifier: Classifier, image: Tensor, windows: Tensor, cover: Tensor, batch_size: int) -> Tensor:
     """Logits (M x K) of an image (C x H x W) with each of the windows (M x 4) covered, one at a time.
 
-    Only what a window changes is computed, where that pays; a small image is sooner shown whole.
+    Only what a window changes is computed, where that pays; a small image is sooner shown whole. The cover is as in
+    `hide`.
     """
     if min(image.shape[-2:]) < SMALL or len(windows) < WORTHWHILE:
-        parts = torch.split(windows, batch_size)
-        return torch.cat([answer(classifier, hide(image, part, cover), batch_size) for part in parts])
+        parts = torch.split(torch.arange(len(windows)), batch_size)
+        covers = (cover[part] if cover.ndim == 4 else cover for part in parts)
+        hidden = (hide(image, windows[part], own) for part, own in zip(parts, covers, strict=True))
+        return torch.cat([answer(classifier, pixels, batch_size) for pixels in hidden])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".* could not be traced")  # this works as well without
         network = open_network(classifier)
@@ -130,7 +133,15 @@ def window_grid(size: tuple[int, int], window: int | None, stride: int | None) -
 
 
 def hide(image: Tensor, windows: Tensor, cover: Tensor) -> Tensor:
-    """Copies of an image (C x H x W), one per window (M x 4), each with its window covered. M x C x H x W."""
+    """Copies of an image (C x H x W), one per window (M x 4), each with its window covered. M x C x H x W.
+
+    The cover is a colour (whatever broadcasts to C x H x W), or M patches (M x C x h x w) of the windows' size.
+    """
+    if cover.ndim == 4:
+        copies = image.repeat(len(windows), 1, 1, 1)
+        for copy, (top, left, bottom, right), patch in zip(copies, windows.tolist(), cover, strict=True):
+            copy[:, top:bottom, left:right] = patch
+        return copies
     height, width = image.shape[-2:]
     rows, columns = torch.arange(height), torch.arange(width)
     inside_rows = (rows >= windows[:, :1]) & (rows < windows[:, 2:3])

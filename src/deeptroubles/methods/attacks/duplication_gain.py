@@ -1,0 +1,162 @@
+"""Duplication gain: show what speaks for the class more than once ("more eyes score higher")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import UsageError
+from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
+from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
+from deeptroubles.subject import answer
+
+
+@dataclass(frozen=True)
+class DuplicationGain:
+    """How far repeating parts of the image can raise the probability of a class.
+
+    Attributes:
+        probability: After 0, 1, ... duplicates, N x (steps + 1); the first column is the image as it is.
+        covered: Probability with the mean colour at the place of each step's duplicate instead, N x steps: as far as
+            this rises too, it was not the duplicate that helped, but what it hid. As `probability` where there is none.
+        first: Probability with the single best duplicate of each window, N x rows x columns; NaN where the window was
+            not tried or changes nothing anywhere.
+        sources: The windows that were duplicated, N x steps x 4 (top, left, bottom, right); all 0 where no duplicate
+            raised it further.
+        destinations: Where their duplicates went, N x steps x 4; all 0 likewise.
+        images: The images after the last step, N x C x H x W.
+    """
+
+    probability: Tensor
+    covered: Tensor
+    first: Tensor
+    sources: Tensor
+    destinations: Tensor
+    images: Tensor
+
+
+def duplication_gain(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    steps: int = 3,
+    window: int | None = None,
+    stride: int | None = None,
+    sources: int = 8,
+    batch_size: int = 32,
+) -> DuplicationGain:
+    """Greedily paste the duplicate of a window that raises the target's probability most; stop when none does.
+
+    A face with four eyes is no better face. A classifier that grows surer with every further eye counts parts, and
+    does not ask how they are put together.
+
+    Every step tries each source at every window of the grid. A duplicate never covers its own source, nor anything
+    that was duplicated or pasted before, so that in the end each part is really there as often as it was pasted, plus
+    once. A duplicate also hides what was at its place; `covered` says what hiding alone does.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: The true class of each image. Default: the most likely class.
+        steps: How many duplicates may be pasted.
+        window: Side of the square window in pixels. Default: a seventh of the shorter side.
+        stride: Step between windows. Default: the window, so that windows tile the image (the last of a row or column
+            is moved inwards where it would stick out).
+        sources: How many windows are tried as sources: those that lower the probability most when they are covered
+            with the classifier's mean colour. As many as there are windows: brute force.
+        batch_size: How many changed images are shown at once.
+
+    Returns:
+        The probabilities step by step, and what was pasted where.
+
+    Raises:
+        UsageError: A class does not exist, the grid leaves pixels out, or there is no source.
+    """
+    if sources < 1:
+        raise UsageError(f"{sources} sources leave nothing to duplicate; give at least 1.")
+    batch = as_batch(classifier, images)
+    window = max(1, min(classifier.size) // 7) if window is None else window
+    boxes, grid = window_grid(classifier.size, window, window if stride is None else stride)
+    corners = torch.minimum(boxes[:, :2], torch.tensor(classifier.size) - window)
+    boxes = torch.cat([corners, corners + window], dim=1)
+    clean = answer(classifier, batch, batch_size)
+    targets = as_targets(classifier, target, clean)
+    probability = clean.softmax(1).gather(1, targets[:, None]).repeat(1, steps + 1)
+    covered = probability[:, 1:].clone()
+    first = torch.full((len(batch), len(boxes)), torch.nan, device=batch.device)
+    moves, current = torch.zeros(len(batch), steps, 2, 4, dtype=torch.long), batch.clone()
+    for i in range(len(batch) if steps else 0):
+        search = _Search(classifier, boxes, int(targets[i]), batch_size)
+        tried = search.sources(batch[i], sources)
+        for step in range(steps):
+            pairs = search.pairs(current[i], tried, moves[i, :step])
+            scores = search.scores(current[i], pairs)
+            if step == 0:
+                first[i] = first[i].scatter_reduce(0, pairs[:, 0].to(first.device), scores, "amax", include_self=False)
+            if not len(scores) or scores.max() <= probability[i, step]:
+                break
+            pair = pairs[scores.argmax().cpu()]
+            moves[i, step] = boxes[pair]
+            covered[i, step] = search.covered(current[i], pair)
+            current[i] = search.pasted(current[i], pair)
+            probability[i, step + 1 :], covered[i, step + 1 :] = scores.max(), scores.max()
+    return DuplicationGain(probability, covered, first.view(-1, *grid), moves[:, :, 0], moves[:, :, 1], current)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What may be pasted where, and what the classifier says to it. A pair is (source, destination), as windows."""
+
+    classifier: Classifier
+    boxes: Tensor
+    target: int
+    batch_size: int
+
+    def sources(self, image: Tensor, count: int) -> Tensor:
+        """The windows that lower the probability most when they are hidden."""
+        if count >= len(self.boxes):
+            return torch.arange(len(self.boxes))
+        hidden = self._probabilities(image, self.boxes, self.classifier.mean[0])
+        return hidden.cpu().argsort(stable=True)[:count]
+
+    def pairs(self, image: Tensor, sources: Tensor, moves: Tensor) -> Tensor:
+        """All pairs (P x 2) that change a pixel and cover nothing that was part of a move (moves x 2 x 4) before."""
+        free = ~_overlap(self.boxes, moves.reshape(-1, 4)).any(1)
+        whole = ~_overlap(self.boxes[sources], moves[:, 1]).any(1)  # a part that was pasted over is no longer there
+        allowed = whole[:, None] & free & ~_overlap(self.boxes[sources], self.boxes)
+        which, destinations = allowed.nonzero(as_tuple=True)
+        pairs = torch.stack([sources[which], destinations], dim=1)
+        parts = self._parts(image)
+        return pairs[(parts[pairs[:, 0]] != parts[pairs[:, 1]]).flatten(1).any(1).cpu()]
+
+    def scores(self, image: Tensor, pairs: Tensor) -> Tensor:
+        """The probability of the target with each pair's source pasted at its destination."""
+        if not len(pairs):
+            return image.new_empty(0)
+        return self._probabilities(image, self.boxes[pairs[:, 1]], self._parts(image)[pairs[:, 0]])
+
+    def covered(self, image: Tensor, pair: Tensor) -> Tensor:
+        """The probability with the pair's destination covered with the mean colour."""
+        return self._probabilities(image, self.boxes[pair[1:]], self.classifier.mean[0])[0]
+
+    def pasted(self, image: Tensor, pair: Tensor) -> Tensor:
+        """The image with the pair's source pasted at its destination."""
+        return hide(image, self.boxes[pair[1:]], self._parts(image)[pair[:1]])[0]
+
+    def _parts(self, image: Tensor) -> Tensor:
+        """What each window shows, M x C x h x w."""
+        return torch.stack([image[:, top:bottom, left:right] for top, left, bottom, right in self.boxes.tolist()])
+
+    def _probabilities(self, image: Tensor, boxes: Tensor, content: Tensor) -> Tensor:
+        return hidden_logits(self.classifier, image, boxes, content, self.batch_size).softmax(1)[:, self.target]
+
+
+def _overlap(first: Tensor, second: Tensor) -> Tensor:
+    """Which boxes (A x 4) share a pixel with which others (B x 4): A x B."""
+    top_left = torch.maximum(first[:, None, :2], second[None, :, :2])
+    bottom_right = torch.minimum(first[:, None, 2:], second[None, :, 2:])
+    return (top_left < bottom_right).all(2)
