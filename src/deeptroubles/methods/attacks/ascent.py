@@ -59,7 +59,6 @@ def ascend(
     network = open_network(classifier)
     if isinstance(network, TracedNetwork):
         network = lean(network, [])
-        start = laid_out(network, start)
     found = clean.clone()
     reached = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
     queries = torch.zeros(len(clean), dtype=torch.long, device=clean.device)
@@ -67,11 +66,12 @@ def ascend(
         rows, here = chunk, start[chunk]
         for step in range(steps + 1):
             wanted = goal[rows]
-            logits, gradient = loss_gradient(network, here, wanted, loss, None if rival is None else rival[rows])
+            shown = laid_out(network, here) if isinstance(network, TracedNetwork) else here
+            logits, gradient = loss_gradient(network, shown, wanted, loss, None if rival is None else rival[rows])
             queries[rows] += 1
             hit = wanted.reached(logits)
             if hit.any():
-                kept = (to_eight_bits(here[hit], clean[rows[hit]]) if eight_bit else here[hit]).contiguous()
+                kept = to_eight_bits(here[hit], clean[rows[hit]]) if eight_bit else here[hit]
                 if eight_bit:  # what the float image reaches, the image in a file may not
                     held = goal[rows[hit]].reached(answer(classifier, kept, batch_size))
                     queries[rows[hit]] += 1
