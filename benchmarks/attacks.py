@@ -7,7 +7,8 @@ digits that are scaled to 32 x 32 pixels and coloured at random. Times are minim
 take turns, so that a busy moment of the machine hits all of them; ratios are of processor seconds, all threads
 together, in which other programs hardly show. `broken` counts images whose answer is as wanted afterwards. Ours are
 scored on 8-bit images, theirs in single precision. PGD gains by images that leave the batch when they are broken, so
-that the gain grows with epsilon, and by the layout of its images in memory; one pixel by computing only what a pixel changes.
+that the gain grows with epsilon, and by the layout of its images in memory; one pixel by computing only what a pixel
+changes.
 """
 
 from __future__ import annotations
