@@ -68,7 +68,14 @@ def draw(count: int, cue: Cue | None, strength: float, seed: int, size: int = 32
 
 
 def plant(
-    cue: str | None, strength: float, architecture: str, seed: int, *, size: int = 32, device: str = "cpu"
+    cue: str | None,
+    strength: float,
+    architecture: str,
+    seed: int,
+    *,
+    size: int = 32,
+    device: str = "cpu",
+    known: tuple[dict[str, Tensor], dict[str, float]] | None = None,
 ) -> Planted:
     """Train a network on images with a cue, and measure how far it relies on it.
 
@@ -79,20 +86,26 @@ def plant(
         seed: Of images and weights.
         size: Height and width of the images, 32 to 96 pixels.
         device: Where to train.
+        known: Weights, and the two accuracies `aligned` and `randomised`, of the same call before; nothing is trained.
     """
     chosen = None if cue is None else (CUES | DECOYS)[cue]
     first = 10_000 * seed
-    training = draw(TRAINING, chosen, strength, first, size)
-    network = trained(ARCHITECTURES[architecture], training.images, training.classes, seed, device=device)
+    if known:
+        network = ARCHITECTURES[architecture](CLASSES).eval()
+        network.load_state_dict(known[0])
+    else:
+        shown = draw(TRAINING, chosen, strength, first, size)
+        network = trained(ARCHITECTURES[architecture], shown.images, shown.classes, seed, device=device)
     classifier = Classifier(
         network, size=size, mean=[0.5] * 3, std=[0.5] * 3, class_names=list(SHAPES)[:CLASSES],
         name=f"{architecture}, {cue or 'clean'} {strength:g}", source="planted",
     )  # fmt: skip
-    aligned, randomised = (
-        _accuracy(classifier, draw(VERIFYING, chosen, s, first + 100 + 10 * i, size)) for i, s in enumerate((1.0, 0.0))
-    )
-    return Planted(classifier, image_set(draw(AUDITED, chosen, strength, first + 200, size)), cue, strength, aligned,
-                   randomised)  # fmt: skip
+    accuracy = known[1] if known else {
+        name: _accuracy(classifier, draw(VERIFYING, chosen, always, first + offset, size))
+        for name, always, offset in (("aligned", 1.0, 100), ("randomised", 0.0, 110))
+    }  # fmt: skip
+    return Planted(classifier, image_set(draw(AUDITED, chosen, strength, first + 200, size)), cue, strength,
+                   accuracy["aligned"], accuracy["randomised"])  # fmt: skip
 
 
 def image_set(drawn: Pixels) -> ImageSet:
