@@ -167,7 +167,9 @@ def _about_masks(recording: Recording) -> str:
     if not recording.unusable_masks:
         return ""
     first = recording.unusable_masks[0]
-    return f"{len(recording.unusable_masks)} masks cannot be used (the first, {first.path}: {first.reason})."
+    count = len(recording.unusable_masks)
+    many = "1 mask cannot be used" if count == 1 else f"{count} masks cannot be used"
+    return f"{many} ({'' if count == 1 else 'the first, '}{first.path}: {first.reason})."
 
 
 def _environment(classifier: Classifier) -> dict[str, str]:
