@@ -23,6 +23,7 @@ from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import Audit, Finding, ImageFacts, ModelFacts, Verdict, worst_first
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
+from deeptroubles.methods.transforms.named_cue import fit_cues
 from deeptroubles.recording import Given, Recording, record
 from deeptroubles.run_folder import RunFolder
 
@@ -61,10 +62,11 @@ def audit(
         ImagesError: No image could be read.
         ModelError: The classifier answers NaN or infinity.
         RunFolderError: The folder holds another run, or cannot be written.
-        UsageError: A check does not exist.
+        UsageError: A check does not exist, or a cue cannot be used.
     """
     started, created = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    planned = chosen_checks(checks)
+    planned, given = chosen_checks(checks), given or Given()
+    fit_cues(given.cues, images)
     folder = open_run(out, classifier, images, seed)
     engine = LocalEngine(folder, batch_size)
     recording = record(classifier, images, engine, given)
