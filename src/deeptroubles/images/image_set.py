@@ -139,9 +139,9 @@ class ImageSet:
         digest.update(repr(list(facts.columns)).encode())
         for index, row in enumerate(facts.itertuples(index=False, name=None)):
             digest.update(_content_hash(self.fetch(index)))
-            for fetch in filter(None, (self.fetch_mask, self.fetch_cue_mask)):
-                mask = fetch(index)
-                digest.update(b"none" if mask is None else _content_hash(mask))
+            for kind, fetch in ((b"mask", self.fetch_mask), (b"cue mask", self.fetch_cue_mask)):
+                if fetch and (mask := fetch(index)) is not None:
+                    digest.update(kind + _content_hash(mask))
             digest.update("\0".join([*map(str, row), "\n"]).encode())
         return digest.hexdigest()
 

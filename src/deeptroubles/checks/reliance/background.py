@@ -133,8 +133,8 @@ def background(recording: Recording, engine: Engine, *, seed: int) -> Background
     How to read it:
         The estimate is the accuracy on backgrounds of the object's own class less that on backgrounds of any class,
         image by image. 0 means that the background does not matter. Accuracy from the background alone (Only-BG-T) that
-        is well above chance says that backgrounds tell the class, and that the network has learned it. The strips show
-        objects whose answer hangs most on the background, in all variants.
+        is well above chance says that backgrounds tell the class, and that the network has learned it. The pictures
+        show objects whose answer hangs most on the background, in all variants.
 
     Limits:
         It needs masks of the objects. A background of any class can be of the object's own. A mask that is too small
@@ -209,4 +209,4 @@ def _story(recording: Recording, row: int, donors: NDArray[np.int64]) -> ImageGr
         best = int(likely[i].argmax())
         shown = picture(pixels[i].cpu().numpy(), f"{names[true]}, {VARIANTS[name]}, answered {names[best]}")
         items.append(GridItem(picture=shown, caption=names[best], note=f"{name}, {percent(float(likely[i, best]))}"))
-    return ImageGrid(title=f"{names[true]}, in every variant", items=items, strip=True)
+    return ImageGrid(title=f"{names[true]}, in every variant", items=items)

@@ -39,16 +39,18 @@ class Inserted:
     """What happens when a cue is laid over images of other classes, beside a look-alike of the cue.
 
     Attributes:
+        images: Which of the images that were shown it is measured on: those of other classes; N positions.
         spoken_for: The class that the cue speaks for; None when it is the class of the image that the cue is from.
         rise: By how much its probability rises with the cue, and not with the look-alike; N differences.
         with_cue: By how much it rises with the cue; N.
         with_look_alike: Likewise with a look-alike.
-        changed: Whether the cue changes the answer; N.
-        changed_by_look_alike: Share of the look-alikes that change it; N.
+        changed: Whether the cue changes the answer; one for each image shown.
+        changed_by_look_alike: Share of the look-alikes that change it; one for each image shown.
         by_class: Class, rise with the cue and with a look-alike, and difference with interval, of the classes that
             gain most.
     """
 
+    images: NDArray[np.int64]
     spoken_for: str | None
     rise: NDArray[np.float64]
     with_cue: NDArray[np.float64]
@@ -86,6 +88,8 @@ class CueEffect:
         """One finding."""
         measured = [(part, mean_difference(part)) for part in self._parts()]
         verdicts = [judge(effect, len(part), warn_at=WARN_AT, fail_at=FAIL_AT) for part, effect in measured]
+        if self.inserted is not None and mean_difference(self.inserted.with_cue).high > FAIL_AT:
+            verdicts.append(Verdict.INCONCLUSIVE)
         yield Finding(
             check="reliance.cue",
             verdict=min(verdicts, key=list(Verdict).index) if verdicts else Verdict.INCONCLUSIVE,
@@ -98,7 +102,8 @@ class CueEffect:
                 fail_at=FAIL_AT,
             )
             + " Controls are look-alikes (the same overlay in blocks of another order and in other colours) and the "
-            f"in-painting of as much elsewhere. A removal counts from {ENOUGH} images on.",
+            f"in-painting of as much elsewhere. Where the cue moves the answer as far and a look-alike does too, it does "
+            f"not pass. A removal counts from {ENOUGH} images on.",
             evidence=self._evidence(),
             caveats=self._caveats(),
         )
@@ -111,23 +116,22 @@ class CueEffect:
         return parts
 
     def _claims(self) -> list[str]:
-        claims, name = [], _capital(self.cue.words)
+        claims: list[str] = []
+        name = _capital(self.cue.words)
         if self.inserted is not None:
             part = self.inserted
             whom = f"“{part.spoken_for}”" if part.spoken_for else "the class that it comes from"
             claims.append(
-                f"{name}, put into images of other classes, raises the probability of {whom} by "
-                f"{percent(part.with_cue.mean())} (a look-alike by {percent(part.with_look_alike.mean())}; difference "
-                f"{percent_interval(mean_difference(part.rise))}) and changes {percent(part.changed.mean())} of the "
-                f"answers (a look-alike {percent(part.changed_by_look_alike.mean())})."
+                f"{name}: put into images of other classes, it raises the probability of {whom} by "
+                f"{percent(part.with_cue.mean())}, a look-alike by {percent(part.with_look_alike.mean())} (difference "
+                f"{percent_interval(mean_difference(part.rise))})."
             )
         if self.removed is not None:
             count = len(self.removed.fall)
+            where = f"out of the {count} image{'s' if count != 1 else ''} that show it"
             claims.append(
-                f"Taken out of the {count} image{'s' if count != 1 else ''} that show it, it takes "
-                f"{percent_interval(mean_difference(self.removed.fall))} from the probability of the answer, beyond "
-                f"what removing as much elsewhere takes, and changes {percent(self.removed.changed.mean())} of the "
-                f"answers (elsewhere {percent(self.removed.changed_elsewhere.mean())})."
+                f"{'Taking it' if claims else f'{name}: taking it'} {where} lowers that of the answer by "
+                f"{percent_interval(mean_difference(self.removed.fall))} more than taking out as much elsewhere."
             )
         return claims
 
@@ -264,7 +268,9 @@ def _effect(recording: Recording, engine: Engine, named: NamedCue, seed: int) ->
     if named.kind == "mask":
         donors = _donors(own, shows, seed)
         rows = rows[donors[rows] >= 0]
-    inserted, stories = None, []
+    rows = np.setdiff1d(rows, shows)  # where it is already, it cannot be put in
+    inserted: Inserted | None = None
+    stories: list[ImageGrid] = []
     if len(rows):
         label = f"Putting in {named.words}"
         found = engine.map(_insert, recording.subject, rows, label=label, donors=donors.tolist(), **settings)
@@ -374,6 +380,7 @@ def _inserted(
         for k in np.argsort(-mean, kind="stable")[:LISTED] if len(gains[k])
     )  # fmt: skip
     return Inserted(
+        images=other,
         spoken_for=name,
         rise=effect[at].round(6),
         with_cue=(after - before)[at].astype(np.float64),
@@ -404,9 +411,8 @@ def _insertions(
 ) -> list[ImageGrid]:
     """The images that the cue moves most: as they are, with the cue, with a look-alike."""
     subject, names = recording.subject, recording.subject.classifier.class_names
-    moved = (found["after"] - found["alike"].mean(1)).max(1)
     grids = []
-    for i in np.argsort(-moved, kind="stable")[:SHOWN]:
+    for i in inserted.images[np.argsort(-inserted.rise, kind="stable")[:SHOWN]]:
         row, image = int(rows[i]), subject.pixels([int(rows[i])])
         overlay = _overlay(subject, named, [int(donors[row])])
         versions = (
@@ -445,7 +451,7 @@ def _item(pixels: Tensor, probabilities: NDArray[Any], note: str, names: Sequenc
 
 def _estimate(label: str, differences: NDArray[np.float64]) -> Estimate:
     value, low, high = mean_difference(differences)
-    return Estimate(label=label, value=value, low=low, high=high, n=len(differences), unit="probability",
+    return Estimate(label=label, value=value, low=low, high=high, n=len(differences),
                     warn_at=WARN_AT, fail_at=FAIL_AT)  # fmt: skip
 
 

@@ -87,8 +87,7 @@ class ColumnCue:
             criterion=_RULE,
             evidence=[
                 Estimate(label=f"What “{worst.name}” adds to {worst.spoken_for}, at a fixed class", value=effect.value,
-                         low=effect.low, high=effect.high, n=len(worst.rise), unit="probability", warn_at=WARN_AT,
-                         fail_at=FAIL_AT),
+                         low=effect.low, high=effect.high, n=len(worst.rise), warn_at=WARN_AT, fail_at=FAIL_AT),
                 Table(title=f"Answers by {self.cue.content}", columns=columns, rows=rows),
             ],
             caveats=[
