@@ -121,9 +121,7 @@ def record(classifier: Classifier, images: ImageSet, engine: Engine, given: Give
     return Recording(subject, logits, unreadable, match, masked, cue_masked, (*wrong, *wrong_cues), given or Given())
 
 
-def _look_at_masks(
-    subject: Subject, engine: Engine, *, cue: bool
-) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:
+def _look_at_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:
     """The rows whose mask shows some but not all pixels, and what is wrong with the other masks."""
     if (subject.images.fetch_cue_mask if cue else subject.images.fetch_mask) is None:
         return np.zeros(0, dtype=np.int64), ()

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.networks import Plain, formula
 
 from deeptroubles import Classifier, ImageSet, audit, load_images
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.recording import record
 from deeptroubles.subject import Subject
-from tests.networks import Plain, formula
 
 KINDS = [("masks", False), ("cue_masks", True)]
 
@@ -32,7 +32,9 @@ def mask(*place) -> np.ndarray:
 @pytest.mark.parametrize("kind", [bool, np.float32, np.uint8, "zeros and ones"])
 def test_a_mask_is_what_was_given(name, cue, kind):
     marked = mask(slice(1, 3), slice(2, 5))
-    given = marked.astype(np.uint8) if kind == "zeros and ones" else marked.astype(kind) * (255 if kind is np.uint8 else 1)
+    given = (
+        marked.astype(np.uint8) if kind == "zeros and ones" else marked.astype(kind) * (255 if kind is np.uint8 else 1)
+    )
     images = ImageSet.from_arrays(arrays(2), **{name: [given.astype(bool) if kind is bool else given, None]})
     assert np.array_equal(np.asarray(images.mask(0, cue=cue)), marked * np.uint8(255))
     assert images.mask(1, cue=cue) is None
@@ -81,7 +83,13 @@ def manifest(tmp_path):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     Image.fromarray(mask(slice(1, 4), slice(2, 6))).save(tmp_path / "m" / "0.png")
     Image.fromarray(np.ones((6, 7), dtype=np.uint8)).save(tmp_path / "m" / "2.png")
-    lines = ["path,label,mask,cue_mask", "0.png,a,m/0.png,", "1.png,a,,m\\0.png", "2.png,b,m/2.png,", "3.png,b,m/3.png,"]
+    lines = [
+        "path,label,mask,cue_mask",
+        "0.png,a,m/0.png,",
+        "1.png,a,,m\\0.png",
+        "2.png,b,m/2.png,",
+        "3.png,b,m/3.png,",
+    ]
     (tmp_path / "list.csv").write_text("\n".join(lines))
     return load_images(tmp_path / "list.csv")
 

@@ -130,7 +130,9 @@ def test_the_best_place_is_the_one_that_a_slow_search_finds():
 
 
 def test_what_is_nowhere_opaque_is_not_found():
-    assert not find_overlay(torch.ones(1, 1, 5, 5), Overlay(torch.ones(1, 1, 5, 5), torch.full((1, 1, 5, 5), 0.5))).any()
+    assert not find_overlay(
+        torch.ones(1, 1, 5, 5), Overlay(torch.ones(1, 1, 5, 5), torch.full((1, 1, 5, 5), 0.5))
+    ).any()
 
 
 @pytest.fixture

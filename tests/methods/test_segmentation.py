@@ -34,7 +34,7 @@ def scans(image: np.ndarray) -> np.ndarray:
 
 
 def exact(image: np.ndarray) -> np.ndarray:
-    """The true minimum barrier distance: for every lowest value allowed, the least highest value on a way (Dijkstra)."""
+    """The true minimum barrier distance: the least highest value on a way, for every lowest value (Dijkstra)."""
     height, width = image.shape
     best = np.full((height, width), np.inf)
     for floor in np.unique(image):

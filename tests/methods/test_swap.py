@@ -53,7 +53,9 @@ def test_frame_and_cells_touch_only_their_region(channel, region):
 
 @pytest.mark.parametrize("size", [(32, 32), (30, 45), (7, 9)])
 def test_cells_cover_an_image_once(size):
-    assert torch.equal(sum(cell(size, r, c).long() for r in range(CELLS) for c in range(CELLS)), torch.ones(size).long())
+    assert torch.equal(
+        sum(cell(size, r, c).long() for r in range(CELLS) for c in range(CELLS)), torch.ones(size).long()
+    )
 
 
 def test_the_background_holds_nothing_of_an_object():

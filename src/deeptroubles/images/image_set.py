@@ -95,9 +95,9 @@ class ImageSet:
         return decode(self.fetch(int(index)), path)
 
     def mask(self, index: int, *, cue: bool = False) -> Image.Image | None:
-        """The object (or the marked cue) in one image: 8 bits, of the image's size, bright where it is; None: not known.
+        """The object (or the marked cue) in one image: 8 bits, of the image's size, bright where it is.
 
-        A mask of zeros and ones is as good as one of 0 and 255.
+        None where it is not known. A mask of zeros and ones is as good as one of 0 and 255.
 
         Raises:
             UnreadableImageError: It cannot be decoded, or is not of the image's size.

@@ -16,7 +16,6 @@ from deeptroubles.images.folder import Files
 from deeptroubles.images.image_set import ImageSet, image_table
 from deeptroubles.images.labels import label_text
 
-
 _MASKS = ("mask", "cue_mask")
 """Columns that hold the files of masks: of the object, and of a cue that should not matter."""
 
@@ -41,8 +40,8 @@ def is_manifest(path: Path) -> bool:
 def load_manifest(manifest: Path) -> ImageSet:
     """Read a manifest. Its column `path` is relative to the manifest's folder; `label` and others are optional.
 
-    `mask` (of the object) and `cue_mask` (of what should not matter) are paths too: pictures of the image's size, bright
-    where it is, and empty where there is none.
+    `mask` (of the object) and `cue_mask` (of what should not matter) are paths too: pictures of the image's size,
+    bright where it is. Cells may be empty.
 
     Whether the files exist is not checked here: an audit lists those that do not as unreadable.
 
@@ -63,9 +62,10 @@ def load_manifest(manifest: Path) -> ImageSet:
     masks: dict[str, _MaskFiles] = {}
     for name in (name for name in _MASKS if name in columns):
         given = [_path_text(path, root) or None for path in table[name]]
-        columns[name], masks[f"fetch_{name}"] = pd.Series(given, dtype=object), _MaskFiles(root, given)
+        columns[name], masks[name] = pd.Series(given, dtype=object), _MaskFiles(root, given)
     labels = _labels(table["label"]) if "label" in table else None
-    return ImageSet(manifest.name, image_table(paths, labels, columns), Files(root, paths), **masks)
+    return ImageSet(manifest.name, image_table(paths, labels, columns), Files(root, paths),
+                    fetch_mask=masks.get("mask"), fetch_cue_mask=masks.get("cue_mask"))  # fmt: skip
 
 
 def _read(manifest: Path) -> pd.DataFrame:

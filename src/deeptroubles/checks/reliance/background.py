@@ -14,7 +14,7 @@ from torch import Tensor
 from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
-from deeptroubles.findings import Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
+from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.methods.transforms.backgrounds import (
     black_box,
@@ -45,8 +45,13 @@ VARIANTS = {
     "Only-BG-T": "background in the object's box",
 }
 MIXED = ("Mixed-same", "Mixed-rand", "Mixed-next")
-PUBLISHED = {"ResNet-50": 0.073, "VGG-16 with batch normalisation": 0.102, "ResNet-152": 0.058,
-             "ResNet-50 trained on the nine classes alone": 0.142, "the same, trained on Mixed-rand": 0.002}  # fmt: skip
+PUBLISHED = {
+    "ResNet-50": 0.073,
+    "VGG-16 with batch normalisation": 0.102,
+    "ResNet-152": 0.058,
+    "ResNet-50 trained on the nine classes alone": 0.142,
+    "the same, trained on Mixed-rand": 0.002,
+}
 """The gap on ImageNet-9 (Xiao et al., 2021)."""
 
 
@@ -67,8 +72,8 @@ class Background:
         """One finding."""
         rule = (
             criterion(
-                "the accuracy on backgrounds of the object's own class less that on backgrounds of any class (the BG-gap "
-                "of ImageNet-9)",
+                "the accuracy on backgrounds of the object's own class less that on backgrounds of any class (the "
+                "BG-gap of ImageNet-9)",
                 warn_at=WARN_AT,
                 fail_at=FAIL_AT,
             )
@@ -97,8 +102,7 @@ class Background:
             caveats=[
                 *few(count),
                 f"Each object is put on {DRAWS} backgrounds of each kind; the interval is over objects.",
-                "A pasted object has a hard outline and no shadow, which the classifier has not seen in training; both "
-                "kinds of background share that.",
+                "A pasted object has a hard outline and no shadow; both kinds of background share that.",
                 "Published gaps are over nine groups of classes, these over the classifier's own classes.",
             ],
         )
@@ -109,7 +113,9 @@ class Background:
     def _evidence(self, gap: Interval, shares: dict[str, Interval]) -> list[Evidence]:
         columns = [Column(name="variant"), Column(name="what is shown"), Column(name="right", kind="share"),
                    Column(name="95 % interval", kind="interval")]  # fmt: skip
-        rows = [[name, VARIANTS[name], round(s.value, 4), [s.low, s.high]] for name, s in shares.items()]
+        rows: list[list[Cell]] = [
+            [name, VARIANTS[name], round(s.value, 4), [s.low, s.high]] for name, s in shares.items()
+        ]
         return [
             Estimate(label="Accuracy lost on backgrounds of any class (BG-gap)", value=gap.value, low=gap.low,
                      high=gap.high, n=len(self.right), warn_at=WARN_AT, fail_at=FAIL_AT),

@@ -16,7 +16,7 @@ from deeptroubles.checks.registry import check
 from deeptroubles.checks.reliance.cue_column import ColumnCue, column_cue
 from deeptroubles.checks.reliance.spoken_for import own_classes, spoken_for
 from deeptroubles.engine import Engine
-from deeptroubles.findings import Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
+from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.methods.transforms.find_overlay import find_overlay
 from deeptroubles.methods.transforms.inpaint import dilate, elsewhere, inpaint
@@ -102,8 +102,8 @@ class CueEffect:
                 fail_at=FAIL_AT,
             )
             + " Controls are look-alikes (the same overlay in blocks of another order and in other colours) and the "
-            f"in-painting of as much elsewhere. Where the cue moves the answer as far and a look-alike does too, it does "
-            f"not pass. A removal counts from {ENOUGH} images on.",
+            f"in-painting of as much elsewhere. Where both the cue and a look-alike move the answer so far, it cannot "
+            f"pass. A removal counts from {ENOUGH} images on.",
             evidence=self._evidence(),
             caveats=self._caveats(),
         )
@@ -165,7 +165,7 @@ class CueEffect:
                 Column(name="rise with the cue", kind="share"), Column(name="with a look-alike", kind="share"),
                 Column(name="difference", kind="share"), Column(name="95 % interval", kind="interval"),
             ]  # fmt: skip
-            rows = [
+            rows: list[list[Cell]] = [
                 [name, count, round(cue, 4), round(alike, 4), round(gap.value, 4), [gap.low, gap.high]]
                 for name, cue, alike, gap, count in self.inserted.by_class
             ]
@@ -176,8 +176,9 @@ class CueEffect:
 
     def _changes(self) -> tuple[list[Column], list[list[Any]]]:
         columns = [
-            Column(name="what is done"), Column(name="images", kind="number"), Column(name="with the cue", kind="share"),
-            Column(name="95 % interval", kind="interval"), Column(name="with the control", kind="share"),
+            Column(name="what is done"), Column(name="images", kind="number"),
+            Column(name="with the cue", kind="share"), Column(name="95 % interval", kind="interval"),
+            Column(name="with the control", kind="share"),
         ]  # fmt: skip
         rows: list[list[Any]] = []
         for what, part in (("inserted", self.inserted), ("removed", self.removed)):
@@ -251,9 +252,7 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
     named = [named_cue(text) for text in recording.given.cues or ("watermark",)]
     return Cues(
         effects=tuple(
-            column_cue(recording, each, seed)
-            if each.kind == "column"
-            else _effect(recording, engine, each, seed)
+            column_cue(recording, each, seed) if each.kind == "column" else _effect(recording, engine, each, seed)
             for each in named
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,8 +93,7 @@ class ColumnCue:
             ],
             caveats=[
                 *few(len(worst.rise)),
-                f"{percent(self.apart / self.images)} of the images are of a class that occurs with one value only, and "
-                "tell nothing.",
+                f"{percent(self.apart / self.images)} of the images tell nothing: their class has one value only.",
                 "Nothing was put in or taken out: whatever else comes with a value counts as its effect.",
             ],
         )  # fmt: skip
@@ -138,10 +138,11 @@ def column_cue(recording: Recording, cue: NamedCue, seed: int) -> ColumnCue:
     return ColumnCue(cue=cue, values=tuple(found), apart=int((~compared).sum()), images=len(own))
 
 
-def _as_text(column: pd.Series) -> pd.Series:  # type: ignore[type-arg]
+def _as_text(column: pd.Series[Any]) -> pd.Series[Any]:
     """The column's values as text; many different numbers become two halves."""
     if pd.api.types.is_numeric_dtype(column) and column.nunique() > MANY:
         middle = column.median()
         halves = pd.Series(np.where(column > middle, f"above {middle:g}", f"up to {middle:g}"), dtype=object)
         return halves.where(column.notna().to_numpy(), None)
-    return column.reset_index(drop=True).map(lambda value: None if pd.isna(value) else str(value)).astype(object)
+    there = column.notna().to_numpy()
+    return pd.Series([str(value) for value in column], dtype=object).where(there, None)

@@ -63,31 +63,31 @@ class ObjectEvidence:
             verdict=_verdict(over_area, over_centre, count),
             severity=float(np.clip(0.5 - over_centre.value, 0, 1)) if count else 0.0,
             claim=f"Of the evidence for the answers, {percent_interval(inside)} lies in the object, whose area is "
-            f"{percent(area.mean())} of the image; a disc of that area in the middle would put {percent(centre.mean())} "
-            f"there. The strongest evidence lies in the object on {percent_interval(pointed)} of the images."
+            f"{percent(area.mean())} of the image; a disc of that area in the middle would put "
+            f"{percent(centre.mean())} there. The strongest evidence lies in the object on {percent_interval(pointed)} "
+            "of the images."
             if count
-            else "There is no evidence for the answer in 0 of 0 images.",
-            criterion=f"Fails when the object certainly (95 %) gets at most {percent(MARGIN)} more of the evidence than "
-            f"its area; warns when it certainly gets {percent(MARGIN)} less than a disc in the middle would put there; "
-            f"passes when it certainly gets {percent(MARGIN)} more than that; inconclusive otherwise, and below {ENOUGH} "
-            "images.",
+            else f"There is evidence for the answer in 0 of {len(known)} images.",
+            criterion=f"Fails when the object gets at most {percent(MARGIN)} more of the evidence than its area, with "
+            f"95 % confidence; warns when it gets {percent(MARGIN)} less than a disc in the middle would put there; "
+            f"passes when it gets {percent(MARGIN)} more than that; inconclusive otherwise, and below {ENOUGH} images.",
             evidence=self._evidence(count, over_area, over_centre, pointed),
             caveats=[
                 *few(count),
-                "Evidence is the positive part of integrated gradients, whose sum is what the image adds to the answer's "
-                "score; another method can draw another map.",
-                "A classifier can use the background and the object at once: a pass does not rule the background out; "
-                "reliance.background measures it by changing it.",
+                "Evidence is the positive part of integrated gradients; another method can draw another map.",
+                "A pass does not rule the background out, which may be used too; reliance.background changes it.",
             ],
         )
 
-    def _evidence(
-        self, count: int, over_area: Interval, over_centre: Interval, pointed: Interval
-    ) -> list[Evidence]:
+    def _evidence(self, count: int, over_area: Interval, over_centre: Interval, pointed: Interval) -> list[Evidence]:
         if not count:
             return []
         known = np.isfinite(self.inside)
-        columns = [Column(name="what"), Column(name="value", kind="share"), Column(name="95 % interval", kind="interval")]
+        columns = [
+            Column(name="what"),
+            Column(name="value", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+        ]
         rows: list[list[Any]] = []
         for name, part in (
             ("evidence in the object", mean(self.inside[known])),

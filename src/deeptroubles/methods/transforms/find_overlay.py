@@ -50,4 +50,5 @@ def _slide(planes: Tensor, kernel: Tensor) -> Tensor:
     """Sum of plane (N x H x W) times kernel (h x w) at every position where it fits: N x (H - h + 1) x (W - w + 1)."""
     size = tuple(planes.shape[1:])
     spectrum = torch.fft.rfft2(planes) * torch.fft.rfft2(kernel, s=size).conj()
-    return torch.fft.irfft2(spectrum, s=size)[:, : size[0] - kernel.shape[0] + 1, : size[1] - kernel.shape[1] + 1]
+    sums: Tensor = torch.fft.irfft2(spectrum, s=size)
+    return sums[:, : size[0] - kernel.shape[0] + 1, : size[1] - kernel.shape[1] + 1]

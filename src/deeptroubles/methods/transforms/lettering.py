@@ -30,12 +30,13 @@ def lettering(text: str, size: tuple[int, int]) -> Tensor:
     Raises:
         UsageError: It is empty, or holds a letter that the font does not have.
     """
-    font = ImageFont.load_default(_FINE * max(LOWEST, HIGH * min(size)))
+    high = _FINE * max(LOWEST, HIGH * min(size))
+    font = ImageFont.load_default(high)
     absent = [letter for letter in text if _missing(font, letter)]
     if absent or not text.strip():
         reason = f"has no {absent[0]!r}" if absent else "needs at least one letter"
         raise UsageError(f"The built-in font {reason}; change the text, or give the cue as a picture (PNG).")
-    outline = max(1, round(font.size / 12))
+    outline = max(1, round(high / 12))
     left, top, right, bottom = font.getbbox(text, stroke_width=outline)
     sheets = []
     for stroke in (0, outline):

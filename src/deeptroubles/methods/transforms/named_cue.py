@@ -93,8 +93,8 @@ def fit_cues(cues: Sequence[str], images: ImageSet) -> None:
             )
         if cue.kind == "mask" and images.fetch_cue_mask is None:
             raise UsageError(
-                "The cue `mask` needs masks that mark the cue in the images; give their files in a column `cue_mask` of "
-                "the manifest."
+                "The cue `mask` needs masks that mark the cue in the images; give their files in a column `cue_mask` "
+                "of the manifest."
             )
 
 

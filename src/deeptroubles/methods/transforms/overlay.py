@@ -49,8 +49,8 @@ def positioned(piece: Tensor, size: tuple[int, int], place: str) -> Overlay:
     height, width = size
     piece = piece[:, :height, :width]
     corner = []
-    for share, whole, part in zip(PLACES[place], size, piece.shape[1:], strict=True):
-        room = whole - part
+    for share, side, part in zip(PLACES[place], size, piece.shape[1:], strict=True):
+        room = side - part
         margin = min(max(1, round(min(size) / 40)), room // 2)
         corner.append(margin + round(share * (room - 2 * margin)))
     top, left = corner
@@ -88,8 +88,8 @@ def _shuffled(both: Tensor, random: torch.Generator) -> Tensor:
     side = max(1, round(min(height, width) / BLOCKS))
     down, right = height // side, width // side
     part = (slice(None), slice(top, top + down * side), slice(left, left + right * side))
-    blocks = both[part].unflatten(2, (right, side)).unflatten(1, (down, side)).permute(1, 3, 0, 2, 4).flatten(0, 1)
+    blocks = both[part].reshape(-1, down, side, right, side).permute(1, 3, 0, 2, 4).flatten(0, 1)
     blocks = blocks[torch.randperm(len(blocks), generator=random)]
     shuffled = both.clone()
-    shuffled[part] = blocks.unflatten(0, (down, right)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    shuffled[part] = blocks.view(down, right, -1, side, side).permute(2, 0, 3, 1, 4).reshape(both[part].shape)
     return shuffled
