@@ -58,13 +58,15 @@ def audit(
         The audit, its findings worst first. With `out`, the folder holds it as `audit.json` with tables and pictures.
 
     Raises:
-        ImagesError: No image could be read.
+        ImagesError: No image could be read, or a concept has no images.
         ModelError: The classifier answers NaN or infinity.
         RunFolderError: The folder holds another run, or cannot be written.
-        UsageError: A check does not exist.
+        UsageError: A check does not exist, or two concepts have the same name.
     """
     started, created = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     planned = chosen_checks(checks)
+    given = given or Given()
+    given.concept_images()  # what cannot be used is said before any work is done
     folder = open_run(out, classifier, images, seed)
     engine = LocalEngine(folder, batch_size)
     recording = record(classifier, images, engine, given)
