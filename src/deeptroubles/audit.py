@@ -59,14 +59,15 @@ def audit(
         The audit, its findings worst first. With `out`, the folder holds it as `audit.json` with tables and pictures.
 
     Raises:
-        ImagesError: No image could be read.
+        ImagesError: No image could be read, or a concept has no images.
         ModelError: The classifier answers NaN or infinity.
         RunFolderError: The folder holds another run, or cannot be written.
-        UsageError: A check does not exist, or a cue cannot be used.
+        UsageError: A check does not exist, a cue cannot be used, or two concepts have the same name.
     """
     started, created = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     planned, given = chosen_checks(checks), given or Given()
-    fit_cues(given.cues, images)
+    fit_cues(given.cues, images)  # what cannot be used is said before any work is done
+    given.concept_images()
     folder = open_run(out, classifier, images, seed)
     engine = LocalEngine(folder, batch_size)
     recording = record(classifier, images, engine, given)

@@ -14,9 +14,9 @@ from scipy.special import softmax
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine
-from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
+from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError, UsageError
 from deeptroubles.findings import Unreadable
-from deeptroubles.images import ImageSet
+from deeptroubles.images import ImageSet, load_images
 from deeptroubles.images.labels import LabelMatch, match_labels
 from deeptroubles.subject import Subject, answer
 
@@ -32,6 +32,25 @@ class Given:
 
     cues: tuple[str, ...] = ()
     concepts: tuple[str, ...] = ()
+
+    def concept_images(self) -> dict[str, ImageSet]:
+        """The images of each concept, by the name of its folder. They are listed here, not decoded.
+
+        Raises:
+            ImagesError: A folder does not exist, or holds fewer than two images.
+            UsageError: Two concepts have the same name.
+        """
+        found: dict[str, ImageSet] = {}
+        for concept in self.concepts:
+            images = load_images(concept)
+            if len(images) < 2:
+                raise ImagesError(
+                    f"The concept {concept} has one image only; give a folder of at least two, better 30."
+                )
+            if images.name in found:
+                raise UsageError(f"Two concepts are called {images.name!r}; name their folders differently.")
+            found[images.name] = images
+        return found
 
 
 @dataclass(frozen=True)
