@@ -123,8 +123,8 @@ class CueEffect:
             whom = f"“{part.spoken_for}”" if part.spoken_for else "the class that it comes from"
             claims.append(
                 f"{name}: put into images of other classes, it raises the probability of {whom} by "
-                f"{percent(part.with_cue.mean())}, a look-alike by {percent(part.with_look_alike.mean())}: a difference "
-                f"of {percent_interval(mean_difference(part.rise))}."
+                f"{percent(part.with_cue.mean())}, a look-alike by {percent(part.with_look_alike.mean())}: a "
+                f"difference of {percent_interval(mean_difference(part.rise))}."
             )
         if self.removed is not None:
             count = len(self.removed.fall)
