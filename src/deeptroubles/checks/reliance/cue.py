@@ -123,8 +123,8 @@ class CueEffect:
             whom = f"“{part.spoken_for}”" if part.spoken_for else "the class that it comes from"
             claims.append(
                 f"{name}: put into images of other classes, it raises the probability of {whom} by "
-                f"{percent(part.with_cue.mean())}, a look-alike by {percent(part.with_look_alike.mean())} (difference "
-                f"{percent_interval(mean_difference(part.rise))})."
+                f"{percent(part.with_cue.mean())}, a look-alike by {percent(part.with_look_alike.mean())}: a "
+                f"difference of {percent_interval(mean_difference(part.rise))}."
             )
         if self.removed is not None:
             count = len(self.removed.fall)
@@ -228,8 +228,8 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
 
     Why it matters:
         A classifier that says horse where it sees the name of a website with horses is right for as long as the
-        website's photographs are shown. Half of the networks trained on ImageNet lose accuracy to a watermark that
-        comes with the class carton.
+        website's photographs are shown. A published ResNet-50 loses 25 points of accuracy on ImageNet to a watermark
+        that came with photographs of cartons in training.
 
     How to read it:
         The first estimate is what the cue adds to the probability of the class that it speaks for, less what
@@ -417,7 +417,7 @@ def _insertions(
         versions = (
             (image, found["before"][i], "as it is"),
             (lay(image, overlay), found["after"][i], "with the cue"),
-            (lay(image, look_alike(overlay, 1, seed)), found["alike"][i, 0], "with a look-alike"),
+            (lay(image, look_alike(overlay, 1, seed)), found["alike"][i, 0], "look-alike"),
         )
         first = names[found["before"][i].argmax()]
         grids.append(ImageGrid(title=f"{first}: {named.words}, put in", strip=True,
