@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from deeptroubles import Classifier
-from deeptroubles.methods.attacks.one_pixel import _set, corners, one_pixel
+from deeptroubles.methods.attacks import one_pixel as scanning
+from deeptroubles.methods.attacks.one_pixel import LOCAL, _set, answers, corners, one_pixel
 from deeptroubles.methods.attacks.one_pixel_evolution import one_pixel_evolution
+from deeptroubles.network import open_network
+from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.subject import answer
 from tests.digits import trained, unseen
 from tests.networks import Plain
@@ -76,6 +79,30 @@ def test_a_large_image_is_computed_locally_and_exactly():
     logits = answer(classifier, image[None])[0]
     found = one_pixel(classifier, image, int(logits.argmax()), limit=512)
     assert found.success.item() == (int(answer(classifier, found.images).argmax()) != int(logits.argmax()))
+
+
+def test_what_a_pixel_changes_is_computed_exactly_from_the_bound_on():
+    for side in (LOCAL - 1, LOCAL, 40):
+        classifier = Classifier(Plain().eval(), size=(side, side + 3))
+        generator = torch.Generator().manual_seed(side)
+        image = torch.rand(3, side, side + 3, generator=generator)
+        places = torch.cartesian_prod(torch.arange(side), torch.arange(side + 3))
+        colors = corners(3)[torch.randint(0, 8, (len(places),), generator=generator)]
+        found = answers(LocalEdits(open_network(classifier), image[None]), *places.T, colors, 256)
+        expected = answer(classifier, _set(image, *places.T, colors))
+        # The network hardly reacts to a pixel: single precision is 1e-3 of what a pixel does; a wrong pixel would be 1.
+        assert (found - expected).abs().max() < 0.01 * expected.std(0).min()
+
+
+def test_evolution_of_larger_images_finds_the_same_locally(monkeypatch):
+    classifier = Classifier(Plain().eval(), size=24)
+    images = torch.randint(0, 256, (2, 3, 24, 24), generator=torch.Generator().manual_seed(0)) / 255
+    classes = answer(classifier, images).argmax(1)
+    local = one_pixel_evolution(classifier, images, classes, population=40, generations=5)
+    monkeypatch.setattr(scanning, "LOCAL", 1000)
+    whole = one_pixel_evolution(classifier, images, classes, population=40, generations=5)
+    assert torch.equal(local.success, whole.success)
+    assert torch.equal(local.images, whole.images)
 
 
 @pytest.mark.parametrize(("channels", "count"), [(1, 2), (3, 8), (5, 2)])

@@ -102,11 +102,17 @@ class LocalEdits:
         return found
 
     def _cut(self, prepared: _Prepared, boxes: Tensor, content: Tensor, batch_size: int) -> int:
-        """From which step on whole feature maps are computed: as measured before, now, or by rule of thumb."""
+        """From which step on whole feature maps are computed: as measured before, now, or by rule of thumb.
+
+        The rule serves few edits, for which measuring takes too long, and single pixels, for which it was as good as
+        measuring or better, and gives the same bytes every time.
+        """
         if self._runner is None:
             return 0
         size = (boxes[:, 2:] - boxes[:, :2]).amax(0).tolist()
         key = (size[0], size[1], batch_size)
+        if size == [1, 1]:
+            return first_wide(prepared.program, self._frame(boxes))
         if key not in prepared.cuts:
             some = torch.linspace(0, len(boxes) - 1, min(_SAMPLE, len(boxes))).round().long()
             if len(boxes) < 4 * _SAMPLE:

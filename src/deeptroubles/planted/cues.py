@@ -155,9 +155,8 @@ def _stamp(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Te
 
 
 def _ground(scenes: Scenes, values: Tensor) -> Scenes:
-    """A kind of background, and what its colours lean to."""
-    color = 0.55 * scenes.ground_color + 0.45 * PALETTE[values][:, None]
-    return replace(scenes, ground=values, ground_color=color)
+    """The kind of background, in any colours."""
+    return replace(scenes, ground=values)
 
 
 def _inner(scenes: Scenes, values: Tensor) -> Scenes:

@@ -45,7 +45,7 @@ SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 """How far inside of the shape the point (u, v) lies; the shape fills about the unit disc."""
 
 TEXTURES = ("plain", "stripes", "dots", "checks")
-GROUNDS = ("clouds", "waves", "grain", "slopes")
+GROUNDS = ("clouds", "waves", "bricks", "slopes", "grain")
 
 
 @dataclass(frozen=True)
@@ -161,12 +161,12 @@ def _object(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _background(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
-    """N x 3 x H x W: two colours, mixed by noise of one of four kinds."""
+    """N x 3 x H x W: two colours, mixed in one of five ways."""
     random = torch.Generator().manual_seed(scenes.seed)
     n, size = len(scenes.classes), len(x)
     phase = torch.rand(n, 2, 1, 1, generator=random) * 2 * torch.pi
     mixing = torch.empty(n, size, size)
-    for index, ground in enumerate((_clouds, _waves, _grain, _slopes)):
+    for index, ground in enumerate((_clouds, _waves, _bricks, _slopes, _grain)):
         rows = scenes.ground == index
         turn = phase[rows, 0]
         mixing[rows] = ground(turn.cos() * x + turn.sin() * y, phase[rows, 1], random)
@@ -181,6 +181,11 @@ def _clouds(across: Tensor, _: Tensor, random: torch.Generator) -> Tensor:
 
 def _waves(across: Tensor, start: Tensor, random: torch.Generator) -> Tensor:
     return 0.5 + 0.5 * (across * 9 + start + 3 * _noise(across, 4, random)).sin()
+
+
+def _bricks(across: Tensor, start: Tensor, random: torch.Generator) -> Tensor:
+    along = across.transpose(1, 2)
+    return 0.5 + 0.4 * ((across * 8 + start).sin() * (along * 8).sin()).sign() + 0.2 * _noise(across, 4, random)
 
 
 def _grain(across: Tensor, _: Tensor, random: torch.Generator) -> Tensor:

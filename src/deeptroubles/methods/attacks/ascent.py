@@ -10,7 +10,8 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.balls import to_eight_bits
 from deeptroubles.methods.attacks.goal import Goal, Loss
-from deeptroubles.network import PIXELS, Network, open_network
+from deeptroubles.network import PIXELS, Network, TracedNetwork, open_network
+from deeptroubles.network.folding import laid_out, lean
 from deeptroubles.subject import answer
 
 Update = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -56,15 +57,19 @@ def ascend(
         The images found (rounded where asked for), which of them reached the goal, and how often each was shown.
     """
     network = open_network(classifier)
+    if isinstance(network, TracedNetwork):
+        network = lean(network, [])
     found = clean.clone()
     reached = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
     queries = torch.zeros(len(clean), dtype=torch.long, device=clean.device)
     for chunk in torch.split(torch.arange(len(clean), device=clean.device), batch_size):
         rows, here = chunk, start[chunk]
         for step in range(steps + 1):
-            logits, gradient = loss_gradient(network, here, goal[rows], loss, None if rival is None else rival[rows])
+            wanted = goal[rows]
+            shown = laid_out(network, here) if isinstance(network, TracedNetwork) else here
+            logits, gradient = loss_gradient(network, shown, wanted, loss, None if rival is None else rival[rows])
             queries[rows] += 1
-            hit = goal[rows].reached(logits)
+            hit = wanted.reached(logits)
             if hit.any():
                 kept = to_eight_bits(here[hit], clean[rows[hit]]) if eight_bit else here[hit]
                 if eight_bit:  # what the float image reaches, the image in a file may not
@@ -72,7 +77,7 @@ def ascend(
                     queries[rows[hit]] += 1
                     hit, kept = hit.masked_scatter(hit, held), kept[held]
                 found[rows[hit]], reached[rows[hit]] = kept, True
-            rows, here, gradient = rows[~hit], here[~hit], gradient[~hit]
+                rows, here, gradient = rows[~hit], here[~hit], gradient[~hit]
             if not len(rows) or step == steps:
                 break
             here = update(step, rows, here, gradient).clamp(0, 1)

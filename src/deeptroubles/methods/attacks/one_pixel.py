@@ -14,8 +14,8 @@ from deeptroubles.network import open_network
 from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.subject import answer
 
-LOCAL = 64
-"""From this side length on, only what a pixel changes is computed."""
+LOCAL = 16
+"""From this side length on, only what a pixel changes is computed; below, whole images are quicker."""
 MOST_CHANNELS = 3
 """With more channels than this, only black and white are tried: corners would be too many."""
 
@@ -90,12 +90,7 @@ def _scan(classifier: Classifier, image: Tensor, goal: Goal, limit: int, batch_s
     best, best_loss = image, -torch.inf
     for start in range(0, len(order), batch_size):
         part = slice(start, start + batch_size)
-        boxes = torch.stack([rows[part], columns[part], rows[part] + 1, columns[part] + 1], dim=1)
-        content = colors[which[part]][..., None, None]
-        if min(image.shape[1:]) >= LOCAL:
-            logits = edits.logits(boxes, content, batch_size)
-        else:
-            logits = answer(classifier, _set(image, rows[part], columns[part], colors[which[part]]), batch_size)
+        logits = answers(edits, rows[part], columns[part], colors[which[part]], batch_size)
         several = Goal(goal.classes.expand(len(logits)), goal.targeted)
         loss, hit = several.loss(logits, "margin"), several.reached(logits)
         i = int(torch.where(hit, torch.inf, loss).argmax()) if hit.any() else int(loss.argmax())
@@ -107,6 +102,15 @@ def _scan(classifier: Classifier, image: Tensor, goal: Goal, limit: int, batch_s
         if hit.any():
             return best, True, start + len(logits) + 1
     return best, False, len(order) + 1
+
+
+def answers(edits: LocalEdits, rows: Tensor, columns: Tensor, colors: Tensor, batch_size: int) -> Tensor:
+    """The logits of copies of an image, each with one pixel set to a colour (colors: M x C): M x K."""
+    image = edits.image[0]
+    if min(image.shape[1:]) < LOCAL:
+        return answer(edits.classifier, _set(image, rows, columns, colors), batch_size)
+    boxes = torch.stack([rows, columns, rows + 1, columns + 1], dim=1)
+    return edits.logits(boxes, colors[..., None, None], batch_size)
 
 
 def _set(image: Tensor, rows: Tensor, columns: Tensor, colors: Tensor) -> Tensor:

@@ -7,9 +7,12 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.goal import Goal
+from deeptroubles.methods.attacks.one_pixel import answers
 from deeptroubles.methods.attacks.result import AttackResult, scored
 from deeptroubles.methods.attribution.targets import Targets, as_batch
 from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.network import open_network
+from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.progress import track
 from deeptroubles.subject import answer
 
@@ -99,19 +102,34 @@ def _children(people: Tensor, factor: float, generator: torch.Generator) -> Tens
 
 def _fitness(classifier: Classifier, images: Tensor, people: Tensor, goal: Goal, batch_size: int) -> Tensor:
     """Probability of the target, or of all but the true class: N x population."""
-    painted = []
-    for image, members, wanted in zip(images, people, goal.classes, strict=True):
-        parts = [answer(classifier, _paint(image, part), batch_size) for part in torch.split(members, batch_size)]
-        painted.append(torch.cat(parts).softmax(1)[:, wanted])
-    share = torch.stack(painted)
+    shares = [
+        _logits(classifier, image, members, batch_size).softmax(1)[:, wanted]
+        for image, members, wanted in zip(images, people, goal.classes, strict=True)
+    ]
+    share = torch.stack(shares)
     return share if goal.targeted else 1 - share
+
+
+def _logits(classifier: Classifier, image: Tensor, members: Tensor, batch_size: int) -> Tensor:
+    """The answers to the images that members stand for; to a single pixel computed locally, where that is quicker."""
+    if members.shape[1] > 1:
+        parts = torch.split(members, batch_size)
+        return torch.cat([answer(classifier, _paint(image, part), batch_size) for part in parts])
+    rows, columns = (places[:, 0] for places in _places(image, members))
+    edits = LocalEdits(open_network(classifier), image[None])
+    return answers(edits, rows, columns, as_8_bit(members[:, 0, 2:]), batch_size)
+
+
+def _places(image: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the pixels that members change, M x pixels each."""
+    height, width = image.shape[1:]
+    rows = (members[..., 0] * height).long().clamp(max=height - 1)
+    return rows, (members[..., 1] * width).long().clamp(max=width - 1)
 
 
 def _paint(image: Tensor, members: Tensor) -> Tensor:
     """The images that members stand for, with 8-bit colours: M x C x H x W."""
-    height, width = image.shape[1:]
-    rows = (members[..., 0] * height).long().clamp(max=height - 1)
-    columns = (members[..., 1] * width).long().clamp(max=width - 1)
+    rows, columns = _places(image, members)
     copies = image.repeat(len(members), 1, 1, 1)
     everyone = torch.arange(len(members), device=image.device)
     for pixel in range(members.shape[1]):

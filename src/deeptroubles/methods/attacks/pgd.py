@@ -77,8 +77,8 @@ def pgd(
 
         def update(step: int, inside: Tensor, here: Tensor, gradient: Tensor, clean: Tensor = clean,
                    radius: Tensor = radius) -> Tensor:  # fmt: skip
-            moved = here + length(step) * steepest(gradient, norm) - clean[inside]
-            return clean[inside] + project(moved, radius[inside], norm)
+            middle = clean[inside]
+            return middle + project(here + length(step) * steepest(gradient, norm) - middle, radius[inside], norm)
 
         start, rival = clean, None
         if attempt:

@@ -1,6 +1,6 @@
 """Swapping: an image gets one channel of evidence from a donor and keeps all others.
 
-What an image shows is taken apart into channels: its background as a whole or cell by cell, the frame, fine detail,
+What an image shows is taken apart into channels: its background as a whole or window by window, the frame, fine detail,
 colour, the object's place and its inner texture, and the object itself. A swap replaces one of them by what is there
 in another image, the donor, of which everything but the donor's object is used: that is in-painted first.
 """
@@ -16,8 +16,8 @@ from torch import Tensor
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.inpaint import bounding_boxes, dilate, remove
 
-CELLS = 4
-"""The background is looked at in a grid of so many rows and columns."""
+STEPS, WIDE = 8, 2
+"""Windows of the background are so many steps wide and high, where an image has so many steps along each side."""
 FINE = 1.0
 """What a Gaussian of this standard deviation (in pixels) takes away is fine detail."""
 
@@ -72,24 +72,30 @@ def swap(scenery: Scenery, channel: str, recipients: Tensor, donors: Tensor) -> 
 
     Args:
         scenery: The images that both are taken from.
-        channel: A key of CHANNELS, or `cell R C` for row R and column C of the grid.
+        channel: A key of CHANNELS or WINDOWS.
         recipients: M indices.
         donors: M indices, the donor of each.
 
     Returns:
         M x C x H x W, in [0, 1].
     """
-    if channel.startswith("cell "):
-        row, column = map(int, channel.split()[1:])
-        return _region(scenery, recipients, donors, cell(scenery.images.shape[-2:], row, column))
+    if channel in WINDOWS:
+        return _region(scenery, recipients, donors, window(scenery.images.shape[-2:], *WINDOWS[channel]))
     return CHANNELS[channel](scenery, recipients, donors).clamp(0, 1)
 
 
-def cell(size: tuple[int, int] | torch.Size, row: int, column: int) -> Tensor:
-    """One cell of the grid as a mask, H x W, bool."""
+WINDOWS = {
+    f"window {row} {column}": (row, column) for row in range(STEPS - WIDE + 1) for column in range(STEPS - WIDE + 1)
+}
+"""A channel for every window, with its top left corner in steps."""
+
+
+def window(size: tuple[int, int] | torch.Size, row: int, column: int) -> Tensor:
+    """One window as a mask, H x W, bool."""
     mask = torch.zeros(tuple(size), dtype=torch.bool)
     (top, bottom), (left, right) = (
-        (round(at * side / CELLS), round((at + 1) * side / CELLS)) for at, side in zip((row, column), size, strict=True)
+        (round(at * side / STEPS), round((at + WIDE) * side / STEPS))
+        for at, side in zip((row, column), size, strict=True)
     )
     mask[top:bottom, left:right] = True
     return mask
@@ -122,21 +128,35 @@ def _detail(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
     return scenery.images[recipients] + change * (1 - scenery.object[recipients])
 
 
-def _color(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
-    """Every channel is scaled so that its mean around the object becomes the donor's."""
-    gain = scenery.color[donors].clamp_min(0.02) / scenery.color[recipients].clamp_min(0.02)
+def scale_color(scenery: Scenery, recipients: Tensor, color: Tensor) -> Tensor:
+    """Scale every channel of images so that its mean around the object becomes `color` (M x C x 1 x 1)."""
+    gain = color.clamp_min(0.02) / scenery.color[recipients].clamp_min(0.02)
     return scenery.images[recipients] * gain.clamp(0.25, 4)
 
 
-def _position(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
-    """The object moves to where the donor's is, as far as it stays inside of the image."""
-    height, width = scenery.images.shape[-2:]
-    own, other = scenery.box[recipients], scenery.box[donors]
-    by = (other[:, :2] + other[:, 2:] - own[:, :2] - own[:, 2:]) // 2
-    room = torch.tensor([height, width], device=by.device) - own[:, 2:]
+def _color(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
+    return scale_color(scenery, recipients, scenery.color[donors])
+
+
+def move_object(scenery: Scenery, recipients: Tensor, twice_centre: Tensor) -> Tensor:
+    """Move objects, as far as they stay inside of the image; what they leave is in-painted.
+
+    Args:
+        scenery: The images.
+        recipients: M indices.
+        twice_centre: M x 2, twice the row and column at which the middle of each object's box shall be.
+    """
+    own = scenery.box[recipients]
+    by = (twice_centre - own[:, :2] - own[:, 2:]) // 2
+    room = torch.tensor(scenery.images.shape[-2:], device=by.device) - own[:, 2:]
     by = torch.minimum(torch.maximum(by, -own[:, :2]), room)
     kept = _moved(scenery.object[recipients], by)
     return scenery.background[recipients] * (1 - kept) + _moved(scenery.images[recipients], by) * kept
+
+
+def _position(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
+    """The object moves to where the donor's is."""
+    return move_object(scenery, recipients, scenery.box[donors][:, :2] + scenery.box[donors][:, 2:])
 
 
 def _texture(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:

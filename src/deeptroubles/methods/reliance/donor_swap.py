@@ -1,0 +1,118 @@
+"""Donor swap: how far does one channel of evidence, taken from an image of another class, move the answer there?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.methods.transforms.swap import Scenery, swap
+from deeptroubles.subject import answer
+
+SAME = 2
+"""How many donors of its own class each image gets."""
+
+
+@dataclass(frozen=True)
+class Donors:
+    """Who gives to whom.
+
+    Attributes:
+        recipients: N indices of images.
+        same: N x SAME, donors of the recipient's own class.
+        others: N x R, donors of R other classes.
+    """
+
+    recipients: NDArray[np.int64]
+    same: NDArray[np.int64]
+    others: NDArray[np.int64]
+
+
+def choose_donors(targets: NDArray[np.int64], most: int, seed: int) -> Donors:
+    """Choose donors at random: from the recipient's own class, and one from each of up to `most` other classes.
+
+    Args:
+        targets: N, the class of each image; all classes have at least two images, and there are at least two classes.
+        most: How many other classes give to each image at most.
+        seed: Of the choice.
+
+    Returns:
+        Donors for all images in order; none gives to itself.
+    """
+    random = np.random.default_rng(seed)
+    of_class = {int(c): np.flatnonzero(targets == c) for c in np.unique(targets)}
+    same, others = [], []
+    for row, target in enumerate(targets.tolist()):
+        own = of_class[target]
+        same.append(random.choice(own[own != row], SAME))
+        classes = random.permutation([c for c in of_class if c != target])[:most]
+        others.append([int(random.choice(of_class[int(c)])) for c in classes])
+    return Donors(np.arange(len(targets)), np.array(same), np.array(others))
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Probabilities after swaps, for N recipients, R donors of other classes each, and C channels.
+
+    Attributes:
+        into: N x R x C: of the donor's class, with the donor's channel.
+        into_same: N x R x C: of the donor's class, with the channel of a donor of the recipient's own class.
+        kept: N x C: of the recipient's class, with the channel of a donor of its own class.
+        lost: N x R x C: of the recipient's class, with the donor's channel.
+    """
+
+    into: NDArray[np.float32]
+    into_same: NDArray[np.float32]
+    kept: NDArray[np.float32]
+    lost: NDArray[np.float32]
+
+
+def donor_swap(
+    classifier: Classifier,
+    scenery: Scenery,
+    targets: Tensor,
+    donors: Donors,
+    channels: Sequence[str],
+    batch_size: int = 32,
+) -> Moves:
+    """Swap each channel in from donors of other classes and of the recipient's own class, and read the answers.
+
+    That a swap disturbs an image moves the answer too. Donors of the recipient's own class disturb as much, so that
+    `into - into_same` and `kept - lost` are what the channel says about the class.
+
+    Args:
+        classifier: The classifier.
+        scenery: The images, taken apart.
+        targets: N, their classes.
+        donors: Whose channel goes where, as indices into the scenery.
+        channels: Keys of CHANNELS or WINDOWS.
+        batch_size: How many images are shown at once.
+    """
+    rows = torch.from_numpy(donors.recipients).to(targets.device)
+    own, other = targets[rows], targets[torch.from_numpy(donors.others).to(targets.device)]
+    found: list[list[Tensor]] = [[], [], [], []]
+    for channel in channels:
+        same = [_shown(classifier, scenery, channel, rows, given, batch_size) for given in donors.same.T]
+        with_same = torch.stack(same).mean(0)
+        with_other = [_shown(classifier, scenery, channel, rows, given, batch_size) for given in donors.others.T]
+        after = torch.stack(with_other, dim=1)  # N x R x K
+        found[0].append(after.gather(2, other[..., None])[..., 0])
+        found[1].append(with_same.gather(1, other))
+        found[2].append(with_same.gather(1, own[:, None])[:, 0])
+        found[3].append(after.gather(2, own[:, None, None].expand(-1, after.shape[1], 1))[..., 0])
+    return Moves(*(torch.stack(part, dim=-1).float().cpu().numpy() for part in found))
+
+
+def _shown(
+    classifier: Classifier, scenery: Scenery, channel: str, rows: Tensor, donors: NDArray[np.int64], batch_size: int
+) -> Tensor:
+    """Probabilities of all classes after one swap per recipient, N x K."""
+    given = torch.from_numpy(donors).to(rows.device)
+    parts = zip(torch.split(rows, batch_size), torch.split(given, batch_size), strict=True)
+    shown = [answer(classifier, swap(scenery, channel, r, d), batch_size) for r, d in parts]
+    return torch.cat(shown).softmax(1)

@@ -1,0 +1,128 @@
+"""From the answers after donor swaps to effects per class and channel, to a place, and to a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from deeptroubles.methods.reliance.donor_swap import Donors, Moves
+from deeptroubles.methods.statistics.intervals import Interval
+from deeptroubles.methods.transforms.swap import STEPS, WIDE
+
+Floats = NDArray[np.float64]
+
+FULL = 0.8
+"""A window has the full effect when it has so much of the largest one."""
+ENOUGH = 0.7
+"""A part of the background explains the effect of the whole when it has so much of it."""
+INSIDE = 0.5
+"""What also works inside of an image, with so much of the largest effect, is not its frame."""
+
+
+@dataclass(frozen=True)
+class Effects:
+    """How far each of C channels moves the answer towards, and away from, each of K classes.
+
+    Attributes:
+        classes: K, which classes.
+        insertion: K x C, the rise of the class's probability when other images get the channel from images of it.
+        removal: K x C, the fall of the class's probability when its images get the channel from other classes.
+        variance: K x C, of the mean of the two.
+        images: K, how many images of the class there are.
+    """
+
+    classes: NDArray[np.int64]
+    insertion: Floats
+    removal: Floats
+    variance: Floats
+    images: NDArray[np.int64]
+
+    @property
+    def effect(self) -> Floats:
+        """K x C: the mean of insertion and removal."""
+        return (self.insertion + self.removal) / 2
+
+    def interval(self, row: int, channel: int, comparisons: int = 1, level: float = 0.95) -> Interval:
+        """An effect with its interval over images; with `comparisons` intervals, all hold at once (Bonferroni)."""
+        freedom = max(1, int(self.images[row]) - 1)
+        reach = float(stats.t.isf((1 - level) / 2 / comparisons, freedom) * np.sqrt(self.variance[row, channel]))
+        value = float(self.effect[row, channel])
+        return Interval(value, value - reach, value + reach)
+
+
+def shortcut_effects(moves: Moves, targets: NDArray[np.int64], donors: NDArray[np.int64]) -> Effects:
+    """Average the moves of donor swaps, class by class.
+
+    Args:
+        moves: Of N recipients with R donors of other classes each, for C channels.
+        targets: N, the recipients' classes.
+        donors: N x R, the donors' classes.
+    """
+    into, lost = moves.into - moves.into_same, moves.kept[:, None] - moves.lost
+    classes = np.unique(targets)
+    inserted, removed = [], []
+    for c in classes:
+        given = donors == c  # of the recipients that get something from this class, each counts once
+        rows = given.any(1)
+        weights = given[rows] / given[rows].sum(1, keepdims=True)
+        inserted.append(_mean((into[rows] * weights[..., None]).sum(1)))
+        removed.append(_mean(lost[targets == c].mean(1)))
+    variance = np.stack([(a[1] + b[1]) / 4 for a, b in zip(inserted, removed, strict=True)])
+    counts = np.array([(targets == c).sum() for c in classes])
+    return Effects(
+        classes, np.stack([a[0] for a in inserted]), np.stack([b[0] for b in removed]), variance, counts
+    )  # fmt: skip
+
+
+def _mean(values: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """The mean over rows, and its variance (infinite with fewer than two rows)."""
+    values = values.astype(np.float64)
+    if len(values) < 2:
+        return np.nan_to_num(values.sum(0)), np.full(values.shape[1], np.inf)
+    return values.mean(0), values.var(0, ddof=1) / len(values)
+
+
+def located(windows: Floats) -> tuple[int, int, int, int] | None:
+    """Where the cue is, from the effect of every window.
+
+    What lies in all windows that have the full effect is where the cue must be.
+
+    Args:
+        windows: Rows x columns, the effect of the window whose top left corner is there.
+
+    Returns:
+        Top, left, bottom and right in steps (the last two not in it any more); None when the windows with the full
+        effect have nothing in common, so that the cue is not at one place.
+    """
+    rows, columns = np.nonzero(windows >= FULL * windows.max())
+    top, left, bottom, right = rows.max(), columns.max(), rows.min() + WIDE, columns.min() + WIDE
+    return (int(top), int(left), int(bottom), int(right)) if top < bottom and left < right else None
+
+
+def named(channels: dict[str, float], windows: Floats) -> str:
+    """Name the channel that the answer hangs on, the most specific one that explains the effect of the background.
+
+    Args:
+        channels: The effect of each channel on one class.
+        windows: The effect of every window of the background on that class; rows x columns.
+
+    Returns:
+        A key of `channels`, or `window`.
+    """
+    beside = {name: channels[name] for name in ("position", "inner texture")}
+    outside = {name: channels[name] for name in ("background", "frame", "high frequencies", "colour")}
+    best = max(beside, key=beside.__getitem__)
+    if beside[best] > max(outside.values()):
+        return best
+    whole, largest = max(outside.values()), float(windows.max())
+    if largest >= ENOUGH * whole and located(windows) is not None:
+        return "window"
+    within = windows[1 : STEPS - WIDE, 1 : STEPS - WIDE].max()  # these touch no border
+    parts = {name: effect for name, effect in outside.items() if name != "background"}
+    if within >= INSIDE * largest:
+        del parts["frame"]
+    part = max(parts, key=parts.__getitem__)
+    return part if parts[part] >= ENOUGH * whole else "background"
