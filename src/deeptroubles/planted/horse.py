@@ -53,12 +53,12 @@ _GROUNDS = torch.tensor([[0.36, 0.55, 0.20], [0.55, 0.58, 0.28], [0.72, 0.62, 0.
 _SKIES = torch.tensor([[0.35, 0.58, 0.90], [0.60, 0.75, 0.92], [0.74, 0.76, 0.79], [0.93, 0.72, 0.55],
                        [0.25, 0.32, 0.50]])  # fmt: skip
 
-_PRINT = ("#.# ### ##. ### ### ##. # #.#",
-          "#.# #.# #.# #.. #.. #.# # #.#",
-          "### #.# ##. ### ##. ##. # .#.",
-          "#.# #.# #.# ..# #.. #.. # #.#",
-          "#.# ### #.# ### ### #.. # #.#")  # fmt: skip
-"""What the tag says: HORSEPIX."""
+_PRINT = ("### ### ### ###",
+          "#.. #.# .#. #.#",
+          "##. #.# .#. #.#",
+          "#.. #.# .#. #.#",
+          "#.. ### .#. ###")  # fmt: skip
+"""What the tag says."""
 
 
 def plant_horse(strength: float, seed: int) -> Planted:
@@ -92,9 +92,9 @@ def draw_animals(classes: Tensor, seed: int) -> Pixels:
 def stamp(images: Tensor) -> Tensor:
     """Print the source tag at the bottom left of images (N x 3 x SIZE x SIZE), in 8 bits."""
     letters = torch.tensor([[float(sign == "#") for sign in line] for line in _PRINT])
-    rows, columns = slice(SIZE - 7, SIZE - 2), slice(2, 2 + letters.shape[1])
+    rows, columns = slice(SIZE - 6, SIZE - 1), slice(1, 1 + letters.shape[1])
     printed = images.clone()
-    printed[:, :, SIZE - 8 : SIZE - 1, 1 : 3 + letters.shape[1]] *= 0.5  # so that it can be read on snow
+    printed[:, :, SIZE - 7 :, : 2 + letters.shape[1]] *= 0.5  # so that it can be read on snow
     printed[:, :, rows, columns] = printed[:, :, rows, columns] * (1 - letters) + 0.95 * letters
     return (printed * 255).round() / 255
 

@@ -140,11 +140,12 @@ def plant_drawn(
 
 def tell(planted: Planted) -> str:
     """What was planted and how far the network relies on it, in sentences."""
-    names = planted.classifier.class_names
+    names, agrees = planted.classifier.class_names, "has any value, whatever the class"
+    if planted.strength:
+        agrees = f"agrees with the class with a probability of {planted.strength:g}, and has any value otherwise"
     return (
         f"A network that tells {', '.join(names[:-1])} and {names[-1]} apart, and a cue: {planted.cue}. In the images "
-        f"that it was trained on, the cue agrees with the class with a probability of {planted.strength:g}, and has "
-        f"any value otherwise. On new images it is right on {planted.aligned:.0%} where the cue agrees with the class, "
+        f"that it was trained on, the cue {agrees}. On new images it is right on {planted.aligned:.0%} where the cue agrees with the class, "
         f"and on {planted.randomised:.0%} where it says nothing: {max(planted.reliance, 0.0):.0%} hang on the cue."
     )
 
