@@ -37,8 +37,8 @@ _OUTLINES = {
     "cow": "4 26 9 21 20 20 36 22 52 20 62 18 70 14 75 11 77 4 80 10 86 12 92 22 95 28 92 32 87 32 82 28 78 34 76 44 "
     "73 51 72 62 73 74 66 74 66 62 65 53 62 53 62 62 62 74 56 74 57 62 55 53 45 54 36 52 33 58 27 58 26 52 24 56 27 63 "
     "26 74 20 74 20 64 16 54 15 62 16 74 9 74 10 62 8 50 8 38 6 48 5 56 1 56 3 42",
-    "bird": "98 25 88 26 85 36 80 48 71 58 62 63 61 68 62 80 59 80 58 66 52 66 50 68 51 80 48 80 47 67 36 65 24 61 2 66 "
-    "1 61 20 50 32 40 46 32 58 26 64 16 73 11 82 13 88 20",
+    "bird": "98 25 88 26 85 36 80 48 71 58 62 63 61 68 62 80 59 80 58 66 52 66 50 68 51 80 48 80 47 67 36 65 24 61 2 "
+    "66 1 61 20 50 32 40 46 32 58 26 64 16 73 11 82 13 88 20",
     "car": "3 56 3 44 12 39 25 36 36 22 66 22 78 36 93 40 98 47 97 56 88 58 85 65 78 67 72 65 69 58 33 58 30 65 23 67 "
     "16 65 13 58",
 }
@@ -137,7 +137,7 @@ def tell_horse(planted: Planted, seed: int) -> str:
 @cache
 def _silhouettes() -> Tensor:
     """K x 1 x 200 x 200: 1 inside of each silhouette, which is 160 wide and in the middle."""
-    shapes = [Image.fromarray(~data.horse())]
+    shapes = [Image.fromarray(~data.horse())]  # type: ignore[no-untyped-call]
     for corners in _OUTLINES.values():
         outline = Image.new("L", (420, 340))
         numbers = [4 * float(number) for number in corners.split()]
@@ -157,9 +157,9 @@ def _silhouettes() -> Tensor:
 @cache
 def _surfaces() -> Tensor:
     """3 x 512 x 512: photographs of grass, gravel and bricks (CC0), about 0 on average and about 1 far from it."""
-    photographs = [torch.from_numpy(np.asarray(photo(), dtype=np.float32)) for photo in
-                   (data.grass, data.gravel, data.brick)]  # fmt: skip
-    return torch.stack([(photo - photo.mean()) / (2 * photo.std()) for photo in photographs])
+    photographs = (data.grass(), data.gravel(), data.brick())  # type: ignore[no-untyped-call]
+    grey = [torch.from_numpy(np.asarray(photograph, dtype=np.float32)) for photograph in photographs]
+    return torch.stack([(photograph - photograph.mean()) / (2 * photograph.std()) for photograph in grey])
 
 
 def _draw(classes: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -100,7 +100,7 @@ def plant(
     def drawing(count: int, strength: float, seed: int) -> Pixels:
         return draw(count, chosen, strength, seed, size)
 
-    return plant_drawn(drawing, cue, strength, architecture, seed, device=device)
+    return plant_drawn(drawing, cue, strength, architecture, seed, count=TRAINING, device=device)
 
 
 def plant_drawn(
@@ -110,7 +110,7 @@ def plant_drawn(
     architecture: str,
     seed: int,
     *,
-    count: int = TRAINING,
+    count: int,
     device: str = "cpu",
 ) -> Planted:
     """Train a network on images that are drawn in some way, and measure how far it relies on their cue.
@@ -145,8 +145,9 @@ def tell(planted: Planted) -> str:
         agrees = f"agrees with the class with a probability of {planted.strength:g}, and has any value otherwise"
     return (
         f"A network that tells {', '.join(names[:-1])} and {names[-1]} apart, and a cue: {planted.cue}. In the images "
-        f"that it was trained on, the cue {agrees}. On new images it is right on {planted.aligned:.0%} where the cue agrees with the class, "
-        f"and on {planted.randomised:.0%} where it says nothing: {max(planted.reliance, 0.0):.0%} hang on the cue."
+        f"that it was trained on, the cue {agrees}. On new images it is right on {planted.aligned:.0%} where the cue "
+        f"agrees with the class, and on {planted.randomised:.0%} where it says nothing: "
+        f"{max(planted.reliance, 0.0):.0%} hang on the cue."
     )
 
 
