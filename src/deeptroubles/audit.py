@@ -23,6 +23,7 @@ from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import Audit, Finding, ImageFacts, ModelFacts, Verdict, worst_first
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
+from deeptroubles.methods.transforms.named_cue import fit_cues
 from deeptroubles.recording import Given, Recording, record
 from deeptroubles.run_folder import RunFolder
 
@@ -58,13 +59,15 @@ def audit(
         The audit, its findings worst first. With `out`, the folder holds it as `audit.json` with tables and pictures.
 
     Raises:
-        ImagesError: No image could be read.
+        ImagesError: No image could be read, or a concept has no images.
         ModelError: The classifier answers NaN or infinity.
         RunFolderError: The folder holds another run, or cannot be written.
-        UsageError: A check does not exist.
+        UsageError: A check does not exist, a cue cannot be used, or two concepts have the same name.
     """
     started, created = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    planned = chosen_checks(checks)
+    planned, given = chosen_checks(checks), given or Given()
+    fit_cues(given.cues, images)  # what cannot be used is said before any work is done
+    given.concept_images()
     folder = open_run(out, classifier, images, seed)
     engine = LocalEngine(folder, batch_size)
     recording = record(classifier, images, engine, given)
@@ -167,7 +170,9 @@ def _about_masks(recording: Recording) -> str:
     if not recording.unusable_masks:
         return ""
     first = recording.unusable_masks[0]
-    return f"{len(recording.unusable_masks)} masks cannot be used (the first, {first.path}: {first.reason})."
+    count = len(recording.unusable_masks)
+    many = "1 mask cannot be used" if count == 1 else f"{count} masks cannot be used"
+    return f"{many} ({'' if count == 1 else 'the first, '}{first.path}: {first.reason})."
 
 
 def _environment(classifier: Classifier) -> dict[str, str]:

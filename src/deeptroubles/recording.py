@@ -14,9 +14,9 @@ from scipy.special import softmax
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine
-from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
+from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError, UsageError
 from deeptroubles.findings import Unreadable
-from deeptroubles.images import ImageSet
+from deeptroubles.images import ImageSet, load_images
 from deeptroubles.images.labels import LabelMatch, match_labels
 from deeptroubles.subject import Subject, answer
 
@@ -33,6 +33,25 @@ class Given:
     cues: tuple[str, ...] = ()
     concepts: tuple[str, ...] = ()
 
+    def concept_images(self) -> dict[str, ImageSet]:
+        """The images of each concept, by the name of its folder. They are listed here, not decoded.
+
+        Raises:
+            ImagesError: A folder does not exist, or holds fewer than two images.
+            UsageError: Two concepts have the same name.
+        """
+        found: dict[str, ImageSet] = {}
+        for concept in self.concepts:
+            images = load_images(concept)
+            if len(images) < 2:
+                raise ImagesError(
+                    f"The concept {concept} has one image only; give a folder of at least two, better 30."
+                )
+            if images.name in found:
+                raise UsageError(f"Two concepts are called {images.name!r}; name their folders differently.")
+            found[images.name] = images
+        return found
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -44,7 +63,8 @@ class Recording:
         unreadable: The images that were left out, with the reason.
         labels: How the images' labels were matched to the classes.
         masked: The rows with a mask of the object that can be used.
-        unusable_masks: The masks that cannot be used, with the reason.
+        cue_masked: Likewise for masks of a cue that should not matter.
+        unusable_masks: The masks of both kinds that cannot be used, with the reason.
         given: What was named beside the model and the images.
     """
 
@@ -53,6 +73,7 @@ class Recording:
     unreadable: tuple[Unreadable, ...]
     labels: LabelMatch
     masked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    cue_masked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     unusable_masks: tuple[Unreadable, ...] = ()
     given: Given = Given()
 
@@ -114,32 +135,39 @@ def record(classifier: Classifier, images: ImageSet, engine: Engine, given: Give
     subject = everything  # whose fingerprint is already known
     if unreadable:
         subject = Subject(classifier, images.subset(readable), match.targets[readable])
-    masked, unusable = _look_at_masks(subject, engine)
-    return Recording(subject, logits, unreadable, match, masked, unusable, given or Given())
+    masked, wrong = _look_at_masks(subject, engine, cue=False)
+    cue_masked, wrong_cues = _look_at_masks(subject, engine, cue=True)
+    return Recording(subject, logits, unreadable, match, masked, cue_masked, (*wrong, *wrong_cues), given or Given())
 
 
-def _look_at_masks(subject: Subject, engine: Engine) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:
+def _look_at_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:
     """The rows whose mask shows some but not all pixels, and what is wrong with the other masks."""
-    if subject.images.fetch_mask is None:
+    if (subject.images.fetch_cue_mask if cue else subject.images.fetch_mask) is None:
         return np.zeros(0, dtype=np.int64), ()
-    seen = engine.map(_mask_faults, subject, range(len(subject.images)), label="Reading masks", piece=64)["fault"]
-    paths = subject.images.table["path"]
+    everything = range(len(subject.images))
+    seen = engine.map(_mask_faults, subject, everything, label="Reading masks", piece=64, cue=cue)["fault"]
+    paths, kind = subject.images.table["path"], "cue mask" if cue else "mask"
     wrong = [i for i, fault in enumerate(seen) if fault and fault != _NO_MASK]
-    unusable = tuple(Unreadable(path=f"mask of {paths.iloc[i]}", reason=str(seen[i])) for i in wrong)
+    unusable = tuple(Unreadable(path=f"{kind} of {paths.iloc[i]}", reason=str(seen[i])) for i in wrong)
     return np.flatnonzero(seen == ""), unusable
 
 
 _NO_MASK = "none"
 
 
-def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
+def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int, *, cue: bool) -> dict[str, NDArray[Any]]:
     """Why each mask cannot be used: '' when it can, 'none' when there is none."""
     faults = []
     for i in indices:
         try:
-            mask = subject.images.mask(i)
-            pixels = None if mask is None else subject.classifier.prepare_mask(mask)
-            faults.append(_NO_MASK if pixels is None else "" if pixels.any() and not pixels.all() else "it is all one")
+            mask = subject.images.mask(i, cue=cue)
+            if mask is None:
+                faults.append(_NO_MASK)
+                continue
+            pixels = subject.classifier.prepare_mask(mask)
+            nothing, everything = not pixels.any(), bool(pixels.all())
+            faults.append("it marks nothing that the model sees" if nothing else
+                          "it marks all that the model sees" if everything else "")  # fmt: skip
         except UnreadableImageError as error:
             faults.append(error.reason)
     return {"fault": np.array(faults, dtype=np.str_)}

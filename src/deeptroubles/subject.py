@@ -30,8 +30,8 @@ class Subject:
         prepared = [self.classifier.prepare(self.images[i]) for i in indices]
         return torch.stack(prepared).to(self.classifier.device)
 
-    def masks(self, indices: Sequence[int]) -> Tensor:
-        """Where the objects are in the images as the classifier takes them: len(indices) x H x W, bool.
+    def masks(self, indices: Sequence[int], *, cue: bool = False) -> Tensor:
+        """Where the objects (or marked cues) are in the images as the classifier takes them: N x H x W, bool.
 
         Raises:
             UnreadableImageError: A mask cannot be decoded, or is not of its image's size.
@@ -39,7 +39,7 @@ class Subject:
         """
         prepared = []
         for i in indices:
-            mask = self.images.mask(i)
+            mask = self.images.mask(i, cue=cue)
             if mask is None:
                 raise ImagesError(f"There is no mask of {self.images.table['path'].iloc[i]}.")
             prepared.append(self.classifier.prepare_mask(mask))

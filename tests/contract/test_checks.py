@@ -24,6 +24,12 @@ def case(name: str, which: str):
     return getattr(module, which)()
 
 
+def ask(name: str, which: str, **settings):
+    """The findings of a case: a classifier, its images and, for some checks, what is given beside them."""
+    classifier, images, *given = case(name, which)
+    return audit(classifier, images, checks=[name], given=given[0] if given else None, **settings).findings
+
+
 def texts(finding) -> Iterator[str]:
     yield from (finding.claim, finding.criterion, *finding.caveats)
 
@@ -44,15 +50,15 @@ def test_its_docstring_has_the_sections(name):
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_it_fails_the_planted_trouble_and_passes_the_clean_twin(name):
-    (planted,) = audit(*case(name, "planted"), checks=[name]).findings
-    (clean,) = audit(*case(name, "clean"), checks=[name]).findings
+    (planted,) = ask(name, "planted")
+    (clean,) = ask(name, "clean")
     assert planted.verdict == Verdict.FAIL, planted.claim
     assert clean.verdict == Verdict.PASS, clean.claim
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_its_words_are_honest(name):
-    (finding,) = audit(*case(name, "planted"), checks=[name]).findings
+    (finding,) = ask(name, "planted")
     assert finding.check == name
     assert any(character.isdigit() for character in finding.claim)
     assert finding.evidence
@@ -64,17 +70,17 @@ def test_its_words_are_honest(name):
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_same_seed_gives_the_same_bytes(name):
-    first, second = (audit(*case(name, "planted"), checks=[name], seed=5).findings for _ in range(2))
+    first, second = (ask(name, "planted", seed=5) for _ in range(2))
     assert findings_to_json(first) == findings_to_json(second)
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_it_restores_what_it_touches(name):
-    classifier, images = case(name, "planted")
+    classifier, images, *given = case(name, "planted")
     classifier.train()
     weights = {key: value.clone() for key, value in classifier.state_dict().items()}
     states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
-    audit(classifier, images, checks=[name])
+    audit(classifier, images, checks=[name], given=given[0] if given else None)
     assert all(module.training for module in classifier.modules())
     assert all(p.requires_grad and p.grad is None for p in classifier.parameters())
     assert not any(module._forward_hooks for module in classifier.modules())

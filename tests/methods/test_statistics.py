@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from deeptroubles.methods.statistics.calibration import calibration_error, expected_calibration_error, reliability
-from deeptroubles.methods.statistics.intervals import mean_share, wilson
+from deeptroubles.methods.statistics.intervals import mean_difference, mean_share, wilson
 
 levels = st.floats(0.5, 0.999)
 shares = st.lists(st.floats(0, 1), min_size=1, max_size=60)
@@ -164,3 +164,36 @@ def test_another_seed_draws_other_resamples():
     assert calibration_error(confidence, correct, seed=0, resamples=50) != calibration_error(
         confidence, correct, seed=1, resamples=50
     )
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=1, max_size=40))
+def test_the_interval_of_a_difference_equals_newcombes_written_out(values):
+    """Square-and-add for the shares of rises and falls, with the correlation of a multinomial."""
+    n, up, down = len(values), values.count(1.0), values.count(-1.0)
+    first, second = wilson(up, n), wilson(down, n)
+    p, q = up / n, down / n
+    r = 0.0 if p in (0, 1) or q in (0, 1) else -np.sqrt(p * q / ((1 - p) * (1 - q)))
+    below = np.sqrt((p - first.low) ** 2 - 2 * r * (p - first.low) * (second.high - q) + (second.high - q) ** 2)
+    above = np.sqrt((first.high - p) ** 2 - 2 * r * (first.high - p) * (q - second.low) + (q - second.low) ** 2)
+    found = mean_difference(np.array(values))
+    assert np.allclose(found, (p - q, max(-1, p - q - below), min(1, p - q + above)))
+    mirrored = mean_difference(-np.array(values))
+    assert np.allclose(found, (-mirrored.value, -mirrored.high, -mirrored.low))
+
+
+@pytest.mark.parametrize("chances", [(0.5, 0.3, 0.2), (0.9, 0.1, 0.0), (0.1, 0.5, 0.4)])
+def test_the_interval_of_a_difference_covers_at_least_as_often_as_it_says(chances):
+    random = np.random.default_rng(0)
+    truth = chances[1] - chances[2]
+    hits = 0
+    for _ in range(600):
+        found = mean_difference(random.choice([0.0, 1.0, -1.0], 40, p=chances))
+        hits += found.low <= truth <= found.high
+    assert hits / 600 > 0.93
+
+
+def test_without_differences_nothing_is_known_and_no_difference_is_not_certain():
+    assert mean_difference(np.zeros(0))[1:] == (-1.0, 1.0)
+    found = mean_difference(np.zeros(20))
+    assert found.value == 0
+    assert found.high == -found.low == pytest.approx(np.hypot(wilson(0, 20).high, 0))

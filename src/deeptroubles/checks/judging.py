@@ -43,7 +43,8 @@ def criterion(what: str, *, warn_at: float, fail_at: float) -> str:
 def percent(share: float) -> str:
     """A share as a percentage, with a decimal where whole numbers would hide it."""
     value = 100 * share
-    return f"{value:.1f} %" if 0 < abs(value) < 10 and round(value, 1) % 1 else f"{value:.0f} %"
+    text = f"{value:.1f}" if 0 < abs(value) < 10 and round(value, 1) % 1 else f"{value:.0f}"
+    return f"{'0' if text == '-0' else text} %"
 
 
 def percent_interval(interval: Interval) -> str:

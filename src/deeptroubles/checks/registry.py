@@ -21,6 +21,7 @@ from deeptroubles.recording import Recording
 NEEDS = {
     "labels": "images whose label is one of the classes",
     "masks": "masks of the objects (a column `mask` of the manifest) that fit their images",
+    "concepts": "folders of images that show a concept (--concept)",
 }
 """What a check can ask for, and how to say that it is missing."""
 
@@ -57,7 +58,8 @@ class Check:
 
     def missing(self, recording: Recording) -> str:
         """What the check needs and the recording does not have, in words; '' when it has all."""
-        there = {"labels": len(recording.labelled), "masks": len(recording.masked)}
+        there = {"labels": len(recording.labelled), "masks": len(recording.masked),
+                 "concepts": len(recording.given.concepts)}  # fmt: skip
         return " and ".join(NEEDS[need] for need in NEEDS if need in self.needs and not there[need])
 
     @property

@@ -90,6 +90,21 @@ def decode(stored: Stored, name: str) -> Image.Image:
         raise UnreadableImageError(name, _reason(error)) from error
 
 
+def file_facts(stored: Stored) -> tuple[str, int] | None:
+    """The format (such as PNG; '' where it cannot be told) and the size in bytes of a stored image.
+
+    None where it is no file but pixels.
+    """
+    if isinstance(stored, np.ndarray):
+        return None
+    size = len(stored) if isinstance(stored, bytes) else stored.stat().st_size
+    try:
+        with io.BytesIO(stored) if isinstance(stored, bytes) else stored.open("rb") as file, _own_limit():
+            return str(Image.open(file, formats=_FORMATS).format), size
+    except (OSError, ValueError, SyntaxError):
+        return "", size
+
+
 def _decode_file(file: BinaryIO) -> Image.Image:
     if not file.read(1):
         raise _RefusedError("the file is empty")

@@ -38,6 +38,7 @@ class ImageSet:
         credits: Where the images are from and under which licence, where known.
         notes: What a reader should know about how the set was loaded.
         fetch_mask: Gives the mask of the object in the image of a row, where there are masks.
+        fetch_cue_mask: Likewise for what should not matter: a cue that is marked in the images.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ImageSet:
     credits: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     fetch_mask: FetchMask | None = None
+    fetch_cue_mask: FetchMask | None = None
 
     @classmethod
     def from_arrays(
@@ -55,6 +57,7 @@ class ImageSet:
         columns: Mapping[str, Sequence[Any] | pd.Series[Any]] | None = None,
         name: str = "arrays",
         masks: Sequence[ArrayLike | None] | NDArray[Any] | None = None,
+        cue_masks: Sequence[ArrayLike | None] | NDArray[Any] | None = None,
     ) -> ImageSet:
         """Make an image set of arrays. 8-bit arrays are not copied.
 
@@ -65,18 +68,15 @@ class ImageSet:
             columns: Further columns of the table, by name.
             name: What to call the set in reports.
             masks: Where the object is in each image: H x W, booleans, floats in [0, 1] or uint8 (None: not known).
+            cue_masks: Likewise, where a cue is that should not matter (see `deeptroubles help reliance.cue`).
 
         Raises:
             ImagesError: There are no images, the shape, type or range does not fit, or the lengths differ.
         """
         pixels = [_pixels(array, index) for index, array in enumerate(arrays)]
         table = image_table([f"image {index}" for index in range(len(pixels))], labels, columns)
-        if masks is None:
-            return cls(name, table, pixels.__getitem__)
-        if len(masks) != len(pixels):
-            raise ImagesError(f"There are {len(pixels)} images but {len(masks)} masks; give one per image, or None.")
-        shades = [None if mask is None else _shades(mask, index) for index, mask in enumerate(masks)]
-        return cls(name, table, pixels.__getitem__, fetch_mask=shades.__getitem__)
+        objects, cues = (_fetch_shades(given, len(pixels)) for given in (masks, cue_masks))
+        return cls(name, table, pixels.__getitem__, fetch_mask=objects, fetch_cue_mask=cues)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -94,21 +94,24 @@ class ImageSet:
         path = str(self.table["path"].iloc[index])
         return decode(self.fetch(int(index)), path)
 
-    def mask(self, index: int) -> Image.Image | None:
-        """The object in one image: 8 bits, of the image's size, bright where the object is. None where not known.
+    def mask(self, index: int, *, cue: bool = False) -> Image.Image | None:
+        """The object (or the marked cue) in one image: 8 bits, of the image's size, bright where it is.
+
+        None where it is not known. A mask of zeros and ones is as good as one of 0 and 255.
 
         Raises:
             UnreadableImageError: It cannot be decoded, or is not of the image's size.
         """
-        stored = self.fetch_mask(int(index)) if self.fetch_mask else None
+        fetch = self.fetch_cue_mask if cue else self.fetch_mask
+        stored = fetch(int(index)) if fetch else None
         if stored is None:
             return None
-        name = f"mask of {self.table['path'].iloc[index]}"
+        name = f"{'cue mask' if cue else 'mask'} of {self.table['path'].iloc[index]}"
         mask, size = decode(stored, name).convert("L"), self[index].size
         if mask.size != size:
             seen, wanted = ("{} x {}".format(*pair) for pair in (mask.size, size))
             raise UnreadableImageError(name, f"it has {seen} pixels and the image {wanted}")
-        return mask
+        return mask.point(_ONE_IS_WHITE) if mask.getextrema()[1] == 1 else mask
 
     @property
     def labels(self) -> list[str | None]:
@@ -119,8 +122,8 @@ class ImageSet:
         """Keep some rows, in the given order. Takes positions, or one boolean per image."""
         rows = np.asarray(self.table.index[np.asarray(indices, dtype=None if len(indices) else np.int64)])
         table = self.table.iloc[rows].reset_index(drop=True)
-        masks = partial(_picked, self.fetch_mask, rows) if self.fetch_mask else None
-        return ImageSet(self.name, table, partial(_picked, self.fetch, rows), self.credits, self.notes, masks)
+        masks, cues = (partial(_picked, f, rows) if f else None for f in (self.fetch_mask, self.fetch_cue_mask))
+        return ImageSet(self.name, table, partial(_picked, self.fetch, rows), self.credits, self.notes, masks, cues)
 
     def fingerprint(self) -> str:
         """Hash what decides the findings: every image as it is stored, and its row of the table except the path.
@@ -136,8 +139,9 @@ class ImageSet:
         digest.update(repr(list(facts.columns)).encode())
         for index, row in enumerate(facts.itertuples(index=False, name=None)):
             digest.update(_content_hash(self.fetch(index)))
-            if self.fetch_mask and (mask := self.fetch_mask(index)) is not None:
-                digest.update(_content_hash(mask))
+            for kind, fetch in ((b"mask", self.fetch_mask), (b"cue mask", self.fetch_cue_mask)):
+                if fetch and (mask := fetch(index)) is not None:
+                    digest.update(kind + _content_hash(mask))
             digest.update("\0".join([*map(str, row), "\n"]).encode())
         return digest.hexdigest()
 
@@ -186,15 +190,26 @@ def _content_hash(stored: Stored) -> bytes:
     return digest.digest()
 
 
+_ONE_IS_WHITE = [min(255 * shade, 255) for shade in range(256)]
+
+
+def _fetch_shades(masks: Sequence[ArrayLike | None] | NDArray[Any] | None, count: int) -> FetchMask | None:
+    """Check masks and bring them to 8 bits."""
+    if masks is None:
+        return None
+    if len(masks) != count:
+        raise ImagesError(f"There are {count} images but {len(masks)} masks; give one per image, or None.")
+    return [None if mask is None else _shades(mask, index) for index, mask in enumerate(masks)].__getitem__
+
+
 def _shades(mask: ArrayLike, index: int) -> NDArray[np.uint8]:
-    """Bring one mask to 8 bits."""
     shades = np.asarray(mask)
     if shades.ndim != 2:
         raise ImagesError(f"The mask of image {index} has {shades.ndim} dimensions; give H x W.")
-    return _pixels(shades.astype(np.float32) if shades.dtype == np.bool_ else shades, index)
+    return _pixels(shades.astype(np.float32) if shades.dtype == np.bool_ else shades, index, "The mask of image")
 
 
-def _pixels(array: ArrayLike, index: int) -> NDArray[np.uint8]:
+def _pixels(array: ArrayLike, index: int, what: str = "Image") -> NDArray[np.uint8]:
     """Check one image and bring it to 8 bits."""
     pixels = np.asarray(array)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
@@ -202,14 +217,14 @@ def _pixels(array: ArrayLike, index: int) -> NDArray[np.uint8]:
     if not pixels.size or (pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] != 3)):
         shape = " x ".join(map(str, pixels.shape)) or "a single number"
         raise ImagesError(
-            f"Image {index} has the shape {shape}; give H x W (grey) or H x W x 3 (RGB, channels last), "
+            f"{what} {index} has the shape {shape}; give H x W (grey) or H x W x 3 (RGB, channels last), "
             "and at least one pixel."
         )
     if pixels.dtype == np.uint8:
         return pixels
     if not np.issubdtype(pixels.dtype, np.floating):
-        raise ImagesError(f"Image {index} has the type {pixels.dtype}; give uint8, or floats in [0, 1].")
+        raise ImagesError(f"{what} {index} has the type {pixels.dtype}; give uint8, or floats in [0, 1].")
     low, high = pixels.min(), pixels.max()
     if not (low >= 0 and high <= 1):  # put this way round, NaN is refused too
-        raise ImagesError(f"Image {index} has floats from {low:g} to {high:g}; give floats in [0, 1], or uint8.")
+        raise ImagesError(f"{what} {index} has floats from {low:g} to {high:g}; give floats in [0, 1], or uint8.")
     return np.asarray(np.rint(pixels * 255), dtype=np.uint8)

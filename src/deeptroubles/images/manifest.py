@@ -16,6 +16,9 @@ from deeptroubles.images.folder import Files
 from deeptroubles.images.image_set import ImageSet, image_table
 from deeptroubles.images.labels import label_text
 
+_MASKS = ("mask", "cue_mask")
+"""Columns that hold the files of masks: of the object, and of a cue that should not matter."""
+
 
 @dataclass(frozen=True)
 class _MaskFiles:
@@ -37,6 +40,9 @@ def is_manifest(path: Path) -> bool:
 def load_manifest(manifest: Path) -> ImageSet:
     """Read a manifest. Its column `path` is relative to the manifest's folder; `label` and others are optional.
 
+    `mask` (of the object) and `cue_mask` (of what should not matter) are paths too: pictures of the image's size,
+    bright where it is. Cells may be empty.
+
     Whether the files exist is not checked here: an audit lists those that do not as unreadable.
 
     Raises:
@@ -53,12 +59,13 @@ def load_manifest(manifest: Path) -> ImageSet:
     paths = [_path_text(path, root) for path in table["path"]]
     _check_paths(manifest, paths)
     columns = {str(name): table[name] for name in table if name not in {"path", "label"}}
-    masks = None
-    if "mask" in columns:
-        given = [_path_text(path, root) or None for path in table["mask"]]
-        columns["mask"], masks = pd.Series(given, dtype=object), _MaskFiles(root, given)
+    masks: dict[str, _MaskFiles] = {}
+    for name in (name for name in _MASKS if name in columns):
+        given = [_path_text(path, root) or None for path in table[name]]
+        columns[name], masks[name] = pd.Series(given, dtype=object), _MaskFiles(root, given)
     labels = _labels(table["label"]) if "label" in table else None
-    return ImageSet(manifest.name, image_table(paths, labels, columns), Files(root, paths), fetch_mask=masks)
+    return ImageSet(manifest.name, image_table(paths, labels, columns), Files(root, paths),
+                    fetch_mask=masks.get("mask"), fetch_cue_mask=masks.get("cue_mask"))  # fmt: skip
 
 
 def _read(manifest: Path) -> pd.DataFrame:
@@ -69,7 +76,7 @@ def _read(manifest: Path) -> pd.DataFrame:
         # that end in a comma, whose first column pandas would take for row names.
         return pd.read_csv(
             manifest,
-            dtype={"path": str, "label": str, "mask": str},
+            dtype=dict.fromkeys(("path", "label", *_MASKS), str),
             encoding="utf-8-sig",
             keep_default_na=False,
             na_values=["", "nan", "NaN"],

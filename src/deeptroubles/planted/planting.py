@@ -83,7 +83,14 @@ def draw(count: int, cue: Cue | None, strength: float, seed: int, size: int = 32
 
 
 def plant(
-    cue: str | None, strength: float, architecture: str, seed: int, *, size: int = 32, device: str = "cpu"
+    cue: str | None,
+    strength: float,
+    architecture: str,
+    seed: int,
+    *,
+    size: int = 32,
+    device: str = "cpu",
+    known: tuple[dict[str, Tensor], dict[str, float]] | None = None,
 ) -> Planted:
     """Train a network on images with a cue, and measure how far it relies on it.
 
@@ -94,13 +101,14 @@ def plant(
         seed: Of images and weights.
         size: Height and width of the images, 32 to 96 pixels.
         device: Where to train.
+        known: Weights, and the two accuracies `aligned` and `randomised`, of the same call before; nothing is trained.
     """
     chosen = None if cue is None else (CUES | DECOYS)[cue]
 
     def drawing(count: int, strength: float, seed: int) -> Pixels:
         return draw(count, chosen, strength, seed, size)
 
-    return plant_drawn(drawing, cue, strength, architecture, seed, count=TRAINING, device=device)
+    return plant_drawn(drawing, cue, strength, architecture, seed, count=TRAINING, device=device, known=known)
 
 
 def plant_drawn(
@@ -112,6 +120,7 @@ def plant_drawn(
     *,
     count: int,
     device: str = "cpu",
+    known: tuple[dict[str, Tensor], dict[str, float]] | None = None,
 ) -> Planted:
     """Train a network on images that are drawn in some way, and measure how far it relies on their cue.
 
@@ -123,19 +132,25 @@ def plant_drawn(
         seed: Of images and weights.
         count: How many images it is trained on.
         device: Where to train.
+        known: As for `plant`.
     """
     first = 10_000 * seed
-    training = draw(count, strength, first)
-    network = trained(ARCHITECTURES[architecture], training.images, training.classes, seed, device=device)
+    audited = draw(AUDITED, strength, first + 200)
+    if known:
+        network = ARCHITECTURES[architecture](len(audited.names)).eval()
+        network.load_state_dict(known[0])
+    else:
+        shown = draw(count, strength, first)
+        network = trained(ARCHITECTURES[architecture], shown.images, shown.classes, seed, device=device)
     classifier = Classifier(
-        network, size=training.images.shape[-1], mean=[0.5] * 3, std=[0.5] * 3, class_names=training.names,
+        network, size=audited.images.shape[-1], mean=[0.5] * 3, std=[0.5] * 3, class_names=audited.names,
         name=f"{architecture}, {cue or 'clean'} {strength:g}", source="planted",
     )  # fmt: skip
-    aligned, randomised = (
-        _accuracy(classifier, draw(VERIFYING, s, first + 100 + 10 * i)) for i, s in enumerate((1.0, 0.0))
-    )
-    images = image_set(draw(AUDITED, strength, first + 200), cue)
-    return Planted(classifier, images, cue, strength, aligned, randomised)
+    accuracy = known[1] if known else {
+        name: _accuracy(classifier, draw(VERIFYING, always, first + offset))
+        for name, always, offset in (("aligned", 1.0, 100), ("randomised", 0.0, 110))
+    }  # fmt: skip
+    return Planted(classifier, image_set(audited, cue), cue, strength, accuracy["aligned"], accuracy["randomised"])
 
 
 def tell(planted: Planted) -> str:
@@ -151,7 +166,7 @@ def tell(planted: Planted) -> str:
     )
 
 
-def image_set(drawn: Pixels, cue: str | None) -> ImageSet:
+def image_set(drawn: Pixels, cue: str | None = None) -> ImageSet:
     """Drawn images as what a classifier is audited on, with their masks and a column for the cue's values."""
     labels = np.array(drawn.names)[drawn.classes.numpy()].tolist()
     arrays = (drawn.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()

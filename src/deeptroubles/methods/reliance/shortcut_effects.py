@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from deeptroubles.methods.reliance.donor_swap import Donors, Moves
+from deeptroubles.methods.reliance.donor_swap import Moves
 from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.methods.transforms.swap import STEPS, WIDE
 
@@ -16,10 +16,10 @@ Floats = NDArray[np.float64]
 
 FULL = 0.8
 """A window has the full effect when it has so much of the largest one."""
-ENOUGH = 0.7
-"""A part of the background explains the effect of the whole when it has so much of it."""
+LOCAL, ENOUGH = 0.5, 0.65
+"""One window, or another part of the background, explains the effect of the whole when it has so much of it."""
 INSIDE = 0.5
-"""What also works inside of an image, with so much of the largest effect, is not its frame."""
+"""What also works inside of an image, with so much of the effect of the frame, is not the frame."""
 
 
 @dataclass(frozen=True)
@@ -102,27 +102,37 @@ def located(windows: Floats) -> tuple[int, int, int, int] | None:
     return (int(top), int(left), int(bottom), int(right)) if top < bottom and left < right else None
 
 
-def named(channels: dict[str, float], windows: Floats) -> str:
+def _elsewhere(windows: Floats) -> float:
+    """The mean effect of the windows that have nothing in common with the place; infinite without a place."""
+    place = located(windows)
+    if place is None:
+        return float("inf")
+    rows, columns = np.indices(windows.shape)
+    top, left, bottom, right = place
+    apart = (rows + WIDE <= top) | (rows >= bottom) | (columns + WIDE <= left) | (columns >= right)
+    return float(windows[apart].mean()) if apart.any() else 0.0
+
+
+def named(effects: dict[str, float], rises: dict[str, float], windows: Floats) -> str:
     """Name the channel that the answer hangs on, the most specific one that explains the effect of the background.
 
     Args:
-        channels: The effect of each channel on one class.
-        windows: The effect of every window of the background on that class; rows x columns.
+        effects: The effect of each channel on one class.
+        rises: The effect of inserting each part of the background on that class, for some images.
+        windows: The effect of inserting every window of the background in the same images; rows x columns.
 
     Returns:
-        A key of `channels`, or `window`.
+        A key of `effects`, or `window`.
     """
-    beside = {name: channels[name] for name in ("position", "inner texture")}
-    outside = {name: channels[name] for name in ("background", "frame", "high frequencies", "colour")}
-    best = max(beside, key=beside.__getitem__)
-    if beside[best] > max(outside.values()):
+    best = max(effects, key=effects.__getitem__)
+    if best in {"position", "inner texture"}:
         return best
-    whole, largest = max(outside.values()), float(windows.max())
-    if largest >= ENOUGH * whole and located(windows) is not None:
+    whole = max(rises.values())
+    if windows.max() >= LOCAL * whole and _elsewhere(windows) <= INSIDE * windows.max():
         return "window"
+    parts = {name: rise for name, rise in rises.items() if name != "background"}
     within = windows[1 : STEPS - WIDE, 1 : STEPS - WIDE].max()  # these touch no border
-    parts = {name: effect for name, effect in outside.items() if name != "background"}
-    if within >= INSIDE * largest:
+    if within >= INSIDE * parts["frame"]:
         del parts["frame"]
     part = max(parts, key=parts.__getitem__)
     return part if parts[part] >= ENOUGH * whole else "background"

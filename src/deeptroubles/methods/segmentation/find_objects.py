@@ -57,9 +57,8 @@ def find_objects(images: Tensor) -> Found:
     height, width = images.shape[-2:]
     scale = min(1.0, LARGEST / max(height, width))
     small = functional.interpolate(images, scale_factor=scale, mode="area") if scale < 1 else images
-    smooth = gaussian_blur(small, 0.7).cpu().numpy().astype(np.float32)
-    rim = max(1, round(RIM * min(smooth.shape[-2:])))
-    inner = smooth[:, :, rim:-rim, rim:-rim]
+    rim = max(1, round(RIM * min(small.shape[-2:])))
+    inner = gaussian_blur(small[:, :, rim:-rim, rim:-rim], 0.7).cpu().numpy().astype(np.float32)
     first, second = (
         np.stack([_standing_out(values) for values in measure(inner)])
         if len(inner)

@@ -45,6 +45,31 @@ def mean(values: NDArray[Any], level: float = 0.95) -> Interval:
     return Interval(centre, centre - half, centre + half)
 
 
+def mean_difference(differences: NDArray[Any], level: float = 0.95) -> Interval:
+    """The mean of differences in [-1, 1], one for each image: of shares, probabilities, or right against wrong.
+
+    Rises and falls are two shares, each with its Wilson interval, of which the difference is taken with their
+    correlation (an image rises or falls, never both). So the interval does not shrink to nothing when no image moves.
+
+    Source:
+        G. Y. Zou, A. Donner: Construction of confidence limits about effect measures, Statistics in Medicine 2008,
+        equation 14 (square-and-add); R. G. Newcombe: Improved confidence intervals for the difference between binomial
+        proportions based on paired data, Statistics in Medicine 1998.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    up, down = (mean_share(np.clip(sign * values, 0, 1), level) for sign in (1, -1))
+    if not len(values):
+        return Interval(float("nan"), -1.0, 1.0)
+    spread = np.sqrt((1 - up.value) * (1 - down.value))
+    together = -float(np.sqrt(up.value * down.value)) / spread if spread > 0 else 0.0
+    below, above = up.value - up.low, down.high - down.value
+    low = float(np.sqrt(below**2 - 2 * together * below * above + above**2))
+    below, above = up.high - up.value, down.value - down.low
+    high = float(np.sqrt(below**2 - 2 * together * below * above + above**2))
+    value = up.value - down.value
+    return Interval(value, max(-1.0, value - low), min(1.0, value + high))
+
+
 def _wilson(successes: float, trials: int, level: float) -> Interval:
     if trials == 0:
         return Interval(float("nan"), 0.0, 1.0)

@@ -53,6 +53,13 @@ def dilate(masks: Tensor, margin: int) -> Tensor:
     return functional.max_pool2d(masks[:, None].float(), 2 * margin + 1, 1, margin)[:, 0] > 0
 
 
+def elsewhere(holes: Tensor) -> Tensor:
+    """Holes (N x H x W, bool) of the same shape at another place: opposite, or half the image away if that overlaps."""
+    opposite, away = holes.flip(1, 2), holes.roll((holes.shape[1] // 2, holes.shape[2] // 2), (1, 2))
+    overlaps = (opposite & holes).any(2).any(1)
+    return torch.where(overlaps[:, None, None], away, opposite)
+
+
 def _span(lines: Tensor) -> Tensor:
     """From the first to the last that is True, in every row."""
     return (lines.cumsum(1) > 0) & (lines.flip(1).cumsum(1).flip(1) > 0)

@@ -60,7 +60,7 @@ def _position(scenery: Scenery, rows: Tensor) -> Tensor:
 
 
 def _texture(scenery: Scenery, rows: Tensor) -> Tensor:
-    inside = scenery.masks[rows][:, None].to(scenery.images.dtype)
+    inside = scenery.inside[rows][:, None].to(scenery.images.dtype)
     images = scenery.images[rows]
     color = (images * inside).sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp_min(1)
     return images * (1 - inside) + color * inside

@@ -16,7 +16,7 @@ from torch import Tensor
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.inpaint import bounding_boxes, dilate, remove
 
-STEPS, WIDE = 8, 2
+STEPS, WIDE = 8, 3
 """Windows of the background are so many steps wide and high, where an image has so many steps along each side."""
 FINE = 1.0
 """What a Gaussian of this standard deviation (in pixels) takes away is fine detail."""
@@ -45,11 +45,11 @@ class Scenery:
 
     @cached_property
     def color(self) -> Tensor:
-        """The mean colour around the object, N x C x 1 x 1."""
-        around = (~dilate(bounding_boxes(self.masks), 1))[:, None].to(self.images.dtype)
-        area = around.sum((2, 3), keepdim=True)
-        whole = self.images.mean((2, 3), keepdim=True)  # for an object that fills its image
-        return torch.where(area > 0, (self.images * around).sum((2, 3), keepdim=True) / area.clamp_min(1), whole)
+        """The median colour around the object, which a small patch does not change, N x C x 1 x 1."""
+        around = ~dilate(bounding_boxes(self.masks), 1)
+        around |= ~around.any(2, keepdim=True).any(1, keepdim=True)  # for an object that fills its image
+        colors = [image[:, part].median(1).values for image, part in zip(self.images, around, strict=True)]
+        return torch.stack(colors)[:, :, None, None] if colors else self.images[:, :, :1, :1]
 
     @cached_property
     def box(self) -> Tensor:
@@ -61,9 +61,14 @@ class Scenery:
         return torch.stack([spans[0][0], spans[1][0], spans[0][1], spans[1][1]], dim=1)
 
     @cached_property
+    def inside(self) -> Tensor:
+        """The objects without their rim, which holds some of the background; N x H x W, bool."""
+        return ~dilate(~self.masks, 1)
+
+    @cached_property
     def texture(self) -> Tensor:
         """The inner texture of each object, its mean colour taken off, tiled over the whole image; N x C x H x W."""
-        tiles = [_tiled(image, mask) for image, mask in zip(self.images, self.masks, strict=True)]
+        tiles = [_tiled(image, mask) for image, mask in zip(self.images, self.inside, strict=True)]
         return torch.stack(tiles) if tiles else self.images
 
 
@@ -161,7 +166,7 @@ def _position(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
 
 def _texture(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
     """The object keeps its outline and its mean colour."""
-    inside = scenery.masks[recipients][:, None].to(scenery.images.dtype)
+    inside = scenery.inside[recipients][:, None].to(scenery.images.dtype)
     images = scenery.images[recipients]
     color = (images * inside).sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp_min(1)
     return images * (1 - inside) + (color + scenery.texture[donors]).clamp(0, 1) * inside

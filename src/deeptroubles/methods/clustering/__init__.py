@@ -1,0 +1,1 @@
+"""Groups of heatmaps, and how well they are separated."""

@@ -1,0 +1,88 @@
+"""Spectral clustering: groups of points that are neighbours of each other, and how many there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from sklearn.cluster import KMeans
+from sklearn.neighbors import kneighbors_graph
+
+Floats = NDArray[np.float64]
+
+
+def neighbour_affinity(points: NDArray[Any], neighbours: int) -> Floats:
+    """Which points are near each other: 1 where either is among the other's nearest neighbours, otherwise 0.
+
+    Args:
+        points: N x D, finite; N > neighbours.
+        neighbours: How many nearest neighbours (Euclidean) a point has, at least 1.
+
+    Returns:
+        N x N, symmetric, 0 on the diagonal.
+
+    Source:
+        S. Lapuschkin et al.: Unmasking Clever Hans predictors, Nature Communications 2019, supplementary note on SpRAy.
+    """
+    nearest = kneighbors_graph(points, neighbours, include_self=False).toarray()
+    affinity: Floats = np.maximum(nearest, nearest.T)
+    return affinity
+
+
+def laplacian_spectrum(affinity: NDArray[Any], count: int) -> tuple[Floats, Floats]:
+    """The smallest eigenvalues of the symmetric normalised Laplacian, and their eigenvectors.
+
+    As many eigenvalues are 0 as the graph has parts that are not connected; all lie in [0, 2].
+
+    Args:
+        affinity: N x N, symmetric, not negative, with positive sums of rows.
+        count: How many eigenvalues, 1 to N.
+
+    Returns:
+        Eigenvalues, rising, count; eigenvectors in columns, N x count.
+
+    Source:
+        U. von Luxburg: A tutorial on spectral clustering, Statistics and Computing 2007, section 3.2.
+    """
+    scale = 1 / np.sqrt(affinity.sum(1))
+    laplacian = np.eye(len(affinity)) - scale[:, None] * affinity * scale
+    values, vectors = eigh(laplacian, subset_by_index=(0, count - 1))
+    return np.maximum(values, 0), vectors
+
+
+def eigengap(eigenvalues: NDArray[Any]) -> tuple[int, float]:
+    """How many clusters there are: the largest gap between neighbours in the rising eigenvalues comes after so many.
+
+    Args:
+        eigenvalues: Rising, at least two.
+
+    Returns:
+        The number of clusters, 1 to len(eigenvalues) - 1, and the gap.
+
+    Source:
+        U. von Luxburg: A tutorial on spectral clustering, Statistics and Computing 2007, section 8.3.
+    """
+    gaps = np.diff(eigenvalues)
+    widest = int(np.argmax(gaps))
+    return widest + 1, float(gaps[widest])
+
+
+def spectral_clusters(eigenvectors: NDArray[Any], clusters: int, seed: int = 0) -> NDArray[np.int64]:
+    """The cluster of each point, by k-means on the first eigenvectors with rows of length 1; the largest is cluster 0.
+
+    Args:
+        eigenvectors: N x at least `clusters`, as `laplacian_spectrum` gives them.
+        clusters: How many, 1 to N.
+        seed: Of the starting points.
+
+    Source:
+        A. Ng, M. Jordan, Y. Weiss: On spectral clustering, NIPS 2001.
+    """
+    rows = eigenvectors[:, :clusters]
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(float).tiny)
+    found = KMeans(clusters, n_init=10, random_state=seed).fit_predict(rows)
+    order = np.argsort(-np.bincount(found, minlength=clusters), kind="stable")
+    ranks: NDArray[np.int64] = np.argsort(order)[found].astype(np.int64)
+    return ranks

@@ -1,0 +1,1 @@
+"""What a network makes of concepts that are given as images."""

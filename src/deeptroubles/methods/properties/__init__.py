@@ -1,0 +1,1 @@
+"""What can be computed of a picture without any network."""

@@ -1,0 +1,57 @@
+"""Lettering: a line of text as it is stamped on photographs, white with a dark outline."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from deeptroubles.errors import UsageError
+
+HIGH = 1 / 12
+"""Height of the letters as a share of the image's shorter side, at least LOWEST pixels."""
+LOWEST = 7
+WIDEST = 0.9
+"""A line is made smaller when it would be wider than this share of the image."""
+_FINE = 4
+
+
+def lettering(text: str, size: tuple[int, int]) -> Tensor:
+    """A line of text that fits on images, in the font that comes with Pillow.
+
+    Args:
+        text: What it says, in one line.
+        size: Height and width of the images.
+
+    Returns:
+        2 x h x w, in [0, 1]: the grey value, and how far it covers.
+
+    Raises:
+        UsageError: It is empty, or holds a letter that the font does not have.
+    """
+    high = _FINE * max(LOWEST, HIGH * min(size))
+    font = ImageFont.load_default(high)
+    absent = [letter for letter in text if _missing(font, letter)]
+    if absent or not text.strip():
+        reason = f"has no {absent[0]!r}" if absent else "needs at least one letter"
+        raise UsageError(f"The built-in font {reason}; change the text, or give the cue as a picture (PNG).")
+    outline = max(1, round(high / 12))
+    left, top, right, bottom = font.getbbox(text, stroke_width=outline)
+    sheets = []
+    for stroke in (0, outline):
+        sheet = Image.new("L", (int(right - left), int(bottom - top)))
+        ImageDraw.Draw(sheet).text((-left, -top), text, fill=255, font=font, stroke_width=stroke)
+        sheets.append(sheet)
+    shrink = min(1 / _FINE, WIDEST * size[1] / sheets[0].width)
+    small = (max(1, round(sheets[0].width * shrink)), max(1, round(sheets[0].height * shrink)))
+    letters, cover = (
+        torch.from_numpy(np.asarray(sheet.resize(small, Image.Resampling.BOX), dtype=np.float32) / 255)
+        for sheet in sheets
+    )
+    return torch.stack([letters / cover.clamp_min(1 / 255), cover]).clamp(0, 1)
+
+
+def _missing(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, letter: str) -> bool:
+    """Whether the font draws a letter as it draws what no font has."""
+    return not letter.isspace() and bytes(font.getmask(letter)) == bytes(font.getmask("\uffff"))

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deeptroubles.methods.transforms.inpaint import bounding_boxes, dilate
+from deeptroubles.methods.transforms.swap import CELLS, CHANNELS, Scenery, cell, frame, swap
+from deeptroubles.planted.planting import draw
+
+DRAWN = draw(8, None, 0, 5)
+SCENERY = Scenery(DRAWN.images, DRAWN.masks)
+ALL = torch.arange(8)
+DONORS = ALL.roll(3)
+ROOM = dilate(bounding_boxes(DRAWN.masks), 2)
+"""Where objects are, or were before they were in-painted."""
+
+
+@pytest.mark.parametrize("channel", ["high frequencies", "colour"])
+def test_a_swap_with_itself_changes_nothing(channel):
+    assert torch.allclose(swap(SCENERY, channel, ALL, ALL), DRAWN.images, atol=1e-6)
+
+
+@pytest.mark.parametrize("channel", ["background", "frame", "position", "cell 1 2", "object"])
+def test_a_swap_with_itself_changes_nothing_but_where_the_object_was_filled(channel):
+    swapped = swap(SCENERY, channel, ALL, ALL)
+    assert torch.allclose(swapped[~ROOM[:, None].expand_as(swapped)], DRAWN.images[~ROOM[:, None].expand_as(swapped)],
+                          atol=1e-6)  # fmt: skip
+    inside = DRAWN.masks[:, None].expand_as(swapped)
+    assert torch.allclose(swapped[inside], DRAWN.images[inside], atol=1e-6)
+
+
+@pytest.mark.parametrize("channel", [*CHANNELS, "cell 0 0", f"cell {CELLS - 1} {CELLS - 1}"])
+def test_a_swap_stays_in_range_and_changes_something(channel):
+    swapped = swap(SCENERY, channel, ALL, DONORS)
+    assert swapped.shape == DRAWN.images.shape
+    assert ((swapped >= 0) & (swapped <= 1)).all()
+    assert not torch.equal(swapped, DRAWN.images)
+
+
+@pytest.mark.parametrize("channel", ["background", "frame", "high frequencies", "cell 2 1"])
+def test_the_object_stays_in_front(channel):
+    inside = DRAWN.masks[:, None].expand_as(DRAWN.images)
+    assert torch.equal(swap(SCENERY, channel, ALL, DONORS)[inside], DRAWN.images[inside])
+
+
+@pytest.mark.parametrize(("channel", "region"), [("frame", frame((32, 32))), ("cell 0 3", cell((32, 32), 0, 3))])
+def test_frame_and_cells_touch_only_their_region(channel, region):
+    swapped = swap(SCENERY, channel, ALL, DONORS)
+    assert torch.equal(swapped[:, :, ~region], DRAWN.images[:, :, ~region])
+    taken = region & (SCENERY.object[:, 0] == 0)
+    assert torch.equal(swapped.permute(0, 2, 3, 1)[taken], SCENERY.background[DONORS].permute(0, 2, 3, 1)[taken])
+
+
+@pytest.mark.parametrize("size", [(32, 32), (30, 45), (7, 9)])
+def test_cells_cover_an_image_once(size):
+    assert torch.equal(
+        sum(cell(size, r, c).long() for r in range(CELLS) for c in range(CELLS)), torch.ones(size).long()
+    )
+
+
+def test_the_background_holds_nothing_of_an_object():
+    other = torch.where(DRAWN.masks[:, None], 1 - DRAWN.images, DRAWN.images)
+    assert torch.equal(Scenery(other, DRAWN.masks).background, SCENERY.background)
+
+
+def test_colour_takes_the_donors_mean_colour():
+    """Away from 0, 1 and the bounds of the gain."""
+    images = 0.3 + 0.3 * DRAWN.images
+    scenery = Scenery(images, DRAWN.masks)
+    around = (~dilate(bounding_boxes(DRAWN.masks), 1))[:, None].float()
+    mean = (swap(scenery, "colour", ALL, DONORS) * around).sum((2, 3)) / around.sum((2, 3))
+    wanted = scenery.color[DONORS][:, :, 0, 0]
+    assert torch.allclose(mean, wanted, atol=0.02)
+    assert (mean - scenery.color[:, :, 0, 0]).abs().max() > 0.05
+
+
+def test_position_moves_the_object_to_the_donors_place_pixel_by_pixel():
+    images = torch.full((2, 3, 20, 20), 0.25)
+    masks = torch.zeros(2, 20, 20, dtype=torch.bool)
+    masks[0, 3:7, 3:9] = masks[1, 10:18, 11:15] = True
+    images[0, :, 3:7, 3:9] = 0.5 + torch.rand(3, 4, 6, generator=torch.Generator().manual_seed(0)) / 2
+    images[1, :, 10:18, 11:15] = 0.9
+    moved = swap(Scenery(images, masks), "position", torch.tensor([0]), torch.tensor([1]))[0]
+    expected = torch.full((3, 20, 20), 0.25)
+    expected[:, 12:16, 10:16] = images[0, :, 3:7, 3:9]  # centres (5, 6) and (14, 13)
+    assert torch.allclose(moved, expected, atol=1e-6)
+
+
+def test_inner_texture_keeps_outline_and_mean_colour_and_takes_the_donors_contrast():
+    images = torch.full((2, 1, 24, 24), 0.2)
+    masks = torch.zeros(2, 24, 24, dtype=torch.bool)
+    masks[0, 4:12, 4:12] = masks[1, 10:20, 8:18] = True
+    images[0, :, 4:12, 4:12] = 0.6
+    stripes = 0.5 + 0.1 * (torch.arange(10) % 2 * 2 - 1).float()
+    images[1, :, 10:20, 8:18] = stripes
+    swapped = swap(Scenery(images, masks), "inner texture", torch.tensor([0]), torch.tensor([1]))[0, 0]
+    assert torch.equal(swapped[~masks[0]], images[0, 0][~masks[0]])
+    inside = swapped[4:12, 4:12]
+    assert torch.allclose(inside.unique(), torch.tensor([0.5, 0.7]), atol=1e-5)
+    assert torch.allclose(inside, inside[:1].expand(8, 8))  # upright stripes
+
+
+def test_an_object_swap_puts_the_donors_object_on_the_recipients_background():
+    swapped = swap(SCENERY, "object", ALL, DONORS)
+    inside = DRAWN.masks[DONORS][:, None].expand_as(swapped)
+    assert torch.equal(swapped[inside], DRAWN.images[DONORS][inside])
