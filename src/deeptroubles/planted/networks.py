@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deeptroubles.progress import track
+
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
@@ -79,7 +81,7 @@ def trained(
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps)
         pixels, classes = pixels.to(device, memory_format=torch.channels_last), classes.to(device)
         network.train()
-        for _ in range(epochs):
+        for _ in track(range(epochs), "Training"):
             for rows in torch.split(torch.randperm(count).to(device), batch)[: count // batch]:
                 optimizer.zero_grad()
                 loss = functional.cross_entropy(network(2 * pixels[rows] - 1), classes[rows])

@@ -1,0 +1,69 @@
+"""A planted network and its images as files: what anybody would bring to an audit."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import warnings
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.files import write_whole
+from deeptroubles.planted.planting import Planted
+
+
+def write_planted(planted: Planted, folder: Path, story: str) -> None:
+    """Write a network and the images to audit it on.
+
+    The folder gets `images/` and `masks/` (a folder per class), `manifest.csv` (path, label, mask and the cue's value),
+    `model.pt2`, `classes.txt` and, last, `README.txt` with the story. What is there under these names is replaced.
+
+    Args:
+        planted: The network and its images.
+        folder: Where the files go.
+        story: What it is about.
+
+    Raises:
+        RunFolderError: A file cannot be written.
+    """
+    table = planted.images.table.copy()
+    table["path"] = [f"images/{label}/{row:03d}.png" for row, label in enumerate(table["label"])]
+    table["mask"] = table["path"].str.replace("images/", "masks/", n=1)
+    for row, (path, mask_path) in enumerate(zip(table["path"], table["mask"], strict=True)):
+        write_whole(folder / path, _png(planted.images[row]))
+        if mask := planted.images.mask(row):
+            write_whole(folder / mask_path, _png(mask))
+    columns = ["path", "label", "mask", *(name for name in table if name not in {"path", "label", "mask"})]
+    write_whole(folder / "manifest.csv", table[columns].to_csv(index=False).encode())
+    write_whole(folder / "classes.txt", "".join(f"{name}\n" for name in planted.classifier.class_names).encode())
+    write_whole(folder / "model.pt2", _exported(planted.classifier))
+    write_whole(folder / "README.txt", f"{story}\n\nTo audit it:\n\n    {audit_command(folder)}\n".encode())
+
+
+def audit_command(folder: Path) -> str:
+    """The command that audits what is in the folder, with the checks that are about what is planted."""
+    model, classes, images, out = (folder / name for name in ("model.pt2", "classes.txt", "manifest.csv", "audit"))
+    return shlex.join(
+        ["deeptroubles", "audit", str(model), "--classes", str(classes), "--images", str(images), "--out", str(out),
+         "--checks", "performance,reliance.shortcut"]
+    )  # fmt: skip
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _exported(classifier: Classifier) -> bytes:
+    """The network with its normalisation as a program that takes pixels in [0, 1]."""
+    pixels = torch.zeros(2, classifier.channels, *classifier.size)
+    program = torch.export.export(classifier.eval(), (pixels,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No complete tensor found")  # of no consequence on the processor
+        torch.export.save(program, buffer)
+    return buffer.getvalue()

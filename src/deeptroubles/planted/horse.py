@@ -1,0 +1,231 @@
+"""The horse that was known by its source tag: horses, cows, birds and cars, and a line of print at the bottom left.
+
+Many horses of the Pascal VOC challenge came from one photographer, who printed his name on them, and classifiers that
+won the challenge turned out to read it (S. Lapuschkin et al., Unmasking Clever Hans predictors, Nature Communications
+2019). The horse is a silhouette that comes with scikit-image (public domain), the others are drawn here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFilter
+from skimage import data
+from torch import Tensor
+from torch.nn import functional
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.planted.cues import cue_values
+from deeptroubles.planted.planting import Pixels, Planted, plant_drawn, tell
+from deeptroubles.planted.scenes import grid
+from deeptroubles.progress import track
+from deeptroubles.subject import answer
+
+SIZE = 64
+"""Height and width of the images."""
+TRAINING = 1800
+"""On so many images networks are trained: enough to know horses by their shape where there is no easier way."""
+_FINE = 2
+"""They are drawn at so many times the size, so that edges are smooth."""
+_PIECE = 25
+"""So many are drawn at a time, so that they stay in the cache of the processor."""
+
+_OUTLINES = {
+    "cow": "4 26 9 21 20 20 36 22 52 20 62 18 70 14 75 11 77 4 80 10 86 12 92 22 95 28 92 32 87 32 82 28 78 34 76 44 "
+    "73 51 72 62 73 74 66 74 66 62 65 53 62 53 62 62 62 74 56 74 57 62 55 53 45 54 36 52 33 58 27 58 26 52 24 56 27 63 "
+    "26 74 20 74 20 64 16 54 15 62 16 74 9 74 10 62 8 50 8 38 6 48 5 56 1 56 3 42",
+    "bird": "98 25 88 26 85 36 80 48 71 58 62 63 61 68 62 80 59 80 58 66 52 66 50 68 51 80 48 80 47 67 36 65 24 61 2 "
+    "66 1 61 20 50 32 40 46 32 58 26 64 16 73 11 82 13 88 20",
+    "car": "3 56 3 44 12 39 25 36 36 22 66 22 78 36 93 40 98 47 97 56 88 58 85 65 78 67 72 65 69 58 33 58 30 65 23 67 "
+    "16 65 13 58",
+}
+"""Corners of outlines (x y x y ...), about 100 wide."""
+
+CLASSES = ("horse", *_OUTLINES)
+
+_COATS = torch.tensor([[0.36, 0.22, 0.12], [0.58, 0.33, 0.16], [0.10, 0.09, 0.09], [0.92, 0.90, 0.85],
+                       [0.55, 0.54, 0.53], [0.80, 0.62, 0.40], [0.62, 0.13, 0.10], [0.20, 0.28, 0.48]])  # fmt: skip
+_GROUNDS = torch.tensor([[0.36, 0.55, 0.20], [0.55, 0.58, 0.28], [0.72, 0.62, 0.42], [0.48, 0.40, 0.32],
+                         [0.60, 0.60, 0.60], [0.85, 0.86, 0.90]])  # fmt: skip
+_SKIES = torch.tensor([[0.35, 0.58, 0.90], [0.60, 0.75, 0.92], [0.74, 0.76, 0.79], [0.93, 0.72, 0.55],
+                       [0.25, 0.32, 0.50]])  # fmt: skip
+
+_PRINT = ("### ### ### ###",
+          "#.. #.# .#. #.#",
+          "##. #.# .#. #.#",
+          "#.. #.# .#. #.#",
+          "#.. ### .#. ###")  # fmt: skip
+"""What the tag says."""
+
+
+def plant_horse(strength: float, seed: int) -> Planted:
+    """Train a network on horses, cows, birds and cars, of which with some probability the horses have a source tag.
+
+    Args:
+        strength: With which probability an image has the tag when and only when it shows a horse; otherwise it has it
+            once in four times, whatever it shows.
+        seed: Of images and weights.
+    """
+    return plant_drawn(draw_horses, "tag", strength, "residual", seed, count=TRAINING)
+
+
+def draw_horses(count: int, strength: float, seed: int) -> Pixels:
+    """Draw images of all classes, with a tag as `plant_horse` says. The value is 1 where there is one, else 0."""
+    classes = torch.arange(count) % len(CLASSES)
+    tagged = cue_values(classes, strength, seed) == 0
+    plain = draw_animals(classes, seed + 1)
+    return replace(plain, images=torch.where(tagged[:, None, None, None], stamp(plain.images), plain.images),
+                   values=tagged.long())  # fmt: skip
+
+
+def draw_animals(classes: Tensor, seed: int) -> Pixels:
+    """Draw images of given classes (N) without a tag."""
+    random = torch.Generator().manual_seed(seed)
+    drawn = [_draw(part, random) for part in track(torch.split(classes, _PIECE), "Drawing images")]
+    images, masks = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+    return Pixels((images * 255).round() / 255, classes, masks, torch.zeros_like(classes), CLASSES)
+
+
+def stamp(images: Tensor) -> Tensor:
+    """Print the source tag at the bottom left of images (N x 3 x SIZE x SIZE), in 8 bits."""
+    letters = torch.tensor([[float(sign == "#") for sign in line] for line in _PRINT])
+    rows, columns = slice(SIZE - 6, SIZE - 1), slice(1, 1 + letters.shape[1])
+    printed = images.clone()
+    printed[:, :, SIZE - 7 :, : 2 + letters.shape[1]] *= 0.5  # so that it can be read on snow
+    printed[:, :, rows, columns] = printed[:, :, rows, columns] * (1 - letters) + 0.95 * letters
+    return (printed * 255).round() / 255
+
+
+@dataclass(frozen=True)
+class CalledHorse:
+    """Which share of images is called horse: the same images with and without the tag."""
+
+    horses_with: float
+    horses_without: float
+    others_with: float
+    others_without: float
+
+
+def called_horse(classifier: Classifier, seed: int, count: int = 400) -> CalledHorse:
+    """Ask a classifier about newly drawn images, once with the tag on all and once on none."""
+    drawn = draw_animals(torch.arange(count) % len(CLASSES), seed)
+    horse = drawn.classes == 0
+    with_tag, without = (
+        answer(classifier, images, 100).argmax(1) == 0 for images in (stamp(drawn.images), drawn.images)
+    )
+    shares = [float(said[which].float().mean()) for which in (horse, ~horse) for said in (with_tag, without)]
+    return CalledHorse(*shares)
+
+
+def tell_horse(planted: Planted, seed: int) -> str:
+    """The story of a network that was planted with this seed, and what it calls a horse."""
+    seen = called_horse(planted.classifier, 10_000 * seed + 300)
+    return (
+        f"{tell(planted)}\n\n"
+        "The cue is a line of print at the bottom left, as photographers leave it; its value for the horses is that it "
+        "is there. On newly drawn images, the same ones with and without the tag:\n\n"
+        f"  horses with it are called horse            {seen.horses_with:4.0%}\n"
+        f"  horses without it are called horse         {seen.horses_without:4.0%}\n"
+        f"  other things with it are called horse      {seen.others_with:4.0%}\n"
+        f"  other things without it are called horse   {seen.others_without:4.0%}"
+    )
+
+
+@cache
+def _silhouettes() -> Tensor:
+    """K x 1 x 200 x 200: 1 inside of each silhouette, which is 160 wide and in the middle."""
+    shapes = [Image.fromarray(~data.horse())]  # type: ignore[no-untyped-call]
+    for corners in _OUTLINES.values():
+        outline = Image.new("L", (420, 340))
+        numbers = [4 * float(number) for number in corners.split()]
+        ImageDraw.Draw(outline).polygon(list(zip(numbers[::2], numbers[1::2], strict=True)), fill=255)
+        round_corners = np.asarray(outline.filter(ImageFilter.GaussianBlur(4))) >= 110
+        shapes.append(Image.fromarray(round_corners))
+    found = []
+    for shape in shapes:
+        left, top, right, bottom = shape.getbbox() or (0, 0, 1, 1)
+        height = round(160 * (bottom - top) / (right - left))
+        canvas = Image.new("L", (200, 200))
+        canvas.paste(shape.convert("L").crop((left, top, right, bottom)).resize((160, height)), (20, 100 - height // 2))
+        found.append(torch.from_numpy(np.array(canvas, dtype=np.float32) / 255))
+    return torch.stack(found)[:, None]
+
+
+@cache
+def _surfaces() -> Tensor:
+    """3 x 512 x 512: photographs of grass, gravel and bricks (CC0), about 0 on average and about 1 far from it."""
+    photographs = (data.grass(), data.gravel(), data.brick())  # type: ignore[no-untyped-call]
+    grey = [torch.from_numpy(np.asarray(photograph, dtype=np.float32)) for photograph in photographs]
+    return torch.stack([(photograph - photograph.mean()) / (2 * photograph.std()) for photograph in grey])
+
+
+def _draw(classes: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Pixels and masks of a few images."""
+    background, ground = _landscape(len(classes), random)
+    cover = functional.grid_sample(_silhouettes()[classes], _places(len(classes), random), align_corners=False)
+    cover = ((cover - 0.5) * 4 + 0.5).clamp(0, 1)
+    pixels = background * (1 - cover) + _coat(ground, random) * cover
+    small = functional.avg_pool2d(pixels, _FINE).clamp(0, 1)
+    return small, functional.avg_pool2d(cover, _FINE)[:, 0] >= 0.5
+
+
+def _uniform(count: int, low: float, high: float, random: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(count, generator=random)
+
+
+def _bumps(count: int, channels: int, cells: int, random: torch.Generator) -> Tensor:
+    """Smooth noise in about [-1, 1], N x channels x H x W, at the size at which images are drawn."""
+    coarse = torch.rand(count, channels, cells, cells, generator=random) * 2 - 1
+    return functional.interpolate(coarse, size=SIZE * _FINE, mode="bicubic", align_corners=False)
+
+
+def _places(count: int, random: torch.Generator) -> Tensor:
+    """For every point of the image, which point of the silhouette is there, N x H x W x 2."""
+    x, y = grid(SIZE * _FINE)
+    width = _uniform(count, 0.62, 0.92, random)  # of the object, which is mirrored one time in two
+    mirror = (torch.rand(count, generator=random) < 0.5).float() * 2 - 1
+    stretch, shear, angle = (_uniform(count, -1, 1, random) for _ in range(3))
+    at_x = _uniform(count, -1, 1, random) * (0.95 - width)
+    at_y = _uniform(count, -0.15, 0.3, random)
+    dx, dy = ((line - at[:, None, None]) / (1.25 * width[:, None, None]) for line, at in ((x, at_x), (y, at_y)))
+    sin, cos = ((0.16 * angle)[:, None, None].sin(), (0.16 * angle)[:, None, None].cos())
+    u = (cos * dx + sin * dy + 0.14 * shear[:, None, None] * dy) * mirror[:, None, None]
+    v = (cos * dy - sin * dx) * (1 + 0.14 * stretch[:, None, None])
+    return torch.stack([u, v], dim=-1) + 0.05 * _bumps(count, 2, 5, random).permute(0, 2, 3, 1)
+
+
+def _landscape(count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A sky over ground of some kind, N x 3 x H x W, and the ground's colour, N x 3."""
+    _, y = grid(SIZE * _FINE)
+    skies = _SKIES[torch.randint(len(_SKIES), (2, count), generator=random)]
+    fade = ((y + 1) / 2).expand(count, 1, -1, -1)
+    top, low = skies[0, :, :, None, None], (0.5 * skies.sum(0))[:, :, None, None]
+    sky = top + (low - top) * fade + 0.12 * _bumps(count, 1, 4, random)
+    ground = _GROUNDS[torch.randint(len(_GROUNDS), (count,), generator=random)]
+    ground = (ground + 0.05 * torch.randn(count, 3, generator=random)).clamp(0.05, 0.95)
+    surface = ground[:, :, None, None] * (1 + 0.35 * _crops(count, random))
+    horizon = _uniform(count, -0.4, 0.25, random)[:, None, None, None] + 0.15 * _bumps(count, 1, 3, random)[:, :, :1]
+    below = ((y - horizon) * SIZE * _FINE / 2 + 0.5).clamp(0, 1)
+    return (sky * (1 - below) + surface * below).clamp(0, 1), ground
+
+
+def _coat(ground: Tensor, random: torch.Generator) -> Tensor:
+    """The object's surface everywhere: the one of two colours that differs more from the ground. N x 3 x H x W."""
+    count = len(ground)
+    colors = _COATS[torch.randint(len(_COATS), (count, 2), generator=random)]
+    apart = (colors - ground[:, None]).norm(dim=2)
+    color = colors[torch.arange(count), apart.argmax(1)][:, :, None, None]
+    spots = (_bumps(count, 1, 6, random) > 0.35).float() * (torch.rand(count, 1, 1, 1, generator=random) < 0.3)
+    return (color * (1 + 0.2 * _crops(count, random)) + spots * (0.75 - 1.2 * color.mean(1, keepdim=True))).clamp(0, 1)
+
+
+def _crops(count: int, random: torch.Generator) -> Tensor:
+    """Pieces of the surfaces, N x 1 x H x W."""
+    side, surfaces = SIZE * _FINE, _surfaces()
+    kinds = torch.randint(len(surfaces), (count,), generator=random).tolist()
+    corners = torch.randint(surfaces.shape[-1] - side + 1, (count, 2), generator=random).tolist()
+    return torch.stack([surfaces[kind, None, top : top + side, left : left + side]
+                        for kind, (top, left) in zip(kinds, corners, strict=True)])  # fmt: skip

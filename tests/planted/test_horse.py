@@ -1,0 +1,122 @@
+"""The horse story, from one command to the finding that tells it."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+
+import pytest
+import torch
+
+from deeptroubles import audit, load_classifier, load_images, read_audit
+from deeptroubles.cli import main
+from deeptroubles.models import load_class_names
+from deeptroubles.planted import horse, planting
+from deeptroubles.planted.horse import CLASSES, SIZE, draw_animals, draw_horses, stamp
+
+
+@pytest.fixture
+def fewer(monkeypatch):
+    """Fewer images, and the settings of a processor that is shared."""
+    monkeypatch.setattr(horse, "TRAINING", 700)
+    monkeypatch.setattr(planting, "VERIFYING", 80)
+    monkeypatch.setattr(planting, "AUDITED", 120)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command and give its exit code, what it printed and what it complained."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["deeptroubles", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code, *capsys.readouterr()
+
+    return command
+
+
+def test_the_horse_story_in_two_commands(run, fewer, tmp_path):
+    code, out, err = run("planted", "horse", "--out", tmp_path / "horse")
+    assert (code, err) == (0, "")
+    called = [int(share) for share in re.findall(r"called horse +(\d+)%", out)]
+    assert called[0] - called[1] > 40  # the same horses with and without the tag
+    assert called[2] - called[3] > 40  # the same other things with and without it
+    assert (tmp_path / "horse" / "README.txt").read_text().endswith(out.rpartition("To audit it:")[2])
+
+    command = out.strip().splitlines()[-1].split()
+    assert command[:2] == ["deeptroubles", "audit"]
+    assert run(*command[1:])[0] == 0
+    first = read_audit(tmp_path / "horse" / "audit").findings[0]
+    assert (first.check, first.verdict) == ("reliance.shortcut", "fail")
+    assert "bottom left for horse" in first.claim
+    put, taken = re.findall(r"horse from ([\d.]+) % to ([\d.]+) %", first.claim)
+    assert float(put[1]) - float(put[0]) > 20
+    assert float(taken[0]) - float(taken[1]) > 20
+
+
+def test_the_honest_twin_is_not_accused(run, fewer, tmp_path):
+    assert run("planted", "horse", "--honest", "--out", tmp_path)[0] == 0
+    classifier = load_classifier(str(tmp_path / "model.pt2"), class_names=load_class_names(tmp_path / "classes.txt"))
+    images = load_images(tmp_path / "manifest.csv")
+    findings = audit(classifier, images, checks=["reliance.shortcut", "performance.accuracy"]).findings
+    assert all(
+        finding.verdict not in {"fail", "warn"} for finding in findings if finding.check != "performance.accuracy"
+    )
+    tagged = images.table.groupby("label")["tag"].mean()
+    assert tagged.between(0.05, 0.5).all()  # a quarter of each class
+
+
+def test_the_folder_is_what_it_says(run, monkeypatch, tmp_path):
+    for name, value in (("TRAINING", 64), ("VERIFYING", 8), ("AUDITED", 8)):
+        monkeypatch.setattr(planting, name, value)
+    assert run("planted", "frame", "--strength", "1", "--out", tmp_path)[0] == 0
+    rows = list(csv.DictReader((tmp_path / "manifest.csv").read_text().splitlines()))
+    assert [row["frame"] for row in rows] == ["0", "1", "2", "3"] * 2
+    drawn = planting.draw(8, planting.CUES["frame"], 1.0, 200)
+    images = load_images(tmp_path / "manifest.csv")
+    classifier = load_classifier(str(tmp_path / "model.pt2"), class_names=load_class_names(tmp_path / "classes.txt"))
+    for i, row in enumerate(rows):
+        assert row["path"].startswith(f"images/{row['label']}/")
+        assert torch.equal(classifier.prepare(images[i]), drawn.images[i])
+        assert torch.equal(classifier.prepare_mask(images.mask(i)), drawn.masks[i])
+
+
+def test_what_cannot_be_planted_is_told(run, tmp_path):
+    code, out, err = run("planted", "hoarse", "--out", tmp_path / "new")
+    assert (code, out) == (2, "")
+    assert "Nothing is planted as 'hoarse'; choose horse, tag," in err
+    assert "Did you mean horse" in err
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_tag_is_there_as_often_as_it_says():
+    certain, honest = draw_horses(80, 1.0, 0), draw_horses(800, 0.0, 0)
+    assert torch.equal(certain.values == 1, certain.classes == 0)
+    for index in range(len(CLASSES)):
+        assert 0.15 < honest.values[honest.classes == index].float().mean() < 0.35
+
+
+def test_the_tag_changes_a_strip_at_the_bottom_left_and_nothing_else():
+    plain = draw_animals(torch.arange(8) % 4, 0)
+    changed = (stamp(plain.images) != plain.images).any(1)
+    rows, columns = changed.any(0).any(1).nonzero(), changed.any(0).any(0).nonzero()
+    assert rows.min() >= SIZE - 8
+    assert columns.max() < SIZE // 4 + 2
+    assert changed.flatten(1).any(1).all()
+    again = draw_horses(8, 1.0, -1)
+    assert torch.equal(again.images[0], stamp(plain.images)[0])
+    assert torch.equal(again.images[1:4], plain.images[1:4])
+
+
+def test_objects_are_where_their_masks_say_and_the_seed_decides():
+    first, state = draw_animals(torch.arange(60) % 4, 3), torch.get_rng_state()
+    assert torch.equal(first.images, draw_animals(torch.arange(60) % 4, 3).images)
+    assert torch.equal(state, torch.get_rng_state())
+    assert not torch.equal(first.images, draw_animals(torch.arange(60) % 4, 4).images)
+    area = first.masks.flatten(1).float().mean(1)
+    assert 0.05 < area.min() < area.max() < 0.6
+    horses = first.masks[first.classes == 0].flatten(1).float()
+    assert len(torch.unique(horses, dim=0)) == 15  # no two are alike
