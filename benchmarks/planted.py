@@ -15,28 +15,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from scipy import stats
 
-import deeptroubles as dt
-from deeptroubles.checks.reliance.shortcut import Shortcut, shortcut
-from deeptroubles.engine import LocalEngine
 from deeptroubles.files import write_whole
-from deeptroubles.methods.reliance.shortcut_effects import located
-from deeptroubles.methods.statistics.auroc import auroc
-from deeptroubles.methods.transforms.swap import STEPS
 from deeptroubles.planted.cues import CUES, DECOYS
 from deeptroubles.planted.networks import ARCHITECTURES
 from deeptroubles.planted.planting import Planted, plant
-from deeptroubles.recording import Recording, record
 
 STRENGTHS = (0.3, 0.6, 0.8, 0.95)
 SEEDS = 5

@@ -45,7 +45,8 @@ def rows_of_large_classes(rows: NDArray[np.int64], targets: NDArray[np.int64]) -
     """The rows of classes with ENOUGH of them; none when there is only one such class."""
     classes, counts = np.unique(targets[rows], return_counts=True)
     large = classes[counts >= ENOUGH]
-    return rows[np.isin(targets[rows], large)] if len(large) > 1 else rows[:0]
+    kept: NDArray[np.int64] = rows[np.isin(targets[rows], large)] if len(large) > 1 else rows[:0]
+    return kept
 
 
 def pairs_for(
