@@ -91,7 +91,7 @@ def noise(seed: int, count: int = 120, properties: int = 4):
 
 
 def test_noise_is_found_telling_no_more_often_than_the_level_says():
-    """Counter-example of Datalab: labels of 80 and 20 %. One test each, so that Holm's corrections are not too strict."""
+    """Counter-example of Datalab: labels of 80 and 20 %. One test each: Holm corrects nothing."""
     level, runs, found = 0.1, 300, 0
     for seed in range(runs):
         (result,) = label_correlations(*noise(seed, properties=1), seed=seed, shuffles=99)
@@ -201,7 +201,9 @@ def test_fine_detail_tells_upright_from_lying_stripes():
 
 def test_blur_lowers_sharpness_and_fine_detail():
     sharp = data.camera()
-    blurred = (sharp[:-1, :-1] / 4.0 + sharp[1:, :-1] / 4.0 + sharp[:-1, 1:] / 4.0 + sharp[1:, 1:] / 4.0).astype("uint8")
+    blurred = (sharp[:-1, :-1] / 4.0 + sharp[1:, :-1] / 4.0 + sharp[:-1, 1:] / 4.0 + sharp[1:, 1:] / 4.0).astype(
+        "uint8"
+    )
     before, after = image_properties(sharp), image_properties(blurred)
     assert after["sharpness"] < before["sharpness"]
     assert (after["fine detail"] < before["fine detail"]).all()

@@ -90,14 +90,14 @@ class DataCorrelation:
                 *few(self.images),
                 "It is about the images; whether an answer rests on the property is asked by the checks reliance.*.",
                 "There is no trouble where it belongs to the class (night is dark), or is another name of the label.",
-                *([f"{self.left_out} classes with fewer than {ENOUGH} images were left out."] if self.left_out else []),
+                *([f"Left out: {_classes(self.left_out)} with fewer than {ENOUGH} images."] if self.left_out else []),
             ],
         )  # fmt: skip
 
     def _claim(self) -> str:
         if not self.properties:
             return (
-                f"Nothing can be said: {len(self.classes)} class{'es have' if len(self.classes) != 1 else ' has'} "
+                f"Nothing can be said: {_classes(len(self.classes))} {'has' if len(self.classes) == 1 else 'have'} "
                 f"{ENOUGH} images or more, and at least two must."
             )
         telling = [p for p in self.properties if p.p < ALPHA and p.strength.low > WARN_AT]
@@ -203,6 +203,10 @@ def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorre
         images=len(rows), classes=names, left_out=left_out, properties=tuple(order), columns=frozenset(columns),
         examples=_examples(recording, rows, names, classes, order[0], cells[order[0].name]),
     )  # fmt: skip
+
+
+def _classes(count: int) -> str:
+    return f"{count} class" if count == 1 else f"{count} classes"
 
 
 def _sample(rows: NDArray[np.int64], targets: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
