@@ -153,9 +153,9 @@ class ReliesOnClusters:
             Column(name="images", kind="number"),
             Column(name="clusters", kind="number"),
             Column(name="eigengap", kind="number"),
-            Column(name="largest Fisher score", kind="number"),
+            Column(name="Fisher score", kind="number"),
             Column(name="place"),
-            Column(name="images that look there", kind="share"),
+            Column(name="look there", kind="share"),
             Column(name="interval", kind="interval"),
         ]
         rows: list[list[Cell]] = []

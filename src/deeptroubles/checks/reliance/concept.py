@@ -36,7 +36,7 @@ WARN_AT, FAIL_AT = 0.10, 0.25
 """In standard deviations of the class's lead."""
 ALPHA = 0.05
 MOST_IMAGES, MOST_CLASSES, MOST_OF_A_CONCEPT = 600, 20, 200
-ROWS, SHOWN = 30, 6
+ROWS, SHOWN = 30, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ class ReliesOnConcept:
             Column(name="concept"),
             Column(name="class"),
             Column(name="effect, in standard deviations", kind="number"),
-            Column(name="95 % interval for all", kind="interval"),
+            Column(name="95 % interval for all"),
             Column(name="p (Holm)", kind="number"),
             Column(name="TCAV score", kind="share"),
             Column(name="concept told apart", kind="share"),
@@ -139,7 +139,7 @@ class ReliesOnConcept:
         rows: list[list[Cell]] = []
         for each in self.found[:ROWS]:
             value, low, high = (round(end, 3) for end in each.concept.effect)
-            rows.append([each.name, each.target, value, [low, high], round(each.concept.p, 4),
+            rows.append([each.name, each.target, value, f"{low:+.2f} to {high:+.2f}", round(each.concept.p, 4),
                          round(each.concept.share, 3), round(each.concept.told, 3)])  # fmt: skip
         title = f"What each concept does for each class, at layer {self.layer}, largest first"
         return [
@@ -175,7 +175,12 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
         "Told apart" is the share of left-out images that are told right as the concept or not (half is guessing).
 
     Limits:
-        CONCEPT_LIMITS
+        It sees what a direction at one layer does to first order, with activations averaged over positions. Measured
+        on 41 small networks of the planted benchmark, given images with each value of the cue as concepts: it failed 7
+        of the 20 that rely on the cue (10 with warnings), mostly where frames, signatures and tags decide nearly
+        everything, and none of the 21 others; the size of the largest effect had an area under the ROC curve of 0.87.
+        The penalty, the layer and the thresholds were chosen on these networks. Give 30 images or more, that differ
+        from yours in the concept only: whatever else sets them apart is taken for the concept.
 
     References:
         B. Kim et al., Interpretability beyond feature attribution: quantitative testing with concept activation
