@@ -161,8 +161,9 @@ class ReliesOnClusters:
         rows: list[list[Cell]] = []
         for each in self.classes:
             value, low, high = each.share(self.level)
+            place = _words(each.place).removeprefix("the ")
             rows.append([each.name, each.images, each.clusters.count, round(each.clusters.gap, 3),
-                         round(max(each.clusters.fisher), 2), _words(each.place).removeprefix("the "), value, [low, high]])  # fmt: skip
+                         round(max(each.clusters.fisher), 2), place, value, [low, high]])  # fmt: skip
         series = [
             Series(name=each.name, x=list(range(1, len(each.clusters.eigenvalues) + 1)),
                    y=each.clusters.eigenvalues.round(4).tolist())
@@ -173,7 +174,7 @@ class ReliesOnClusters:
                      value=share.value, low=share.low, high=share.high, n=self.classes[0].images, level=self.level,
                      warn_at=WARN_AT, fail_at=FAIL_AT),
             *self.pictures,
-            Table(title="Clusters of heatmaps by class, and how many images look at one place", columns=columns, rows=rows),
+            Table(title="Clusters by class, and how many images look at one place", columns=columns, rows=rows),
             Curve(title="Eigenvalues of each class: a wide gap after the k-th says that there are k clusters",
                   x_label="eigenvalue, from the smallest", y_label="of the normalised Laplacian", series=series),
         ]  # fmt: skip
