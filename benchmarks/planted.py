@@ -52,6 +52,12 @@ HELD_OUT = ("stamp", "companion", "cast")
 """Cues of which no network was looked at before the check was finished."""
 RELIES, DOES_NOT = 0.1, 0.03
 """A network is a positive from so much verified reliance on, and a negative up to so much."""
+ALONE = {
+    "SpRAy eigengap": "", "SpRAy Fisher": "", "attribution outside the mask": "masks",
+    "Datalab's correlation, its baseline mended": "the data only",
+}  # fmt: skip
+TOLD = ("insertion of the known cue", "TCAV")
+"""Detectors of others, and those that have to be told which cue to look for."""
 FOLDER = Path(__file__).parents[1] / "runs" / "planted"
 
 
@@ -148,7 +154,7 @@ def baselines(planted: Planted) -> dict[str, float]:
         "SpRAy eigengap": eigengap_score(planted.classifier, pixels, targets),
         "SpRAy Fisher": fisher_tau(planted.classifier, pixels, targets),
         "attribution outside the mask": float(outside.mean()),
-        "Datalab's correlation (baseline mended)": datalab_score(pixels, targets),
+        "Datalab's correlation, its baseline mended": datalab_score(pixels, targets),
     }
     for cue in CUES if planted.cue is None or planted.strength == 0 else [planted.cue]:
         scores |= {f"{name}: {cue}": value for name, value in known_cue(planted, cue, pixels, targets).items()}
@@ -217,9 +223,7 @@ def report(rows: Rows) -> None:
     """Print the tables that benchmarks/README.md holds."""
     positives, negatives = split(rows)
     weak = sum(r["cue"] in CUES and r["strength"] >= 0.6 and r["reliance"] < RELIES for r in rows)
-    print(
-        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}"
-    )
+    print(f"{platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}")
     print(f"{len(rows)} networks: {len(positives)} rely on their cue, {len(negatives)} on none; {weak} planted ones rely "
           f"on it by less than {RELIES:.0%} and count as neither\n")  # fmt: skip
     for kind in ("masks", "no masks"):
@@ -234,28 +238,34 @@ def of_kind(rows: Rows, positives: Rows, negatives: Rows, kind: str) -> None:
     scores = [r[kind]["score"] for r in negatives]
     limit = float(np.quantile(scores, 0.95, method="higher"))
     print(f"### With {kind}\n")
-    print(
-        "| family | networks | AUC | found at 5 % false positives | verdict fail or warn | named right | IoU | dose-response |"
-    )
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    line("family", "networks", "AUC", "found at 5 % false positives", "fail or warn", "named right", "IoU", "dose")
+    line("---", *["---:"] * 7)
     groups = [("all", list(CUES)), ("calibrated", [c for c in CUES if c not in HELD_OUT]), ("held out", list(HELD_OUT))]
     for label, cues in [*groups, *((f"{cue}{' (held out)' if cue in HELD_OUT else ''}", [cue]) for cue in CUES)]:
         of_family = [r for r in positives if r["cue"] in cues]
         if not of_family:
-            print(f"| {label} | 0 | | | | | | |")
+            line(label, 0, *[""] * 6)
             continue
         found = np.mean([r[kind]["score"] > limit for r in of_family])
         verdicts = np.mean([r[kind]["verdict"] in {"fail", "warn"} for r in of_family])
-        named = np.mean([r[kind]["name"] == CUES[r["cue"]].channel for r in of_family])
-        ious = [r[kind]["iou"] for r in of_family if not np.isnan(r[kind]["iou"])]
+        right = np.mean([r[kind]["name"] == CUES[r["cue"]].channel for r in of_family])
+        places = [r[kind]["iou"] for r in of_family if not np.isnan(r[kind]["iou"])]
         dose = [r for r in rows if r["cue"] in cues]
         rank = stats.spearmanr([r["reliance"] for r in dose], [r[kind]["effect"] for r in dose]).statistic
-        print(f"| {label} | {len(of_family)} | {auc([r[kind]['score'] for r in of_family], scores):.3f} | {found:.0%} | "
-              f"{verdicts:.0%} | {named:.0%} | {np.mean(ious) if ious else float('nan'):.2f} | {rank:.2f} |")  # fmt: skip
+        area = auc([r[kind]["score"] for r in of_family], scores)
+        iou = f"{np.mean(places):.2f}" if places else ""
+        line(
+            label, len(of_family), f"{area:.3f}", f"{found:.0%}", f"{verdicts:.0%}", f"{right:.0%}", iou, f"{rank:.2f}"
+        )
     counts = {v: sum(r[kind]["verdict"] == v for r in negatives) for v in ("fail", "warn", "inconclusive", "pass")}
     seconds = [r[kind]["seconds"] for r in rows]
-    print(f"\nVerdicts on the {len(negatives)} that rely on nothing: {counts}. Seconds per network: median "
-          f"{np.median(seconds):.1f}, largest {max(seconds):.1f}; training {np.median([r['trained'] for r in rows]):.1f}.\n")  # fmt: skip
+    print(f"\nVerdicts on the {len(negatives)} that rely on nothing: {counts}.")
+    print(f"Seconds per network: median {np.median(seconds):.1f}, largest {max(seconds):.1f}.\n")
+
+
+def line(*cells: object) -> None:
+    """Print a row of a table."""
+    print("| " + " | ".join(map(str, cells)) + " |")
 
 
 def legitimate(rows: Rows) -> None:
@@ -267,28 +277,23 @@ def legitimate(rows: Rows) -> None:
 
 def others(rows: Rows, positives: Rows, negatives: Rows) -> None:
     """AUC of the detectors that are in use."""
-    print("| detector | needs | AUC |\n|---|---|---:|")
-    print(
-        f"| reliance.shortcut | masks | {auc([r['masks']['score'] for r in positives], [r['masks']['score'] for r in negatives]):.3f} |"
-    )
-    print(
-        f"| reliance.shortcut | | {auc([r['no masks']['score'] for r in positives], [r['no masks']['score'] for r in negatives]):.3f} |"
-    )
-    for name in (
-        "SpRAy eigengap",
-        "SpRAy Fisher",
-        "attribution outside the mask",
-        "Datalab's correlation (baseline mended)",
-    ):
-        area = auc([r["baselines"][name] for r in positives], [r["baselines"][name] for r in negatives])
-        print(f"| {name} | {'masks' if 'mask' in name else ''} | {area:.3f} |")
-    for name in ("insertion of the known cue", "TCAV"):  # told the cue, so clean networks are asked of the same one
+    line("detector", "needs", "AUC")
+    line("---", "---", "---:")
+    for kind in ("masks", "no masks"):
+        ours = [[r[kind]["score"] for r in group] for group in (positives, negatives)]
+        line("reliance.shortcut", kind, f"{auc(*ours):.3f}")
+    for name, needs in ALONE.items():
+        theirs = [[r["baselines"][name] for r in group] for group in (positives, negatives)]
+        line(name, needs, f"{auc(*theirs):.3f}")
+    for name in TOLD:  # clean networks are asked of the same cue
         areas = [
             auc([r["baselines"][f"{name}: {cue}"] for r in positives if r["cue"] == cue],
                 [r["baselines"][f"{name}: {cue}"] for r in negatives if r["cue"] is None])
             for cue in CUES if any(r["cue"] == cue for r in positives)
         ]  # fmt: skip
-        print(f"| {name} (mean over cues) | the cue | {np.mean(areas):.3f} |")
+        line(f"{name} (mean over cues)", "to be told the cue", f"{np.mean(areas):.3f}")
+    seconds = [r["trained"] for r in rows]
+    print(f"\nTraining: median {np.median(seconds):.1f} s per network.")
 
 
 def main() -> None:
