@@ -46,6 +46,8 @@ from deeptroubles.recording import record
 from deeptroubles.subject import answer
 
 STRENGTHS = (0.3, 0.6, 0.8, 0.95)
+STRONG = 0.6
+"""From this strength on a network that relies on its cue is to be found."""
 SEEDS = 5
 CLEAN = 30
 HELD_OUT = ("stamp", "companion", "cast")
@@ -213,8 +215,8 @@ def auc(positives: list[float], negatives: list[float]) -> float:
 
 
 def split(rows: Rows) -> tuple[Rows, Rows]:
-    """Networks that rely on their cue (planted with strength 0.6 or more), and such that rely on nothing."""
-    positives = [r for r in rows if r["cue"] in CUES and r["strength"] >= 0.6 and r["reliance"] >= RELIES]
+    """Networks that rely on their cue (planted strongly enough), and such that rely on nothing."""
+    positives = [r for r in rows if r["cue"] in CUES and r["strength"] >= STRONG and r["reliance"] >= RELIES]
     negatives = [r for r in rows if r["cue"] is None or (r["strength"] == 0 and r["reliance"] <= DOES_NOT)]
     return positives, negatives
 
@@ -222,9 +224,9 @@ def split(rows: Rows) -> tuple[Rows, Rows]:
 def report(rows: Rows) -> None:
     """Print the tables that benchmarks/README.md holds."""
     positives, negatives = split(rows)
-    weak = sum(r["cue"] in CUES and r["strength"] >= 0.6 and r["reliance"] < RELIES for r in rows)
+    weak = sum(r["cue"] in CUES and r["strength"] >= STRONG and r["reliance"] < RELIES for r in rows)
     print(f"{platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}")
-    print(f"{len(rows)} networks: {len(positives)} rely on their cue, {len(negatives)} on none; {weak} planted ones rely "
+    print(f"{len(rows)} networks: {len(positives)} rely on their cue, {len(negatives)} on none; {weak} planted rely "
           f"on it by less than {RELIES:.0%} and count as neither\n")  # fmt: skip
     for kind in ("masks", "no masks"):
         of_kind(rows, positives, negatives, kind)
