@@ -30,6 +30,7 @@ from torch import Tensor
 from deeptroubles.checks.reliance.shortcut import shortcut
 from deeptroubles.engine import LocalEngine
 from deeptroubles.files import write_whole
+from deeptroubles.memory import keep_freed_memory
 from deeptroubles.methods.attribution.integrated_gradients import integrated_gradients
 from deeptroubles.methods.clustering.spray import eigengap_score, fisher_tau
 from deeptroubles.methods.concepts.tcav import tcav_score
@@ -306,6 +307,7 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--no-others", action="store_true", help="leave the other detectors out")
     chosen = parser.parse_args()
+    keep_freed_memory()
     if chosen.parts > 1:
         torch.set_num_threads(1)
     planned = jobs(mini=chosen.mini)[chosen.part :: chosen.parts]
