@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,18 @@ PAGE = ROOT / "frontend/src/drawing/world.json"
 # Percent of people who use the internet (ITU, about 2023), rounded to 5, and the World Bank's income group for its
 # fiscal year 2025 (H high, U upper middle, M lower middle, L low, - not classified).
 INTERNET_AND_INCOME = """
-CN75U IN55M US95H ID70U PK30M NG40M BR85U BD45M RU90H MX80U JP85H ET20L PH75M CD30L EG80M VN80M IR80U TR85U TH90U DE90H
-GB95H FR85H TZ30M IT85H ZA75U KE35M MM45M KR95H SD30L CO75U UG15L ES95H DZ75U AR90U IQ80U AF20L CA95H PL85H MA90M AO40M
-SA100H UZ90M UA80U GH70M MY95U MZ20L PE80U YE20L VE60- NP50M CM40M CI40M MG20L AU95H NE20L KP0L SY35L TW95H BF20L ML35L
-LK50M MW20L ZM30M KZ90U TD15L SN60M CL95H EC75U GT55U RO90H NL95H ZW40M KH60M BJ35M GN35M RW35L BI10L SO30L SS15L BO70M
-TN80M BE95H HT40M JO90M CU70U CZ85H DO85U AZ90U SE95H GR85H TJ55M PT85H PG25M AE100H HU90H HN60M BY90U IL90H SL30L AT95H
-TG40L CH95H LA65M PY80U LY90U HK95H BG80H NI60M RS85U SV65U ER25L KG90M CG35M SG95H DK100H TM75U CF10L FI95H SK90H NO100H
-LR25L PS85M LB85M CR85H IE95H NZ95H GE80U PA80H MR40M HR85H OM95H BA85U MD75U UY90H MN85U KW100H AL85U PR85H AM80U JM85U
-NA60U LT90H QA100H GM45L GA75U BW75U LS45M MK85U GW30L IC95H SI90H XK95U LV90H GQ60U BH100H TL35M TT85H CY90H MU75U EE95H
-SZ55M DJ65M FJ85U KM35M BT85M SB45M LU100H EH60- SR75U MO90H CV75M ME90U BN95H MT90H BZ70U BS95H MV85U IS100H VU55M NC85H
-BB85H PF80H ST60M WS75M GU85H LC75U CW70H AW95H KI55M GD75U TO60U AG80H VC80U FM40M SC85H AD95H DM80U KN75H
-""".split()
+CN75U IN55M US95H ID70U PK30M NG40M BR85U BD45M RU90H MX80U JP85H ET20L PH75M CD30L EG80M VN80M IR80U TR85U TH90U
+DE90H GB95H FR85H TZ30M IT85H ZA75U KE35M MM45M KR95H SD30L CO75U UG15L ES95H DZ75U AR90U IQ80U AF20L CA95H PL85H
+MA90M AO40M SA100H UZ90M UA80U GH70M MY95U MZ20L PE80U YE20L VE60- NP50M CM40M CI40M MG20L AU95H NE20L KP0L SY35L
+TW95H BF20L ML35L LK50M MW20L ZM30M KZ90U TD15L SN60M CL95H EC75U GT55U RO90H NL95H ZW40M KH60M BJ35M GN35M RW35L
+BI10L SO30L SS15L BO70M TN80M BE95H HT40M JO90M CU70U CZ85H DO85U AZ90U SE95H GR85H TJ55M PT85H PG25M AE100H HU90H
+HN60M BY90U IL90H SL30L AT95H TG40L CH95H LA65M PY80U LY90U HK95H BG80H NI60M RS85U SV65U ER25L KG90M CG35M SG95H
+DK100H TM75U CF10L FI95H SK90H NO100H LR25L PS85M LB85M CR85H IE95H NZ95H GE80U PA80H MR40M HR85H OM95H BA85U MD75U
+UY90H MN85U KW100H AL85U PR85H AM80U JM85U NA60U LT90H QA100H GM45L GA75U BW75U LS45M MK85U GW30L IC95H SI90H XK95U
+LV90H GQ60U BH100H TL35M TT85H CY90H MU75U EE95H SZ55M DJ65M FJ85U KM35M BT85M SB45M LU100H EH60- SR75U MO90H CV75M
+ME90U BN95H MT90H BZ70U BS95H MV85U IS100H VU55M NC85H BB85H PF80H ST60M WS75M GU85H LC75U CW70H AW95H KI55M GD75U
+TO60U AG80H VC80U FM40M SC85H AD95H DM80U KN75H
+"""
 ELSEWHERE = 80
 """The rest, each with fewer than 110,000 people."""
 PART_OF = {"GP": "FR", "MQ": "FR", "GF": "FR", "RE": "FR", "YT": "FR", "SJ": "NO", "BV": "NO", "BQ": "NL", "CC": "AU",
@@ -65,8 +67,8 @@ REGIONS = {
 INCOMES = {"H": "high", "U": "upper middle", "M": "lower middle", "L": "low", "-": ""}
 HEADER = """\
 # Countries and territories of ISO 3166-1 (and XK, Kosovo). Made by frontend/scripts/geography.py; do not edit.
-# code, alpha3, name, aliases, region, population: Unicode CLDR 48.2 (2026; population mostly the estimates of the CIA's
-# World Factbook and the World Bank for about 2024), Unicode licence v3. Regions are those of the UN's development goals.
+# code, alpha3, name, aliases, region, population: Unicode CLDR 48.2 (2026; population mostly estimates of the CIA's
+# World Factbook and the World Bank for about 2024), Unicode licence v3. Regions: those of the UN's development goals.
 # internet: percent of people who use the internet, about 2023, ROUNDED TO 5 and written from memory of the figures of
 # the International Telecommunication Union; 80 where nothing is known (places of fewer than 110,000 people).
 # income: the World Bank's group for its fiscal year 2025, written from memory. Good for comparing shares; no source to
@@ -102,7 +104,7 @@ def countries(modules: Path) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
     numbers = {mappings[code]["_numeric"]: code for code in all_codes}
     region_of = {code: region for region, subregions in REGIONS.items() for s in subregions
                  for code in parts[s]["_contains"]}  # fmt: skip
-    more = {entry[:2]: (int(entry[2:-1]), INCOMES[entry[-1]]) for entry in INTERNET_AND_INCOME}
+    more = {entry[:2]: (int(entry[2:-1]), INCOMES[entry[-1]]) for entry in INTERNET_AND_INCOME.split()}
     rows = []
     for code in sorted(all_codes):
         if code in PART_OF:
@@ -178,12 +180,22 @@ def write_map(fine: dict[str, list[NDArray[Any]]], coarse: dict[str, list[NDArra
 
 
 def at_180(ring: NDArray[Any]) -> list[NDArray[Any]]:
-    """A ring beyond 180 degrees as its part before and its part after it; both stop at the edge of the map."""
+    """A ring that goes on beyond 180 degrees, cut there into what is before and what is after."""
     if ring[:, 0].max() <= 180:
         return [ring]
-    before, after = ring.copy(), ring - [360, 0]
-    before[:, 0], after[:, 0] = np.minimum(before[:, 0], 180), np.maximum(after[:, 0], -180)
-    return [before, after]
+    return [cut(ring, before=True), cut(ring, before=False) - [360, 0]]
+
+
+def cut(ring: NDArray[Any], *, before: bool) -> NDArray[Any]:
+    """I. Sutherland, G. Hodgman: Reentrant polygon clipping, CACM 1974, by the line at 180 degrees only."""
+    kept: list[NDArray[Any]] = []
+    for start, end in pairwise(ring):
+        inside = [(point[0] <= 180) == before for point in (start, end)]
+        if inside[0]:
+            kept.append(start)
+        if inside[0] != inside[1]:
+            kept.append(start + (end - start) * (180 - start[0]) / (end[0] - start[0]))
+    return np.array([*kept, kept[0]])
 
 
 def equal_earth(degrees: NDArray[Any]) -> NDArray[Any]:

@@ -58,7 +58,7 @@ def test_its_numbers_are_those_of_the_images():
     finding = ask(planted()[1])
     assert "90 % (" in finding.claim
     assert "the United States" in finding.claim
-    assert "right on 50 % of the images from Central and Southern Asia and on 100 % of those" in finding.claim
+    assert "right on 50 % of the images from Central and Southern Asia, on 100 % of those" in finding.claim
     american, indian = SHARES[CODES == "US"].item(), SHARES[CODES == "IN"].item()
     assert finding.evidence[0].value == pytest.approx(1 - american - min(0.1, indian))
 
@@ -85,7 +85,7 @@ def test_false_alarms_are_no_more_frequent_than_said():
     spreads, gaps = 0, 0
     for seed in range(300):
         counts = rng.multinomial(300, SHARES)
-        spreads += spread(counts, SHARES, seed=seed, resamples=400).distance.low > 0
+        spreads += spread(counts, SHARES, seed=seed, resamples=300).distance.low > 0
         trials = np.array([counts[regions == region].sum() for region in np.unique(regions)])
         trials = trials[trials >= 30]
         gaps += largest_gap(rng.binomial(trials, 0.8), trials).size.low > 0
@@ -95,7 +95,7 @@ def test_false_alarms_are_no_more_frequent_than_said():
 
 
 def test_world_like_sets_pass_whatever_the_seed():
-    for seed in range(8):
+    for seed in range(5):
         finding = ask(images(like_the_world(400, seed), np.arange(400) % 20 != 0))
         assert finding.verdict in {Verdict.PASS, Verdict.INCONCLUSIVE}, finding.claim
 

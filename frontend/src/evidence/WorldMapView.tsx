@@ -49,14 +49,14 @@ export function WorldMapView({ map, printing }: { map: WorldMap; printing: boole
           <defs>
             <pattern id={hatch} width={5 * pixel} height={5 * pixel} patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
               <rect className="world-absent" width={5 * pixel} height={5 * pixel} />
-              <line className="world-hatch" y2={5 * pixel} strokeWidth={1.6 * pixel} />
+              <line className="world-hatch" y2={5 * pixel} strokeWidth={1.1 * pixel} />
             </pattern>
           </defs>
-          <Countries {...{ fills, hatch }} stroke={0.6 * pixel} radius={Math.max(2.6, 3.2 * pixel)} />
-          {at && <Outline code={at} stroke={1.8 * pixel} radius={Math.max(2.6, 3.2 * pixel)} />}
+          <Countries {...{ fills, hatch }} stroke={0.5 * pixel} radius={3.2 * pixel} />
+          {at && <Outline code={at} stroke={1.8 * pixel} radius={3.2 * pixel} />}
         </svg>
         <figcaption>
-          <span className="note world-readout">{at ? told(at, byCode.get(at), map) : "Point at a country to read its number."}</span>
+          <span className="note world-readout">{at ? told(at, byCode.get(at), map) : "Point at a country or touch it to read its number."}</span>
           {map.caption}
           {outside.length > 0 && ` Not on the map: ${outside.map((country) => country.name).join(", ")}.`}
         </figcaption>
@@ -92,7 +92,7 @@ const Countries = memo(function Countries({ fills, hatch, stroke, radius }: Coun
           className={fills.has(code) ? "world-dot" : "world-dot world-dot-absent"}
           cx={x}
           cy={y}
-          r={fills.has(code) ? radius : radius * 0.55}
+          r={fills.has(code) ? radius : radius * 0.45}
           fill={fills.get(code) ?? undefined}
         />
       ))}
@@ -120,7 +120,7 @@ function Swatch() {
   return (
     <svg className="world-swatch" width="26" height="12" aria-hidden="true">
       <pattern id={hatch} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-        <line className="world-hatch" y2="5" strokeWidth="1.6" />
+        <line className="world-hatch" y2="5" strokeWidth="1.1" />
       </pattern>
       <rect className="world-absent" x="0.5" y="0.5" width="25" height="11" />
       <rect className="world-swatch-frame" x="0.5" y="0.5" width="25" height="11" fill={`url(#${hatch})`} />

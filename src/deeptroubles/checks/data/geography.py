@@ -88,8 +88,8 @@ class DataGeography:
         """One finding."""
         if not self.places.given or self.users is None:
             why = " ".join(self.places.remarks) or "add a column country, or lat and lon, or photographs with GPS."
-            yield Finding(check="data.geography", verdict=Verdict.SKIPPED, criterion="",
-                          claim=f"Not asked: the country of none of the {self.images} images is known; {why}")  # fmt: skip
+            claim = f"Not asked: the country of none of the {self.images} images is known; {why}"
+            yield Finding(check="data.geography", verdict=Verdict.SKIPPED, claim=claim, criterion="")
             return
         away = self.users.distance
         gap = max((gap.size.low for gap in self.gaps.values()), default=0.0)
@@ -98,8 +98,8 @@ class DataGeography:
             verdict=self._verdict(),
             severity=max(away.low, gap),
             claim=self._claim(),
-            criterion=f"Fails when more than {percent(FAIL_AT)} of the images would have to come from other countries to "
-            "be spread as the world's internet users (total variation), or when accuracy differs by more than "
+            criterion=f"Fails when more than {percent(FAIL_AT)} of the images would have to come from other countries "
+            "to be spread as the world's internet users (total variation), or when accuracy differs by more than "
             f"{percent(GAP_FAIL_AT)} between two regions, incomes or countries; warns above {percent(WARN_AT)} and "
             f"{percent(GAP_WARN_AT)}; passes when more than {percent(FAIL_AT)}, and more than {percent(GAP_FAIL_AT)} "
             "between regions and between incomes, can be ruled out. All with 95 % confidence (the three gaps together, "
@@ -123,41 +123,45 @@ class DataGeography:
 
     def _claim(self) -> str:
         assert self.users is not None  # noqa: S101
-        table = countries()
-        most = int(self.counts.argmax())
+        table, most = countries(), int(self.counts.argmax())
         inside = wilson(int(self.counts[most]), self.placed)
-        their = table["internet"].iloc[most] / table["internet"].sum()
+        their = float(table["internet"].iloc[most] / table["internet"].sum())
         claim = (
             f"{percent_interval(inside)} of the images come from {_within(table['name'].iloc[most])}, where "
-            f"{percent(float(their))} of the world's internet users live; {percent_interval(self.users.distance)} of the "
-            "images would have to come from elsewhere to be spread as they are "
-            f"({percent(self.users.chance)} by chance)."
+            f"{percent(their)} of the world's internet users live; {percent_interval(self.users.distance)} would have "
+            "to come from elsewhere to be spread like them."
         )
-        if self.unknown.value > MOST_UNKNOWN or self.placed < FLOOR:
+        if self.placed < FLOOR or self.unknown.value > MOST_UNKNOWN:
             return f"The country of only {self.placed} of {self.images} images is known. Of these, {claim}"
-        certain = [(kind, gap) for kind, gap in self.gaps.items() if gap.size.low > 0]
-        if certain:
-            kind, gap = max(certain, key=lambda found: found[1].size.low)
-            groups = [group for group in self.groups[kind] if group.images >= FLOOR]
-            best, worst = groups[gap.best], groups[gap.worst]
-            return (
-                f"{claim} Answers are right on {percent(worst.accuracy.value)} of the images from "
-                f"{_named(kind, worst.name)} and on {percent(best.accuracy.value)} of those from "
-                f"{_named(kind, best.name)}: {percent_interval(gap.size)} apart."
-            )
-        if self.gaps:
-            return f"{claim} Accuracy differs between no two regions, incomes or countries for certain."
-        return claim
+        return f"{claim} {self._gap_in_words()}".strip()
+
+    def _gap_in_words(self) -> str:
+        """The most certain gap of accuracy; '' where nothing could be compared."""
+        if not self.gaps:
+            return ""
+        kind, gap = max(self.gaps.items(), key=lambda found: found[1].size.low)
+        if gap.size.low == 0:
+            return "Accuracy differs between no two regions, incomes or countries for certain."
+        large = [group for group in self.groups[kind] if group.images >= FLOOR]
+        worst, best = large[gap.worst], large[gap.best]
+        return (
+            f"Answers are right on {percent(worst.accuracy.value)} of the images from {_named(kind, worst.name)}, on "
+            f"{percent(best.accuracy.value)} of those from {_named(kind, best.name)}."
+        )
 
     def _caveats(self) -> list[str]:
         known = [f"{count} by {source}" for source, count in self.places.sources.items()]
+        assert self.users is not None  # noqa: S101
+        told = f"The country of {self.placed} of {self.images} images is known ({', '.join(known)})."
+        chance = f"As many images drawn from internet users would be {percent(self.users.chance)} away by chance."
+        held = ("Where a photograph was taken need not be where what it shows is from. Borders are drawn as they are "
+                "held, to a few kilometres.")  # fmt: skip
         said = [
-            f"The country of {self.placed} of {self.images} images is known ({', '.join(known)}); the others may come "
-            "from elsewhere.",
+            told,
             *self.places.remarks,
+            chance,
             "There is no trouble where the classifier is meant for these places only.",
-            "Where a photograph was taken need not be where what it shows is from. Borders are drawn as they are held, "
-            "to a few kilometres.",
+            held,
             "Numbers of internet users and income groups are rounded, for about 2023; they serve to compare shares.",
         ]
         if not self.gaps:
@@ -181,7 +185,8 @@ class DataGeography:
         for kind, gap in self.gaps.items():
             n = sum(group.images for group in self.groups[kind] if group.images >= FLOOR)
             found.append(Estimate(label=f"Largest gap of accuracy between {KINDS[kind]}", value=gap.size.value,
-                                  low=gap.size.low, high=gap.size.high, n=n, warn_at=GAP_WARN_AT, fail_at=GAP_FAIL_AT))  # fmt: skip
+                                  low=gap.size.low, high=gap.size.high, n=n, warn_at=GAP_WARN_AT,
+                                  fail_at=GAP_FAIL_AT))  # fmt: skip
         found += [self._share_map(), *self._accuracy_map(), self._beside(users), self._shares()]
         found += [self._group_table(kind) for kind in self.groups if self.groups[kind]]
         return [*found, *([self._class_table()] if self.classes else [])]
@@ -202,7 +207,7 @@ class DataGeography:
             low=-SCALE, high=SCALE, diverging=True, absent="no images",
             caption="0 is as many images as internet users, 1 twice as many, −1 half as many. Colours end at "
                     f"{SCALE:g} and −{SCALE:g}.",
-            alt=f"World map of {len(values)} countries with images; most are from {first[2]} ({percent(first[3].value)}).",
+            alt=f"World map of {len(values)} countries with images, most from {first[2]} ({percent(first[3].value)}).",
         )  # fmt: skip
 
     def _accuracy_map(self) -> list[WorldMap]:
@@ -218,7 +223,8 @@ class DataGeography:
         low, high = min(ends), max(ends)
         return [WorldMap(
             title="How often answers are right, by country", countries=values, scale_label="Share of right answers",
-            low=max(0.0, low - 0.02) if low == high else low, high=high, absent=f"fewer than {FLOOR} labelled images",
+            low=float(np.floor(20 * low - 1e-9)) / 20, high=float(np.ceil(20 * high)) / 20,
+            absent=f"fewer than {FLOOR} labelled images",
             caption="Numbers of single countries lie apart by chance, too: look at their intervals.",
             alt=f"World map of {len(values)} countries, with accuracies from {percent(low)} to {percent(high)}.",
         )]  # fmt: skip
@@ -266,8 +272,8 @@ class DataGeography:
             [f"{self.placed} images drawn from internet users", None, None, round(users.effective_by_chance, 1)],
             row("the world's internet users", table["internet"].to_numpy()),
             row("the world's people", table["population"].to_numpy()),
-            *([f"{name}, about", american, asian, None] for name, american, asian in PUBLISHED),
         ]
+        rows += [[f"{name}, about", american, asian, None] for name, american, asian in PUBLISHED]
         return Table(title="Beside the world and published data sets", columns=columns, rows=rows)
 
     def _group_table(self, kind: str) -> Table:
@@ -296,8 +302,8 @@ class DataGeography:
             share = wilson(int(counts[most]), total)
             row: list[Cell] = [name, total, None, None, None, None]
             if total >= FLOOR:
-                row = [name, total, str(names.iloc[most]), round(share.value, 3),
-                       [round(share.low, 3), round(share.high, 3)], round(float(effective_number(counts / total)), 1)]  # fmt: skip
+                row[2:] = [str(names.iloc[most]), round(share.value, 3), [round(share.low, 3), round(share.high, 3)],
+                           round(float(effective_number(counts / total)), 1)]  # fmt: skip
             rows.append(row)
         return Table(title="Countries of each class, the most uneven first", columns=columns, rows=rows)
 

@@ -70,7 +70,7 @@ def _borders() -> _Borders:
 
 def _around(place: NDArray[np.float64]) -> str:
     borders = _borders()
-    for x, y in (place, place + [360, 0]):  # rings that cross 180 degrees go on beyond it
+    for x, y in ((place[0], place[1]), (place[0] + 360, place[1])):  # rings that cross 180 degrees go on beyond it
         for k in np.flatnonzero(((borders.low <= (x, y)) & (borders.high >= (x, y))).all(1)):
             edges = slice(borders.first[k], borders.first[k + 1])
             a, b = borders.start[edges], borders.end[edges]

@@ -115,13 +115,13 @@ def _located(points: NDArray[np.float64], what: str, remarks: list[str]) -> NDAr
     outside = there & ~possible
     if outside.any():
         swapped = bool((np.abs(longitude[outside]) <= 90).all())
+        hint = "; latitude and longitude may be swapped" if swapped else ""
         remarks.append(f"{int(outside.sum())} of {int(there.sum())} {what} are out of range (latitudes go from -90 to "
-                       f"90, longitudes from -180 to 180)"
-                       + ("; latitude and longitude may be swapped." if swapped else "."))  # fmt: skip
+                       f"90, longitudes from -180 to 180){hint}.")  # fmt: skip
     nowhere = possible & (codes == "")
     if nowhere.any():
-        remarks.append(f"{int(nowhere.sum())} of {int(there.sum())} {what} lie in no country and near none" + (
-            "; most would if latitude and longitude were swapped." if _better_swapped(points[nowhere]) else "."))  # fmt: skip
+        hint = "; most would if latitude and longitude were swapped" if _better_swapped(points[nowhere]) else ""
+        remarks.append(f"{int(nowhere.sum())} of {int(there.sum())} {what} lie in no country and near none{hint}.")
     return codes
 
 
