@@ -283,8 +283,16 @@ def mistakes(count: int = 24) -> Finding:
 
 
 def world() -> WorldMap:
-    values = [("US", "United States", 2.9), ("IN", "India", -3.1), ("MT", "Malta", 6.0), ("BR", "Brazil", 0.0),
-              ("RU", "Russia", -0.4), ("KI", XSS, -1.2), ("VA", "Vatican City", math.nan), ("ZZ", LONG_NAME, 1.0)]  # fmt: skip
+    values = [
+        ("US", "United States", 2.9),
+        ("IN", "India", -3.1),
+        ("MT", "Malta", 6.0),
+        ("BR", "Brazil", 0.0),
+        ("RU", "Russia", -0.4),
+        ("KI", XSS, -1.2),
+        ("VA", "Vatican City", math.nan),
+        ("ZZ", LONG_NAME, 1.0),
+    ]
     countries = [CountryValue(code=code, name=name, value=value, note="12 images") for code, name, value in values]
     return WorldMap(
         title="Where the images come from",

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deeptroubles.images.labels import label_text
 from deeptroubles.methods.geography.countries import country_code
 from deeptroubles.methods.geography.country_at import country_at
 
@@ -75,7 +76,7 @@ def _first(columns: dict[str, pd.Series[Any]], names: Sequence[str]) -> pd.Serie
 def _named(column: pd.Series[Any] | None, count: int, remarks: list[str]) -> NDArray[np.str_]:
     if column is None:
         return np.full(count, "", dtype="U2")
-    texts = ["" if pd.isna(value) else str(value).strip() for value in column]
+    texts = [label_text(value) or "" for value in column]
     known = {text: country_code(text) or "" for text in set(texts)}
     wrong = [text for text in texts if text and not known[text]]
     if wrong:
