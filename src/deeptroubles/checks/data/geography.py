@@ -128,7 +128,7 @@ class DataGeography:
         their = float(table["internet"].iloc[most] / table["internet"].sum())
         claim = (
             f"{percent_interval(inside)} of the images come from {_within(table['name'].iloc[most])}, where "
-            f"{percent(their)} of the world's internet users live; {percent_interval(self.users.distance)} would have "
+            f"{_little(their)} of the world's internet users live; {percent_interval(self.users.distance)} would have "
             "to come from elsewhere to be spread like them."
         )
         if self.placed < FLOOR or self.unknown.value > MOST_UNKNOWN:
@@ -196,7 +196,7 @@ class DataGeography:
         values = [
             CountryValue(code=code, name=name, value=round(ratio.value, 3),
                          note=f"{count} image{'s' if count != 1 else ''}, {percent_interval(share)}; internet users "
-                              f"{percent(their)}")
+                              f"{_little(their)}")
             for code, count, name, share, their, _, ratio in rows if their > 0
         ]  # fmt: skip
         first = rows[0]
@@ -395,6 +395,11 @@ def _classes(
     found = [(names[k], np.bincount(index[rows[recording.targets[rows] == k]], minlength=size))
              for k in np.unique(recording.targets[rows])]  # fmt: skip
     return tuple(sorted(found, key=lambda c: (c[1].sum() < FLOOR, float(effective_number(c[1] / c[1].sum())))))
+
+
+def _little(share: float) -> str:
+    """A share that may be too small for a percentage, and is not 0."""
+    return percent(share) if share >= 0.001 else "fewer than 0.1 %"
 
 
 def _within(name: str) -> str:
