@@ -150,6 +150,20 @@ def test_photographs_tell_by_their_gps_position(tmp_path):
     assert "1 of 40 GPS positions lie in no country" in text
 
 
+def test_small_groups_can_fail_but_do_not_widen_what_is_ruled_out():
+    places = np.array(["CN"] * 400 + ["DE"] * 400 + ["NG"] * 40)
+    right = np.tile([True, True, True, True, False], 168)
+    label = "Largest gap of accuracy between regions"
+    (two,) = (e for e in ask(images(places[:800], right[:800])).evidence if getattr(e, "label", "") == label)
+    (three,) = (e for e in ask(images(places, right)).evidence if getattr(e, "label", "") == label)
+    assert (two.low, two.high) == (three.low, three.high)
+    assert two.high < 0.2
+    assert any("to rule a gap out: Sub-Saharan Africa, lower middle" in c for c in ask(images(places, right)).caveats)
+    right[800:] = False
+    (failing,) = (e for e in ask(images(places, right)).evidence if getattr(e, "label", "") == label)
+    assert failing.low > 0.2
+
+
 def test_the_maps_hold_the_numbers():
     finding = ask(planted()[1])
     shares, accuracy = (e for e in finding.evidence if isinstance(e, WorldMap))

@@ -29,6 +29,8 @@ MOST_UNKNOWN = 0.50
 FLOOR = 30
 """A country, region or class with fewer images than this is too few to say, and so are all images together."""
 LEVEL = 0.95
+MANY = 100
+"""Groups with fewer labelled images can fail the classifier, but are too small to rule a gap out."""
 KINDS = {"region": "regions", "income": "incomes", "country": "countries"}
 PUBLISHED = (("ImageNet (Shankar et al. 2017)", 0.45, 0.03), ("Open Images (Shankar et al. 2017)", 0.32, None))
 """About what share is from the United States, and from China and India together, where it was published."""
@@ -61,7 +63,8 @@ class DataGeography:
         users: How far the images are from the spread of internet users; None where no image has a place.
         people: Likewise, of all people.
         groups: Per kind (region, income, country): all groups with labelled images, the largest first.
-        gaps: Per kind: the largest gap of accuracy between groups that are large enough; at least two of them.
+        gaps: Per kind with two groups of at least 30 images: the largest gap of accuracy between them. The upper end is
+            for groups of at least 100, where there are two of them.
         classes: Per class with a placed image: name, and the counts of its countries.
     """
 
@@ -103,9 +106,9 @@ class DataGeography:
             f"{percent(GAP_FAIL_AT)} between two regions, incomes or countries; warns above {percent(WARN_AT)} and "
             f"{percent(GAP_WARN_AT)}; passes when more than {percent(FAIL_AT)}, and more than {percent(GAP_FAIL_AT)} "
             "between regions and between incomes, can be ruled out. All with 95 % confidence (the three gaps together, "
-            "all their pairs included; what chance does to the spread of few images is allowed for). Inconclusive "
-            f"otherwise, with fewer than {FLOOR} images of a known country, and "
-            f"where the country of more than {percent(MOST_UNKNOWN)} is not known. The thresholds are conventions.",
+            "all their pairs included; what chance does to the spread of few images is allowed for); what groups of "
+            f"fewer than {MANY} labelled images can hide is not ruled out. Inconclusive otherwise, with fewer than "
+            f"{FLOOR} images of a known country, and where the country of more than {percent(MOST_UNKNOWN)} is not known. The thresholds are conventions.",
             evidence=self._evidence(self.users),
             caveats=self._caveats(),
         )  # fmt: skip
@@ -167,6 +170,10 @@ class DataGeography:
         if not self.gaps:
             said.append(f"Accuracy could not be compared: fewer than two regions, incomes or countries have {FLOOR} "
                         "labelled images.")  # fmt: skip
+        few = [group.name for kind in ("region", "income") if kind in self.gaps for group in self.groups[kind]
+               if group.images < MANY]  # fmt: skip
+        if few:
+            said.append(f"Too few labelled images to rule a gap out: {', '.join(few)}.")
         return said
 
     def _evidence(self, users: Spread) -> list[Evidence]:
@@ -328,7 +335,7 @@ def geography(recording: Recording, engine: Engine, *, seed: int) -> DataGeograp
         stands beside it. On the map, orange countries have more images than internet users, blue ones fewer, hatched
         ones none. The effective number of countries is how many equally common ones would be as varied. Gaps of
         accuracy are between the best and the worst group of at least 30 labelled images; their intervals allow for
-        having looked at all pairs.
+        having looked at all pairs, and end where groups of at least 100 do.
 
     Limits:
         Images without a place are left out, and they may differ. Few sets of images should be spread as internet users
@@ -355,10 +362,7 @@ def geography(recording: Recording, engine: Engine, *, seed: int) -> DataGeograp
         for name in ("internet", "population")
     )
     groups = _groups(recording, index)
-    gaps = {kind: largest_gap(np.array([g.right for g in large]), np.array([g.images for g in large]),
-                              1 - (1 - LEVEL) / len(KINDS))
-            for kind, large in ((k, [g for g in gs if g.images >= FLOOR]) for k, gs in groups.items())
-            if len(large) > 1}  # fmt: skip
+    gaps = {kind: gap for kind, members in groups.items() if (gap := _gap(members)) is not None}
     return DataGeography(
         images=len(index), places=found, counts=counts, users=users, people=people, groups=groups, gaps=gaps,
         classes=_classes(recording, index, len(table)),
@@ -384,6 +388,22 @@ def _groups(recording: Recording, index: NDArray[np.int64]) -> dict[str, tuple[G
                   for name in np.unique(names) if name]  # fmt: skip
         found[kind] = tuple(sorted(groups, key=lambda group: -group.images))
     return found
+
+
+def _gap(groups: Sequence[Group]) -> Gap | None:
+    """The largest gap of accuracy; its upper end is that of the larger groups, where there are two of them."""
+    large, many = ([group for group in groups if group.images >= least] for least in (FLOOR, MANY))
+    if len(large) < 2:
+        return None
+    gap = _between(large)
+    if len(many) < 2:
+        return gap
+    return gap._replace(size=gap.size._replace(high=max(gap.size.value, _between(many).size.high)))
+
+
+def _between(groups: Sequence[Group]) -> Gap:
+    right, images = (np.array([getattr(group, name) for group in groups]) for name in ("right", "images"))
+    return largest_gap(right, images, 1 - (1 - LEVEL) / len(KINDS))
 
 
 def _classes(
