@@ -108,7 +108,8 @@ class DataGeography:
             "between regions and between incomes, can be ruled out. All with 95 % confidence (the three gaps together, "
             "all their pairs included; what chance does to the spread of few images is allowed for); what groups of "
             f"fewer than {MANY} labelled images can hide is not ruled out. Inconclusive otherwise, with fewer than "
-            f"{FLOOR} images of a known country, and where the country of more than {percent(MOST_UNKNOWN)} is not known. The thresholds are conventions.",
+            f"{FLOOR} images of a known country, and where the country of more than {percent(MOST_UNKNOWN)} is not "
+            "known. The thresholds are conventions.",
             evidence=self._evidence(self.users),
             caveats=self._caveats(),
         )  # fmt: skip
