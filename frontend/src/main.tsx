@@ -10,6 +10,7 @@ import "./styles/tables.css";
 import "./styles/curves.css";
 import "./styles/pictures.css";
 import "./styles/heatmaps.css";
+import "./styles/world.css";
 import "./styles/print.css";
 
 createRoot(document.getElementById("root")!).render(<App audit={readAudit()} />);

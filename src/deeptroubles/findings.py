@@ -149,7 +149,36 @@ class Heatmaps:
     y_label: str = ""
 
 
-Evidence = Annotated[Estimate | Table | Curve | ImageGrid | Heatmaps, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True)
+class CountryValue:
+    """A number of one country (two-letter code of ISO 3166-1, or XK), with a note that says more."""
+
+    code: str
+    name: str
+    value: float
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldMap:
+    """A map of the world, coloured by country. Numbers beyond `low` and `high` get the colour of these.
+
+    `diverging` scales are centred on 0. `absent` says what it means that a country is not among `countries`.
+    """
+
+    kind: Literal["world_map"] = "world_map"
+    title: str
+    countries: Sequence[CountryValue]
+    scale_label: str
+    low: float
+    high: float
+    absent: str
+    caption: str
+    alt: str
+    diverging: bool = False
+
+
+Evidence = Annotated[Estimate | Table | Curve | ImageGrid | Heatmaps | WorldMap, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, kw_only=True)

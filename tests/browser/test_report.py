@@ -272,6 +272,26 @@ def test_unmeasured_cells_stay_clear(open_report: Open) -> None:
     assert alphas == [0, 255]
 
 
+def test_a_map_of_the_world_tells_its_numbers(open_report: Open) -> None:
+    page = open_report("#fairness.groups")
+    world = page.locator(".world")
+    readout = world.locator(".world-readout")
+    assert world.locator("path[data-code]").count() > 170
+    told = {"BR": "Brazil: 0 (12 images)", "IN": "India: −3.1 (12 images)", "MT": "Malta: 6 (12 images)",
+            "AU": "Australia: no images", "RU": "Russia: −0.4 (12 images)"}  # fmt: skip
+    for code, words in told.items():
+        world.locator(f"[data-code={code}]").dispatch_event("pointermove")
+        expect(readout).to_have_text(words)
+    fills = {code: world.locator(f"[data-code={code}]").get_attribute("fill") for code in ("US", "IN", "MT", "AU")}
+    assert fills["MT"] == "rgb(127,59,8)"  # beyond the scale: its last colour
+    assert fills["AU"].startswith("url(#")
+    assert len(set(fills.values())) == 4
+    expect(world.locator("figcaption")).to_contain_text("Not on the map: Rød-Panda")
+    world.locator("summary").press("Enter")
+    expect(world.locator("tbody tr")).to_have_count(8)
+    assert page.evaluate("document.querySelectorAll(\".world-map path[d*='NaN']\").length") == 0
+
+
 def test_a_curve_tells_its_numbers(open_report: Open) -> None:
     page = open_report("#performance.calibration")
     curve = page.locator(".curve").first

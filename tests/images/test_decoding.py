@@ -8,10 +8,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from deeptroubles.errors import UnreadableImageError
-from deeptroubles.images.decoding import MOST_JPEG_PIXELS, MOST_PIXELS, decode, is_image_name
+from deeptroubles.images.decoding import MOST_JPEG_PIXELS, MOST_PIXELS, decode, gps_position, is_image_name
 
 
 def saved(picture, path, **options):
@@ -170,6 +170,38 @@ def test_broken_exif_is_ignored(tmp_path, gradient):
 
 def noise():
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize(
+    ("tags", "position"),
+    [
+        ({1: "N", 2: (47.0, 22.0, 12.0), 3: "E", 4: (8.0, 32.0, 24.0)}, (47.37, 8.54)),
+        ({1: "S", 2: (33.0, 52.2, 0.0), 3: "W", 4: (70.0, 40.2, 0.0)}, (-33.87, -70.67)),
+        ({1: "N", 2: (47.0, 22.0, 12.0)}, None),
+        ({}, None),
+    ],
+)
+def test_the_gps_position_of_a_photograph(tmp_path, suffix, tags, position):
+    exif = Image.Exif()
+    if tags:
+        exif[0x8825] = tags
+    path = tmp_path / f"photo.{suffix}"
+    Image.new("RGB", (8, 8)).save(path, exif=exif)
+    for stored in (path, path.read_bytes()):
+        found = gps_position(stored)
+        assert found == (position and pytest.approx(position, abs=1e-4))
+
+
+def test_no_gps_position_where_there_is_no_file_or_no_sense(tmp_path):
+    assert gps_position(np.zeros((4, 4), np.uint8)) is None
+    assert gps_position(b"") is None
+    assert gps_position(tmp_path / "missing.jpg") is None
+    exif = Image.Exif()
+    exif[0x8825] = {1: "N", 2: TiffImagePlugin.IFDRational(0, 0), 3: "E", 4: (1.0, 2.0, 3.0)}
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG", exif=exif)
+    assert gps_position(buffer.getvalue()) is None
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp"])

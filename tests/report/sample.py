@@ -15,6 +15,7 @@ from skimage import data
 from deeptroubles.findings import (
     Audit,
     Column,
+    CountryValue,
     Curve,
     Estimate,
     Finding,
@@ -30,6 +31,7 @@ from deeptroubles.findings import (
     Table,
     Unreadable,
     Verdict,
+    WorldMap,
     worst_first,
 )
 
@@ -280,9 +282,35 @@ def mistakes(count: int = 24) -> Finding:
     )
 
 
+def world() -> WorldMap:
+    values = [
+        ("US", "United States", 2.9),
+        ("IN", "India", -3.1),
+        ("MT", "Malta", 6.0),
+        ("BR", "Brazil", 0.0),
+        ("RU", "Russia", -0.4),
+        ("KI", XSS, -1.2),
+        ("VA", "Vatican City", math.nan),
+        ("ZZ", LONG_NAME, 1.0),
+    ]
+    countries = [CountryValue(code=code, name=name, value=value, note="12 images") for code, name, value in values]
+    return WorldMap(
+        title="Where the images come from",
+        countries=countries,
+        scale_label="Share of images over share of people (log2)",
+        low=-4,
+        high=4,
+        diverging=True,
+        absent="no images",
+        caption="1 is twice as many images as people.",
+        alt="World map of eight countries; most images are from the United States",
+    )
+
+
 def lesser_findings() -> list[Finding]:
     empty = ImageGrid(title="Nothing to show", items=[])
     rare = Estimate(label="Gap between groups", value=0.08, low=-0.11, high=0.27, n=14, unit="number", warn_at=0.1)
+    groups = Table(title="Groups", columns=[Column(name="Group")], rows=[])
     unknown = Estimate(label="Worst group", value=math.nan, low=math.nan, high=math.nan, n=0)
     return [
         Finding(
@@ -290,7 +318,7 @@ def lesser_findings() -> list[Finding]:
             verdict=Verdict.INCONCLUSIVE,
             claim="14 images with a group are too few to tell whether groups are treated alike.",
             criterion="Needs at least 30 images in each group.",
-            evidence=[rare, unknown, Table(title="Groups", columns=[Column(name="Group")], rows=[]), empty],
+            evidence=[rare, unknown, groups, world(), empty],
         ),
         Finding(
             check="robustness.patch",

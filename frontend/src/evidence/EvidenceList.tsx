@@ -4,6 +4,7 @@ import { EstimatesView } from "./EstimatesView";
 import { HeatmapsView } from "./HeatmapsView";
 import { ImageGridView } from "./ImageGridView";
 import { TableView } from "./TableView";
+import { WorldMapView } from "./WorldMapView";
 
 type Evidence = Finding["evidence"][number];
 
@@ -28,6 +29,8 @@ function EvidenceView({ evidence, printing }: { evidence: Exclude<Evidence, Esti
       return <ImageGridView grid={evidence} />;
     case "heatmaps":
       return <HeatmapsView group={evidence} printing={printing} />;
+    case "world_map":
+      return <WorldMapView map={evidence} printing={printing} />;
   }
 }
 

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ _FORMATS = tuple(
 )
 
 _ORIENTATION = 0x0112  # the EXIF tag
+_GPS = 0x8825  # the EXIF directory of GPS tags, in which 1 to 4 are N or S, latitude, E or W, longitude
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -103,6 +104,26 @@ def file_facts(stored: Stored) -> tuple[str, int] | None:
             return str(Image.open(file, formats=_FORMATS).format), size
     except (OSError, ValueError, SyntaxError):
         return "", size
+
+
+def gps_position(stored: Stored) -> tuple[float, float] | None:
+    """Latitude and longitude in degrees, as a camera wrote them into the file (EXIF); None where it did not."""
+    if isinstance(stored, np.ndarray):
+        return None
+    try:
+        with io.BytesIO(stored) if isinstance(stored, bytes) else stored.open("rb") as file, _own_limit():
+            tags = Image.open(file, formats=_FORMATS).getexif().get_ifd(_GPS)
+            latitude, longitude = (_degrees(tags[value], tags.get(side, "")) for side, value in ((1, 2), (3, 4)))
+    except Exception:  # noqa: BLE001 (broken EXIF makes Pillow raise nearly anything)
+        return None
+    return (latitude, longitude) if math.isfinite(latitude + longitude) else None
+
+
+def _degrees(parts: Any, side: Any) -> float:
+    """Degrees, minutes and seconds (the latter two may be missing) as one number, negative in the south and west."""
+    size: float = sum(float(part) / 60.0**i for i, part in enumerate(parts))
+    text = side.decode("ascii", "ignore") if isinstance(side, bytes) else str(side)
+    return -size if text.strip("\0 ").upper() in {"S", "W"} else size
 
 
 def _decode_file(file: BinaryIO) -> Image.Image:

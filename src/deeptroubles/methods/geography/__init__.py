@@ -1,0 +1,1 @@
+"""Where in the world images come from, and how that compares with where people are."""
