@@ -15,24 +15,52 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
 
+from deeptroubles.checks.reliance.shortcut import shortcut
+from deeptroubles.engine import LocalEngine
 from deeptroubles.files import write_whole
-from deeptroubles.planted.cues import CUES, DECOYS
+from deeptroubles.memory import keep_freed_memory
+from deeptroubles.methods.attribution.integrated_gradients import integrated_gradients
+from deeptroubles.methods.clustering.spray import eigengap_score, fisher_tau
+from deeptroubles.methods.concepts.tcav import tcav_score
+from deeptroubles.methods.properties.label_correlation import datalab_score
+from deeptroubles.methods.reliance.shortcut_effects import located
+from deeptroubles.methods.statistics.auroc import auroc
+from deeptroubles.methods.transforms.swap import STEPS, frame
+from deeptroubles.planted.cues import CLASSES, CUES, DECOYS, paint
 from deeptroubles.planted.networks import ARCHITECTURES
 from deeptroubles.planted.planting import Planted, plant
+from deeptroubles.planted.scenes import draw_parts, render
+from deeptroubles.progress import track
+from deeptroubles.recording import record
+from deeptroubles.subject import answer
 
 STRENGTHS = (0.3, 0.6, 0.8, 0.95)
+STRONG = 0.6
+"""From this strength on a network that relies on its cue is to be found."""
 SEEDS = 5
 CLEAN = 30
 HELD_OUT = ("stamp", "companion", "cast")
 """Cues of which no network was looked at before the check was finished."""
 RELIES, DOES_NOT = 0.1, 0.03
 """A network is a positive from so much verified reliance on, and a negative up to so much."""
+ALONE = {
+    "SpRAy eigengap": "", "SpRAy Fisher": "", "attribution outside the mask": "masks",
+    "Datalab's correlation, its baseline mended": "the data only",
+}  # fmt: skip
+TOLD = ("insertion of the known cue", "TCAV")
+"""Detectors of others, and those that have to be told which cue to look for."""
 FOLDER = Path(__file__).parents[1] / "runs" / "planted"
 
 
@@ -82,13 +110,211 @@ def trained(job: Job) -> Planted:
     return planted
 
 
-if __name__ == "__main__":
+def asked(planted: Planted, *, masks: bool) -> dict[str, Any]:
+    """What `reliance.shortcut` says of a network."""
+    images = planted.images if masks else replace(planted.images, fetch_mask=None)
+    engine = LocalEngine(batch_size=128)
+    started = time.perf_counter()
+    found = shortcut(record(planted.classifier, images, engine), engine, seed=0)
+    verdict = next(iter(found.findings())).verdict
+    seconds = time.perf_counter() - started
+    measured = found.measured
+    if measured is None:
+        return {"score": -1.0, "effect": 0.0, "verdict": verdict, "name": "", "iou": 0.0, "seconds": seconds}
+    classes, cues = measured.effects.effect[:, :-1].shape
+    low = max(measured.interval(row, column).low for row in range(classes) for column in range(cues))
+    effect = measured.interval(*measured.worst).value
+    return {"score": low, "effect": effect, "verdict": verdict, "name": measured.name, "seconds": seconds,
+            "iou": overlap(planted, measured.name, measured.windows)}  # fmt: skip
+
+
+def overlap(planted: Planted, name: str, windows: NDArray[np.float64]) -> float:
+    """Intersection over union of where the cue is and where it was found; 0 where no place was named."""
+    place = CUES[planted.cue].place if planted.cue in CUES else None
+    if place is None:
+        return float("nan")
+    size = planted.classifier.size
+    true, box = place(size[0]), located(windows)
+    found = torch.zeros(size, dtype=torch.bool)
+    if name == "frame":
+        found = frame(size)
+    elif name == "window" and box:
+        top, left, bottom, right = (round(edge * size[0] / STEPS) for edge in box)
+        found[top:bottom, left:right] = True
+    return float((true & found).sum() / (true | found).sum())
+
+
+def baselines(planted: Planted) -> dict[str, float]:
+    """What others' detectors say; more is more suspicious. All get the truth that ours does not: see `inserted`."""
+    engine = LocalEngine(batch_size=128)
+    subject = record(planted.classifier, planted.images, engine).subject
+    rows = list(range(len(subject.targets)))
+    pixels, targets, masks = subject.pixels(rows), torch.from_numpy(subject.targets), subject.masks(rows)
+    few = rows[:120]
+    maps = integrated_gradients(planted.classifier, pixels[few], targets[few], steps=16).abs()
+    outside = 1 - (maps * masks[few]).sum((1, 2)) / maps.sum((1, 2))
+    scores = {
+        "SpRAy eigengap": eigengap_score(planted.classifier, pixels, targets),
+        "SpRAy Fisher": fisher_tau(planted.classifier, pixels, targets),
+        "attribution outside the mask": float(outside.mean()),
+        "Datalab's correlation, its baseline mended": datalab_score(pixels, targets),
+    }
+    for cue in CUES if planted.cue is None or planted.strength == 0 else [planted.cue]:
+        scores |= {f"{name}: {cue}": value for name, value in known_cue(planted, cue, pixels, targets).items()}
+    return scores
+
+
+def known_cue(planted: Planted, name: str, pixels: Tensor, targets: Tensor) -> dict[str, float]:
+    """The two detectors that are told which cue to look for: insertion, and TCAV with images that show it."""
+    cue = CUES[name] if name in CUES else DECOYS[name]
+    count, seed = 200, 7_000_000
+    classes = torch.arange(count) % CLASSES
+    probability = {}
+    for other in (0, 1):  # the same scenes with the cue of their own class, and of the next
+        values = (classes + other) % CLASSES
+        scenes = draw_parts(classes, planted.classifier.size[0], seed)
+        images, masks = render(cue.arrange(scenes, values) if cue.arrange else scenes)
+        shown = paint(cue, images, masks, values, seed)
+        probability[other] = answer(planted.classifier, shown, 100).softmax(1)[
+            torch.arange(count), (classes + 1) % CLASSES
+        ]
+        concept = shown[values == 0]
+    rise = probability[1] - probability[0]
+    inserted = max(float(rise[(classes + 1) % CLASSES == c].mean()) for c in range(CLASSES))
+    return {"insertion of the known cue": inserted, "TCAV": tcav_score(planted.classifier, pixels, targets, concept)}
+
+
+def measured(job: Job, *, compare: bool) -> dict[str, Any]:
+    """All that is known of a network; kept, so that a run that was stopped goes on."""
+    planted = trained(job)
+    kept = FOLDER / f"{job.file}.scores.json"
+    scores: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    if "masks" not in scores:
+        scores["masks"], scores["no masks"] = asked(planted, masks=True), asked(planted, masks=False)
+        write_whole(kept, json.dumps(scores).encode())
+    if compare and "baselines" not in scores:
+        scores["baselines"] = baselines(planted)
+        write_whole(kept, json.dumps(scores).encode())
+    known = json.loads((FOLDER / f"{job.file}.json").read_text())
+    return {
+        **asdict(job),
+        "reliance": planted.reliance,
+        "accuracy": planted.aligned,
+        "trained": known["seconds"],
+        **scores,
+    }
+
+
+Rows = list[dict[str, Any]]
+
+
+def auc(positives: list[float], negatives: list[float]) -> float:
+    """The share of pairs in which the positive has the higher score."""
+    values = np.array([*positives, *negatives])[:, None]
+    present = np.array([True] * len(positives) + [False] * len(negatives))[:, None]
+    return float(auroc(values, present).value[0, 0])
+
+
+def split(rows: Rows) -> tuple[Rows, Rows]:
+    """Networks that rely on their cue (planted strongly enough), and such that rely on nothing."""
+    positives = [r for r in rows if r["cue"] in CUES and r["strength"] >= STRONG and r["reliance"] >= RELIES]
+    negatives = [r for r in rows if r["cue"] is None or (r["strength"] == 0 and r["reliance"] <= DOES_NOT)]
+    return positives, negatives
+
+
+def report(rows: Rows) -> None:
+    """Print the tables that benchmarks/README.md holds."""
+    positives, negatives = split(rows)
+    weak = sum(r["cue"] in CUES and r["strength"] >= STRONG and r["reliance"] < RELIES for r in rows)
+    print(f"{platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}")
+    print(f"{len(rows)} networks: {len(positives)} rely on their cue, {len(negatives)} on none; {weak} planted rely "
+          f"on it by less than {RELIES:.0%} and count as neither\n")  # fmt: skip
+    for kind in ("masks", "no masks"):
+        of_kind(rows, positives, negatives, kind)
+    legitimate(rows)
+    if all("baselines" in r for r in rows):
+        others(rows, positives, negatives)
+
+
+def of_kind(rows: Rows, positives: Rows, negatives: Rows, kind: str) -> None:
+    """One table: all families, the held-out ones apart, then each."""
+    scores = [r[kind]["score"] for r in negatives]
+    limit = float(np.quantile(scores, 0.95, method="higher"))
+    print(f"### With {kind}\n")
+    line("family", "networks", "AUC", "found at 5 % false positives", "fail or warn", "named right", "IoU", "dose")
+    line("---", *["---:"] * 7)
+    groups = [("all", list(CUES)), ("calibrated", [c for c in CUES if c not in HELD_OUT]), ("held out", list(HELD_OUT))]
+    for label, cues in [*groups, *((f"{cue}{' (held out)' if cue in HELD_OUT else ''}", [cue]) for cue in CUES)]:
+        of_family = [r for r in positives if r["cue"] in cues]
+        if not of_family:
+            line(label, 0, *[""] * 6)
+            continue
+        found = np.mean([r[kind]["score"] > limit for r in of_family])
+        verdicts = np.mean([r[kind]["verdict"] in {"fail", "warn"} for r in of_family])
+        right = np.mean([r[kind]["name"] == CUES[r["cue"]].channel for r in of_family])
+        places = [r[kind]["iou"] for r in of_family if not np.isnan(r[kind]["iou"])]
+        dose = [r for r in rows if r["cue"] in cues]
+        rank = stats.spearmanr([r["reliance"] for r in dose], [r[kind]["effect"] for r in dose]).statistic
+        area = auc([r[kind]["score"] for r in of_family], scores)
+        iou = f"{np.mean(places):.2f}" if places else ""
+        line(
+            label, len(of_family), f"{area:.3f}", f"{found:.0%}", f"{verdicts:.0%}", f"{right:.0%}", iou, f"{rank:.2f}"
+        )
+    counts = {v: sum(r[kind]["verdict"] == v for r in negatives) for v in ("fail", "warn", "inconclusive", "pass")}
+    seconds = [r[kind]["seconds"] for r in rows]
+    print(f"\nVerdicts on the {len(negatives)} that rely on nothing: {counts}.")
+    print(f"Seconds per network: median {np.median(seconds):.1f}, largest {max(seconds):.1f}.\n")
+
+
+def line(*cells: object) -> None:
+    """Print a row of a table."""
+    print("| " + " | ".join(map(str, cells)) + " |")
+
+
+def legitimate(rows: Rows) -> None:
+    """What is said of networks whose classes differ in the object's own colour or texture."""
+    for decoy in DECOYS:
+        said = [(r["masks"]["verdict"], r["masks"]["name"]) for r in rows if r["cue"] == decoy]
+        print(f"Classes that differ in {decoy}: {said}\n")
+
+
+def others(rows: Rows, positives: Rows, negatives: Rows) -> None:
+    """AUC of the detectors that are in use."""
+    line("detector", "needs", "AUC")
+    line("---", "---", "---:")
+    for kind in ("masks", "no masks"):
+        ours = [[r[kind]["score"] for r in group] for group in (positives, negatives)]
+        line("reliance.shortcut", kind, f"{auc(*ours):.3f}")
+    for name, needs in ALONE.items():
+        theirs = [[r["baselines"][name] for r in group] for group in (positives, negatives)]
+        line(name, needs, f"{auc(*theirs):.3f}")
+    for name in TOLD:  # clean networks are asked of the same cue
+        areas = [
+            auc([r["baselines"][f"{name}: {cue}"] for r in positives if r["cue"] == cue],
+                [r["baselines"][f"{name}: {cue}"] for r in negatives if r["cue"] is None])
+            for cue in CUES if any(r["cue"] == cue for r in positives)
+        ]  # fmt: skip
+        line(f"{name} (mean over cues)", "to be told the cue", f"{np.mean(areas):.3f}")
+    seconds = [r["trained"] for r in rows]
+    print(f"\nTraining: median {np.median(seconds):.1f} s per network.")
+
+
+def main() -> None:
+    """Train, ask, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mini", action="store_true")
+    parser.add_argument("--mini", action="store_true", help="a dozen networks")
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
+    parser.add_argument("--no-others", action="store_true", help="leave the other detectors out")
     chosen = parser.parse_args()
+    keep_freed_memory()
     if chosen.parts > 1:
         torch.set_num_threads(1)
-    for job in jobs(mini=chosen.mini)[chosen.part :: chosen.parts]:
-        trained(job)
+    planned = jobs(mini=chosen.mini)[chosen.part :: chosen.parts]
+    rows = [measured(job, compare=not chosen.no_others) for job in track(planned, "Planting and asking")]
+    if chosen.parts == 1:
+        report(rows)
+
+
+if __name__ == "__main__":
+    main()

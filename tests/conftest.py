@@ -2,4 +2,7 @@
 
 import torch
 
+from deeptroubles.memory import keep_freed_memory
+
+keep_freed_memory()
 torch.set_num_threads(1)

@@ -22,6 +22,7 @@ from deeptroubles.commands.planted import planted
 from deeptroubles.commands.units import units
 from deeptroubles.commands.visualize import visualize
 from deeptroubles.errors import DeeptroublesError
+from deeptroubles.memory import keep_freed_memory
 
 app = typer.Typer(
     name="deeptroubles",
@@ -41,6 +42,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    keep_freed_memory()
     warnings.showwarning = _say_note
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -243,9 +243,13 @@ _FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
 _RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
 
 
+_ANSWER = "reliance.shortcut"
+"""The check that answers the question of an audit, whether the network is right for the right reasons."""
+
+
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
-    """Order findings by verdict, then by falling severity, then by check."""
-    return sorted(findings, key=lambda f: (_RANK[f.verdict], -f.severity, f.check))
+    """Order findings by verdict, then by falling severity, then by check; a shortcut comes before its equals."""
+    return sorted(findings, key=lambda f: (_RANK[f.verdict], f.check != _ANSWER, -f.severity, f.check))
 
 
 def audit_to_json(audit: Audit) -> str:

@@ -91,7 +91,7 @@ def noise(seed: int, count: int = 120, properties: int = 4):
 
 
 def test_noise_is_found_telling_no_more_often_than_the_level_says():
-    """Counter-example of Datalab: labels of 80 and 20 %. One test each, so that Holm's corrections are not too strict."""
+    """Counter-example of Datalab: labels of 80 and 20 %. One test each: Holm corrects nothing."""
     level, runs, found = 0.1, 300, 0
     for seed in range(runs):
         (result,) = label_correlations(*noise(seed, properties=1), seed=seed, shuffles=99)
@@ -141,6 +141,29 @@ def test_what_tells_is_found_and_its_cells_add_up():
     assert found["tag"].cells == ("missing", "tag")
     assert found["tag"].counts.sum(0).tolist() == [96, 24]
     assert all(found[name].p > 0.05 for name in found if name != "tag")
+
+
+def test_a_property_that_tells_one_class_from_many_is_found():
+    """As a tag on one class does: over all classes alike it tells little."""
+    random = np.random.default_rng(0)
+    classes = np.repeat(np.arange(6), 25)
+    tagged = random.random(150) < np.where(classes == 2, 0.96, 0.02)
+    (found,) = label_correlations({"tag": (tagged.astype(np.int64), ("no", "yes"))}, classes)
+    assert found.told == 2
+    assert found.strength.low > 0.5
+    assert beyond_chance(left_out_recall(found.counts)) < 0.3
+    rest = cell_counts(tagged.astype(np.int64), (classes != 2).astype(np.int64))
+    assert found.strength.value == pytest.approx(float(beyond_chance(left_out_recall(rest))))
+
+
+def test_noise_of_several_classes_is_found_telling_no_more_often_than_the_level_says():
+    level, runs, found = 0.1, 150, 0
+    for seed in range(runs):
+        random = np.random.default_rng(seed)
+        noise = {"noise": point_cells(random.normal(size=(90, 1)))}
+        found += label_correlations(noise, np.repeat([0, 1, 2], [60, 20, 10]), seed=seed, shuffles=99)[0].p <= level
+    low, high = stats.binom.ppf([0.001, 0.999], runs, level)
+    assert low <= found <= high
 
 
 # --- cells

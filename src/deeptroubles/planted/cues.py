@@ -175,9 +175,9 @@ def _object_color(scenes: Scenes, values: Tensor) -> Scenes:
 
 
 CUES = {
-    "tag": Cue("cell", paint=_tag, place=lambda size: _inside(size, _tag_box(size))),
-    "patch": Cue("cell", paint=_patch, place=lambda size: _inside(size, _patch_box(size))),
-    "stamp": Cue("cell", paint=_stamp, place=lambda size: _inside(size, _stamp_box(size))),
+    "tag": Cue("window", paint=_tag, place=lambda size: _inside(size, _tag_box(size))),
+    "patch": Cue("window", paint=_patch, place=lambda size: _inside(size, _patch_box(size))),
+    "stamp": Cue("window", paint=_stamp, place=lambda size: _inside(size, _stamp_box(size))),
     "frame": Cue("frame", paint=_frame, place=_frame_mask),
     "background": Cue("background", arrange=_ground),
     "inner texture": Cue("inner texture", arrange=_inner),

@@ -20,8 +20,6 @@ from deeptroubles.findings import (
     Evidence,
     Finding,
     GridItem,
-    Heatmap,
-    Heatmaps,
     ImageGrid,
     Table,
 )
@@ -79,8 +77,8 @@ class DataCorrelation:
             verdict=judge(strongest, self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
             severity=strongest.value if self.properties else 0.0,
             claim=self._claim(),
-            criterion="Fails when one property of the images tells the label by more than "
-            f"{percent(FAIL_AT)} of the way from guessing to always right, with 95 % confidence for all properties "
+            criterion="Fails when one property of the images tells the label, or one class from all others, by more "
+            f"than {percent(FAIL_AT)} of the way from guessing to always right, with 95 % confidence for all of them "
             f"together (and shuffled labels do so in less than {percent(ALPHA)}, corrected by Holm), warns above "
             f"{percent(WARN_AT)}, passes when more than {percent(FAIL_AT)} can be ruled out; inconclusive otherwise, "
             f"and where fewer than two classes have {ENOUGH} images. Classes count alike, however many images they "
@@ -90,14 +88,14 @@ class DataCorrelation:
                 *few(self.images),
                 "It is about the images; whether an answer rests on the property is asked by the checks reliance.*.",
                 "There is no trouble where it belongs to the class (night is dark), or is another name of the label.",
-                *([f"{self.left_out} classes with fewer than {ENOUGH} images were left out."] if self.left_out else []),
+                *([f"Left out: {_classes(self.left_out)} with fewer than {ENOUGH} images."] if self.left_out else []),
             ],
         )  # fmt: skip
 
     def _claim(self) -> str:
         if not self.properties:
             return (
-                f"Nothing can be said: {len(self.classes)} class{'es have' if len(self.classes) != 1 else ' has'} "
+                f"Nothing can be said: {_classes(len(self.classes))} {'has' if len(self.classes) == 1 else 'have'} "
                 f"{ENOUGH} images or more, and at least two must."
             )
         telling = [p for p in self.properties if p.p < ALPHA and p.strength.low > WARN_AT]
@@ -106,13 +104,27 @@ class DataCorrelation:
         if best.name in FILE:
             what = f"the {best.name}"
         claim = (
-            f"{what[:1].upper()}{what[1:]} alone tells the label {percent_interval(best.strength)} of the way from "
-            "guessing to always right"
+            f"{what[:1].upper()}{what[1:]} alone tells {self._told(best)} {percent_interval(best.strength)} of the way "
+            "from guessing to always right"
         )
         if not telling:
             return f"No property certainly tells much of the label; most: {claim[:1].lower()}{claim[1:]}."
         others = [p.name for p in telling[1:6]]
         return claim + (f"; so do {', '.join(others)}, less." if others else ".")
+
+    def _told(self, found: Correlation) -> str:
+        return "the label" if found.told is None else f"{self.classes[found.told]!r} from the others"
+
+    def _spread(self, best: Correlation) -> Table:
+        """Which share of each class is in each cell of a property, for the cells with most images."""
+        shares = best.counts / best.counts.sum(0)
+        order = np.sort(np.argsort(-best.counts.sum(1), kind="stable")[:ROWS])
+        first = [best.told] if best.told is not None else []
+        shown = [*first, *(k for k in range(len(self.classes)) if k not in first)][:SHOWN_CLASSES]
+        columns = [Column(name=best.name), *(Column(name=self.classes[k], kind="share") for k in shown)]
+        rows: list[list[Cell]] = [[best.cells[i], *shares[i, shown].round(3).tolist()] for i in order]
+        return Table(title=f"Which share of each class has which {best.name!r}: columns alike tell nothing",
+                     columns=columns, rows=rows)  # fmt: skip
 
     def _evidence(self) -> list[Evidence]:
         if not self.properties:
@@ -121,32 +133,22 @@ class DataCorrelation:
         columns = [
             Column(name="property"),
             Column(name="is"),
-            Column(name="tells the label", kind="share"),
+            Column(name="tells"),
+            Column(name="how well", kind="share"),
             Column(name="95 % interval for all", kind="interval"),
             Column(name="p (Holm)", kind="number"),
         ]
         rows: list[list[Cell]] = [
-            [p.name, "a column" if p.name in self.columns else "computed", round(p.strength.value, 3),
+            [p.name, "a column" if p.name in self.columns else "computed", self._told(p), round(p.strength.value, 3),
              [round(p.strength.low, 3), round(p.strength.high, 3)], round(p.p, 3)]
             for p in self.properties[:ROWS]
         ]  # fmt: skip
-        shares = best.counts / best.counts.sum(0)
-        order = np.argsort(-best.counts.sum(1), kind="stable")[:12]
-        spread = Heatmap(
-            values=shares[np.sort(order)].round(4).tolist(),
-            caption=best.name,
-            alt=f"Share of the images of each class with each value of {best.name}",
-            x_ticks=self.classes,
-            y_ticks=[best.cells[i] for i in np.sort(order)],
-        )
-        title = f"How the classes spread over {best.name!r}: columns alike tell nothing"
         return [
             Estimate(label="How far the best property tells the label, from guessing (0) to always (100 %)",
                      value=strongest.value, low=strongest.low, high=strongest.high, n=self.images, warn_at=WARN_AT,
                      fail_at=FAIL_AT),
             Table(title="What tells the label, best first", columns=columns, rows=rows),
-            Heatmaps(title=title, items=[spread], scale_label="share of the class", low=0.0,
-                     high=float(shares.max())),
+            self._spread(best),
             *([self.examples] if self.examples else []),
         ]  # fmt: skip
 
@@ -166,10 +168,11 @@ def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorre
 
     How to read it:
         0 % is guessing and 100 % is always right, where classes count alike: always saying the most common one is
-        guessing. Each property is cut into a few cells without looking at labels; an image's class is told by which
-        class has the largest share of its other images in the same cell. The intervals hold for all properties
-        together; p says how often shuffled labels are told as well. The picture shows how the images of each class
-        spread over the best property.
+        guessing. A property can tell all classes, or one of them from all others; the better counts. It is cut into a
+        few cells without looking at labels; an image's class is told by which class has the largest share of its other
+        images in the same cell. The intervals hold for all properties together; p says how often shuffled labels are
+        told as well. The second table shows how the images of each class spread over the best property; a group is of
+        pictures that are alike in it.
 
     Limits:
         One property at a time is looked at, not what several tell together. Pictures are looked at as a whole, at the
@@ -203,6 +206,10 @@ def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorre
         images=len(rows), classes=names, left_out=left_out, properties=tuple(order), columns=frozenset(columns),
         examples=_examples(recording, rows, names, classes, order[0], cells[order[0].name]),
     )  # fmt: skip
+
+
+def _classes(count: int) -> str:
+    return f"{count} class" if count == 1 else f"{count} classes"
 
 
 def _sample(rows: NDArray[np.int64], targets: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

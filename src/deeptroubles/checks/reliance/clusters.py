@@ -48,7 +48,10 @@ HALF = 0.5
 """An image counts when so much of what speaks for its class lies at the place."""
 
 MOST_CLASSES, MOST_A_CLASS = 12, 60
-POWER = "POWER_TEXT"
+POWER = (
+    "Pictures to look at, no detector: over 41 small networks the eigengap told those that rely on a cue from others "
+    "with an area under the ROC curve of 0.48 (a coin: 0.5), the Fisher score with 0.46."
+)
 """What was measured, so that nobody takes this for a detector."""
 SHOWN_CLUSTERS, SHOWN_MEMBERS, SHOWN_CURVES = 4, 3, 6
 
@@ -150,16 +153,17 @@ class ReliesOnClusters:
             Column(name="images", kind="number"),
             Column(name="clusters", kind="number"),
             Column(name="eigengap", kind="number"),
-            Column(name="largest Fisher score", kind="number"),
+            Column(name="Fisher", kind="number"),
             Column(name="place"),
-            Column(name="images that look there", kind="share"),
+            Column(name="look", kind="share"),
             Column(name="interval", kind="interval"),
         ]
         rows: list[list[Cell]] = []
         for each in self.classes:
             value, low, high = each.share(self.level)
+            place = _words(each.place).removeprefix("the ")
             rows.append([each.name, each.images, each.clusters.count, round(each.clusters.gap, 3),
-                         round(max(each.clusters.fisher), 2), _words(each.place), value, [low, high]])  # fmt: skip
+                         round(max(each.clusters.fisher), 2), place, value, [low, high]])  # fmt: skip
         series = [
             Series(name=each.name, x=list(range(1, len(each.clusters.eigenvalues) + 1)),
                    y=each.clusters.eigenvalues.round(4).tolist())
@@ -170,7 +174,7 @@ class ReliesOnClusters:
                      value=share.value, low=share.low, high=share.high, n=self.classes[0].images, level=self.level,
                      warn_at=WARN_AT, fail_at=FAIL_AT),
             *self.pictures,
-            Table(title="Clusters of heatmaps by class, the most suspicious place first", columns=columns, rows=rows),
+            Table(title="Clusters by class, and how many images look at one place", columns=columns, rows=rows),
             Curve(title="Eigenvalues of each class: a wide gap after the k-th says that there are k clusters",
                   x_label="eigenvalue, from the smallest", y_label="of the normalised Laplacian", series=series),
         ]  # fmt: skip
@@ -198,7 +202,12 @@ def clusters(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnClus
         without masks only squares at the edge of the image count.
 
     Limits:
-        MEASURED
+        It is no detector. Measured on 41 small networks of the planted benchmark, of which 20 rely on a cue (patch,
+        tag, frame, background, inner texture, signature, position): the area under the ROC curve was 0.48 for the
+        eigengap and 0.46 for the Fisher score, where a coin has 0.5. The fixed place had 0.63 with masks and 0.57
+        without; what is judged failed 3 of these 20 (patches and tags that decide nearly everything) and none of the
+        21 others. These networks were looked at when the place was defined. A cue that lies anywhere, everywhere, or
+        on the object is not seen; neither is what heatmaps do not show.
 
     References:
         S. Lapuschkin et al., Unmasking Clever Hans predictors and assessing what machines really learn, Nature

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, few, judge
+from deeptroubles.checks.judging import ENOUGH, few, judge, percent
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ModelError, UnreadableImageError
@@ -36,7 +36,7 @@ WARN_AT, FAIL_AT = 0.10, 0.25
 """In standard deviations of the class's lead."""
 ALPHA = 0.05
 MOST_IMAGES, MOST_CLASSES, MOST_OF_A_CONCEPT = 600, 20, 200
-ROWS, SHOWN = 30, 6
+ROWS, SHOWN = 30, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class ConceptOnClass:
 
     @property
     def size(self) -> Interval:
-        """How large the effect is, whatever its sign; its lower end is 0 where random concepts do as much."""
+        """How large the effect is, whatever its sign; its lower end is 0 where random images do as much."""
         value, low, high = self.concept.effect
         least = 0.0 if low <= 0 <= high or self.concept.p >= ALPHA else min(abs(low), abs(high))
         return Interval(abs(value), least, max(abs(low), abs(high)))
@@ -93,8 +93,8 @@ class ReliesOnConcept:
             severity=min(1.0, strongest.value) if self.found else 0.0,
             claim=self._claim(verdict),
             criterion=f"Fails when a concept moves a class by more than {FAIL_AT} standard deviations of the class's "
-            "lead, either way, with 95 % confidence for all concepts and classes together (and vectors of random "
-            f"images do so in less than {ALPHA:.0%}, corrected by Holm), warns above {WARN_AT}, passes when more than "
+            "lead, either way, with 95 % confidence for all concepts and classes together (and random images do "
+            f"so in less than {percent(ALPHA)}, corrected by Holm), warns above {WARN_AT}, passes when more than "
             f"{FAIL_AT} can be ruled out; inconclusive otherwise, and below {ENOUGH} images of the concept or of a "
             "class. The share of images (TCAV score) is not judged. The thresholds are conventions.",
             evidence=self._evidence(),
@@ -103,7 +103,7 @@ class ReliesOnConcept:
                 "Only you can say whether the concept should matter: where it should, a fail is good news.",
                 "It looks along one direction of one layer: a concept can matter in ways that this does not see.",
                 "Whatever else sets a concept's images apart from yours counts as the concept.",
-                *([f"{self.unreadable} images of concepts cannot be read."] if self.unreadable else []),
+                *([f"{self.unreadable} image(s) of concepts cannot be read."] if self.unreadable else []),
             ],
         )
 
@@ -131,7 +131,7 @@ class ReliesOnConcept:
             Column(name="concept"),
             Column(name="class"),
             Column(name="effect, in standard deviations", kind="number"),
-            Column(name="95 % interval for all", kind="interval"),
+            Column(name="95 % interval for all"),
             Column(name="p (Holm)", kind="number"),
             Column(name="TCAV score", kind="share"),
             Column(name="concept told apart", kind="share"),
@@ -139,7 +139,7 @@ class ReliesOnConcept:
         rows: list[list[Cell]] = []
         for each in self.found[:ROWS]:
             value, low, high = (round(end, 3) for end in each.concept.effect)
-            rows.append([each.name, each.target, value, [low, high], round(each.concept.p, 4),
+            rows.append([each.name, each.target, value, f"{low:+.2f} to {high:+.2f}", round(each.concept.p, 4),
                          round(each.concept.share, 3), round(each.concept.told, 3)])  # fmt: skip
         title = f"What each concept does for each class, at layer {self.layer}, largest first"
         return [
@@ -167,14 +167,20 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
     How to read it:
         The effect is how much the lead of a class changes from images at random to the concept, to first order, in
         standard deviations of that lead over your images: 0 is nothing, and 1 is as much as images differ anyway. The
-        sign says whether the concept speaks for the class or against it. Vectors are trained 30 times on two thirds of
-        the concept against other images at random; the interval is over these and over images, p says how often
-        vectors of random images have such a derivative. The TCAV score is the share of a class's images whose lead
-        rises; behind this layer most networks are nearly linear, so that it is 0 or 1 for almost anything. "Told
-        apart" is the share of left-out images that are told right as the concept or not (half is guessing).
+        sign says whether the concept speaks for the class or against it. Directions are learned 50 times, against five
+        draws of your images and without a tenth of the concept's each time; the interval is over these and over the
+        class's images, p says how often
+        concepts made of random images of yours have such an effect. The TCAV score is the share of a class's images
+        whose lead rises; behind this layer most networks are nearly linear, so that it is 0 or 1 for almost anything.
+        "Told apart" is the share of left-out images that are told right as the concept or not (half is guessing).
 
     Limits:
-        CONCEPT_LIMITS
+        It sees what a direction at one layer does to first order, with activations averaged over positions. Measured
+        on 41 small networks of the planted benchmark, given images with each value of the cue as concepts: it failed 7
+        of the 20 that rely on the cue (10 with warnings), mostly where frames, signatures and tags decide nearly
+        everything, and none of the 21 others; the size of the largest effect had an area under the ROC curve of 0.87.
+        The penalty, the layer and the thresholds were chosen on these networks. Give 30 images or more, that differ
+        from yours in the concept only: whatever else sets them apart is taken for the concept.
 
     References:
         B. Kim et al., Interpretability beyond feature attribution: quantitative testing with concept activation

@@ -285,9 +285,9 @@ def _proof(recording: Recording, cast: Cast, wanted: int) -> tuple[NDArray[np.fl
 
 
 def _claim(found: Measured, effect: Interval, verdict: Verdict) -> str:
-    moves = f"{_points(effect.value)} ({100 * effect.low:.0f} to {100 * effect.high:.0f})"
+    moves = f"{_points(effect.value)} ({round(100 * effect.low)} to {round(100 * effect.high)})"
     name = found.class_name
-    alone = f"the object alone moves it by {100 * found.object_effect:.0f}"
+    alone = f"the object alone moves it by {round(100 * found.object_effect)}"
     most = f"{WORDS[CUES[found.worst[1]]]} of {name}, by {moves}; {alone}."
     if verdict is Verdict.PASS:
         return f"Nothing beside the object's shape moves the answer far: most {most}"
@@ -316,4 +316,4 @@ def _by_class_and_channel(found: Measured) -> Heatmaps:
 
 
 def _points(movement: float) -> str:
-    return f"{100 * movement:.0f} points"
+    return f"{round(100 * movement)} points"

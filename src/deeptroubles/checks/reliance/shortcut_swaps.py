@@ -59,10 +59,11 @@ def pairs_for(
     rows, which = np.nonzero(targets[donors.others] == wanted)
     pairs = np.stack([rows, donors.others[rows, which], donors.same[rows, 0]], axis=1)
     count = min(LOCATING, len(pairs))
-    if movement is None:
-        return pairs[np.unique(np.linspace(0, len(pairs) - 1, count).astype(int))]
-    most: NDArray[np.int64] = np.argsort(-movement[rows, which], kind="stable")[:count]
-    return pairs[np.sort(most)]
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, count).astype(int))
+    if movement is not None:
+        chosen = np.sort(np.argsort(-movement[rows, which], kind="stable")[:count])
+    taken: NDArray[np.int64] = pairs[chosen]
+    return taken
 
 
 def scenery_of(subject: Subject, rows: Sequence[int], *, given: bool) -> Scenery:

@@ -19,12 +19,12 @@ from deeptroubles.network.unit_layers import unit_layers
 
 Floats = NDArray[np.float64]
 
-RUNS = 30
-"""How often a concept is set against images drawn at random."""
+RUNS, FOLDS = 5, 10
+"""A concept is set against so many draws of random images; each time it is learned from all folds but one."""
+AT_RANDOM, _FEWER_FOLDS = 30, 3
+"""So many concepts of random images say what chance does."""
 _RIDGE = 1.0
 """The penalty of the ridge regression: as strong as the variance of a unit, and the same for any number of images."""
-_TRAINED_ON = 2 / 3
-"""The share of a concept's images that a vector is trained on; the others say how well it does."""
 
 
 class Read(NamedTuple):
@@ -39,11 +39,12 @@ class Concept:
     """What a concept does for the images of a class.
 
     Attributes:
-        share: The TCAV score: the share of the images whose lead rises towards the concept, mean over runs. Where the
+        share: The TCAV score: the share of the images whose lead rises towards the concept, mean over draws. Where the
             rest of the network is nearly linear it is 0 or 1 for any concept, so that it is not judged.
         effect: By how much the lead changes, to first order, from images at random to the concept, in standard
-            deviations of the lead over the images; signed, with an interval over images and runs.
-        p: How often a vector of random images has as large a mean derivative (two-sided).
+            deviations of the lead over the images; signed, with an interval over images and draws.
+        p: How often a concept that means nothing has as large an effect (two-sided). A small p says that the effect is
+            there, not that it is large.
         told: The share of images that were left out of training that are told right as concept or not.
     """
 
@@ -54,12 +55,12 @@ class Concept:
 
 
 class Vectors(NamedTuple):
-    """Concept activation vectors of R runs, in units of the standard deviation of each unit.
+    """Concept activation vectors of R draws x G folds, in units of the standard deviation of each unit.
 
     Attributes:
-        direction: R x D, of length 1, towards the concept.
-        distance: R, how far the concept's left-out images lie from other images along it.
-        told: R, the share of left-out images that are told right.
+        direction: R x G x D, of length 1, towards the concept; learned without the fold.
+        distance: R x G, how far the concept's images of the fold lie from others along it.
+        told: R x G, the share of these images that are told right.
     """
 
     direction: Floats
@@ -105,75 +106,88 @@ def read_layer(classifier: Classifier, images: Tensor, targets: Tensor, layer: s
     return Read(activations.cpu().numpy(), gradients[layer].double().sum((2, 3)).cpu().numpy())
 
 
-def concept_vectors(concept: Floats, others: Floats, *, seed: int, runs: int = RUNS) -> Vectors:
+def concept_vectors(concept: Floats, others: Floats, *, seed: int, runs: int = RUNS, folds: int = FOLDS) -> Vectors:
     """Concept activation vectors: what tells a concept's images from others, each time from other ones at random.
 
     Args:
         concept: N x D, activations for the concept's images, in standard deviations; N at least 2.
-        others: M x D, of the images that the counterparts are drawn from.
+        others: M x D, of the images that the counterparts are drawn from; M at least 2.
         seed: Of what is drawn.
-        runs: How many vectors.
+        runs: How many draws of counterparts.
+        folds: Into how many parts both are cut, each of which is left out once (fewer where there are fewer images).
 
     Source:
         B. Kim et al.: Interpretability beyond feature attribution (TCAV), ICML 2018, section 3.2, with ridge
         regression as the linear classifier.
     """
     random = np.random.default_rng(seed)
-    trained = min(max(1, round(len(concept) * _TRAINED_ON)), len(concept) - 1, len(others) - 1)
-    found = [_vector(*_split(concept, trained, random), *_split(others, trained, random)) for _ in range(runs)]
+    size = min(len(concept), len(others))
+    folds = min(folds, size)
+    part, counterpart = random.permutation(len(concept)) % folds, np.arange(size) % folds
+    found = []
+    for _ in range(runs):
+        drawn = others[random.permutation(len(others))[:size]]
+        found += [
+            _vector(concept[part != g], concept[part == g], drawn[counterpart != g], drawn[counterpart == g])
+            for g in range(folds)
+        ]
     directions, distances, told = zip(*found, strict=True)
-    return Vectors(np.stack(directions), np.array(distances), np.array(told))
+    shape = (runs, folds)
+    return Vectors(np.reshape(directions, (*shape, -1)), np.reshape(distances, shape), np.reshape(told, shape))
 
 
-def random_vectors(others: Floats, size: int, *, seed: int, runs: int = RUNS) -> Vectors:
+def random_vectors(others: Floats, size: int, *, seed: int, runs: int = AT_RANDOM) -> Vectors:
     """Vectors of concepts that mean nothing: `size` of the images at random (at most half) against some of the rest.
 
     Args:
         others: M x D, as for `concept_vectors`; M at least 4.
         size: How many images the concept has that is tested against these.
         seed: Of what is drawn.
-        runs: How many vectors, each of other images.
+        runs: How many such concepts, one draw each.
     """
     random = np.random.default_rng(seed)
+    size = min(size, len(others) // 2)
     found = []
     for _ in range(runs):
-        drawn = random.permutation(len(others))
-        size = min(size, len(others) // 2)
-        found.append(
-            concept_vectors(others[drawn[:size]], others[drawn[size:]], seed=int(random.integers(2**31)), runs=1)
-        )
-    return Vectors(*(np.concatenate(part) for part in zip(*found, strict=True)))
+        drawn, draw = random.permutation(len(others)), int(random.integers(2**31))
+        one, rest = others[drawn[:size]], others[drawn[size:]]
+        found.append(concept_vectors(one, rest, seed=draw, runs=1, folds=_FEWER_FOLDS))
+    return Vectors(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 def concept_effect(vectors: Vectors, at_random: Vectors, gradients: Floats, spread: float, level: float) -> Concept:
     """What a concept does for the images of a class.
 
-    The two errors of the effect are put together: that over images, and that over runs, each of which is trained on
-    two thirds of the concept's images (jackknife with a third deleted: twice the variance between runs).
+    Four errors of the effect are put together, as if they were independent: that of the direction (jackknife over the
+    folds of the concept's images), of the distance (over folds), of the images that were drawn (over draws), and of the
+    class's images.
 
     Args:
-        vectors: Of the concept.
+        vectors: Of the concept, at least two draws and two folds.
         at_random: Of concepts that mean nothing, at least two.
         gradients: N x D, of the class's images, in lead per standard deviation of a unit; at least two.
         spread: The standard deviation of the lead over images; what effects are given in.
         level: Of the interval.
 
     Source:
-        B. Kim et al., ICML 2018, equation 2 (score), section 3.4 (random concepts). J. Shao, C. F. J. Wu: A general
-        theory for jackknife variance estimation, Annals of Statistics 1989.
+        B. Kim et al., ICML 2018, equation 2 (score), section 3.4 (random concepts). J. Tukey: Bias and confidence in
+        not quite large samples, 1958 (jackknife).
     """
-    derivatives = gradients @ vectors.direction.T
-    moves = derivatives * vectors.distance / spread
-    each_run, each_image = moves.mean(0), moves.mean(1)
-    held_out = _TRAINED_ON / (1 - _TRAINED_ON)
-    error = np.sqrt(each_image.var(ddof=1) / len(each_image) + held_out * each_run.var(ddof=1))
-    runs = len(each_run)
-    reach = float(stats.t.ppf((1 + level) / 2, min(runs, len(each_image)) - 1) * error)
-    value = float(each_run.mean())
-    chance = (gradients @ at_random.direction.T).mean(0)
-    distance = abs(derivatives.mean() - chance.mean()) / max(chance.std(ddof=1) * np.sqrt(1 + 1 / runs), 1e-12)
-    p = float(2 * stats.t.sf(distance, len(chance) - 1))
-    share = float((derivatives > 0).mean())
+    slope = vectors.direction @ gradients.mean(0) / spread
+    effects = slope * vectors.distance
+    value, (draws, folds) = float(effects.mean()), slope.shape
+    of_direction = (folds - 1) ** 2 / folds * slope.mean(0).var(ddof=1) * vectors.distance.mean() ** 2
+    of_distance = vectors.distance.mean(0).var(ddof=1) / folds * slope.mean() ** 2
+    of_draws = effects.mean(1).var(ddof=1) / draws
+    each_image = gradients @ (vectors.direction * vectors.distance[:, :, None]).mean((0, 1)) / spread
+    of_images = each_image.var(ddof=1) / len(each_image)
+    error = np.sqrt(of_direction + of_distance + of_draws + of_images)
+    reach = float(stats.t.ppf((1 + level) / 2, folds - 1) * error)
+    chance = (at_random.direction @ gradients.mean(0) / spread * at_random.distance).mean(1)
+    # A concept is a mean over draws, those at random are one draw each: what chance does is not made small.
+    away = abs(value - chance.mean()) / max(chance.std(ddof=1) * np.sqrt(1 + 1 / len(chance)), 1e-12)
+    p = float(2 * stats.t.sf(away, len(chance) - 1))
+    share = float((vectors.direction @ gradients.T > 0).mean())
     return Concept(share, Interval(value, value - reach, value + reach), p, float(vectors.told.mean()))
 
 
@@ -198,7 +212,7 @@ def tcav_score(classifier: Classifier, images: Tensor, targets: Tensor, concept:
     vectors = concept_vectors(shown.activations / scale, read.activations / scale, seed=seed)
     spread = lead_spread(classifier(images).detach().cpu().numpy())
     classes = targets.cpu().numpy()
-    moves = ((read.gradients * scale) @ vectors.direction.T * vectors.distance).mean(1)
+    moves = (read.gradients * scale) @ (vectors.direction * vectors.distance[:, :, None]).mean((0, 1))
     return max(float(abs(moves[classes == k].mean()) / spread[k]) for k in np.unique(classes))
 
 
@@ -214,19 +228,17 @@ def lead_spread(logits: NDArray[np.floating]) -> Floats:
     return np.maximum(spread, 1e-12)
 
 
-def _split(points: Floats, trained: int, random: np.random.Generator) -> tuple[Floats, Floats]:
-    order = random.permutation(len(points))
-    return points[order[:trained]], points[order[trained:]]
-
-
 def _vector(concept: Floats, concept_out: Floats, others: Floats, others_out: Floats) -> tuple[Floats, float, float]:
     """The direction of length 1 towards the concept, and what it says of images that it was not trained on."""
     points = np.concatenate([concept, others])
     middle = points.mean(0)
     points = points - middle
     labels = np.repeat([1.0, -1.0], [len(concept), len(others)])
-    # Ridge regression in its dual form, which is quick where there are more units than images.
-    direction = points.T @ np.linalg.solve(points @ points.T + _RIDGE * len(points) * np.eye(len(points)), labels)
+    penalty, (count, units) = _RIDGE * len(points), points.shape
+    if units < count:
+        direction = np.linalg.solve(points.T @ points + penalty * np.eye(units), points.T @ labels)
+    else:  # the same in its dual form, which is quicker here
+        direction = points.T @ np.linalg.solve(points @ points.T + penalty * np.eye(count), labels)
     direction /= max(float(np.linalg.norm(direction)), 1e-12)
     inside, outside = (concept_out - middle) @ direction, (others_out - middle) @ direction
     told = ((inside > 0).mean() + (outside <= 0).mean()) / 2

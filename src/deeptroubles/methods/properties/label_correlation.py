@@ -32,7 +32,8 @@ class Correlation:
 
     Attributes:
         name: The property.
-        strength: How far telling the class by the property alone is on the way from guessing (0) to always right (1);
+        told: The index of the class that it tells best from all others; None where it tells all classes better.
+        strength: How far telling by the property alone is on the way from guessing (0) to always right (1);
             its interval holds for all properties together. Its lower end is no higher than what the strength has above
             what shuffled labels reach.
         p: How often shuffled labels are told as well, corrected for the number of properties (Holm).
@@ -41,6 +42,7 @@ class Correlation:
     """
 
     name: str
+    told: int | None
     strength: Interval
     p: float
     counts: NDArray[np.int64]
@@ -57,8 +59,10 @@ def label_correlations(
 ) -> list[Correlation]:
     """How well each property tells the class.
 
-    A sample's class is told by which class has the largest share of its other samples in the same cell, so that classes
-    count alike however many samples they have: noise tells nothing of classes of 80 and 20 %.
+    Each property is asked for all classes, and for each class against all others; the best of these counts, for the
+    true labels as for shuffled ones. A sample's class is told by which class has the largest share of its other samples
+    in the same cell, so that classes count alike however many samples they have: noise tells nothing of classes of 80
+    and 20 %.
 
     Args:
         properties: The cell of each of N samples, and the names of the cells, by the name of the property.
@@ -71,27 +75,31 @@ def label_correlations(
         One per property, in the same order.
     """
     found = {name: cell_counts(cells, classes) for name, (cells, _) in properties.items()}
-    strengths = {name: float(beyond_chance(left_out_recall(counts))) for name, counts in found.items()}
+    strengths = {name: float(_strengths(counts).max()) for name, counts in found.items()}
     by_chance: dict[str, list[NDArray[np.float64]]] = {name: [] for name in properties}
     random = np.random.default_rng(seed)
     for start in range(0, shuffles, _AT_ONCE):
         many = min(_AT_ONCE, shuffles - start)
         shuffled = random.permuted(np.broadcast_to(classes, (many, len(classes))), axis=1)
         for name, (cells, _) in properties.items():
-            by_chance[name].append(beyond_chance(left_out_recall(cell_counts(cells, shuffled))))
+            by_chance[name].append(_strengths(cell_counts(cells, shuffled)).max(-1))
     each = 1 - (1 - level) / max(1, len(properties))
-    p_values, intervals = [], []
+    p_values, intervals, told = [], [], []
     for name in properties:
         chance = np.concatenate(by_chance[name])
         p_values.append((1 + (chance >= strengths[name] - 1e-12).sum()) / (1 + shuffles))
-        interval = beyond_chance_interval(left_out_recall(found[name]), found[name].sum(0), each)
+        ways = _ways(found[name])
+        best = int(np.argmax(_strengths(found[name])))
+        told.append(best - 1 if best else None)
+        samples, of_way = ways[best].sum(0), 1 - (1 - each) / len(ways)
+        interval = beyond_chance_interval(left_out_recall(ways[best]), samples, of_way)
         # Samples that share a cell are told right or wrong together, so that counting them alone promises too much.
         above = max(0.0, strengths[name] - float(np.quantile(chance, each, method="higher")))
         intervals.append(interval._replace(low=min(interval.low, above)))
     corrected = holm(np.array(p_values))
     return [
-        Correlation(name, interval, float(p), found[name], cells[1])
-        for (name, cells), interval, p in zip(properties.items(), intervals, corrected, strict=True)
+        Correlation(name, which, interval, float(p), found[name], cells[1])
+        for (name, cells), which, interval, p in zip(properties.items(), told, intervals, corrected, strict=True)
     ]
 
 
@@ -105,7 +113,7 @@ def correlation_score(images: Tensor, targets: Tensor) -> float:
     classes = np.unique(targets.cpu().numpy(), return_inverse=True)[1]
     values = _all_properties(images)
     cells = (point_cells(points)[0] for points in values.values())
-    return max(float(beyond_chance(left_out_recall(cell_counts(cell, classes)))) for cell in cells)
+    return max(float(_strengths(cell_counts(cell, classes)).max()) for cell in cells)
 
 
 def datalab_score(images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
@@ -130,6 +138,19 @@ def datalab_score(images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
     values = values[:, np.ptp(values, axis=0) > 0]
     accuracy = [cross_val_score(GaussianNB(), column[:, None], classes, cv=folds).mean() for column in values.T]
     return float((max(accuracy) - baseline) / (1 - baseline))
+
+
+def _ways(counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The counts (... x C x K) of all classes, and where there are more than two, of each class against the others."""
+    if counts.shape[-1] == 2:
+        return [counts]
+    rest = counts.sum(-1, keepdims=True) - counts
+    return [counts, *(np.stack([counts[..., k], rest[..., k]], axis=-1) for k in range(counts.shape[-1]))]
+
+
+def _strengths(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How well the cells tell in each of these ways, ... x ways."""
+    return np.stack([beyond_chance(left_out_recall(way)) for way in _ways(counts)], axis=-1)
 
 
 def _all_properties(images: Tensor) -> dict[str, NDArray[np.float64]]:

@@ -14,8 +14,8 @@ from deeptroubles.methods.transforms.swap import STEPS, WIDE
 
 Floats = NDArray[np.float64]
 
-FULL = 0.8
-"""A window has the full effect when it has so much of the largest one."""
+FULL, NONE = 0.8, 0.2
+"""A window has the full effect when it has so much of the largest one, and hardly any when it has less than that."""
 LOCAL, ENOUGH = 0.5, 0.65
 """One window, or another part of the background, explains the effect of the whole when it has so much of it."""
 INSIDE = 0.5
@@ -88,7 +88,7 @@ def _mean(values: NDArray[np.floating]) -> tuple[Floats, Floats]:
 def located(windows: Floats) -> tuple[int, int, int, int] | None:
     """Where the cue is, from the effect of every window.
 
-    What lies in all windows that have the full effect is where the cue must be.
+    The cue lies in all windows that have the full effect, and in none that have hardly any.
 
     Args:
         windows: Rows x columns, the effect of the window whose top left corner is there.
@@ -97,9 +97,23 @@ def located(windows: Floats) -> tuple[int, int, int, int] | None:
         Top, left, bottom and right in steps (the last two not in it any more); None when the windows with the full
         effect have nothing in common, so that the cue is not at one place.
     """
-    rows, columns = np.nonzero(windows >= FULL * windows.max())
-    top, left, bottom, right = rows.max(), columns.max(), rows.min() + WIDE, columns.min() + WIDE
-    return (int(top), int(left), int(bottom), int(right)) if top < bottom and left < right else None
+    inside = np.ones((STEPS, STEPS), dtype=bool)
+    for row, column in zip(*np.nonzero(windows >= FULL * windows.max()), strict=True):
+        inside &= _steps(row, column)
+    if not inside.any():
+        return None
+    left_over = inside.copy()
+    for row, column in zip(*np.nonzero(windows < NONE * windows.max()), strict=True):
+        left_over &= ~_steps(row, column)
+    rows, columns = np.nonzero(left_over if left_over.any() else inside)
+    return int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1
+
+
+def _steps(row: int, column: int) -> NDArray[np.bool_]:
+    """The steps that a window covers, STEPS x STEPS."""
+    covered = np.zeros((STEPS, STEPS), dtype=bool)
+    covered[row : row + WIDE, column : column + WIDE] = True
+    return covered
 
 
 def _elsewhere(windows: Floats) -> float:
