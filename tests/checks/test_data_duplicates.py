@@ -120,3 +120,23 @@ def test_splits_without_names_are_not_compared():
     finding = found([*scenes(), scenes()[0]], ["train"] * 120 + [None], [*(NAMES[i % 6] for i in range(121))])
     assert finding.verdict != Verdict.FAIL
     assert any("one value only (train)" in caveat for caveat in finding.caveats)
+
+
+def test_pictures_alike_by_nature_are_no_certain_leak():
+    """Eyes of one kind at many places: as many pairs are nearly as alike as are alike, so none is called a copy."""
+    random = np.random.default_rng(0)
+    base = scenes()[0].astype(float)
+    pixels = [
+        np.clip(base + sum(random.normal() * s for s in parts(random)), 0, 255).astype(np.uint8) for _ in range(60)
+    ]
+    finding = found(pixels, ["train", "test"] * 30, ["disc"] * 60)
+    assert finding.verdict == Verdict.INCONCLUSIVE
+    assert "no more than alike pictures bring by mistake" in finding.claim
+
+
+def parts(random):
+    """Three smooth pictures."""
+    small = random.normal(size=(3, 5, 5, 3)) * 15
+    return [
+        np.asarray(Image.fromarray(np.uint8(128 + p)).resize((48, 48), Image.Resampling.BICUBIC)) - 128.0 for p in small
+    ]

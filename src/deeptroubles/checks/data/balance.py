@@ -73,11 +73,12 @@ class Balance:
         yield Finding(
             check="data.balance",
             verdict=min(verdicts, key=list(Verdict).index),
-            severity=max(1 - 1 / self.ratio.value if self.ratio else 0.0, self.drift.distance.value if self.drift else 0.0),
+            severity=max(1 - 1 / self.ratio.value if self.ratio else 0.0,
+                         self.drift.distance.value if self.drift else 0.0),
             claim=self._claim(),
             criterion=f"Fails when the largest class is more than {FAIL_RATIO:g} times as large as the smallest with "
-            f"95 % confidence (for all pairs of classes together), or when a split differs from the others in more than "
-            f"{percent(FAIL_DRIFT)} of its labels beyond chance; warns at {WARN_RATIO:g} times, at "
+            f"95 % confidence (for all pairs of classes together), or when a split differs from the others in more "
+            f"than {percent(FAIL_DRIFT)} of its labels beyond chance; warns at {WARN_RATIO:g} times, at "
             f"{percent(WARN_DRIFT)}, and when a class of the model has no image although equal classes would "
             f"(95 %); passes when more than the fail marks can be ruled out; inconclusive otherwise, and below "
             f"{ENOUGH} images. The thresholds are conventions.",
@@ -94,7 +95,8 @@ class Balance:
         if self.ratio is None:
             only = self.names[int(self.counts.argmax())]
             return f"All {self.images} labelled images are of 1 class ({only}) of {len(self.names)}."
-        largest, smallest = int(self.counts.argmax()), int(np.where(present, self.counts, self.images + 1).argmin())
+        sizes = np.where(present, self.counts, self.images + 1)
+        largest, smallest = int(self.counts.argmax()), len(sizes) - 1 - int(sizes[::-1].argmin())
         claim = (
             f"{self.images} images of {present.sum()} classes are as varied as "
             f"{effective_number(self.counts):.1f} classes of one size; the largest ({self.names[largest]}, "
@@ -123,8 +125,8 @@ class Balance:
         if self.drift:
             value, low, high = self.drift.distance
             evidence.append(
-                Estimate(label=f"Labels of the split {self.splits[self.drift.split]!r} that differ from the rest, beyond "
-                         "chance", value=value, low=low, high=high, n=self.images, warn_at=WARN_DRIFT,
+                Estimate(label=f"Labels of the split {self.splits[self.drift.split]!r} that differ from the rest, "
+                         "beyond chance", value=value, low=low, high=high, n=self.images, warn_at=WARN_DRIFT,
                          fail_at=FAIL_DRIFT)
             )  # fmt: skip
         order = np.argsort(-self.counts, kind="stable")
@@ -150,9 +152,9 @@ def balance(recording: Recording, engine: Engine, *, seed: int) -> Balance:
     """How evenly do the images spread over the classes, and alike in every split?
 
     What it asks:
-        How many images each class of the model has; how many classes of one size would be as varied (e to the entropy of
-        their shares); how much larger the largest class is than the smallest; which classes have no image; and, where
-        a column `split` names parts such as train and test, whether the classes have the same shares in each.
+        How many images each class of the model has; how many classes of one size would be as varied (e to the entropy
+        of their shares); how much larger the largest class is than the smallest; which classes have no image; and,
+        where a column `split` names parts such as train and test, whether the classes have the same shares in each.
 
     Why it matters:
         A class with few images is learned badly and tested on chance, and an overall accuracy hides it. A network that

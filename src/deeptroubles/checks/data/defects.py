@@ -75,7 +75,7 @@ class DataDefects:
             criterion=f"Fails when more than {percent(FAIL_AT)} of the images, or of those of a class with {ENOUGH} "
             f"images or more, have a defect, with 95 % confidence (for all classes together); warns above "
             f"{percent(WARN_AT)} of all images, passes when more than {percent(FAIL_AT)} of them can be ruled out; "
-            f"inconclusive otherwise, and below {ENOUGH} images. The thresholds, and what is a defect, are conventions.",
+            f"inconclusive otherwise, and below {ENOUGH} images. Thresholds, and what is a defect, are conventions.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),

@@ -29,7 +29,7 @@ WARN_AT, FAIL_AT = 0.01, 0.05
 HASH_BITS = 16
 """Pairs are compared closely when no more than this many of the 64 bits of their hashes differ."""
 ALIKE, ALMOST = 0.97, 0.94
-"""A pair is a near copy from the first likeness on; how many reach only the second tells how alike different pictures are."""
+"""A pair is a near copy from the first likeness on; how many reach only the second shows how alike others are."""
 FALSE_PAIRS = 1e-5
 """The share of pairs of different pictures that are taken for near copies; see tests/methods/test_near_copies.py."""
 ALPHA = 0.05
@@ -63,8 +63,10 @@ class Duplicates:
         leaking: How many have a copy in another split; None where splits cannot be compared.
         exact_leaking: How many of them have an exact one there.
         contradicting: How many have a copy with another label.
-        near: How many pairs of near copies there are, and how many are expected by mistake.
-        expected: Likewise.
+        exact_contradicting: How many of them have an exact one.
+        near: How many pairs of near copies there are.
+        expected: How many are expected by mistake, where as many as are nearly as alike may be.
+        usual: How many are expected by mistake among pictures of all kinds.
         flat: How many images of one colour were left out.
         groups: How many groups of copies there are.
         evidence: The table with the pictures of pairs.
@@ -77,8 +79,10 @@ class Duplicates:
     leaking: int | None
     exact_leaking: int
     contradicting: int
+    exact_contradicting: int
     near: int
     expected: float
+    usual: float
     flat: int
     groups: int
     evidence: Table | None
@@ -98,19 +102,20 @@ class Duplicates:
             verdict = judge(wilson(self.exact, self.images), self.images, warn_at=WARN_AT, fail_at=FAIL_AT)
         if self.exact_leaking or (self.leaking and sure):
             verdict = Verdict.FAIL
-        elif (self.leaking or (self.contradicting and sure)) and verdict in {Verdict.PASS, Verdict.INCONCLUSIVE}:
+        elif self.contradicting and (sure or self.exact_contradicting) and verdict != Verdict.FAIL:
             verdict = Verdict.WARN
+        elif self.leaking and verdict == Verdict.PASS and stats.poisson.sf(self.near - 1, self.usual) < ALPHA:
+            verdict = Verdict.INCONCLUSIVE
         yield Finding(
             check="data.duplicates",
             verdict=verdict,
-            severity=min(1.0, (self.leaking or 0) / max(1, self.images) + share.value / 2) if self.copied else 0.0,
+            severity=max(share.value, 0.5 * bool(self.leaking)) if self.copied else 0.0,
             claim=self._claim(share),
-            criterion="Fails when an image has a copy in another split (near copies count when there are more than "
-            f"mistakes explain, {percent(ALPHA)}), or when more than {percent(FAIL_AT)} of the images have a copy, with 95 % "
-            f"confidence; warns above {percent(WARN_AT)}, and when copies have different labels; passes when more than "
-            f"{percent(FAIL_AT)} can be ruled out; inconclusive otherwise, and below {ENOUGH} images. Near copies: at most "
-            f"{HASH_BITS} of 64 bits of the hash differ and the likeness is {ALIKE} or more. The thresholds are "
-            "conventions.",
+            criterion=f"Fails when an image has a copy in another split, or when more than {percent(FAIL_AT)} of the "
+            f"images have a copy, with 95 % confidence; warns above {percent(WARN_AT)}, and when copies have different labels "
+            f"(near copies count when there are more than mistakes explain, {percent(ALPHA)}); passes when more than "
+            f"{percent(FAIL_AT)} can be ruled out; inconclusive otherwise, and below {ENOUGH} images. Near copies: at "
+            f"most {HASH_BITS} of 64 bits of the hash differ and the likeness is {ALIKE} or more. These are conventions.",
             evidence=self._evidence(share),
             caveats=[*few(self.images), *self.notes],
         )  # fmt: skip
@@ -124,7 +129,7 @@ class Duplicates:
         if self.contradicting:
             claim += f" {self.contradicting} have a copy with another label."
         if self.near and not self.near_certain:
-            claim += f" The {self.near} pairs of near copies are no more than mistakes explain."
+            claim += f" The {self.near} pairs of near copies are no more than alike pictures bring by mistake."
         return claim
 
     def _evidence(self, share: Interval) -> list[Evidence]:
@@ -182,7 +187,9 @@ def duplicates(recording: Recording, engine: Engine, *, seed: int) -> Duplicates
     splits = splits_of(recording)
     notes = ["Look at the pairs: near copies are told by likeness, and different pictures can be alike.",
              *([splits.note] if splits.note else []), *_left_out(recording, seen, flat, used)]  # fmt: skip
-    return _counted(recording, rows, leader[same], splits, tuple(notes), int(flat.sum()), _expected(alike, len(large)),
+    usual = FALSE_PAIRS * len(large) * (len(large) - 1) / 2
+    mistakes = (max(usual, _almost(alike)), usual)
+    return _counted(recording, rows, leader[same], splits, tuple(notes), int(flat.sum()), mistakes,
                     (first[near], second[near], alike[near]))  # fmt: skip
 
 
@@ -209,13 +216,9 @@ def _near(
     return first, second, alike, used
 
 
-def _expected(alike: NDArray[np.float64], images: int) -> float:
-    """How many pairs of different pictures are taken for near copies, at most.
-
-    Of different pictures, fewer are more alike: there are no more mistakes above the threshold than pairs just below.
-    """
-    almost = int(((alike >= ALMOST) & (alike < ALIKE)).sum())
-    return max(FALSE_PAIRS * images * (images - 1) / 2, float(almost))
+def _almost(alike: NDArray[np.float64]) -> int:
+    """How many pairs are nearly alike enough: of different pictures, no more than these are alike enough."""
+    return int(((alike >= ALMOST) & (alike < ALIKE)).sum())
 
 
 def _left_out(recording: Recording, seen: dict[str, NDArray[Any]], flat: NDArray[np.bool_], used: int) -> list[str]:
@@ -233,7 +236,8 @@ def _left_out(recording: Recording, seen: dict[str, NDArray[Any]], flat: NDArray
 
 def _counted(
     recording: Recording, rows: NDArray[np.int64], leader: NDArray[np.int64], splits: Splits, notes: tuple[str, ...],
-    flat: int, expected: float, near: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
+    flat: int, mistakes: tuple[float, float],
+    near: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
 ) -> Duplicates:  # fmt: skip
     """Put pairs together to groups and count; `leader` is the first of the images with the same pixels."""
     first, second, alike = near
@@ -245,7 +249,8 @@ def _counted(
     leaking, contradicting = _mixed(group, split), _mixed(group, target)
     copies = np.flatnonzero(leader != everyone)
     pairs = [
-        Pair(first=int(a), second=int(b), likeness=float(c), across=min(split[a], split[b]) >= 0 and split[a] != split[b],
+        Pair(first=int(a), second=int(b), likeness=float(c),
+             across=min(split[a], split[b]) >= 0 and split[a] != split[b],
              contradicts=min(target[a], target[b]) >= 0 and target[a] != target[b])
         for a, b, c in [*zip(leader[copies], copies, np.ones(len(copies)), strict=True),
                         *zip(first, second, alike, strict=True)]
@@ -255,8 +260,9 @@ def _counted(
         images=len(rows), copied=int((sizes[group] > 1).sum()) if len(rows) else 0,
         exact=int((np.bincount(leader, minlength=1)[leader] > 1).sum()) if len(rows) else 0,
         leaking=int(leaking.sum()) if splits.names else None,
-        exact_leaking=int(_mixed(leader, split).sum()), contradicting=int(contradicting.sum()), near=len(first),
-        expected=expected, flat=flat, groups=int((sizes > 1).sum()), notes=notes,
+        exact_leaking=int(_mixed(leader, split).sum()), contradicting=int(contradicting.sum()),
+        exact_contradicting=int(_mixed(leader, target).sum()), near=len(first),
+        expected=mistakes[0], usual=mistakes[1], flat=flat, groups=int((sizes > 1).sum()), notes=notes,
         evidence=_table(recording, rows, pairs, splits),
     )  # fmt: skip
 

@@ -66,20 +66,18 @@ class DataLabels:
             verdict=judge(beyond, self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
             severity=beyond.value,
             claim=f"The classifier contradicts the label of {len(self.rows)} of {self.images} images "
-            f"({percent_interval(found)}), and expects to do so on {percent(self.expected)} where it is as right as it is "
-            f"sure: {percent_interval(beyond)} of the labels are likely wrong.{likeliest}",
+            f"({percent_interval(found)}), and expects to do so on {percent(self.expected)} where it is as right as it "
+            f"is sure: {percent_interval(beyond)} of the labels are likely wrong.{likeliest}",
             criterion=f"Fails when more than {percent(FAIL_AT)} of the labels are contradicted beyond what the "
             f"classifier's own probabilities expect, with 95 % confidence (and labels drawn from them bring as many in "
-            f"less than {percent(ALPHA)}), warns above {percent(WARN_AT)}, passes when more than {percent(FAIL_AT)} can "
-            f"be ruled out even if the classifier's own mistakes are counted; inconclusive otherwise, and below {ENOUGH} "
-            "images. The thresholds are conventions.",
+            f"less than {percent(ALPHA)}), warns above {percent(WARN_AT)}, passes when more than {percent(FAIL_AT)} "
+            "can be ruled out even if the classifier's own mistakes are counted; inconclusive otherwise, and below "
+            f"{ENOUGH} images. The thresholds are conventions.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
-                "Probabilities of images that the classifier has learned from tell little: it has learned their wrong "
-                "labels, too. Give images that were held out.",
-                "A classifier that is surer than it should be (performance.calibration) takes its own mistakes for "
-                "wrong labels. Look at the pictures before any label is changed.",
+                "Images must be held out: of those that it was trained on, it has learned the wrong labels, too.",
+                "It takes its own mistakes for wrong labels where it is surer than it should be; look at the pictures.",
             ],
         )  # fmt: skip
 
@@ -103,9 +101,9 @@ def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
     """Which images are likely labelled wrong?
 
     What it asks:
-        Which labels the classifier contradicts: an image counts whose probability of another class is as high as images of
-        that class have on average, and whose likeliest class is not its label (confident learning). And how many labels
-        would be contradicted if the labels were right and the classifier as often right as it is sure.
+        Which labels the classifier contradicts: an image counts whose probability of another class is as high as images
+        of that class have on average, and whose likeliest class is not its label (confident learning). And how many
+        labels would be contradicted if the labels were right and the classifier as often right as it is sure.
 
     Why it matters:
         Test sets that everybody uses have some 3 % of wrong labels; a classifier that is right is counted as wrong, and

@@ -23,7 +23,7 @@ the picture's whole range of luma."""
 TINY = 32
 """Blur is not looked for where a side is shorter than this: such a picture has too few edges to tell."""
 SIZE, SHAPE, LONG = 10.0, 2.0, 3.0
-"""Odd size: so many times more or fewer pixels than the median picture. Odd shape: a side so many (LONG) times as long as
+"""Odd size: so many times more or fewer pixels than the median picture. Odd shape: a side LONG times as long as
 the other, and a proportion that differs by the factor SHAPE from the median's."""
 GREY, FEW_GREY = 0.02, 0.1
 """Grey: 99 % of the pixels have channels no further apart than this; counted where fewer than a tenth are grey."""

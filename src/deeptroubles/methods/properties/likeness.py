@@ -9,7 +9,9 @@ from scipy import ndimage
 _SMOOTHING = 1.0
 _EDGE, _STEP = 2, 2
 _RIDGE = 1e-4
-_AT_ONCE = 4096
+_CONTRAST = 1.5
+"""More contrast than so many times the other's is not forgiven."""
+_AT_ONCE = 2048
 
 
 def likeness(
@@ -18,9 +20,9 @@ def likeness(
     """The correlation of pairs of thumbnails after the best small shift and change of width and height.
 
     To first order, a picture that is shifted or stretched a little is itself plus a sum of four pictures: its slopes
-    along x and y, and these times x and y. So one thumbnail is explained by the other and these four (least squares over
-    all pixels and colours), and the multiple correlation is taken; the smaller one of both directions. 0 where the
-    other would have to be inverted, and for a thumbnail of one colour.
+    along x and y, and these times x and y. So one thumbnail is explained by the other and these four (least squares
+    over all pixels and colours), and the multiple correlation is taken; the smaller one of both directions. 0 where the
+    other would have to be inverted or changed in contrast by more than 1.5 times, and for a thumbnail of one colour.
 
     Args:
         thumbnails: N x S x S x 3, in [0, 1]. They are smoothed by one pixel, so that slopes mean something.
@@ -34,7 +36,8 @@ def likeness(
         P. Simard, Y. LeCun, J. Denker: Efficient pattern recognition using a new transformation distance, NIPS 1992
         (tangent vectors).
     """
-    tangents = _tangents(thumbnails)
+    blocks = range(0, len(thumbnails), _AT_ONCE)  # what lies between needs much more memory than the result
+    tangents = np.concatenate([_tangents(thumbnails[start : start + _AT_ONCE]) for start in blocks])
     gram = np.einsum("nip,njp->nij", tangents, tangents).astype(np.float64) + _RIDGE * np.eye(5)
     found = np.zeros(len(first))
     for start in range(0, len(first), _AT_ONCE):
@@ -63,4 +66,5 @@ def _explained(
     shared = np.einsum("nip,np->ni", tangents[by], tangents[what, 0]).astype(np.float64)
     weights = np.linalg.solve(gram[by], shared[:, :, None])[:, :, 0]
     explained = (weights * shared).sum(1) / gram[what, 0, 0]
-    return np.asarray(np.where(weights[:, 0] > 0, np.sqrt(np.clip(explained, 0, 1)), 0.0))
+    forgiven = (weights[:, 0] > 1 / _CONTRAST) & (weights[:, 0] < _CONTRAST)
+    return np.asarray(np.where(forgiven, np.sqrt(np.clip(explained, 0, 1)), 0.0))

@@ -59,9 +59,9 @@ class Drift:
 def drift(table: NDArray[np.integer], *, seed: int, times: int = 999, level: float = 0.95) -> Drift:
     """Do splits have the same shares of classes?
 
-    Images are dealt to splits at random again and again, with the sizes of splits and classes as they are (a permutation
-    test). The interval's lower end is what is left above the level's quantile of that, so that it is 0 unless the test
-    finds a difference; its upper end adds what the observed distance varies by when images are drawn anew.
+    Images are dealt to splits at random again and again, with the sizes of splits and classes as they are (a
+    permutation test). The interval's lower end is what is left above the level's quantile of that, so that it is 0
+    unless the test finds a difference; its upper end is what the distance reaches when images are drawn anew.
 
     Args:
         table: S x K, how many images of each class are in each split; S at least 2, none empty.

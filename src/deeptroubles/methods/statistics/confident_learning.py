@@ -10,8 +10,8 @@ def confident_labels(probabilities: NDArray[np.floating], labels: NDArray[np.int
     """The class that an image more likely belongs to than to the one it is labelled with; -1 where there is none.
 
     An image is confidently of class j where its probability of j reaches what images labelled j have on average
-    (equation 2); of several such classes, the likeliest counts (equation 1: the confident joint). A label is contradicted
-    where that class is another one, and the likeliest class of all is not the label.
+    (equation 2); of several such classes, the likeliest counts (equation 1: the confident joint). A label is
+    contradicted where that class is another one, and the likeliest class of all is not the label.
 
     Args:
         probabilities: N x K; best of images that the classifier has not learned from.
