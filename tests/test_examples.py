@@ -22,4 +22,7 @@ def test_person_presence(tmp_path, monkeypatch, capsys):
     assert findings["data.correlation"].verdict == Verdict.FAIL
     assert findings["data.defects"].verdict == Verdict.FAIL
     assert (tmp_path / "report.html").stat().st_size > 50_000
-    assert "data.duplicates" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "data.duplicates" in printed
+    assert "40 of 40 pictures of faces are called a face." in printed
+    assert "64 of 64 pictures of grass are called a face." in printed

@@ -131,7 +131,7 @@ def test_pictures_alike_by_nature_are_no_certain_leak():
     ]
     finding = found(pixels, ["train", "test"] * 30, ["disc"] * 60)
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert "no more than alike pictures bring by mistake" in finding.claim
+    assert "are no more than alike pictures bring by mistake" in finding.claim
 
 
 def parts(random):

@@ -62,7 +62,7 @@ class DataDefects:
         verdict = judge(share, self.images, warn_at=WARN_AT, fail_at=FAIL_AT)
         failing = [c for c in self.classes if c.images >= ENOUGH and c.bounds.low > FAIL_AT]
         most = [f"{count} {kind}" for kind, count in sorted(self.kinds.items(), key=lambda k: -k[1]) if count]
-        claim = f"{self.defective} of {self.images} images ({percent_interval(share)}) have a defect"
+        claim = f"{self.defective} of {self.images} images, {percent_interval(share)}, have a defect"
         claim += f": {', '.join(most)}." if most else "."
         if failing:
             worst = failing[0]
@@ -89,7 +89,7 @@ class DataDefects:
         numbers = [Column(name="images", kind="number"), Column(name="share", kind="share"),
                    Column(name="95 % interval", kind="interval")]  # fmt: skip
         kinds: list[list[Cell]] = []
-        for kind, count in self.kinds.items():
+        for kind, count in sorted(self.kinds.items(), key=lambda k: -k[1]):
             found = wilson(count, self.images)
             kinds.append([kind, count, found.value, [found.low, found.high]])
         classes: list[list[Cell]] = [

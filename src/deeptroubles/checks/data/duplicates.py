@@ -41,6 +41,15 @@ MOST_IMAGES, MOST_PAIRS = 20_000, 200_000
 SHOWN = 16
 
 
+_RULE = (
+    f"Fails when an image has a copy in another split, or when more than {percent(FAIL_AT)} of the images have a copy, "
+    f"with 95 % confidence; warns above {percent(WARN_AT)}, and when copies have different labels (near copies count "
+    f"when there are more than mistakes explain, {percent(ALPHA)}); passes when more than {percent(FAIL_AT)} can be "
+    f"ruled out; inconclusive otherwise, and below {ENOUGH} images. Near copies: at most {HASH_BITS} of 64 bits of the "
+    f"hash differ, and the likeness is {ALIKE} or more. The thresholds are conventions."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pair:
     """Two rows that show the same; likeness is 1 for the same pixels."""
@@ -111,17 +120,13 @@ class Duplicates:
             verdict=verdict,
             severity=max(share.value, 0.5 * bool(self.leaking)) if self.copied else 0.0,
             claim=self._claim(share),
-            criterion=f"Fails when an image has a copy in another split, or when more than {percent(FAIL_AT)} of the "
-            f"images have a copy, with 95 % confidence; warns above {percent(WARN_AT)}, and when copies have different labels "
-            f"(near copies count when there are more than mistakes explain, {percent(ALPHA)}); passes when more than "
-            f"{percent(FAIL_AT)} can be ruled out; inconclusive otherwise, and below {ENOUGH} images. Near copies: at "
-            f"most {HASH_BITS} of 64 bits of the hash differ and the likeness is {ALIKE} or more. These are conventions.",
+            criterion=_RULE,
             evidence=self._evidence(share),
             caveats=[*few(self.images), *self.notes],
         )  # fmt: skip
 
     def _claim(self, share: Interval) -> str:
-        claim = f"{self.copied} of {self.images} images ({percent_interval(share)}) have a copy among the others"
+        claim = f"{self.copied} of {self.images} images, {percent_interval(share)}, have a copy among the others"
         claim += f", {self.exact} of them to the pixel" if self.copied else ""
         claim += f", in {self.groups} group{'' if self.groups == 1 else 's'}." if self.copied else "."
         if self.leaking is not None:
@@ -129,7 +134,8 @@ class Duplicates:
         if self.contradicting:
             claim += f" {self.contradicting} have a copy with another label."
         if self.near and not self.near_certain:
-            claim += f" The {self.near} pairs of near copies are no more than alike pictures bring by mistake."
+            many = "1 pair" if self.near == 1 else f"{self.near} pairs"
+            claim += f" Near copies ({many}) are no more than alike pictures bring by mistake."
         return claim
 
     def _evidence(self, share: Interval) -> list[Evidence]:

@@ -65,8 +65,8 @@ class DataLabels:
             check="data.labels",
             verdict=judge(beyond, self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
             severity=beyond.value,
-            claim=f"The classifier contradicts the label of {len(self.rows)} of {self.images} images "
-            f"({percent_interval(found)}), and expects to do so on {percent(self.expected)} where it is as right as it "
+            claim=f"The classifier contradicts the label of {len(self.rows)} of {self.images} images, "
+            f"{percent_interval(found)}, and expects to do so on {percent(self.expected)} where it is as right as it "
             f"is sure: {percent_interval(beyond)} of the labels are likely wrong.{likeliest}",
             criterion=f"Fails when more than {percent(FAIL_AT)} of the labels are contradicted beyond what the "
             f"classifier's own probabilities expect, with 95 % confidence (and labels drawn from them bring as many in "
