@@ -23,6 +23,7 @@ from torch import Tensor, nn
 import deeptroubles as dt
 
 NAMES = ("no face", "face")
+EPOCHS = 40
 HELD_OUT = 40
 """So many pictures of each class are for the audit; the network learns from the others."""
 CHECKS = ("performance.accuracy", "performance.calibration", "data", "reliance.occlusion_gain", "stability.translation")
@@ -36,7 +37,7 @@ def pictures() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]
     return pixels, classes, order < HELD_OUT
 
 
-def train(pixels: NDArray[np.uint8], classes: NDArray[np.int64], *, seed: int = 0, epochs: int = 40) -> dt.Classifier:
+def train(pixels: NDArray[np.uint8], classes: NDArray[np.int64], *, seed: int = 0) -> dt.Classifier:
     """A network of three convolutions; pictures are mirrored, moved by up to two pixels and changed in contrast."""
     images = torch.from_numpy(pixels)[:, None].float() / 255
     labels = torch.from_numpy(classes)
@@ -49,8 +50,8 @@ def train(pixels: NDArray[np.uint8], classes: NDArray[np.int64], *, seed: int = 
             nn.Flatten(), nn.Dropout(0.3), nn.Linear(288, 2),
         )  # fmt: skip
         optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=epochs * -(-len(images) // 24))
-        for _ in range(epochs):
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=EPOCHS * -(-len(images) // 24))
+        for _ in range(EPOCHS):
             for part in torch.randperm(len(images)).split(24):
                 optimizer.zero_grad()
                 nn.functional.cross_entropy(

@@ -131,9 +131,9 @@ def test_ten_thousand_hashes_are_searched_in_seconds():
 def test_likeness_is_one_for_a_picture_and_itself_whatever_its_light():
     small = thumbnails(photographs())
     everyone = np.arange(len(small))
-    assert likeness(small, everyone, everyone) == pytest.approx(1, abs=1e-3)
+    assert likeness(small, everyone, everyone) == pytest.approx(1, abs=3e-3)  # the ridge, on faint bricks
     both = np.concatenate([small, 0.8 * small + 0.1])
-    assert likeness(both, everyone, everyone + len(small)) == pytest.approx(1, abs=3e-3)  # the ridge, on faint bricks
+    assert likeness(both, everyone, everyone + len(small)) == pytest.approx(1, abs=3e-3)
     paler = np.concatenate([small, 0.5 * small + 0.2])
     assert (likeness(paler, everyone, everyone + len(small)) == 0).all()
     negative = np.concatenate([small[:3], 1 - small[:3]])
@@ -143,8 +143,9 @@ def test_likeness_is_one_for_a_picture_and_itself_whatever_its_light():
 def test_likeness_is_that_of_a_plain_regression():
     from scipy import ndimage
 
-    pictures = np.random.default_rng(0).random((2, 32, 32, 3)).astype(np.float32)
-    pictures[1] = 0.7 * np.roll(pictures[0], 1, 1) + 0.3 * pictures[1]
+    photograph = photographs()[0]
+    pictures = thumbnails([photograph, cropped(shifted(photograph, 0.01), 0.03)])
+    pictures[1] = 0.9 * pictures[1] + 0.1 * thumbnails([photographs()[3]])[0]
     smooth = [ndimage.gaussian_filter(p, (1, 1, 0)).astype(np.float64) for p in pictures]
     line = np.linspace(-1, 1, 32)
     found = []
