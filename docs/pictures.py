@@ -1,8 +1,9 @@
-"""Makes docs/images/attacks.webp and docs/images/fooling.webp: `python docs/pictures.py` takes some minutes."""
+"""Makes attacks, fooling and person_presence.webp in docs/images: `python docs/pictures.py` takes some minutes."""
 # ruff: noqa: INP001
 
 from __future__ import annotations
 
+import runpy
 import tempfile
 from pathlib import Path
 
@@ -63,6 +64,22 @@ def fooling(model: dt.Classifier) -> None:
     save("fooling", pictures, captions, f"What {model.name} answers to pictures that show nothing", 6)
 
 
+def faces() -> None:
+    """What a network that tells faces from non-faces answers to faces, and to what has fine detail but no face."""
+    example = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "person_presence.py"))
+    pixels, classes, held_out = example["pictures"]()
+    model = example["train"](pixels[~held_out], classes[~held_out])
+    pictures, captions = list[Tensor](), list[str]()
+    for name, shown in example["counter_examples"]().items():
+        shares = example["face_shares"](model, shown)
+        for i in range(0, 8 * 4, 4):
+            pictures.append(torch.from_numpy(shown[i]).float()[None] / 255)
+            captions.append(f"{name if i == 0 else ' '}\n{'face' if shares[i] > 0.5 else 'no face'}, "
+                            f"{100 * max(shares[i], 1 - shares[i]):.0f} %")  # fmt: skip
+    save("person_presence", pictures, captions, "A network that is right on all held-out pictures, and what else it "
+         "takes for a face", 8)  # fmt: skip
+
+
 def answers(model: dt.Classifier, pixels: Tensor, heading: str) -> list[str]:
     """The most likely class of each picture, with its probability."""
     shares, classes = answer(model, pixels).softmax(1).max(1)
@@ -85,3 +102,4 @@ if __name__ == "__main__":
     classifier = dt.load_classifier("efficientnet-lite0")
     attacks(classifier)
     fooling(classifier)
+    faces()

@@ -11,7 +11,8 @@ from scipy import ndimage
 
 Floats = NDArray[np.floating]
 
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""What red, green and blue add to the luma (ITU-R BT.601)."""
 _FRAME, _CORNER = 16, 6
 """A frame is a 16th of the shorter side wide, a corner a 6th of each side high and wide; one pixel at least."""
 
@@ -20,12 +21,12 @@ Property = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 def brightness(rgb: Floats) -> NDArray[np.float64]:
     """Mean luma, 0 (black) to 1 (white)."""
-    return _numbers((rgb @ _LUMA).mean())
+    return _numbers((rgb @ LUMA).mean())
 
 
 def contrast(rgb: Floats) -> NDArray[np.float64]:
     """Standard deviation of the luma."""
-    return _numbers((rgb @ _LUMA).std())
+    return _numbers((rgb @ LUMA).std())
 
 
 def color(rgb: Floats) -> NDArray[np.float64]:
@@ -46,12 +47,12 @@ def sharpness(rgb: Floats) -> NDArray[np.float64]:
     Source:
         J. Pech-Pacheco et al.: Diatom autofocusing in brightfield microscopy, ICPR 2000.
     """
-    return _numbers(np.log(ndimage.laplace(rgb @ _LUMA, mode="nearest").var() + 1e-8))
+    return _numbers(np.log(ndimage.laplace(rgb @ LUMA, mode="nearest").var() + 1e-8))
 
 
 def fine_detail(rgb: Floats) -> NDArray[np.float64]:
     """Mean absolute Haar coefficients of the finest level: of upright, lying and slanting detail, as logarithms."""
-    luma = rgb @ _LUMA
+    luma = rgb @ LUMA
     height, width = (side // 2 * 2 for side in luma.shape)
     if not height or not width:
         return _numbers(0, 0, 0)
