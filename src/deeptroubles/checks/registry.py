@@ -22,6 +22,7 @@ NEEDS = {
     "labels": "images whose label is one of the classes",
     "masks": "masks of the objects (a column `mask` of the manifest) that fit their images",
     "concepts": "folders of images that show a concept (--concept)",
+    "groups": "columns of the manifest that say which group an image belongs to (--group)",
 }
 """What a check can ask for, and how to say that it is missing."""
 
@@ -59,7 +60,7 @@ class Check:
     def missing(self, recording: Recording) -> str:
         """What the check needs and the recording does not have, in words; '' when it has all."""
         there = {"labels": len(recording.labelled), "masks": len(recording.masked),
-                 "concepts": len(recording.given.concepts)}  # fmt: skip
+                 "concepts": len(recording.given.concepts), "groups": len(recording.given.groups)}  # fmt: skip
         return " and ".join(NEEDS[need] for need in NEEDS if need in self.needs and not there[need])
 
     @property
