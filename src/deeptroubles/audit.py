@@ -63,7 +63,8 @@ def audit(
         ImagesError: No image could be read, or a concept has no images.
         ModelError: The classifier answers NaN or infinity.
         RunFolderError: The folder holds another run, or cannot be written.
-        UsageError: A check does not exist, a cue cannot be used, there is no such column to group by, or two concepts have the same name.
+        UsageError: A check does not exist, a cue cannot be used, there is no such column to group by, or two concepts
+            have the same name.
     """
     started, created = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     planned, given = chosen_checks(checks), given or Given()

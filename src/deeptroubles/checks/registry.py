@@ -65,18 +65,23 @@ class Check:
 
     @property
     def guide(self) -> Guide:
-        """The docstring, section by section.
+        """The docstring, section by section. Raises ValueError as `read_guide` does."""
+        return read_guide(self.name, self.function)
 
-        Raises:
-            ValueError: A section is missing.
-        """
-        text = inspect.getdoc(self.function) or ""
-        parts = re.split(rf"^({'|'.join(SECTIONS)}):\n", text, flags=re.MULTILINE)
-        if tuple(parts[1::2]) != SECTIONS:
-            raise ValueError(f"The docstring of {self.name} needs the sections {', '.join(SECTIONS)}, in this order.")
-        asks, matters, reading, limits, references = (_unwrapped(part) for part in parts[2::2])
-        return Guide(question=_unwrapped(parts[0]), asks=asks, matters=matters, reading=reading, limits=limits,
-                     references=references)  # fmt: skip
+
+def read_guide(name: str, function: Callable[..., Any]) -> Guide:
+    """The docstring of a check, or of what has the same sections.
+
+    Raises:
+        ValueError: A section is missing.
+    """
+    text = inspect.getdoc(function) or ""
+    parts = re.split(rf"^({'|'.join(SECTIONS)}):\n", text, flags=re.MULTILINE)
+    if tuple(parts[1::2]) != SECTIONS:
+        raise ValueError(f"The docstring of {name} needs the sections {', '.join(SECTIONS)}, in this order.")
+    asks, matters, reading, limits, references = (_unwrapped(part) for part in parts[2::2])
+    return Guide(question=_unwrapped(parts[0]), asks=asks, matters=matters, reading=reading, limits=limits,
+                 references=references)  # fmt: skip
 
 
 F = TypeVar("F", bound=Callable[..., Any])

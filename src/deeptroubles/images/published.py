@@ -61,7 +61,9 @@ def _waterbirds(folder: Path) -> ImageSet | None:
         return None
     birds, places = {0: "landbird", 1: "waterbird"}, {0: "land", 1: "water"}
     columns = {"place": table["place"].map(places), "split": table["split"].map(dict(enumerate(_PARTS)))}
-    return _held_out(folder, list(table["img_filename"].astype(str)), list(table["y"].map(birds)), columns, "Waterbirds")
+    return _held_out(
+        folder, list(table["img_filename"].astype(str)), list(table["y"].map(birds)), columns, "Waterbirds"
+    )
 
 
 def _fairface(folder: Path) -> ImageSet:
@@ -86,9 +88,10 @@ def _utkface(folder: Path) -> ImageSet | None:
         return None
 
     def column(name: str, words: Sequence[str] | None = None) -> pd.Series:
-        values = [match and match[name] and int(match[name]) for match in found]
-        return pd.Series([words[v] if words and v is not None else v for v in values],
-                         dtype="Int64" if words is None else object)  # fmt: skip
+        said = [match[name] if match else None for match in found]
+        if words is None:
+            return pd.Series([None if text is None else int(text) for text in said], dtype="Int64")
+        return pd.Series([None if text is None else words[int(text)] for text in said], dtype=object)
 
     columns = {"age": column("age"), "gender": column("gender", _UTK_GENDER), "race": column("race", _UTK_RACE)}
     notes = [f"UTKFace has age, gender and race in its file names and no label; {_CHOOSE}."]

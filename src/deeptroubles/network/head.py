@@ -13,7 +13,7 @@ from deeptroubles.network.traced import OPERATIONS, TracedNetwork
 _aten = torch.ops.aten
 _SHAPING = {
     _aten.view.default, _aten.reshape.default, _aten.flatten.using_ints, _aten.squeeze.dim, _aten.squeeze.dims,
-    _aten.mean.dim, _aten.clone.default, _aten.alias.default, _aten.dropout.default, _aten._unsafe_view.default,
+    _aten.mean.dim, _aten.clone.default, _aten.alias.default, _aten.dropout.default,
 }  # fmt: skip
 """What may come between the last layer with weights and the logits."""
 

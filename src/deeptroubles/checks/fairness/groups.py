@@ -75,7 +75,7 @@ class Groups:
         """One finding."""
         rule = (
             criterion("the gap between the groups that fare best and worst", warn_at=WARN_AT, fail_at=FAIL_AT)
-            + f" Looked at are accuracy, calibration error, and each class's true- and false-positive rates. A gap "
+            + " Looked at are accuracy, calibration error, and each class's true- and false-positive rates. A gap "
             f"counts when shuffled groups seldom show it (p < {ALPHA} after Holm's correction for all gaps). The "
             f"thresholds are our convention. Groups of fewer than {FLOOR} images are too few to say."
         )
@@ -99,26 +99,22 @@ class Groups:
             caveats=[
                 *few(self.images),
                 *self.notes,
-                "A gap says that groups fare differently, not why; groups are those that were given, and nothing here "
-                "guesses a person's attributes.",
+                "A gap says that groups fare differently, not why. Groups are those that were given.",
             ],
         )
 
     def _claim(self) -> str:
         grouping, gap = self.gaps[0]
-        names = self.names[grouping]
-        worst, best = (f"{percent(gap.values[k][0])} for {names[k]}" for k in (gap.worst, gap.best))
+        worst, best = (f"{percent(gap.values[k][0])} for {self.names[grouping][k]}" for k in (gap.worst, gap.best))
         certain = sum(g.gap.low > 0 for _, g in self.gaps)
-        of = f"{len(self.gaps)} gap{'s' if len(self.gaps) > 1 else ''} that {'were' if len(self.gaps) > 1 else 'was'}"
         if not certain:
             return (
-                f"No certain gap between groups among {of} looked at; the largest: {_words(gap)} by {grouping}, "
-                f"{worst} and {best}, {percent_interval(gap.gap)}."
+                f"None of {len(self.gaps)} gaps between groups is certain; the largest is that in {_words(gap)} by "
+                f"{grouping}, {percent_interval(gap.gap)}: {worst}, {best}."
             )
-        others = f" {certain} of {of} looked at are more than chance." if len(self.gaps) > 1 else ""
         return (
-            f"By {grouping}, {_words(gap)} differs by {percent_interval(gap.gap)}: {worst}, "
-            f"{best}.{others}"
+            f"By {grouping}, {_words(gap)} differs by {percent_interval(gap.gap)}: {worst}, {best}. Of "
+            f"{len(self.gaps)} gaps looked at, {certain} {'is' if certain == 1 else 'are'} more than chance."
         )
 
     def _estimates(self) -> list[Evidence]:
@@ -136,34 +132,38 @@ class Groups:
     def _groups(self) -> Table:
         columns = [
             Column(name="by"), Column(name="group"), Column(name="images", kind="number"),
-            Column(name="accuracy", kind="share"), Column(name="95 % interval", kind="interval"),
-            Column(name="calibration error beyond chance", kind="share"),
-            Column(name="its 95 % interval", kind="interval"), Column(name="note"),
+            Column(name="accuracy", kind="share"), Column(name="95 %", kind="interval"),
+            Column(name="calibration error", kind="share"), Column(name="95 %", kind="interval"),
         ]  # fmt: skip
         rows: list[list[Cell]] = []
         order = list(dict.fromkeys(g.grouping for g in self.groups))
         for group in sorted(self.groups, key=lambda g: (order.index(g.grouping), _accuracy(g), g.name))[:ROWS]:
-            cells: list[Cell] = [None, None, None, None, "too few to say"]
             if group.accuracy and group.calibration:
                 a, c = group.accuracy, group.calibration
-                cells = [a.value, [a.low, a.high], c.value, [c.low, c.high], ""]
-            rows.append([group.grouping, group.name, group.images, *cells])
-        return Table(title="Groups, worst first", columns=columns, rows=rows)
+                cells: list[Cell] = [group.name, group.images, a.value, _rounded(a), c.value, _rounded(c)]
+            else:
+                cells = [f"{group.name} (too few to say)", group.images, None, None, None, None]
+            rows.append([group.grouping, *cells])
+        return Table(title="Groups, worst first; calibration error beyond chance", columns=columns, rows=rows)
 
     def _table(self) -> Table:
         columns = [
-            Column(name="what"), Column(name="by"), Column(name="worst group"), Column(name="its rate", kind="share"),
-            Column(name="best group"), Column(name="its rate ", kind="share"), Column(name="gap", kind="share"),
-            Column(name="95 % interval", kind="interval"), Column(name="ratio", kind="number"),
-            Column(name="p (Holm)", kind="number"),
+            Column(name="what"), Column(name="by"), Column(name="worst"), Column(name="best"),
+            Column(name="gap", kind="share"), Column(name="95 %", kind="interval"),
+            Column(name="ratio", kind="number"), Column(name="p", kind="number"),
         ]  # fmt: skip
-        rows: list[list[Cell]] = [
-            [gap.measure, grouping, self.names[grouping][gap.worst], gap.values[gap.worst][0],
-             self.names[grouping][gap.best], gap.values[gap.best][0], gap.gap.value, [gap.gap.low, gap.gap.high],
-             round(gap.ratio, 2), round(gap.p, 4)]
-            for grouping, gap in self.gaps[:ROWS]
-        ]  # fmt: skip
-        return Table(title="Gaps between the best and the worst group", columns=columns, rows=rows)
+        rows: list[list[Cell]] = []
+        for grouping, gap in self.gaps[:ROWS]:
+            what = gap.measure.replace("true positives of", "TPR,").replace("false positives of", "FPR,")
+            ends = (f"{self.names[grouping][k]}: {percent(gap.values[k][0])}" for k in (gap.worst, gap.best))
+            rows.append([what, grouping, *(end.replace(" %", "\u00a0%") for end in ends), gap.gap.value,
+                         _rounded(gap.gap), round(gap.ratio, 2), round(gap.p, 4)])  # fmt: skip
+        title = "Gaps between the best and the worst group (TPR, FPR: true- and false-positive rate)"
+        return Table(title=title, columns=columns, rows=rows)
+
+
+def _rounded(interval: Interval) -> list[float]:
+    return [round(interval.low, 3), round(interval.high, 3)]
 
 
 def _words(gap: Gap) -> str:
@@ -248,7 +248,7 @@ def _fares(
                 for n, c in zip(grouping.names, sizes, strict=True)]  # fmt: skip
     rows = grouping.codes >= 0
     measured = by_group({"accuracy": accuracy_score}, targets[rows], predicted[rows], {"group": grouping.codes[rows]})
-    accuracy = {int(code): float(value) for code, value in measured.table["accuracy"].items()}
+    accuracy = dict(zip(map(int, measured.table.index), measured.table["accuracy"], strict=True))
     found = []
     for code, (name, size) in enumerate(zip(grouping.names, sizes, strict=True)):
         right = calibration = None
@@ -262,9 +262,7 @@ def _fares(
     return found
 
 
-def _notes(
-    every: list[Grouping], classes: dict[int, str], predicted: NDArray[np.int64], present: int
-) -> Iterable[str]:
+def _notes(every: list[Grouping], classes: dict[int, str], predicted: NDArray[np.int64], present: int) -> Iterable[str]:
     """What cannot be told, or was left out, a sentence each."""
     for grouping in every:
         missing = int((grouping.codes < 0).sum())
@@ -272,8 +270,10 @@ def _notes(
         small = [name for name, size in zip(grouping.names, sizes, strict=True) if size < FLOOR]
         if missing:
             one = missing == 1
-            yield (f"{missing} labelled image{' has' if one else 's have'} no value of {grouping.name} and "
-                   f"{'is' if one else 'are'} left out there.")
+            yield (
+                f"{missing} labelled image{' has' if one else 's have'} no value of {grouping.name} and "
+                f"{'is' if one else 'are'} left out there."
+            )
         if len(grouping.names) == 1:
             yield f"The column {grouping.name} has one value only, {grouping.names[0]}, so there is nothing to compare."
         elif small:

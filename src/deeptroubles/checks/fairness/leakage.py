@@ -62,7 +62,7 @@ class Leakage:
         rule = (
             criterion("what answers tell of the group beyond labels of the same accuracy", warn_at=WARN_AT,
                       fail_at=FAIL_AT)
-            + f" The scale goes from guessing (0) to always right (100 %); the thresholds are our convention. Groups of "
+            + " The scale goes from guessing (0) to always right (100 %); the thresholds are our convention. Groups of "
             f"fewer than {FLOOR} images are left out. With several columns the intervals hold together (Bonferroni)."
         )  # fmt: skip
         if not self.columns:
@@ -90,8 +90,8 @@ class Leakage:
                 *few(first.images),
                 *self.notes,
                 "The probes are linear: what they do not find can still be there.",
-                "That a group can be told is no harm in itself; only what answers add to labels is judged. Groups are "
-                "those that were given: this is no tool to guess a person's attributes.",
+                "Only what answers add to labels is judged: that a group can be told is no harm in itself.",
+                "Groups are those that were given; this is no tool to guess a person's attributes.",
             ],
         )
 

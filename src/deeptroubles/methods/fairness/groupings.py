@@ -79,7 +79,7 @@ def crossed(first: Grouping, second: Grouping) -> Grouping:
     known = (first.codes >= 0) & (second.codes >= 0)
     pairs = np.where(known, first.codes * max(1, len(second.names)) + second.codes, -1)
     found = np.unique(pairs[known])
-    names = tuple(f"{first.names[p // len(second.names)]}, {second.names[p % len(second.names)]}" for p in found)
+    names = tuple(f"{first.names[p // len(second.names)]} × {second.names[p % len(second.names)]}" for p in found)
     codes = np.where(known, np.searchsorted(found, pairs), -1).astype(np.int64)
     return Grouping(f"{first.name} × {second.name}", codes, names)
 

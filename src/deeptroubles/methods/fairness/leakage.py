@@ -134,7 +134,7 @@ def amplification(
 
 def _right(labels: NDArray[np.integer], groups: NDArray[np.integer]) -> Floats:
     """How far the group of each image is told by its label. N."""
-    return left_out_right(cell_counts(labels, groups))[labels, groups]
+    return np.asarray(left_out_right(cell_counts(labels, groups))[labels, groups])
 
 
 def _leak(recall: Floats, by_chance: Floats, sizes: NDArray[np.integer]) -> Leak:

@@ -31,9 +31,7 @@ def reweighing(classes: NDArray[np.integer], groups: NDArray[np.integer]) -> NDA
     return weights
 
 
-def balanced_rows(
-    classes: NDArray[np.integer], groups: NDArray[np.integer], *, seed: int = 0
-) -> NDArray[np.int64]:
+def balanced_rows(classes: NDArray[np.integer], groups: NDArray[np.integer], *, seed: int = 0) -> NDArray[np.int64]:
     """Rows in which every class of every group that has it occurs equally often: as often as the rarest of them.
 
     Args:

@@ -1,4 +1,4 @@
-"""Thresholds for one class against the rest: one for all groups, or one per group that makes them alike in something."""
+"""Thresholds for one class against the rest: one for all groups, or one of each that makes groups alike."""
 
 from __future__ import annotations
 
@@ -96,19 +96,21 @@ def _cuts(
     """All thresholds that tell images apart: infinity, then halfway between neighbouring scores, from the highest."""
     order = np.argsort(-scores, kind="stable")
     ordered, true = scores[order], positive[order].astype(np.float64)
-    ends = np.flatnonzero(np.append(np.diff(ordered) != 0, True))  # noqa: FBT003 (the last score is an end, too)
+    ends = np.flatnonzero(np.append(np.diff(ordered) != 0, True))
     lower = np.append(ordered[ends[1:]], ordered[-1])
     at = np.concatenate([[np.inf], (ordered[ends] + lower) / 2])
     hits = np.concatenate([[0], np.cumsum(true)[ends]])
     false = np.concatenate([[0], np.cumsum(1 - true)[ends]])
     share, wrong = hits / max(1.0, true.sum()), false / max(1.0, (1 - true).sum())
     base = float(true.mean())
-    return _Cuts(at, rate(np.stack([share, wrong]), np.array([base, 1 - base])), (true.sum() - hits) + cost_ratio * false)
+    return _Cuts(
+        at, rate(np.stack([share, wrong]), np.array([base, 1 - base])), (true.sum() - hits) + cost_ratio * false
+    )
 
 
 def _answered(rates: Floats, mix: Floats) -> Floats:
     """How often the class is answered, from true- and false-positive rates and the shares of positives and others."""
-    return mix @ rates
+    return np.asarray(mix @ rates)
 
 
 def _hit(rates: Floats, _: Floats) -> Floats:
@@ -116,7 +118,7 @@ def _hit(rates: Floats, _: Floats) -> Floats:
 
 
 def _right(rates: Floats, mix: Floats) -> Floats:
-    return mix[0] * rates[0] + mix[1] * (1 - rates[1])
+    return np.asarray(mix[0] * rates[0] + mix[1] * (1 - rates[1]))
 
 
 _RATES: dict[str, Callable[[Floats, Floats], Floats]] = {
