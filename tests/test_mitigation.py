@@ -152,7 +152,8 @@ def test_the_command_writes_a_report_with_layers_and_thresholds(tmp_path, monkey
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     command = ["deeptroubles", "mitigate", "made_for_mitigation:make", "--images", "manifest.csv", "--group", "site",
-               "--positive", "light", "--threshold", "north=0.6", "--threshold", "south=0.5", "--out", "run"]  # fmt: skip
+               "--positive", "light", "--threshold", "north=0.6", "--threshold", "south=0.5",
+               "--out", "run"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as stop:
         main()
@@ -162,7 +163,12 @@ def test_the_command_writes_a_report_with_layers_and_thresholds(tmp_path, monkey
     assert "Reweighing images" in (tmp_path / "run/report.html").read_text()
     thresholds = pd.read_parquet("run/tables/thresholds.parquet")
     assert set(thresholds["strategy"]) >= {"single", "custom", "equal opportunity"}
-    assert pd.read_parquet("run/tables/head_balanced.parquet").columns.tolist() == ["class", "bias", "weight_0", "weight_1"]
+    assert pd.read_parquet("run/tables/head_balanced.parquet").columns.tolist() == [
+        "class",
+        "bias",
+        "weight_0",
+        "weight_1",
+    ]
     with pytest.raises(RunFolderError, match="another run"):
         mitigate(classifier(), chosen, "site", "run", seed=3)
     monkeypatch.setattr(sys, "argv", [*command, "--threshold", "north"])

@@ -81,7 +81,9 @@ def test_what_labels_tell_is_no_amplification():
 
 
 def test_a_column_without_groups_gets_a_sentence_and_nothing_is_asked():
-    (finding,) = audit(*case(0, ["all"] * COUNT)[:2], checks=["fairness.leakage"], given=Given(groups=("site",))).findings
+    (finding,) = audit(
+        *case(0, ["all"] * COUNT)[:2], checks=["fairness.leakage"], given=Given(groups=("site",))
+    ).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
     assert any("no two groups" in caveat for caveat in finding.caveats)
 

@@ -27,6 +27,7 @@ _AIMS: dict[str, tuple[str, Callable[[NDArray[np.bool_], NDArray[np.bool_]], NDA
     "equal accuracy": ("accuracy", lambda answered, positive: answered == positive, False),
 }
 """What each strategy makes alike: its name, what is counted, and whether among images of the class only."""
+_GAPS = ("positives gap", "TPR gap", "accuracy gap")
 
 
 def thresholds_by_group(
@@ -60,22 +61,28 @@ def thresholds_by_group(
             if gap:
                 left += [gap] if key == aim else []
                 heading = f"Gap in {words}, {'one threshold' if key == 'single' else key}"
+                count = sum(images for _, images in gap.values.values())
                 bars.append(Estimate(label=heading[:1].upper() + heading[1:], value=gap.gap.value, low=gap.gap.low,
-                                     high=gap.gap.high, n=len(shown), warn_at=WARN_AT, fail_at=FAIL_AT))  # fmt: skip
+                                     high=gap.gap.high, n=count, warn_at=WARN_AT, fail_at=FAIL_AT))  # fmt: skip
     costs = {}
     for aim in _AIMS:
         lost = (answered["single"] == truth).astype(float) - (answered[aim] == truth)
         costs[aim] = mean_difference(lost)
         price.append(cost_bar(costs[aim], len(shown), f"Accuracy that {aim} costs against one threshold"))
     after = largest(left) if left else Interval(1.0, 0.0, 1.0)
-    told = [f"{aim} takes the gap in {_AIMS[aim][0]} from {percent(first.gap.value)} to {percent(second.gap.value)} "
-            f"and costs {100 * costs[aim].value:.1f} points of accuracy"
-            for aim in _AIMS if (first := gaps["single"][aim]) and (second := gaps[aim][aim])]  # fmt: skip
+    told = [
+        f"in {_AIMS[aim][0]} from {percent(first.gap.value)} to {percent(second.gap.value)} ({aim})"
+        for aim in _AIMS
+        if (first := gaps["single"][aim]) and (second := gaps[aim][aim])
+    ]
+    least, most = (100 * end(cost.value for cost in costs.values()) for end in (min, max))
+    price_in_words = f"at the price of {least:.1f} to {most:.1f} points of accuracy"
     finding = Finding(
         check=THRESHOLDS,
         verdict=judge(after, len(shown), warn_at=WARN_AT, fail_at=FAIL_AT),
         severity=after.value,
-        claim=f"For {name} against the rest, thresholds by {group}: " + ("; ".join(told) or "0 gaps can be told") + ".",
+        claim=f"For {name} against the rest, thresholds by {group} take the gap "
+        f"{', '.join(told) or 'of 0 measures that can be told'}, {price_in_words}.",
         criterion=criterion("the largest of the gaps that a strategy was to close", warn_at=WARN_AT, fail_at=FAIL_AT)
         + f" Thresholds are chosen on half of the images, alike within {percent(TOLERANCE)}, and shown on the other.",
         evidence=[*bars, _strategies(answered, truth, gaps, cost_ratio), *price, _cut_table(cuts, data.names)],
@@ -97,16 +104,15 @@ def _strategies(
     cost_ratio: float,
 ) -> Table:  # fmt: skip
     columns = [
-        Column(name="thresholds"), *(Column(name=f"gap in {words}", kind="share") for words, _, _ in _AIMS.values()),
-        Column(name="accuracy", kind="share"), Column(name="95 %", kind="interval"),
-        Column(name="cost", kind="number"), Column(name="95 %"),
+        Column(name="strategy"), *(Column(name=name, kind="number") for name in _GAPS),
+        Column(name="accuracy", kind="share"), Column(name="95 %", kind="interval"), Column(name="cost per image"),
     ]  # fmt: skip
     rows: list[list[Cell]] = []
     for key, given in answered.items():
         right, cost = wilson(int((given == truth).sum()), len(truth)), mean(cost_of(given, truth, cost_ratio))
-        found = [gap.gap.value if gap else None for gap in gaps[key].values()]
-        rows.append([key, *found, right.value, [right.low, right.high], round(cost.value, 3),
-                     f"{max(0.0, cost.low):.3f} to {cost.high:.3f}"])  # fmt: skip
+        found = [round(gap.gap.value, 2) if gap else None for gap in gaps[key].values()]
+        words = f"{cost.value:.2f} ({max(0.0, cost.low):.2f} to {cost.high:.2f})"
+        rows.append([key, *found, right.value, [right.low, right.high], words])
     title = f"What thresholds do; cost per image, a false positive at {cost_ratio:g} and a false negative at 1"
     return Table(title=title, columns=columns, rows=rows)
 

@@ -103,16 +103,18 @@ class Leakage:
             for c in self.columns
         ]  # fmt: skip
         names = [
-            Column(name="group"), Column(name="told from"), Column(name="told, from guessing to always", kind="share"),
-            Column(name="95 % interval", kind="interval"), Column(name="shuffled groups reach", kind="share"),
+            Column(name="group"), Column(name="told from"), Column(name="told", kind="share"),
+            Column(name="95 %", kind="interval"), Column(name="shuffled reach", kind="share"),
             Column(name="balanced accuracy", kind="share"), Column(name="p", kind="number"),
         ]  # fmt: skip
-        rows: list[list[Cell]] = [
-            [c.name, source, leak.strength.value, [leak.strength.low, leak.strength.high], leak.control,
-             float(leak.recall.mean()), round(leak.p, 3)]
-            for c in self.columns for source, leak in c.leaks.items()
-        ]  # fmt: skip
-        return [*found, Table(title="What the group can be told from", columns=names, rows=rows)]
+        rows: list[list[Cell]] = []
+        for c in self.columns:
+            for source, leak in c.leaks.items():
+                value, low, high = (round(number, 3) for number in leak.strength)
+                rows.append([c.name, source, value, [low, high], round(leak.control, 3),
+                             round(float(leak.recall.mean()), 3), round(leak.p, 3)])  # fmt: skip
+        title = "What the group can be told from: 0 % is guessing, 100 % always right; shuffled groups reach as much"
+        return [*found, Table(title=title, columns=names, rows=rows)]
 
 
 @check("fairness.leakage", needs={"labels", "groups"})

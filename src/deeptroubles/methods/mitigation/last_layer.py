@@ -89,6 +89,10 @@ def balanced_head(
 def with_head(classifier: Classifier, head: Head) -> Classifier:
     """A copy of a classifier with another last layer. The classifier itself stays as it is.
 
+    Args:
+        classifier: Any whose logits are weights times the features before the last layer, plus a bias.
+        head: The new layer, K x D and K.
+
     Raises:
         ModelError: No weights of the classifier can be found that make logits of its last features.
     """
