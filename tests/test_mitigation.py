@@ -132,6 +132,16 @@ def test_what_cannot_be_done_is_told():
         mitigate(model, images(), "site", custom={"north": 0.5, "south": 0.5})
 
 
+def test_the_smallest_groups_that_can_be_halved_are():
+    """60 images in each group, 31 of one class and 29 of the other: 30 of each are shown."""
+    labels, site = np.array(images().labels), images().table["site"].to_numpy()
+    rows = np.concatenate([np.flatnonzero((labels == label) & (site == place))[:many] for label, many in
+                           (("dark", 31), ("light", 29)) for place in ("north", "south")])  # fmt: skip
+    result = mitigate(classifier(), images().subset(rows), "site", positive="light")
+    evidence = [e for finding in result.audit.findings for e in finding.evidence if e.kind == "estimate"]
+    assert [bar.n for bar in evidence if bar.label == "Accuracy, as it is"] == [60, 60]
+
+
 def test_a_class_that_a_group_lacks_is_told():
     labels, site = np.array(images().labels), images().table["site"].to_numpy()
     kept = ~((labels == "light") & (site == "south"))

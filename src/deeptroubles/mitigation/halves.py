@@ -59,8 +59,9 @@ def halves(recording: Recording, group: str, seed: int) -> tuple[Labels, Halves,
     rows, groups = labelled[inside], np.searchsorted(large, grouping.codes[inside])
     targets = recording.targets[rows]
     shuffled = np.random.default_rng(seed).permutation(len(rows))
-    cells = groups[shuffled] * recording.subject.classifier.classes + targets[shuffled]
-    first = pd.Series(cells).groupby(cells).cumcount().to_numpy() % 2 == 0
+    # Every other image of each group, class by class: both halves of a group are as large as they can be.
+    shuffled = shuffled[np.lexsort((targets[shuffled], groups[shuffled]))]
+    first = pd.Series(groups[shuffled]).groupby(groups[shuffled]).cumcount().to_numpy() % 2 == 0
     names = tuple(grouping.names[k] for k in large)
     data = Halves(targets, recording.predicted[rows], groups, names, recording.subject.classifier.class_names,
                  np.sort(shuffled[first]), np.sort(shuffled[~first]), seed)  # fmt: skip
