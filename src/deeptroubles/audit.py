@@ -20,9 +20,10 @@ from deeptroubles.checks import Check, chosen_checks
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine, LocalEngine
 from deeptroubles.errors import RunFolderError
-from deeptroubles.findings import Audit, Finding, ImageFacts, ModelFacts, Verdict, worst_first
+from deeptroubles.findings import Audit, Finding, Guide, ImageFacts, ModelFacts, Verdict, worst_first
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
+from deeptroubles.methods.fairness.groupings import fit_groups
 from deeptroubles.methods.transforms.named_cue import fit_cues
 from deeptroubles.recording import Given, Recording, record
 from deeptroubles.run_folder import RunFolder
@@ -51,7 +52,7 @@ def audit(
         checks: Names or families of checks. Default: all.
         seed: Seed of everything random; the same seed gives the same findings.
         batch_size: How many images are shown at once.
-        given: What some checks ask about beside the model and the images: cues, concepts.
+        given: What some checks ask about beside the model and the images: cues, concepts, groups.
         command: What to say in the report about how it was made.
         watch: Called with each check before it is asked.
 
@@ -62,22 +63,21 @@ def audit(
         ImagesError: No image could be read, or a concept has no images.
         ModelError: The classifier answers NaN or infinity.
         RunFolderError: The folder holds another run, or cannot be written.
-        UsageError: A check does not exist, a cue cannot be used, or two concepts have the same name.
+        UsageError: A check does not exist, a cue cannot be used, there is no such column to group by, or two concepts
+            have the same name.
     """
     started, created = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     planned, given = chosen_checks(checks), given or Given()
     fit_cues(given.cues, images)  # what cannot be used is said before any work is done
     given.concept_images()
+    fit_groups(given.groups, images)
     folder = open_run(out, classifier, images, seed)
     engine = LocalEngine(folder, batch_size)
     recording = record(classifier, images, engine, given)
     if folder:
         folder.write_table("images", image_table(recording))
-    result = Audit(
-        status="running", created=created, seconds=0, command=readable(command), seed=seed,
-        environment=_environment(classifier), model=_model_facts(classifier), images=_image_facts(images, recording),
-        findings=[], guides={check.name: check.guide for check in planned},
-    )  # fmt: skip
+    result = without_findings(classifier, images, recording, {check.name: check.guide for check in planned},
+                              created=created, command=command, seed=seed)  # fmt: skip
     for check in planned:
         if watch:
             watch(check)
@@ -89,6 +89,18 @@ def audit(
     if folder:
         folder.write_audit(result)
     return result
+
+
+def without_findings(
+    classifier: Classifier, images: ImageSet, recording: Recording, guides: dict[str, Guide], *, created: str,
+    command: str, seed: int,
+) -> Audit:  # fmt: skip
+    """An audit that is about to begin: what it is about, and how to read what it will find."""
+    return Audit(
+        status="running", created=created, seconds=0, command=readable(command), seed=seed,
+        environment=_environment(classifier), model=_model_facts(classifier), images=_image_facts(images, recording),
+        findings=[], guides=guides,
+    )  # fmt: skip
 
 
 def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> list[Finding]:
@@ -131,11 +143,17 @@ def image_table(recording: Recording) -> pd.DataFrame:
     return table
 
 
-def open_run(out: Path | str | None, classifier: Classifier, images: ImageSet, seed: int) -> RunFolder | None:
-    """The folder of a run with this seed, None without `out`. Raises RunFolderError as RunFolder does."""
+def open_run(
+    out: Path | str | None, classifier: Classifier, images: ImageSet, seed: int, **more: str
+) -> RunFolder | None:
+    """The folder of a run with this seed, None without `out`. Raises RunFolderError as RunFolder does.
+
+    `more` is what else the run is about, where it is no audit.
+    """
     if out is None:
         return None
-    return RunFolder(out, {"model": classifier.fingerprint(), "images": images.fingerprint(), "seed": str(seed)})
+    identity = {"model": classifier.fingerprint(), "images": images.fingerprint(), "seed": str(seed)}
+    return RunFolder(out, identity | more)
 
 
 def _model_facts(classifier: Classifier) -> ModelFacts:

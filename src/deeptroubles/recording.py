@@ -28,10 +28,12 @@ class Given:
     Attributes:
         cues: Cues that the model should not rely on, in words: see `deeptroubles help reliance.cue`.
         concepts: Folders of images that show a concept each.
+        groups: Columns of the images' table that say which group an image belongs to.
     """
 
     cues: tuple[str, ...] = ()
     concepts: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def concept_images(self) -> dict[str, ImageSet]:
         """The images of each concept, by the name of its folder. They are listed here, not decoded.

@@ -22,6 +22,7 @@ NEEDS = {
     "labels": "images whose label is one of the classes",
     "masks": "masks of the objects (a column `mask` of the manifest) that fit their images",
     "concepts": "folders of images that show a concept (--concept)",
+    "groups": "columns of the manifest that say which group an image belongs to (--group)",
 }
 """What a check can ask for, and how to say that it is missing."""
 
@@ -59,23 +60,28 @@ class Check:
     def missing(self, recording: Recording) -> str:
         """What the check needs and the recording does not have, in words; '' when it has all."""
         there = {"labels": len(recording.labelled), "masks": len(recording.masked),
-                 "concepts": len(recording.given.concepts)}  # fmt: skip
+                 "concepts": len(recording.given.concepts), "groups": len(recording.given.groups)}  # fmt: skip
         return " and ".join(NEEDS[need] for need in NEEDS if need in self.needs and not there[need])
 
     @property
     def guide(self) -> Guide:
-        """The docstring, section by section.
+        """The docstring, section by section. Raises ValueError as `read_guide` does."""
+        return read_guide(self.name, self.function)
 
-        Raises:
-            ValueError: A section is missing.
-        """
-        text = inspect.getdoc(self.function) or ""
-        parts = re.split(rf"^({'|'.join(SECTIONS)}):\n", text, flags=re.MULTILINE)
-        if tuple(parts[1::2]) != SECTIONS:
-            raise ValueError(f"The docstring of {self.name} needs the sections {', '.join(SECTIONS)}, in this order.")
-        asks, matters, reading, limits, references = (_unwrapped(part) for part in parts[2::2])
-        return Guide(question=_unwrapped(parts[0]), asks=asks, matters=matters, reading=reading, limits=limits,
-                     references=references)  # fmt: skip
+
+def read_guide(name: str, function: Callable[..., Any]) -> Guide:
+    """The docstring of a check, or of what has the same sections.
+
+    Raises:
+        ValueError: A section is missing.
+    """
+    text = inspect.getdoc(function) or ""
+    parts = re.split(rf"^({'|'.join(SECTIONS)}):\n", text, flags=re.MULTILINE)
+    if tuple(parts[1::2]) != SECTIONS:
+        raise ValueError(f"The docstring of {name} needs the sections {', '.join(SECTIONS)}, in this order.")
+    asks, matters, reading, limits, references = (_unwrapped(part) for part in parts[2::2])
+    return Guide(question=_unwrapped(parts[0]), asks=asks, matters=matters, reading=reading, limits=limits,
+                 references=references)  # fmt: skip
 
 
 F = TypeVar("F", bound=Callable[..., Any])

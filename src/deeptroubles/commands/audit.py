@@ -38,6 +38,7 @@ def audit_command(
     load: Load,
     images: Annotated[str, typer.Option(help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
+    label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
     checks: Annotated[str | None, typer.Option(help="Checks or families, comma-separated. Default: all.")] = None,
     fail_on: Annotated[
         Literal["warn", "fail"] | None, typer.Option(help="Exit with 1 on this verdict or worse.")
@@ -46,6 +47,9 @@ def audit_command(
         list[str] | None, typer.Option(help="A cue to insert and remove; `deeptroubles help reliance.cue`. Repeatable.")
     ] = None,
     concept: Annotated[list[str] | None, typer.Option(help="A folder of images of a concept. Repeatable.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="A column of the manifest that says an image's group. Repeatable.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
@@ -53,12 +57,12 @@ def audit_command(
     """Audit a classifier on images and write a report."""
     result = run_audit(
         load(),
-        load_images(images),
+        load_images(images, label=label),
         out_folder,
         checks=[name.strip() for name in checks.split(",")] if checks else None,
         seed=seed,
         batch_size=batch_size,
-        given=Given(cues=tuple(cue or ()), concepts=tuple(concept or ())),
+        given=Given(cues=tuple(cue or ()), concepts=tuple(concept or ()), groups=tuple(group or ())),
         command=shlex.join(["deeptroubles", *sys.argv[1:]]),
         watch=_say_check if err.is_terminal else None,
     )
@@ -67,7 +71,7 @@ def audit_command(
     if as_json:
         sys.stdout.write(audit_to_json(result) + "\n")
     else:
-        _print_findings(result)
+        print_findings(result)
         out.print(f"\nReport: {escape(str(report))}", soft_wrap=True)
     if fail_on and any(f.verdict in _TROUBLE[fail_on] for f in result.findings):
         raise typer.Exit(1)
@@ -77,7 +81,8 @@ def _say_check(check: Check) -> None:
     err.print(f"[dim]{check.name}[/dim]  {escape(check.guide.question)}", highlight=False)
 
 
-def _print_findings(result: Audit) -> None:
+def print_findings(result: Audit) -> None:
+    """Print the findings of an audit, worst first, and how many images they are about."""
     table = Table("verdict", "check", "finding", box=box.SIMPLE_HEAD, pad_edge=False)
     for finding in result.findings:
         mark, style = _STYLE[finding.verdict]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from deeptroubles.errors import ImagesError, UnreadableImageError
+from deeptroubles.errors import ImagesError, UnreadableImageError, UsageError, nearest
 from deeptroubles.images.decoding import Stored, decode
 from deeptroubles.images.labels import label_text, readable
 
@@ -124,6 +124,21 @@ class ImageSet:
         table = self.table.iloc[rows].reset_index(drop=True)
         masks, cues = (partial(_picked, f, rows) if f else None for f in (self.fetch_mask, self.fetch_cue_mask))
         return ImageSet(self.name, table, partial(_picked, self.fetch, rows), self.credits, self.notes, masks, cues)
+
+    def labelled_by(self, column: str) -> ImageSet:
+        """The same images with a column of their table as the label.
+
+        Raises:
+            UsageError: There is no such column.
+        """
+        known = [str(name) for name in self.table.columns if name != "path"]
+        if column not in known:
+            raise UsageError(
+                f"The images have no column {column!r} to be the label (they have {', '.join(known)})."
+                f"{nearest(column, known)}"
+            )
+        labels = pd.Series([label_text(value) for value in self.table[column]], dtype=object)
+        return replace(self, table=self.table.assign(label=labels))
 
     def fingerprint(self) -> str:
         """Hash what decides the findings: every image as it is stored, and its row of the table except the path.

@@ -12,6 +12,7 @@ from deeptroubles.images.huggingface import is_saved_dataset, load_hub_dataset, 
 from deeptroubles.images.idx import find_idx, is_idx, load_idx, load_idx_folder
 from deeptroubles.images.image_set import ImageSet
 from deeptroubles.images.manifest import is_manifest, load_manifest
+from deeptroubles.images.published import load_published
 
 _ACCEPTED = (
     "Give a folder of images, a manifest (.csv or .parquet) with a column 'path', an IDX file, an image file, a "
@@ -19,7 +20,7 @@ _ACCEPTED = (
 )
 
 
-def load_images(source: str | Path) -> ImageSet:
+def load_images(source: str | Path, *, label: str | None = None) -> ImageSet:
     """Find images to audit a classifier on. Files are listed here, and decoded when an image is asked for.
 
     Args:
@@ -28,14 +29,22 @@ def load_images(source: str | Path) -> ImageSet:
             * a folder with one subfolder per class, or simply of images;
             * a CSV or Parquet manifest with a column `path` (relative to the manifest), and where known `label`,
               `group`, `mask`, `lat`, `lon`, `country` or any other column;
+            * a folder of CelebA, FairFace, UTKFace or Waterbirds as they were published;
             * an IDX file of images as MNIST has them, with its labels beside it, or a folder of such files;
             * an image file;
             * `hf:NAME` or `hf:NAME:SPLIT`, a Hugging Face dataset, or a folder that its `save_to_disk` wrote;
             * `demo`, photographs that come with scikit-image and scikit-learn.
+        label: The column that is the label. Default: what the source says.
 
     Raises:
         ImagesError: There is no such source, or there are no images in it.
+        UsageError: There is no such column.
     """
+    found = _load(source)
+    return found if label is None else found.labelled_by(label)
+
+
+def _load(source: str | Path) -> ImageSet:
     if source == "demo":
         return load_demo()
     if isinstance(source, str) and source.startswith("hf:"):
@@ -55,6 +64,8 @@ def _load_from_folder(folder: Path) -> ImageSet:
         return load_saved_dataset(folder)
     if idx_sets := find_idx(folder):
         return load_idx_folder(folder, idx_sets)
+    if published := load_published(folder):
+        return published
     return load_folder(folder)
 
 

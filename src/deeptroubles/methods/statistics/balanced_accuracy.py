@@ -28,7 +28,20 @@ def cell_counts(cells: NDArray[np.integer], classes: NDArray[np.integer]) -> NDA
 
 
 def left_out_recall(counts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The share of each class that is told right from the cell, by the other samples alone (leave one out).
+    """The share of each class that is told right from the cell, by the other samples alone (see `left_out_right`).
+
+    Args:
+        counts: ... x C x K, how many samples of each class are in each cell; every class has at least two.
+
+    Returns:
+        ... x K. Their mean is the balanced accuracy; 1 / K is chance.
+    """
+    recall: NDArray[np.float64] = (left_out_right(counts) * counts).sum(-2) / counts.sum(-2)
+    return recall
+
+
+def left_out_right(counts: NDArray[np.integer]) -> NDArray[np.float64]:
+    """How far a sample of a class is told right from its cell, by the other samples alone (leave one out).
 
     A sample is told to be of the class of which the largest share of the other samples is in its cell; where several
     classes tie, it counts as right in part. So a class that is rare is as likely to be told as one that is common,
@@ -38,7 +51,7 @@ def left_out_recall(counts: NDArray[np.integer]) -> NDArray[np.float64]:
         counts: ... x C x K, how many samples of each class are in each cell; every class has at least two.
 
     Returns:
-        ... x K. Their mean is the balanced accuracy; 1 / K is chance.
+        ... x C x K, in [0, 1].
     """
     total = counts.sum(-2, keepdims=True)
     others = counts / total
@@ -49,8 +62,7 @@ def left_out_recall(counts: NDArray[np.integer]) -> NDArray[np.float64]:
         mine = own[..., k, None]
         ties = (rivals == mine).sum(-1)  # quotients are rounded right, so that equal shares are equal numbers
         right[..., k] = np.where((rivals > mine).any(-1), 0.0, 1 / (1 + ties))
-    recall: NDArray[np.float64] = (right * counts).sum(-2) / total[..., 0, :]
-    return recall
+    return right
 
 
 def beyond_chance(recall: NDArray[Any]) -> NDArray[np.float64]:

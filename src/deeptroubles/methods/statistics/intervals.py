@@ -70,6 +70,19 @@ def mean_difference(differences: NDArray[Any], level: float = 0.95) -> Interval:
     return Interval(value, max(-1.0, value - low), min(1.0, value + high))
 
 
+def share_difference(first: Interval, second: Interval) -> Interval:
+    """The first share minus the second, each counted on other images.
+
+    Source:
+        R. G. Newcombe: Interval estimation for the difference between independent proportions, Statistics in Medicine
+        1998, method 10 (square-and-add).
+    """
+    value = first.value - second.value
+    below = float(np.hypot(first.value - first.low, second.high - second.value))
+    above = float(np.hypot(first.high - first.value, second.value - second.low))
+    return Interval(value, max(-1.0, value - below), min(1.0, value + above))
+
+
 def _wilson(successes: float, trials: int, level: float) -> Interval:
     if trials == 0:
         return Interval(float("nan"), 0.0, 1.0)

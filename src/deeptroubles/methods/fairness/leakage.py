@@ -1,0 +1,167 @@
+"""What gives a group away: linear probes, and whether a classifier's answers tell more of it than the labels do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
+
+from deeptroubles.methods.statistics.balanced_accuracy import (
+    beyond_chance,
+    beyond_chance_interval,
+    cell_counts,
+    left_out_recall,
+    left_out_right,
+)
+from deeptroubles.methods.statistics.intervals import Interval, mean_difference
+
+Floats = NDArray[np.float64]
+
+FOLDS = 5
+MOST_FEATURES = 64
+"""Features are brought to so many principal components before they are probed."""
+_RIDGE = 1e-2
+"""Added to the variance of every component, in units of their mean variance."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """How well the group can be told.
+
+    Attributes:
+        recall: G, the share of each group's images whose group is told.
+        strength: Balanced accuracy on the way from guessing (0) to always right (1); its lower end is no higher than
+            what it has above what shuffled groups reach.
+        control: What shuffled groups reach in 19 of 20 cases, on the same scale.
+        p: How often shuffled groups are told as well.
+    """
+
+    recall: Floats
+    strength: Interval
+    control: float
+    p: float
+
+
+def probe(features: Floats, groups: NDArray[np.integer], *, shuffles: int = 199, seed: int = 0) -> Leak:
+    """How well a linear probe tells the group of images that it was not fitted on.
+
+    The probe is a linear discriminant with equal priors and a shared covariance, so that a rare group is as likely to
+    be told as a common one; its balanced accuracy is cross-validated. The control fits the same probe to shuffled
+    groups.
+
+    Args:
+        features: N x D, finite.
+        groups: N, from 0 to G - 1, G at least 2; every group has FOLDS images or more.
+        shuffles: How often the control is fitted.
+        seed: Of folds and shuffles.
+
+    Source:
+        J. Hewitt, P. Liang: Designing and interpreting probes with control tasks, EMNLP 2019; R. A. Fisher 1936.
+    """
+    random = np.random.default_rng(seed)
+    every = np.concatenate([groups[None], random.permuted(np.broadcast_to(groups, (shuffles, len(groups))), axis=1)])
+    told = np.empty_like(every)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, groups)
+    for fitted, shown in folds:
+        told[:, shown] = _discriminant(features[fitted], every[:, fitted], features[shown], int(groups.max()) + 1)
+    recall = np.stack([((told == g) & (every == g)).sum(1) / (groups == g).sum() for g in range(groups.max() + 1)], 1)
+    return _leak(recall[0], recall[1:], np.bincount(groups))
+
+
+def label_leak(labels: NDArray[np.integer], groups: NDArray[np.integer], *, shuffles: int = 199, seed: int = 0) -> Leak:
+    """How well the group is told by a label alone, from the other images with the same label.
+
+    Args:
+        labels: N, from 0 on.
+        groups: N, from 0 to G - 1; at least two images each.
+        shuffles: How often the control is counted.
+        seed: Of the shuffles.
+    """
+    random = np.random.default_rng(seed)
+    dealt = random.permuted(np.broadcast_to(groups, (shuffles, len(groups))), axis=1)
+    recall = left_out_recall(cell_counts(labels, groups))
+    return _leak(recall, left_out_recall(cell_counts(labels, dealt)), np.bincount(groups))
+
+
+def amplification(
+    answers: NDArray[np.integer], labels: NDArray[np.integer], groups: NDArray[np.integer], *, draws: int = 100,
+    level: float = 0.95, seed: int = 0,
+) -> tuple[Interval, float]:  # fmt: skip
+    """How much more a classifier's answers tell of the group than labels of the same accuracy do.
+
+    Labels are degraded to the classifier's accuracy: as many of them as it gets wrong are replaced by another class
+    at random, many times. What is compared is how often the group is told by the answer and by the degraded label,
+    each from the other images (leave one out), image by image.
+
+    Args:
+        answers: N, the classifier's, from 0 on.
+        labels: N, the true classes.
+        groups: N, from 0 to G - 1; at least two images each.
+        draws: How often labels are degraded.
+        level: Of the interval.
+        seed: Of the degradation.
+
+    Returns:
+        The amplification, on the way from guessing (0) to always right (1), with its interval over images; and what
+        degraded labels tell, on the same scale (the dataset leakage at that accuracy).
+
+    Source:
+        T. Wang et al.: Balanced datasets are not enough: Estimating and mitigating gender bias in deep image
+        representations, ICCV 2019, section 3.
+    """
+    random = np.random.default_rng(seed)
+    present = np.unique(labels)
+    wrong, mean = int((answers != labels).sum()), np.zeros(len(labels))
+    for _ in range(draws):
+        degraded = labels.copy()
+        rows = random.permutation(len(labels))[:wrong]
+        if len(present) > 1:
+            step = random.integers(1, len(present), wrong)
+            degraded[rows] = present[(np.searchsorted(present, labels[rows]) + step) % len(present)]
+        mean += _right(degraded, groups) / draws
+    more = _right(answers, groups) - mean
+    kinds = int(groups.max()) + 1
+    parts = [mean_difference(more[groups == g], level) for g in range(kinds)]
+    centre = float(np.mean([part.value for part in parts]))
+    below = float(np.sqrt(sum((part.value - part.low) ** 2 for part in parts))) / kinds
+    above = float(np.sqrt(sum((part.high - part.value) ** 2 for part in parts))) / kinds
+    scale = 1 - 1 / kinds
+    told = float(beyond_chance(np.array([mean[groups == g].mean() for g in range(kinds)])))
+    return Interval(centre / scale, (centre - below) / scale, (centre + above) / scale), told
+
+
+def _right(labels: NDArray[np.integer], groups: NDArray[np.integer]) -> Floats:
+    """How far the group of each image is told by its label. N."""
+    return np.asarray(left_out_right(cell_counts(labels, groups))[labels, groups])
+
+
+def _leak(recall: Floats, by_chance: Floats, sizes: NDArray[np.integer]) -> Leak:
+    chance, value = beyond_chance(by_chance), float(beyond_chance(recall))
+    interval = beyond_chance_interval(recall, sizes)
+    control = float(np.quantile(chance, 0.95, method="higher"))
+    low = min(interval.low, max(0.0, value - control))
+    p = (1 + (chance >= value - 1e-12).sum()) / (1 + len(chance))
+    return Leak(recall, interval._replace(low=low), max(0.0, control), float(p))
+
+
+def _discriminant(fitted: Floats, groups: NDArray[np.integer], shown: Floats, kinds: int) -> NDArray[np.int64]:
+    """The group of each shown image, for many assignments of groups at once. P x N'.
+
+    The covariance is that of all images, whatever their group: for two groups it gives the same line as the
+    covariance within groups, and it need not be inverted anew for every assignment.
+    """
+    centre = fitted.mean(0)
+    left, scale, directions = np.linalg.svd(fitted - centre, full_matrices=False)
+    kept = scale > 1e-9 * max(1e-300, scale[0])
+    kept[MOST_FEATURES:] = False
+    variance = scale[kept] ** 2 / len(fitted)
+    # White components, in which the discriminant is the nearest mean.
+    whiten = 1 / np.sqrt(variance + _RIDGE * (variance.mean() if kept.any() else 1.0))
+    inside, outside = left[:, kept] * scale[kept] * whiten, (shown - centre) @ directions[kept].T * whiten
+    belongs = (groups[:, :, None] == np.arange(kinds)).astype(np.float64)
+    count = np.maximum(belongs.sum(1), 1)
+    means = np.einsum("pnk,nd->pkd", belongs, inside, optimize=True) / count[:, :, None]
+    scores = np.einsum("nd,pkd->pnk", outside, means, optimize=True) - 0.5 * (means**2).sum(2)[:, None]
+    return np.asarray(scores.argmax(2), dtype=np.int64)

@@ -1,0 +1,1 @@
+"""What can be done about gaps between groups: weights, a last layer trained anew, thresholds."""
