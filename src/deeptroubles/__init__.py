@@ -45,11 +45,14 @@ from deeptroubles.methods.attribution.saliency import saliency
 from deeptroubles.methods.attribution.score_cam import score_cam
 from deeptroubles.methods.attribution.smooth_grad import smooth_grad
 from deeptroubles.methods.attribution.xgrad_cam import xgrad_cam
+from deeptroubles.methods.fairness.by_group import by_group
+from deeptroubles.methods.mitigation.last_layer import with_head
 from deeptroubles.methods.transforms.shift import shift
 from deeptroubles.methods.units.activation_maximization import activation_maximization
 from deeptroubles.methods.units.caricature import caricature
 from deeptroubles.methods.units.deep_dream import deep_dream
 from deeptroubles.methods.units.feature_maps import feature_maps
+from deeptroubles.mitigation import mitigate
 from deeptroubles.models import load_classifier
 from deeptroubles.network import open_network
 from deeptroubles.recording import Given
@@ -71,6 +74,7 @@ __all__ = [
     "activation_maximization",
     "audit",
     "bim",
+    "by_group",
     "cam",
     "caricature",
     "check",
@@ -97,6 +101,7 @@ __all__ = [
     "lrp",
     "map_elites",
     "mi_fgsm",
+    "mitigate",
     "occlusion",
     "occlusion_gain",
     "one_pixel",
@@ -111,6 +116,7 @@ __all__ = [
     "shift",
     "smooth_grad",
     "visualize_units",
+    "with_head",
     "write_report",
     "write_unit_pages",
     "xgrad_cam",
