@@ -23,6 +23,7 @@ from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import Audit, Finding, ImageFacts, ModelFacts, Verdict, worst_first
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
+from deeptroubles.methods.reliance.cue_conflict import find_trials
 from deeptroubles.methods.transforms.named_cue import fit_cues
 from deeptroubles.recording import Given, Recording, record
 from deeptroubles.run_folder import RunFolder
@@ -51,7 +52,7 @@ def audit(
         checks: Names or families of checks. Default: all.
         seed: Seed of everything random; the same seed gives the same findings.
         batch_size: How many images are shown at once.
-        given: What some checks ask about beside the model and the images: cues, concepts.
+        given: What some checks ask about beside the model and the images: cues, concepts, stimuli.
         command: What to say in the report about how it was made.
         watch: Called with each check before it is asked.
 
@@ -59,7 +60,7 @@ def audit(
         The audit, its findings worst first. With `out`, the folder holds it as `audit.json` with tables and pictures.
 
     Raises:
-        ImagesError: No image could be read, or a concept has no images.
+        ImagesError: No image could be read, a concept has no images, or stimuli are not named as they should be.
         ModelError: The classifier answers NaN or infinity.
         RunFolderError: The folder holds another run, or cannot be written.
         UsageError: A check does not exist, a cue cannot be used, or two concepts have the same name.
@@ -68,6 +69,8 @@ def audit(
     planned, given = chosen_checks(checks), given or Given()
     fit_cues(given.cues, images)  # what cannot be used is said before any work is done
     given.concept_images()
+    if conflict := given.conflict_images():
+        find_trials(classifier, conflict)
     folder = open_run(out, classifier, images, seed)
     engine = LocalEngine(folder, batch_size)
     recording = record(classifier, images, engine, given)

@@ -46,6 +46,10 @@ def audit_command(
         list[str] | None, typer.Option(help="A cue to insert and remove; `deeptroubles help reliance.cue`. Repeatable.")
     ] = None,
     concept: Annotated[list[str] | None, typer.Option(help="A folder of images of a concept. Repeatable.")] = None,
+    conflict: Annotated[
+        str,
+        typer.Option(metavar="FOLDER", help="Images named <shape>-<texture>; `deeptroubles help reliance.texture`."),
+    ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
@@ -58,7 +62,7 @@ def audit_command(
         checks=[name.strip() for name in checks.split(",")] if checks else None,
         seed=seed,
         batch_size=batch_size,
-        given=Given(cues=tuple(cue or ()), concepts=tuple(concept or ())),
+        given=Given(cues=tuple(cue or ()), concepts=tuple(concept or ()), conflict=conflict),
         command=shlex.join(["deeptroubles", *sys.argv[1:]]),
         watch=_say_check if err.is_terminal else None,
     )
