@@ -19,6 +19,7 @@ from deeptroubles.commands.console import err
 from deeptroubles.commands.explain import explain
 from deeptroubles.commands.lists import checks, help_command, methods, models
 from deeptroubles.commands.planted import planted
+from deeptroubles.commands.stylize import stylize
 from deeptroubles.commands.units import units
 from deeptroubles.commands.visualize import visualize
 from deeptroubles.errors import DeeptroublesError
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("audit")(audit_command)
-for _command in (explain, units, visualize, planted, checks, methods, models):
+for _command in (explain, units, visualize, stylize, planted, checks, methods, models):
     app.command()(_command)
 app.command("help")(help_command)
 

@@ -23,7 +23,7 @@ from deeptroubles.subject import Subject, answer
 
 WARN_AT, FAIL_AT = 0.50, 0.75
 """Of the decisions that follow shape or texture, the share by texture."""
-SHOWN = 6
+SHOWN = 5
 TRIALS = 1200
 """In the published set, after those with shape and texture of one category are left out."""
 HUMANS = (0.959, 0.919, 0.987)
@@ -94,8 +94,8 @@ class Conflict:
         """One sentence."""
         share = percent(self.counted / self.asked) if self.asked else "0 %"
         return (
-            f"Where shape and texture disagree, {percent_interval(self.shape_bias)} of the decisions that follow one "
-            f"of them follow the shape (they are {share} of {self.asked} trials)."
+            f"Where shape and texture disagree, shape decides {percent_interval(self.shape_bias)} of the trials that "
+            f"count ({share} of {self.asked})."
         )
 
     def caveats(self) -> list[str]:
@@ -128,8 +128,8 @@ class Conflict:
         return [
             *(Estimate(label=f"Shape bias, {label}", value=value, low=low, high=high, n=n, warn_at=1 - WARN_AT,
                        fail_at=1 - FAIL_AT, higher_is_worse=False) for label, value, low, high, n in estimates),
-            *self.examples,
             self._by_category(),
+            *self.examples,
         ]  # fmt: skip
 
     def _by_category(self) -> Table:

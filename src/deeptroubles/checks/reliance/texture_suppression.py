@@ -92,7 +92,7 @@ class Suppression:
     def _table(self) -> Table:
         labelled = len(self.right) > 0
         strongest = self.changed.shape[2]
-        columns = [Column(name="suppressed by"), Column(name="what"), Column(name="answers that stay", kind="share"),
+        columns = [Column(name="way"), Column(name="takes away"), Column(name="answers that stay", kind="share"),
                    Column(name="95 % interval", kind="interval"),
                    Column(name=f"at strength {strongest}", kind="share")]  # fmt: skip
         if labelled:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from skimage.restoration import denoise_bilateral
 from torch import Tensor
+from torch.nn import functional
 
 SIMILAR = 0.3
 """Standard deviation of the difference of two colours that count as similar, for values in [0, 1]."""
@@ -14,24 +13,29 @@ SIMILAR = 0.3
 def bilateral_blur(images: Tensor, radius: int) -> Tensor:
     """Replace every pixel by a mean over its neighbours, weighted by how near they are in place and in colour.
 
+    Written here because scikit-image 0.26 tabulates the weights of places for one row and column too many, and so
+    weighs pixels by the distance of others.
+
     Args:
-        images: N x C x H x W in [0, 1], C is 1 or 3.
-        radius: Half the width of the window in pixels, at least 1; places weigh as a Gaussian of half of it.
+        images: N x C x H x W in [0, 1].
+        radius: Half the width of the window in pixels, at least 1; places weigh as a Gaussian of half of it. At the
+            border the outermost pixels are repeated.
 
     Returns:
         A new tensor like `images`.
 
     Source:
-        C. Tomasi, R. Manduchi: Bilateral filtering for gray and color images, ICCV 1998; as in scikit-image.
+        C. Tomasi, R. Manduchi: Bilateral filtering for gray and color images, ICCV 1998.
     """
-    colours = images.shape[1] > 1
-    arrays = images.detach().cpu().permute(0, 2, 3, 1).numpy().astype(np.float64)
-    blurred = [
-        denoise_bilateral(
-            array if colours else array[..., 0], win_size=2 * radius + 1, sigma_color=SIMILAR, sigma_spatial=radius / 2,
-            mode="edge", channel_axis=-1 if colours else None,
-        ).reshape(array.shape)
-        for array in arrays
-    ]  # fmt: skip
-    result = torch.from_numpy(np.stack(blurred)) if blurred else torch.from_numpy(arrays)
-    return result.permute(0, 3, 1, 2).to(images).clamp(0, 1)
+    height, width = images.shape[-2:]
+    padded = functional.pad(images, (radius, radius, radius, radius), mode="replicate")
+    total, weights = torch.zeros_like(images), torch.zeros_like(images[:, :1])
+    for down in range(2 * radius + 1):
+        for across in range(2 * radius + 1):
+            other = padded[:, :, down : down + height, across : across + width]
+            place = ((down - radius) ** 2 + (across - radius) ** 2) / (radius / 2) ** 2
+            colour = (other - images).square().sum(1, keepdim=True) / SIMILAR**2
+            weight = torch.exp(-(colour + place) / 2)
+            total += weight * other
+            weights += weight
+    return total / weights
