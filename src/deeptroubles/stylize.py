@@ -52,7 +52,7 @@ def stylize_images(
 ) -> StylizedSet:
     """Give every image the texture of another one, drawn at random, and keep the results as PNG.
 
-    A result goes to `<label>/<label><i>-<style><j>.png` (without labels: `image<i>-<style><j>.png`), where i and j are
+    A result goes to `<label>/<label><i>-<style><j>.png` (without labels: `image<i>-style<j>.png`), where i and j are
     rows, from 1 on. So the folder is a training set with the labels of the shapes, and where styles have labels, too,
     one of images with a conflict of cues: then every image gets a style of another label than its own.
 
@@ -60,9 +60,9 @@ def stylize_images(
         images: The shapes.
         styles: The textures: paintings, patterns, or images of other classes.
         out: Where the files go. What is there under their names is replaced.
-        method: `amplitude`: the Fourier amplitudes of the style (quick; a stand-in for texture). `gatys`: style transfer
-            with a network (the original method; slow). `silhouette`: the object's mask filled with the style, on white.
-            `surface`: the same where the object is, before its own background.
+        method: `amplitude`: the Fourier amplitudes of the style (quick; a stand-in for texture). `gatys`: style
+            transfer with a network (the original method; slow). `silhouette`: the object's mask filled with the style,
+            on white. `surface`: the same before the image's own background.
         network: For `gatys`: any convolutional network but the one that is audited with the result. Results have the
             size of its input.
         style_weight: For `gatys`: how much the style counts.

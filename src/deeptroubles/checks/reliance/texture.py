@@ -96,16 +96,16 @@ def texture(recording: Recording, engine: Engine, *, seed: int) -> Texture:
         turned), at strengths from mild to strong?
 
     Why it matters:
-        People name things by their shape. Networks trained on ImageNet name cue-conflict images mostly by their texture,
-        which noise, weather and processing change; those trained on stylized images do not, and bear more.
+        People name things by their shape. Networks trained on ImageNet name cue-conflict images mostly by their
+        texture, which noise, weather and processing change; those trained on stylized images do not, and bear more.
 
     How to read it:
-        Shape bias is the share of decisions by shape among those by shape or texture (Wilson, 95 %); the share of trials
-        that count stands beside it, because the others say nothing. For networks with the 1000 classes of ImageNet and
-        the published names, probabilities are averaged over the classes of each of 16 categories, as published; else
-        file names (or names of folders) `<shape>-<texture>` are those of the model's own classes. Without colour, answers
-        are shown too, and not judged. A claim about both protocols that does not fit together is no error: the first
-        asks which cue wins, the second which can be missed.
+        Shape bias is the share of decisions by shape among those by shape or texture (Wilson, 95 %); the share of
+        trials that count stands beside it, because the others say nothing. For networks with the 1000 classes of
+        ImageNet and the published names, probabilities are averaged over the classes of each of 16 categories, as
+        published; else file names (or names of folders) `<shape>-<texture>` are those of the model's own classes.
+        Without colour, answers are shown too, and not judged. Protocols that do not fit together are no error: the
+        first asks which cue wins, the second which can be missed.
 
     Limits:
         Images made by style transfer have other oddities than a conflict. The strengths of suppression are not

@@ -61,11 +61,11 @@ class Suppression:
 
     def caveats(self) -> list[str]:
         """What to know about it."""
-        return [
+        convention = (
             "Which strength of a blur corresponds to which grid of patches is a convention, and so the comparison of "
-            "texture with shape is. Blurs also take away fine edges; patches leave the shape of small parts.",
-            *([f"{self.left_out} images were left out of it."] if self.left_out else []),
-        ]
+            "texture with shape is. Blurs also take away fine edges; patches leave the shape of small parts."
+        )
+        return [convention, *([f"{self.left_out} images were left out of it."] if self.left_out else [])]
 
     def evidence(self) -> list[Evidence]:
         """The comparison, what it looks like, and how it grows."""

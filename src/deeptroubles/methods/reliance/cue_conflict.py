@@ -79,8 +79,8 @@ def find_trials(classifier: Classifier, images: ImageSet) -> Trials:
     if not len(best.rows):
         names = classifier.class_names
         raise ImagesError(
-            f"None of the {len(images)} images of {images.name} is named by two different classes as <shape>-<texture>; "
-            f"name files or folders such as {names[0]}-{names[1]}"
+            f"None of the {len(images)} images of {images.name} is named by two different classes as "
+            f"<shape>-<texture>; name files or folders such as {names[0]}-{names[1]}"
             + (" or, by the 16 published categories, cat1-elephant3.png." if systems[0][0] else ".")
         )
     return best

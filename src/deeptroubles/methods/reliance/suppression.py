@@ -5,6 +5,8 @@ A network that needs what is taken away changes its answer. No second network is
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from deeptroubles.errors import UsageError
@@ -70,18 +72,13 @@ def suppress(images: Tensor, kind: str, strength: int, seed: int) -> Tensor:
         )
     radius = max(strength, round(min(images.shape[-2:]) * strength / _FRACTION))
     share = min(1.0, strength / max(1, strengths((images.shape[-2], images.shape[-1]))))
-    match kind:
-        case "patch shuffle":
-            return shuffle_patches(images, GRIDS[strength - 1], seed)
-        case "patch rotation":
-            return rotate_patches(images, GRIDS[strength - 1], seed)
-        case "bilateral blur":
-            return bilateral_blur(images, radius)
-        case "Gaussian blur":
-            return gaussian_blur(images, radius / 2)
-        case "non-local means":
-            return non_local_means(images, _ALIKE * strength)
-        case "grayscale":
-            return grayscale(images, share)
-        case _:
-            return shuffle_channels(images, seed, share)
+    ways: dict[str, Callable[[], Tensor]] = {
+        "patch shuffle": lambda: shuffle_patches(images, GRIDS[strength - 1], seed),
+        "patch rotation": lambda: rotate_patches(images, GRIDS[strength - 1], seed),
+        "bilateral blur": lambda: bilateral_blur(images, radius),
+        "Gaussian blur": lambda: gaussian_blur(images, radius / 2),
+        "non-local means": lambda: non_local_means(images, _ALIKE * strength),
+        "grayscale": lambda: grayscale(images, share),
+        "channel shuffle": lambda: shuffle_channels(images, seed, share),
+    }
+    return ways[kind]()

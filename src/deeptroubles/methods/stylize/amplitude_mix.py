@@ -27,4 +27,5 @@ def amplitude_mix(content: Tensor, style: Tensor, strength: float = 1.0) -> Tens
     spectrum, other = torch.fft.rfft2(content), torch.fft.rfft2(style)
     amplitude = torch.lerp(spectrum.abs(), other.abs(), strength)
     mixed = torch.polar(amplitude, spectrum.angle())
-    return torch.fft.irfft2(mixed, s=content.shape[-2:]).clamp(0, 1)
+    pixels: Tensor = torch.fft.irfft2(mixed, s=content.shape[-2:])
+    return pixels.clamp(0, 1)

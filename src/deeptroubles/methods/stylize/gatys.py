@@ -65,8 +65,8 @@ def gatys(
     wanted_shape = (len(content), classifier.channels, *classifier.size)
     if content.shape != wanted_shape or style.shape != wanted_shape:
         raise UsageError(
-            f"Content {tuple(content.shape)} and style {tuple(style.shape)} must both be {wanted_shape}, as the network "
-            "takes them."
+            f"Content {tuple(content.shape)} and style {tuple(style.shape)} must both be {wanted_shape}, as the "
+            "network takes them."
         )
     network = open_network(classifier)
     content_layer, layers = layers_for(network, classifier.size)
@@ -80,7 +80,8 @@ def gatys(
 
     def pixels_of(parameters: Tensor) -> Tensor:
         spectrum = torch.view_as_complex(parameters) * scale
-        return torch.fft.irfft2(spectrum, s=classifier.size, norm="ortho").sigmoid()
+        logits: Tensor = torch.fft.irfft2(spectrum, s=classifier.size, norm="ortho")
+        return logits.sigmoid()
 
     with torch.no_grad(), evaluating(classifier):
         shape = activations(content)[content_layer]

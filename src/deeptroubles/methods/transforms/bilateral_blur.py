@@ -13,8 +13,8 @@ SIMILAR = 0.3
 def bilateral_blur(images: Tensor, radius: int) -> Tensor:
     """Replace every pixel by a mean over its neighbours, weighted by how near they are in place and in colour.
 
-    Written here because scikit-image 0.26 tabulates the weights of places for one row and column too many, and so
-    weighs pixels by the distance of others.
+    Written here because the table of places in scikit-image 0.26 has a row and a column too many, so that pixels get
+    one another's weights.
 
     Args:
         images: N x C x H x W in [0, 1].

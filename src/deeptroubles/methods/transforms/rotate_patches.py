@@ -40,9 +40,11 @@ def rotate_patches(images: Tensor, grid: int, seed: int) -> Tensor:
     quarters = torch.as_tensor(quarters).expand(len(images), grid, grid).to(images.device)
     turned = images.clone()
     part = turned[:, :, : grid * rows, : grid * columns]
-    patches = part.unflatten(3, (grid, columns)).unflatten(2, (grid, rows)).permute(0, 2, 4, 1, 3, 5).clone()
-    for quarter in quarters.unique().tolist():
+    shape = (len(images), images.shape[1], grid, rows, grid, columns)
+    patches = part.reshape(shape).permute(0, 2, 4, 1, 3, 5).clone()
+    for quarter in (1, 2, 3):
         chosen = quarters == quarter
-        patches[chosen] = torch.rot90(patches[chosen], int(quarter), (-2, -1))
+        if chosen.any():
+            patches[chosen] = torch.rot90(patches[chosen], quarter, (-2, -1))
     part.copy_(patches.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3))
     return turned
