@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from deeptroubles.checks.judging import percent, percent_interval
+from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine
 from deeptroubles.errors import UnreadableImageError
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, GridItem, ImageGrid, Table
@@ -149,7 +150,7 @@ class Conflict:
         return Table(title="Shape or texture, by the category of the shape", columns=columns, rows=rows)
 
 
-def ask_conflict(classifier: Any, images: ImageSet, engine: Engine) -> Conflict:
+def ask_conflict(classifier: Classifier, images: ImageSet, engine: Engine) -> Conflict:
     """Show a classifier the images of a folder in which shape and texture say different things.
 
     Raises:
