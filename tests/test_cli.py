@@ -107,6 +107,32 @@ def explain_of(*more, model="colour_models:make", image="images/red/00.png"):
     return ("explain", model, image, "--device", "cpu", *more)
 
 
+# --- stylize, and what it makes
+
+
+def test_stylized_images_are_a_conflict_of_cues(run, here):
+    code, said, _ = run("stylize", "--images", "images", "--styles", "images", "--out", "conflict")
+    assert code == 0
+    assert "12 images: conflict" in said
+    assert len(list((here / "conflict").glob("*/*-*.png"))) == 12
+    asked = audit_of("colour_models:make", "--checks", "reliance.texture", "--conflict")
+    code, said, _ = run(*asked, "conflict")
+    assert code == 0
+    assert "shape decides" in said
+    assert "of 12)" in said
+
+
+def test_images_without_two_cues_in_their_names_are_told(run):
+    code, _, complained = run(*audit_of("colour_models:make", "--conflict", "images"))
+    assert code == 2
+    assert "such as red-green" in complained
+    code, _, complained = run(
+        "stylize", "--images", "images", "--styles", "images", "--out", "o", "--method", "surface"
+    )
+    assert code == 2
+    assert "needs masks" in complained
+
+
 # --- audit
 
 

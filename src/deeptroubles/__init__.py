@@ -47,6 +47,9 @@ from deeptroubles.methods.attribution.smooth_grad import smooth_grad
 from deeptroubles.methods.attribution.xgrad_cam import xgrad_cam
 from deeptroubles.methods.fairness.by_group import by_group
 from deeptroubles.methods.mitigation.last_layer import with_head
+from deeptroubles.methods.stylize.amplitude_mix import amplitude_mix
+from deeptroubles.methods.stylize.gatys import gatys
+from deeptroubles.methods.stylize.silhouette import silhouette
 from deeptroubles.methods.transforms.shift import shift
 from deeptroubles.methods.units.activation_maximization import activation_maximization
 from deeptroubles.methods.units.caricature import caricature
@@ -59,6 +62,7 @@ from deeptroubles.recording import Given
 from deeptroubles.report import write_report
 from deeptroubles.report.units import write_unit_pages
 from deeptroubles.run_folder import read_audit
+from deeptroubles.stylize import stylize_images
 from deeptroubles.units import look_at_units
 from deeptroubles.visualize import visualize_units
 
@@ -72,6 +76,7 @@ __all__ = [
     "Verdict",
     "ablation_cam",
     "activation_maximization",
+    "amplitude_mix",
     "audit",
     "bim",
     "by_group",
@@ -87,6 +92,7 @@ __all__ = [
     "feature_maps",
     "fgsm",
     "fooling_ascent",
+    "gatys",
     "grad_cam",
     "grad_cam_plus_plus",
     "gradient_x_input",
@@ -114,7 +120,9 @@ __all__ = [
     "saliency",
     "score_cam",
     "shift",
+    "silhouette",
     "smooth_grad",
+    "stylize_images",
     "visualize_units",
     "with_head",
     "write_report",

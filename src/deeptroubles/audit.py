@@ -24,6 +24,7 @@ from deeptroubles.findings import Audit, Finding, Guide, ImageFacts, ModelFacts,
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
 from deeptroubles.methods.fairness.groupings import fit_groups
+from deeptroubles.methods.reliance.cue_conflict import find_trials
 from deeptroubles.methods.transforms.named_cue import fit_cues
 from deeptroubles.recording import Given, Recording, record
 from deeptroubles.run_folder import RunFolder
@@ -52,7 +53,7 @@ def audit(
         checks: Names or families of checks. Default: all.
         seed: Seed of everything random; the same seed gives the same findings.
         batch_size: How many images are shown at once.
-        given: What some checks ask about beside the model and the images: cues, concepts, groups.
+        given: What some checks ask about beside the model and the images: cues, concepts, groups, stimuli.
         command: What to say in the report about how it was made.
         watch: Called with each check before it is asked.
 
@@ -60,7 +61,7 @@ def audit(
         The audit, its findings worst first. With `out`, the folder holds it as `audit.json` with tables and pictures.
 
     Raises:
-        ImagesError: No image could be read, or a concept has no images.
+        ImagesError: No image could be read, a concept has no images, or stimuli are not named as they should be.
         ModelError: The classifier answers NaN or infinity.
         RunFolderError: The folder holds another run, or cannot be written.
         UsageError: A check does not exist, a cue cannot be used, there is no such column to group by, or two concepts
@@ -71,6 +72,8 @@ def audit(
     fit_cues(given.cues, images)  # what cannot be used is said before any work is done
     given.concept_images()
     fit_groups(given.groups, images)
+    if conflict := given.conflict_images():
+        find_trials(classifier, conflict)
     folder = open_run(out, classifier, images, seed)
     engine = LocalEngine(folder, batch_size)
     recording = record(classifier, images, engine, given)

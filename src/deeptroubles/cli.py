@@ -20,6 +20,7 @@ from deeptroubles.commands.explain import explain
 from deeptroubles.commands.lists import checks, help_command, methods, models
 from deeptroubles.commands.mitigate import mitigate
 from deeptroubles.commands.planted import planted
+from deeptroubles.commands.stylize import stylize
 from deeptroubles.commands.units import units
 from deeptroubles.commands.visualize import visualize
 from deeptroubles.errors import DeeptroublesError
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("audit")(audit_command)
-for _command in (explain, units, visualize, mitigate, planted, checks, methods, models):
+for _command in (explain, units, visualize, mitigate, stylize, planted, checks, methods, models):
     app.command()(_command)
 app.command("help")(help_command)
 

@@ -29,11 +29,13 @@ class Given:
         cues: Cues that the model should not rely on, in words: see `deeptroubles help reliance.cue`.
         concepts: Folders of images that show a concept each.
         groups: Columns of the images' table that say which group an image belongs to.
+        conflict: A folder of images with the shape of one class and the texture of another; '' when there is none.
     """
 
     cues: tuple[str, ...] = ()
     concepts: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    conflict: str = ""
 
     def concept_images(self) -> dict[str, ImageSet]:
         """The images of each concept, by the name of its folder. They are listed here, not decoded.
@@ -53,6 +55,14 @@ class Given:
                 raise UsageError(f"Two concepts are called {images.name!r}; name their folders differently.")
             found[images.name] = images
         return found
+
+    def conflict_images(self) -> ImageSet | None:
+        """The images of the conflict of shape and texture. They are listed here, not decoded.
+
+        Raises:
+            ImagesError: There is no such folder, or it holds no images.
+        """
+        return load_images(self.conflict) if self.conflict else None
 
 
 @dataclass(frozen=True)

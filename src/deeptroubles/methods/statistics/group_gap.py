@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.methods.statistics.intervals import Interval, wilson
+from deeptroubles.methods.statistics.intervals import Interval, share_difference, wilson
 
 
 class Gap(NamedTuple):
@@ -38,15 +38,8 @@ def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.
     count = len(trials)
     each = 1 - (1 - level) / (count * (count - 1) / 2)
     shares = [wilson(int(s), int(n), each) for s, n in zip(successes, trials, strict=True)]
-    differences = [_difference(a, b) for a, b in permutations(shares, 2)]
+    differences = [share_difference(a, b) for a, b in permutations(shares, 2)]
     values = [share.value for share in shares]
     best, worst = int(np.argmax(values)), int(np.argmin(values))
     low, high = max(d.low for d in differences), max(d.high for d in differences)
     return Gap(Interval(values[best] - values[worst], max(0.0, low), high), best, worst)
-
-
-def _difference(a: Interval, b: Interval) -> Interval:
-    value = a.value - b.value
-    below = np.hypot(a.value - a.low, b.high - b.value)
-    above = np.hypot(a.high - a.value, b.value - b.low)
-    return Interval(value, float(value - below), float(value + above))

@@ -1,0 +1,84 @@
+"""Suppression: images without their shape, their texture or their colours, in strengths.
+
+A network that needs what is taken away changes its answer. No second network is needed, and any classes will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from deeptroubles.errors import UsageError
+from deeptroubles.methods.transforms.bilateral_blur import bilateral_blur
+from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
+from deeptroubles.methods.transforms.non_local_means import non_local_means
+from deeptroubles.methods.transforms.recolour import grayscale, shuffle_channels
+from deeptroubles.methods.transforms.rotate_patches import rotate_patches
+from deeptroubles.methods.transforms.shuffle_patches import shuffle_patches
+
+KINDS = {
+    "patch shuffle": "shape", "patch rotation": "shape",
+    "bilateral blur": "texture", "Gaussian blur": "texture", "non-local means": "texture",
+    "grayscale": "colour", "channel shuffle": "colour",
+}  # fmt: skip
+"""Ways to suppress, and what each of them suppresses."""
+
+GRIDS = (2, 4, 8, 16)
+"""Into how many rows and columns images are cut, at strengths from 1 on."""
+SMALLEST_PATCH = 7
+"""Patches of fewer pixels along a side would lose their texture, too."""
+_FRACTION = 128
+_ALIKE = 0.1
+
+
+def strengths(size: tuple[int, int]) -> int:
+    """How many strengths, from 1 on, images of this height and width can be shown at; 0 when they are too small."""
+    return sum(min(size) // grid >= SMALLEST_PATCH for grid in GRIDS)
+
+
+def kinds_for(channels: int) -> tuple[str, ...]:
+    """The ways that apply to images of so many channels: grey ones have no colours to suppress."""
+    return tuple(kind for kind, what in KINDS.items() if channels == 3 or what != "colour")
+
+
+def suppress(images: Tensor, kind: str, strength: int, seed: int) -> Tensor:
+    """Suppress shape, texture or colour.
+
+    Shape: patches of a grid of 2, 4, 8 or 16 rows and columns change places, or are turned. Texture: a bilateral or
+    Gaussian blur whose radius (for the Gaussian, two standard deviations) is strength / 128 of the shorter side and at
+    least `strength` pixels, or non-local means with h = strength / 10. Colour: grey, or exchanged channels, mixed in by
+    more and more, and wholly at the last strength that the images allow.
+
+    Args:
+        images: N x C x H x W in [0, 1]; C is 1 or 3, and 3 for colour.
+        kind: A key of KINDS.
+        strength: 1 to 4; no more than `strengths` for shape.
+        seed: Of patches and channels.
+
+    Returns:
+        A new tensor like `images`.
+
+    Raises:
+        UsageError: There is no such kind or strength.
+
+    Source:
+        T. Burgert et al.: ImageNet-trained CNNs are not biased towards texture: revisiting feature reliance through
+        controlled suppression, NeurIPS 2025. How strengths of different kinds correspond is ours.
+    """
+    if kind not in KINDS or not 1 <= strength <= len(GRIDS):
+        raise UsageError(
+            f"There is no {kind!r} of strength {strength}; choose {', '.join(KINDS)}, and 1 to {len(GRIDS)}."
+        )
+    radius = max(strength, round(min(images.shape[-2:]) * strength / _FRACTION))
+    share = min(1.0, strength / max(1, strengths((images.shape[-2], images.shape[-1]))))
+    ways: dict[str, Callable[[], Tensor]] = {
+        "patch shuffle": lambda: shuffle_patches(images, GRIDS[strength - 1], seed),
+        "patch rotation": lambda: rotate_patches(images, GRIDS[strength - 1], seed),
+        "bilateral blur": lambda: bilateral_blur(images, radius),
+        "Gaussian blur": lambda: gaussian_blur(images, radius / 2),
+        "non-local means": lambda: non_local_means(images, _ALIKE * strength),
+        "grayscale": lambda: grayscale(images, share),
+        "channel shuffle": lambda: shuffle_channels(images, seed, share),
+    }
+    return ways[kind]()

@@ -1,0 +1,1 @@
+"""Stylizing: the shape of one image with the texture of another."""

@@ -1,0 +1,50 @@
+"""Rotation of patches: cut images into patches and turn each of them where it is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from deeptroubles.errors import UsageError
+
+
+def rotate_patches(images: Tensor, grid: int, seed: int) -> Tensor:
+    """Cut images into grid x grid patches and turn each by 90, 180 or 270 degrees, so that pixels are only moved.
+
+    Patches that are not square can only be turned by 180 degrees. What does not fit into the grid (fewer than `grid`
+    rows and columns, at the bottom and on the right) stays as it is.
+
+    Args:
+        images: N x C x H x W.
+        grid: Into how many rows and columns; at least 1.
+        seed: Of the turns; every patch has its own.
+
+    Returns:
+        A new tensor like `images`.
+
+    Raises:
+        UsageError: The grid has no rows, or more than the images have pixels.
+
+    Source:
+        T. Burgert et al.: ImageNet-trained CNNs are not biased towards texture: revisiting feature reliance through
+        controlled suppression, NeurIPS 2025.
+    """
+    height, width = images.shape[-2:]
+    if not 1 <= grid <= min(height, width):
+        raise UsageError(
+            f"A grid of {grid} does not fit images of {width} x {height}; choose 1 to {min(height, width)}."
+        )
+    rows, columns = height // grid, width // grid
+    random = torch.Generator().manual_seed(seed)
+    quarters = torch.randint(1, 4, (len(images), grid, grid), generator=random) if rows == columns else 2
+    quarters = torch.as_tensor(quarters).expand(len(images), grid, grid).to(images.device)
+    turned = images.clone()
+    part = turned[:, :, : grid * rows, : grid * columns]
+    shape = (len(images), images.shape[1], grid, rows, grid, columns)
+    patches = part.reshape(shape).permute(0, 2, 4, 1, 3, 5).clone()
+    for quarter in (1, 2, 3):
+        chosen = quarters == quarter
+        if chosen.any():
+            patches[chosen] = torch.rot90(patches[chosen], quarter, (-2, -1))
+    part.copy_(patches.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3))
+    return turned

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deeptroubles import Given, ImageSet, Verdict, audit, load_classifier, load_images
+from deeptroubles.checks.reliance.texture import texture
+from deeptroubles.checks.reliance.texture_conflict import NETWORKS, Conflict
+from deeptroubles.engine import LocalEngine
+from deeptroubles.errors import ImagesError
+from deeptroubles.methods.reliance.cue_conflict import Trials
+from deeptroubles.methods.statistics.intervals import wilson
+from deeptroubles.recording import record
+from tests.networks import formula
+
+NAMES = ("top", "bottom", "even")
+SIZE = 32
+SHADE, GRAIN = 0.2, 0.1
+STIMULI = os.environ.get("DEEPTROUBLES_CUE_CONFLICT", "")
+
+
+def drawn(shape: str, surface: str, shift: int = 0) -> np.ndarray:
+    """The shape is where it is bright, the texture a board of squares of 1 pixel, of 2 pixels, or none."""
+    pixels = np.full((SIZE, SIZE), 0.5)
+    pixels[: SIZE // 2] += {"top": SHADE, "bottom": -SHADE, "even": 0.0}[shape] / 2
+    pixels[SIZE // 2 :] -= {"top": SHADE, "bottom": -SHADE, "even": 0.0}[shape] / 2
+    y, x = np.indices(pixels.shape) + shift
+    squares = {"top": (x + y) % 2, "bottom": (x // 2 + y // 2) % 2, "even": 0.5}[surface]
+    return np.round(255 * (pixels + GRAIN * (squares - 0.5))).astype(np.uint8)
+
+
+@cache
+def stimuli() -> str:
+    """A folder of images in which shape and texture disagree, and one in which they do not."""
+    folder = Path(tempfile.mkdtemp())
+    for shape in NAMES:
+        (folder / shape).mkdir()
+        for surface in NAMES:
+            for i in range(3):
+                Image.fromarray(drawn(shape, surface, i)).save(folder / shape / f"{shape}{i}-{surface}{i + 2}.png")
+    return str(folder)
+
+
+def images() -> ImageSet:
+    """Shape and texture agree."""
+    return ImageSet.from_arrays(
+        [drawn(NAMES[i % 3], NAMES[i % 3], i) for i in range(36)], [NAMES[i % 3] for i in range(36)]
+    )
+
+
+def by_texture(x):
+    """Neighbours differ everywhere, at every second place, or nowhere."""
+    roughness = (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3)) / GRAIN
+    return -40 * torch.stack([(roughness - c).square() for c in (1.0, 0.5, 0.0)], 1)
+
+
+def by_shape(x):
+    slope = (x[:, :, : SIZE // 2].mean((1, 2, 3)) - x[:, :, SIZE // 2 :].mean((1, 2, 3))) / SHADE
+    return -40 * torch.stack([(slope - c).square() for c in (1.0, -1.0, 0.0)], 1)
+
+
+def planted():
+    """It knows the texture alone."""
+    return formula(by_texture, SIZE, 1, NAMES), images(), Given(conflict=stimuli())
+
+
+def clean():
+    """It knows the shape alone."""
+    return formula(by_shape, SIZE, 1, NAMES), images(), Given(conflict=stimuli())
+
+
+def measure(classifier, image_set, given=None):
+    engine = LocalEngine()
+    return texture(record(classifier, image_set, engine, given or Given()), engine, seed=0)
+
+
+@pytest.mark.parametrize(("case", "by"), [(planted, "by_texture"), (clean, "by_shape")])
+def test_a_network_that_knows_one_cue_decides_every_conflict_by_it(case, by):
+    found = measure(*case())
+    assert len(found.conflict.decision) == 18
+    assert found.conflict.trials.agreeing == 9
+    assert getattr(found.conflict, by).all()
+    assert found.conflict.counted == 18
+
+
+def test_each_protocol_alone_tells_them_apart():
+    for case, verdict in ((planted, Verdict.FAIL), (clean, Verdict.PASS)):
+        classifier, image_set, _ = case()
+        (finding,) = measure(classifier, image_set).findings()
+        assert finding.verdict == verdict
+    found = measure(*planted()).suppression
+    assert found.without("shape").mean() < 0.02
+    assert found.without("texture").mean() > 0.3
+    assert measure(*clean()).suppression.without("texture").max() == 0
+
+
+def test_the_protocols_can_disagree_and_the_claim_says_so():
+    classifier, image_set, _ = clean()
+    told = measure(*planted()).conflict
+    found = measure(classifier, image_set)
+    (finding,) = type(found)(name="both", conflict=told, suppression=found.suppression).findings()
+    assert finding.verdict == Verdict.FAIL
+    assert "The two protocols disagree" in finding.claim
+
+
+def test_the_published_interval_comes_out_of_the_published_counts():
+    """ResNet-50: 22.1 %, by the bootstrap 19.2 to 25.1, of 61 % of 1,200 trials (Geirhos et al.'s answers)."""
+    bias, share = NETWORKS["ResNet-50"]
+    count = round(share * 1200)
+    interval = wilson(round(bias * count), count)
+    assert interval.low == pytest.approx(0.192, abs=0.003)
+    assert interval.high == pytest.approx(0.251, abs=0.003)
+
+
+def test_shape_bias_by_hand():
+    """Of 5 trials, 1 follows the shape, 2 follow the texture, 1 neither, 1 cannot be read."""
+    trials = Trials(np.arange(5), np.array([0, 0, 0, 1, 1]), np.array([1, 1, 2, 0, 2]), NAMES, ((0,), (1,), (2,)), 3, 0)
+    found = Conflict(trials=trials, decision=np.array([0, 1, 2, 2, -1]), examples=())
+    assert found.shape_bias == wilson(1, 3)
+    assert found.asked == 4
+    assert found.counted == 3
+    table = found.evidence("net")[1]
+    rows = {row[0]: row for row in table.rows}
+    assert rows["top"][1] == pytest.approx(1 / 3)
+    assert rows["top"][3] == 1
+    assert rows["bottom"][1] is None
+    assert rows["bottom"][3:5] == [0, 1]
+    assert any("1 that cannot be read" in caveat for caveat in found.caveats())
+
+
+def test_a_damaged_stimulus_is_counted(tmp_path):
+    for name in ("top-bottom", "bottom-top"):
+        Image.fromarray(drawn(*name.split("-"))).save(tmp_path / f"{name}.png")
+    (tmp_path / "even-top.png").write_bytes(b"no picture")
+    classifier, image_set, _ = clean()
+    assert measure(classifier, image_set, Given(conflict=str(tmp_path))).conflict.asked == 2
+
+
+def test_what_cannot_be_used_is_said_before_the_audit(tmp_path):
+    classifier, image_set, _ = clean()
+    with pytest.raises(ImagesError, match="nothing at"):
+        audit(classifier, image_set, given=Given(conflict=str(tmp_path / "nowhere")))
+    Image.fromarray(drawn("top", "even")).save(tmp_path / "holiday.png")
+    with pytest.raises(ImagesError, match="such as top-bottom"):
+        audit(classifier, image_set, given=Given(conflict=str(tmp_path)))
+
+
+def test_images_too_small_to_cut_are_not_asked_about():
+    classifier = formula(lambda x: torch.stack([x.sum((1, 2, 3)), -x.sum((1, 2, 3))], 1), 12)
+    (finding,) = measure(classifier, ImageSet.from_arrays(np.zeros((12, 12, 12), dtype=np.uint8))).findings()
+    assert finding.verdict == Verdict.SKIPPED
+    assert "14 pixels" in finding.claim
+
+
+@pytest.mark.skipif(not Path(STIMULI or "nowhere").is_dir(), reason="DEEPTROUBLES_CUE_CONFLICT names no folder")
+def test_the_embedded_network_is_biased_towards_texture():
+    """On the published stimuli, shape bias is about 24 % and about 68 % of the trials count."""
+    classifier = load_classifier("efficientnet-lite0")
+    found = measure(classifier, load_images("demo").subset([2]), Given(conflict=STIMULI)).conflict
+    assert found.published
+    assert found.shape_bias.low < 0.24 < found.shape_bias.high
+    assert found.counted / found.asked == pytest.approx(0.68, abs=0.06)
