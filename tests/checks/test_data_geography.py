@@ -104,7 +104,7 @@ def test_no_verdict_where_most_places_are_unknown():
     places = [*(["US"] * 90), *([None] * 110)]
     finding = ask(images(places, np.ones(200, dtype=bool)))
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert "only 90 of 200" in finding.claim
+    assert "Not judged: the country of 90 of 200" in finding.claim
     assert ask(images(["US"] * 29, np.ones(29, dtype=bool))).verdict == Verdict.INCONCLUSIVE
 
 

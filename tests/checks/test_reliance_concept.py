@@ -155,6 +155,13 @@ def test_images_of_a_concept_that_cannot_be_read_are_counted():
     assert any(caveat.startswith("1 image") for caveat in finding.caveats)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_very_few_images_are_no_crash(count):
+    finding = ask(reader(0), images().subset(range(count)), Given(concepts=(reddish(),)))
+    assert finding.verdict == Verdict.INCONCLUSIVE
+    assert "no class is the answer to 10 or more images" in finding.claim
+
+
 def test_a_network_without_positions_is_no_crash():
     flat = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 2)), size=SIZE)
     finding = ask(flat, images(), Given(concepts=(reddish(),)))

@@ -141,6 +141,20 @@ def test_a_column_that_is_the_class_tells_nothing():
     assert "cannot be told from the class" in finding.claim
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["same"] * 40, "all images that have a value have the same"),
+        ([float("nan")] * 40, "no image has a value"),
+        ([f"ä{i}" for i in range(40)], "none of its 40 values has 5 images of a class"),
+    ],
+)
+def test_a_column_that_compares_nothing_says_why(values, said):
+    (finding,) = findings((clean()[0], images(columns={"who": values})), "column:who")
+    assert finding.verdict == Verdict.INCONCLUSIVE
+    assert said in finding.claim
+
+
 def test_every_named_cue_has_its_finding():
     found = findings(clean(), "watermark", "color:#ffffff", "text:abc@top")
     assert len(found) == 3

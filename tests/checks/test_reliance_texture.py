@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import stats
 
 from deeptroubles import Given, ImageSet, Verdict, audit, load_classifier, load_images
 from deeptroubles.checks.reliance.texture import texture
@@ -99,6 +100,28 @@ def test_each_protocol_alone_tells_them_apart():
     assert found.without("shape").mean() < 0.02
     assert found.without("texture").mean() > 0.3
     assert measure(*clean()).suppression.without("texture").max() == 0
+
+
+def by_chance(seed: int):
+    """Whatever is changed, it answers anything: shape and texture decide alike, at the very limit of a warning."""
+    keys = torch.randn(SIZE * SIZE, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return formula(lambda x: 9 * torch.sin(1e4 * (x.double().flatten(1) @ keys)).float(), SIZE, 1, NAMES)
+
+
+def test_no_more_false_alarms_than_the_level_says(tmp_path):
+    """Each protocol's interval is above its limit in at most 2.5 % of the networks, so that in 5 % one of them is."""
+    runs, random = 60, np.random.default_rng(0)
+    noise = lambda: random.integers(-9, 10, (SIZE, SIZE))  # noqa: E731 (no two images are the same)
+    for i in range(40):
+        shape, surface = random.permutation(3)[:2]
+        pixels = drawn(NAMES[shape], NAMES[surface]) + noise()
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{NAMES[shape]}{i}-{NAMES[surface]}{i}.png")
+    audited = ImageSet.from_arrays([(drawn(NAMES[i % 3], NAMES[i % 3]) + noise()).astype(np.uint8) for i in range(24)])
+    found = [measure(by_chance(seed), audited, Given(conflict=str(tmp_path))) for seed in range(runs)]
+    assert np.mean([f.conflict.counted / f.conflict.asked for f in found]) == pytest.approx(2 / 3, abs=0.05)
+    assert np.mean([f.suppression.excess.value for f in found]) == pytest.approx(0, abs=0.05)
+    alarms = sum(finding.verdict in {Verdict.WARN, Verdict.FAIL} for f in found for finding in f.findings())
+    assert alarms <= stats.binom.ppf(0.999, runs, 0.05)
 
 
 def test_the_protocols_can_disagree_and_the_claim_says_so():

@@ -204,6 +204,21 @@ def test_equals_captum_on_a_plain_sequence(settings, rule, bias, pixels):
     assert torch.allclose(ours, theirs, atol=1e-4 * float(theirs.abs().max()))
 
 
+class Listed(nn.Module):
+    """Its logits are put together from one number per image each."""
+
+    def forward(self, x):
+        left, right = x[..., :8].mean((1, 2, 3)), x[..., 8:].mean((1, 2, 3))
+        return torch.stack([3 * left, right], 1)
+
+
+def test_values_of_one_number_per_image_are_read(pixels):
+    found = lrp_relevance(Classifier(Listed(), size=SIZE), pixels, 0, rule="epsilon", epsilon=0)
+    assert torch.allclose(found.maps[:, :, :8].sum((1, 2)), found.score, atol=1e-6)
+    assert (found.maps[:, :, 8:] == 0).all()
+    assert torch.allclose(found.conservation, torch.ones(2), atol=1e-4)
+
+
 def test_probabilities_are_explained_by_the_logits_before_them(pixels):
     plain = Classifier(build("vgg").module, size=SIZE)
     wrapped = Classifier(nn.Sequential(plain.module, nn.Softmax(1)), size=SIZE, probabilities=True)

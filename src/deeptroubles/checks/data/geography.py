@@ -136,7 +136,7 @@ class DataGeography:
             "to come from elsewhere to be spread like them."
         )
         if self.placed < FLOOR or self.unknown.value > MOST_UNKNOWN:
-            return f"The country of only {self.placed} of {self.images} images is known. Of these, {claim}"
+            return f"Not judged: the country of {self.placed} of {self.images} images is known. Of these, {claim}"
         return f"{claim} {self._gap_in_words()}".strip()
 
     def _gap_in_words(self) -> str:

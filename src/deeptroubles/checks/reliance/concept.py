@@ -226,6 +226,8 @@ def _effects(
     seed: int,
 ) -> dict[tuple[str, int], Concept]:
     """The effect of every concept with two readable images or more on every class."""
+    if not len(classes):
+        return {}  # and perhaps too few images to draw counterparts from
     scale = unit_scale(read["activations"])
     others, gradients = read["activations"] / scale, read["gradients"] * scale
     tested = {name: values / scale for name, values in shown.items() if len(values) > 1}

@@ -45,10 +45,19 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnCue:
-    """How far the answers hang on a column at a fixed class."""
+    """How far the answers hang on a column at a fixed class.
+
+    Attributes:
+        cue: The column.
+        values: Those that can be compared.
+        different: How many values the column has.
+        apart: How many images tell nothing, because their class has one value only.
+        images: How many there are.
+    """
 
     cue: NamedCue
     values: tuple[Value, ...]
+    different: int
     apart: int
     images: int
 
@@ -58,8 +67,7 @@ class ColumnCue:
             yield Finding(
                 check="reliance.cue",
                 verdict=Verdict.INCONCLUSIVE,
-                claim=f"{self.cue.words.capitalize()} cannot be told from the class: 0 of its values have {FEWEST} "
-                "images of a class that also occurs with another value.",
+                claim=f"{self.cue.words.capitalize()} cannot be told from the class: {self._too_few()}.",
                 criterion=_RULE,
                 caveats=["Give images of the same class with different values."],
             )
@@ -98,6 +106,11 @@ class ColumnCue:
             ],
         )  # fmt: skip
 
+    def _too_few(self) -> str:
+        if self.different < 2:
+            return "all images that have a value have the same" if self.different else "no image has a value"
+        return f"none of its {self.different} values has {FEWEST} images of a class that also occurs with another value"
+
 
 _RULE = (
     criterion(
@@ -135,7 +148,9 @@ def column_cue(recording: Recording, cue: NamedCue, seed: int) -> ColumnCue:
                 Value(name=name, spoken_for=spoken, rise=effect[at, chosen[at]].round(6),
                       right=wilson(int(right[labelled].sum()), int(labelled.sum())), images=int(has.sum()))
             )  # fmt: skip
-    return ColumnCue(cue=cue, values=tuple(found), apart=int((~compared).sum()), images=len(own))
+    return ColumnCue(
+        cue=cue, values=tuple(found), different=values.nunique(), apart=int((~compared).sum()), images=len(own)
+    )
 
 
 def _as_text(column: pd.Series[Any]) -> pd.Series[Any]:

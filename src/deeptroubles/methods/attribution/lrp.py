@@ -215,4 +215,4 @@ class _Walk:
 
 
 def _per_image(values: Tensor) -> Tensor:
-    return values.flatten(1).sum(1)
+    return values.reshape(len(values), -1).sum(1)  # a value may be one number per image
