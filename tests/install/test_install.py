@@ -43,7 +43,8 @@ def test_the_wheel_carries_the_package_and_nothing_else(wheel):
     modules = {path.relative_to(SOURCE.parent).as_posix() for path in SOURCE.rglob("*.py")}
     assert {name for name in package if name.endswith(".py")} == modules
     pages = {f"deeptroubles/report/{name}" for name in ("bundle.html", "units.html.jinja")}
-    assert package - modules == {*pages, "deeptroubles/py.typed"}
+    tables = {f"deeptroubles/methods/geography/{name}" for name in ("borders.npz", "countries.csv")}
+    assert package - modules == {*pages, *tables, "deeptroubles/py.typed"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
