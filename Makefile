@@ -10,7 +10,7 @@ PAGE := src/deeptroubles/report/bundle.html
 PAGE_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -not -name audit.ts -print)
 
 # Everything but four searches, which take another minute and a half on two cores.
-DEMO := performance,stability,reliance,units,adversarial.gradient
+DEMO := performance,stability,reliance,data,units,adversarial.gradient
 
 .PHONY: demo test setup format clean
 
@@ -44,7 +44,7 @@ clean:
 # torchvision's wheel wants a CUDA build of torch; only tests use it and what needs it, and only its Python parts.
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(PIP) --requirement requirements-dev.txt
-	$(PIP) --no-deps torchvision timm grad-cam torchcam torchattacks
+	$(PIP) --no-deps torchvision timm grad-cam torchcam torchattacks aif360
 	touch $@
 
 $(PAGE): $(PAGE_SOURCES) | .venv/installed
