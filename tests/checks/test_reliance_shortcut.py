@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from deeptroubles import Classifier, ImageSet, Verdict, audit
+from deeptroubles.checks.reliance.shortcut_swaps import MOST, draw_rows
 from tests.networks import Formula
 
 SIZE, COUNT = 28, 60
@@ -109,3 +110,12 @@ def test_inner_texture_only_warns():
     assert finding.verdict == Verdict.WARN
     assert "the object's inner texture" in finding.claim
     assert any("for you to say" in caveat for caveat in finding.caveats)
+
+
+def test_of_many_images_some_of_each_large_class_take_part():
+    targets = np.repeat([0, 1, 2], [5_000, 3_000, 200])
+    rows = draw_rows(np.arange(len(targets)), targets, seed=0)
+    assert len(rows) == MOST
+    assert np.bincount(targets[rows]).tolist() == [MOST // 3] * 3
+    assert not np.array_equal(rows, draw_rows(np.arange(len(targets)), targets, seed=1))
+    assert draw_rows(np.arange(7), targets, seed=0).tolist() == list(range(7))
