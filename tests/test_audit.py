@@ -127,6 +127,12 @@ def test_an_audit_from_end_to_end(tmp_path):
     assert {p.name for p in (tmp_path / "run").iterdir()} >= {"run.json", "audit.json", "pieces", "tables"}
 
 
+def test_a_shortcut_comes_before_its_equals_and_after_what_is_worse():
+    order = [finding("z.a", Verdict.ERROR, 0.0), finding("reliance.shortcut", Verdict.WARN, 0.1),
+             finding("a.a", Verdict.WARN, 1.0), finding("a.b", Verdict.PASS, 1.0)]  # fmt: skip
+    assert worst_first(order[::-1]) == order
+
+
 def test_findings_are_ordered_worst_first(declared):
     order = [
         ("z.b", Verdict.FAIL, 0.2),
