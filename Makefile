@@ -9,13 +9,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PAGE := src/deeptroubles/report/bundle.html
 PAGE_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -not -name audit.ts -print)
 
-# Everything but four searches, which take another minute and a half on two cores.
-DEMO := performance,stability,reliance,data,units,adversarial.gradient
-
 .PHONY: demo test setup format clean
 
 demo: .venv/installed $(PAGE)
-	$(BIN)/deeptroubles audit efficientnet-lite0 --images demo --out runs/demo --checks $(DEMO)
+	$(BIN)/deeptroubles audit efficientnet-lite0 --images demo --out runs/demo
 
 test: .venv/installed-dev $(PAGE)
 	$(BIN)/ruff format --check .
