@@ -111,7 +111,11 @@ def by_chance(seed: int):
 def test_no_more_false_alarms_than_the_level_says(tmp_path):
     """Each protocol's interval is above its limit in at most 2.5 % of the networks, so that in 5 % one of them is."""
     runs, random = 60, np.random.default_rng(0)
-    noise = lambda: random.integers(-9, 10, (SIZE, SIZE))  # noqa: E731 (no two images are the same)
+
+    def noise() -> np.ndarray:
+        """No two images are the same."""
+        return random.integers(-9, 10, (SIZE, SIZE))
+
     for i in range(40):
         shape, surface = random.permutation(3)[:2]
         pixels = drawn(NAMES[shape], NAMES[surface]) + noise()

@@ -31,7 +31,10 @@ def test_whole_patches_move_and_none_stays(grid):
         there = [
             (y, x) for y in range(grid) for x in range(grid)
         ]  # fmt: skip
-        cut = lambda picture, y, x: picture[:, y * side : (y + 1) * side, x * side : (x + 1) * side]  # noqa: E731
+
+        def cut(picture, y, x, side=side):
+            return picture[:, y * side : (y + 1) * side, x * side : (x + 1) * side]
+
         found = [
             next(place for place in there if torch.equal(cut(original, *place), cut(image, *at))) for at in there
         ]  # a patch that were cut up would not be found

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.methods.transforms.inpaint import inpaint
-from deeptroubles.methods.transforms.swap import WINDOWS, Scenery, frame, move_object, scale_color, window
+from deeptroubles.methods.transforms.swap import WINDOWS, Scenery, frame, move_object, resurface, scale_color, window
 
 
 def neutralise(scenery: Scenery, channel: str, rows: Tensor) -> Tensor:
@@ -60,10 +60,7 @@ def _position(scenery: Scenery, rows: Tensor) -> Tensor:
 
 
 def _texture(scenery: Scenery, rows: Tensor) -> Tensor:
-    inside = scenery.inside[rows][:, None].to(scenery.images.dtype)
-    images = scenery.images[rows]
-    color = (images * inside).sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp_min(1)
-    return images * (1 - inside) + color * inside
+    return resurface(scenery, rows, 0.0)
 
 
 NEUTRAL: dict[str, Callable[[Scenery, Tensor], Tensor]] = {

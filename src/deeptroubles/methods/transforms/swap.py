@@ -164,12 +164,17 @@ def _position(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
     return move_object(scenery, recipients, scenery.box[donors][:, :2] + scenery.box[donors][:, 2:])
 
 
-def _texture(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
-    """The object keeps its outline and its mean colour."""
+def resurface(scenery: Scenery, recipients: Tensor, texture: Tensor | float) -> Tensor:
+    """Give objects, inside of their rim, their own mean colour plus a texture (M x C x H x W, or 0 for none)."""
     inside = scenery.inside[recipients][:, None].to(scenery.images.dtype)
     images = scenery.images[recipients]
     color = (images * inside).sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp_min(1)
-    return images * (1 - inside) + (color + scenery.texture[donors]).clamp(0, 1) * inside
+    return images * (1 - inside) + (color + texture).clamp(0, 1) * inside
+
+
+def _texture(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
+    """The object keeps its outline and its mean colour."""
+    return resurface(scenery, recipients, scenery.texture[donors])
 
 
 def _object(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
