@@ -34,8 +34,15 @@ def main() -> None:
     features = random.normal(size=(IMAGES, 64))
 
     def fairlearn() -> None:
-        MetricFrame(metrics={"accuracy": accuracy_score}, y_true=targets, y_pred=predicted, sensitive_features=groups,
-                    n_boot=SCALED, ci_quantiles=[0.025, 0.975], random_state=0).difference_ci()  # fmt: skip
+        MetricFrame(
+            metrics={"accuracy": accuracy_score},
+            y_true=targets,
+            y_pred=predicted,
+            sensitive_features=groups,
+            n_boot=SCALED,
+            ci_quantiles=[0.025, 0.975],
+            random_state=0,
+        ).difference_ci()
 
     times = best_times(
         {

@@ -18,8 +18,13 @@ from deeptroubles.subject import answer
 
 IMAGES = Path(__file__).parent / "images"
 WIDTH = 1120
-TURNED = {"camera.png": "flamingo", "chelsea.png": "guacamole", "china.jpg": "school bus", "coffee.png": "strawberry",
-          "rocket.jpg": "goldfish"}  # fmt: skip
+TURNED = {
+    "camera.png": "flamingo",
+    "chelsea.png": "guacamole",
+    "china.jpg": "school bus",
+    "coffee.png": "strawberry",
+    "rocket.jpg": "goldfish",
+}
 """Photographs, and what the targeted attack turns each of them into."""
 UNTARGETED, TARGETED = 1, 2
 """By how many of 255 levels a pixel may change."""
@@ -40,8 +45,10 @@ def attacks(model: dt.Classifier) -> None:
     columns = [(clean, answers(model, clean, "as it is"))]
     for levels, attacked, aim in ((UNTARGETED, untargeted, "any other answer"), (TARGETED, targeted, "chosen answer")):
         change = 0.5 + FACTOR * (attacked - clean)
-        columns += [(change, [f"change x {FACTOR}\nat most {levels}/255"] * len(clean)),
-                    (attacked, answers(model, attacked, aim))]  # fmt: skip
+        columns += [
+            (change, [f"change x {FACTOR}\nat most {levels}/255"] * len(clean)),
+            (attacked, answers(model, attacked, aim)),
+        ]
     pictures = [pictures[i].clamp(0, 1) for i in range(len(clean)) for pictures, _ in columns]
     captions = [captions[i] for i in range(len(clean)) for _, captions in columns]
     save("attacks", pictures, captions, f"What {model.name} answers to photographs, and to changes too small to see", 5)
@@ -74,10 +81,17 @@ def faces() -> None:
         shares = example["face_shares"](model, shown)
         for i in range(0, 8 * 4, 4):
             pictures.append(torch.from_numpy(shown[i]).float()[None] / 255)
-            captions.append(f"{name if i == 0 else ' '}\n{'face' if shares[i] > 0.5 else 'no face'}, "
-                            f"{100 * max(shares[i], 1 - shares[i]):.0f} %")  # fmt: skip
-    save("person_presence", pictures, captions, "A network that is right on all held-out pictures, and what else it "
-         "takes for a face", 8)  # fmt: skip
+            captions.append(
+                f"{name if i == 0 else ' '}\n{'face' if shares[i] > 0.5 else 'no face'}, "
+                f"{100 * max(shares[i], 1 - shares[i]):.0f} %"
+            )
+    save(
+        "person_presence",
+        pictures,
+        captions,
+        "A network that is right on all held-out pictures, and what else it takes for a face",
+        8,
+    )
 
 
 def answers(model: dt.Classifier, pixels: Tensor, heading: str) -> list[str]:

@@ -87,9 +87,14 @@ def declared(monkeypatch):
 
     def declare(name, function, needs=()):
         function.__doc__ = "\n".join(
-            [f"{guide.question}\n", *(f"{section}:\n    text\n" for section in
-             ("What it asks", "Why it matters", "How to read it", "Limits", "References"))]
-        )  # fmt: skip
+            [
+                f"{guide.question}\n",
+                *(
+                    f"{section}:\n    text\n"
+                    for section in ("What it asks", "Why it matters", "How to read it", "Limits", "References")
+                ),
+            ]
+        )
         known[name] = Check(name, function, frozenset(needs))
 
     return declare
@@ -128,8 +133,12 @@ def test_an_audit_from_end_to_end(tmp_path):
 
 
 def test_a_shortcut_comes_before_its_equals_and_after_what_is_worse():
-    order = [finding("z.a", Verdict.ERROR, 0.0), finding("reliance.shortcut", Verdict.WARN, 0.1),
-             finding("a.a", Verdict.WARN, 1.0), finding("a.b", Verdict.PASS, 1.0)]  # fmt: skip
+    order = [
+        finding("z.a", Verdict.ERROR, 0.0),
+        finding("reliance.shortcut", Verdict.WARN, 0.1),
+        finding("a.a", Verdict.WARN, 1.0),
+        finding("a.b", Verdict.PASS, 1.0),
+    ]
     assert worst_first(order[::-1]) == order
 
 
@@ -322,8 +331,21 @@ def place(tmp_path):
 
 def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.CompletedProcess[str]:
     """Start an audit and send it a signal when it has kept some pieces."""
-    command = [sys.executable, "-m", "deeptroubles", "audit", "slow:make", "--images", "images", "--out", "run",
-               "--device", "cpu", "--checks", ",".join(CHECKS)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "deeptroubles",
+        "audit",
+        "slow:make",
+        "--images",
+        "images",
+        "--out",
+        "run",
+        "--device",
+        "cpu",
+        "--checks",
+        ",".join(CHECKS),
+    ]
     environment = os.environ | {"PAUSE": "0.02", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

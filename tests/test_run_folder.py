@@ -51,18 +51,42 @@ def example() -> Audit:
     random = np.random.default_rng(0)
     photos = [picture(random.random((3, 6, 7)), f"Zürich {i} 写真") for i in range(3)]
     grid = ImageGrid(title="g", items=[GridItem(picture=p, caption="c") for p in (*photos, photos[0])])
-    maps = Heatmaps(title="h", items=[Heatmap(values=[[0.5, None]], caption="c", alt="a", picture=photos[1])],
-                    scale_label="s", low=0, high=1)  # fmt: skip
+    maps = Heatmaps(
+        title="h",
+        items=[Heatmap(values=[[0.5, None]], caption="c", alt="a", picture=photos[1])],
+        scale_label="s",
+        low=0,
+        high=1,
+    )
     estimate = Estimate(label="e", value=0.5, low=0.4, high=0.6, n=9)
     found = Finding(check="a.b", verdict=Verdict.WARN, claim="½ → 1", criterion="c", evidence=[estimate, grid, maps])
     guide = Guide(question="q?", asks="a", matters="m", reading="r", limits="l", references="f")
-    model = ModelFacts(name="m", source="s", fingerprint="f", classes=2, parameters=3, input="3 x 6 x 7",
-                       preprocessing="p")  # fmt: skip
-    images = ImageFacts(name="i", fingerprint="g", count=4, labelled=2, classes=2, unmatched_labels={"x": 1},
-                        unreadable=[Unreadable(path="p", reason="r")], credits=["c"], notes=["n"])  # fmt: skip
-    return Audit(status="complete", created="2024-01-01T00:00:00+00:00", seconds=1.5, command="c", seed=0,
-                 environment={"python": "3"}, model=model, images=images, findings=[found],
-                 guides={"a.b": guide})  # fmt: skip
+    model = ModelFacts(
+        name="m", source="s", fingerprint="f", classes=2, parameters=3, input="3 x 6 x 7", preprocessing="p"
+    )
+    images = ImageFacts(
+        name="i",
+        fingerprint="g",
+        count=4,
+        labelled=2,
+        classes=2,
+        unmatched_labels={"x": 1},
+        unreadable=[Unreadable(path="p", reason="r")],
+        credits=["c"],
+        notes=["n"],
+    )
+    return Audit(
+        status="complete",
+        created="2024-01-01T00:00:00+00:00",
+        seconds=1.5,
+        command="c",
+        seed=0,
+        environment={"python": "3"},
+        model=model,
+        images=images,
+        findings=[found],
+        guides={"a.b": guide},
+    )
 
 
 def files(path: Path) -> list[str]:
@@ -99,10 +123,14 @@ def test_a_file_is_replaced_and_may_be_read_by_others(tmp_path):
 
 @pytest.mark.parametrize(
     ("code", "sentence"),
-    [(errno.ENOSPC, "The disk is full: .*free some space and run the same command again"),
-     (errno.EDQUOT, "The disk is full"), (errno.EACCES, "permission denied.*choose another place"),
-     (errno.EROFS, "permission denied"), (errno.EIO, "Input/output error.*choose another place")],
-)  # fmt: skip
+    [
+        (errno.ENOSPC, "The disk is full: .*free some space and run the same command again"),
+        (errno.EDQUOT, "The disk is full"),
+        (errno.EACCES, "permission denied.*choose another place"),
+        (errno.EROFS, "permission denied"),
+        (errno.EIO, "Input/output error.*choose another place"),
+    ],
+)
 @pytest.mark.parametrize("when", ["mkdir", "write", "replace"])
 def test_errors_of_the_disk_are_told_in_a_sentence(tmp_path, monkeypatch, code, sentence, when):
     def fail(*_args, **_kwargs):

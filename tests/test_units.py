@@ -96,8 +96,9 @@ def test_pictures_come_with_their_trust(run):
     assert list(pictures["unit"]) == [0, 0, 1, 1, 2, 2]
     assert {"fraction", "path", "told_by_pixels", "told_by_network", "agreement_pixels"} <= set(pictures)
     _, statistics = table(run, "8", "statistics")
-    assert np.allclose(pictures["fraction"] * statistics["high"].iloc[pictures["unit"]].to_numpy(),
-                       pictures["activation"], rtol=1e-4)  # fmt: skip
+    assert np.allclose(
+        pictures["fraction"] * statistics["high"].iloc[pictures["unit"]].to_numpy(), pictures["activation"], rtol=1e-4
+    )
 
 
 def test_stored_pictures_hold_every_pixel(run):

@@ -79,8 +79,15 @@ def audit(
     recording = record(classifier, images, engine, given)
     if folder:
         folder.write_table("images", image_table(recording))
-    result = without_findings(classifier, images, recording, {check.name: check.guide for check in planned},
-                              created=created, command=command, seed=seed)  # fmt: skip
+    result = without_findings(
+        classifier,
+        images,
+        recording,
+        {check.name: check.guide for check in planned},
+        created=created,
+        command=command,
+        seed=seed,
+    )
     for check in planned:
         if watch:
             watch(check)
@@ -95,15 +102,28 @@ def audit(
 
 
 def without_findings(
-    classifier: Classifier, images: ImageSet, recording: Recording, guides: dict[str, Guide], *, created: str,
-    command: str, seed: int,
-) -> Audit:  # fmt: skip
+    classifier: Classifier,
+    images: ImageSet,
+    recording: Recording,
+    guides: dict[str, Guide],
+    *,
+    created: str,
+    command: str,
+    seed: int,
+) -> Audit:
     """An audit that is about to begin: what it is about, and how to read what it will find."""
     return Audit(
-        status="running", created=created, seconds=0, command=readable(command), seed=seed,
-        environment=_environment(classifier), model=_model_facts(classifier), images=_image_facts(images, recording),
-        findings=[], guides=guides,
-    )  # fmt: skip
+        status="running",
+        created=created,
+        seconds=0,
+        command=readable(command),
+        seed=seed,
+        environment=_environment(classifier),
+        model=_model_facts(classifier),
+        images=_image_facts(images, recording),
+        findings=[],
+        guides=guides,
+    )
 
 
 def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> list[Finding]:

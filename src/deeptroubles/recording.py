@@ -178,8 +178,13 @@ def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int, *, c
                 continue
             pixels = subject.classifier.prepare_mask(mask)
             nothing, everything = not pixels.any(), bool(pixels.all())
-            faults.append("it marks nothing that the model sees" if nothing else
-                          "it marks all that the model sees" if everything else "")  # fmt: skip
+            faults.append(
+                "it marks nothing that the model sees"
+                if nothing
+                else "it marks all that the model sees"
+                if everything
+                else ""
+            )
         except UnreadableImageError as error:
             faults.append(error.reason)
     return {"fault": np.array(faults, dtype=np.str_)}

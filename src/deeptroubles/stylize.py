@@ -91,8 +91,10 @@ def stylize_images(
         write_whole(path, _png(made))
         files.append(path)
     if not files:
-        raise ImagesError(f"None of the {len(images)} images of {images.name} could be stylized; they, or their masks, "
-                          "cannot be read.")  # fmt: skip
+        raise ImagesError(
+            f"None of the {len(images)} images of {images.name} could be stylized; they, or their masks, "
+            "cannot be read."
+        )
     return StylizedSet(tuple(files), len(images) - len(files))
 
 
@@ -111,9 +113,14 @@ def _draw_styles(images: ImageSet, styles: ImageSet, seed: int) -> np.ndarray:
 
 
 def _made(
-    images: ImageSet, row: int, style: Image.Image, method: Method, network: Classifier | None, style_weight: float,
+    images: ImageSet,
+    row: int,
+    style: Image.Image,
+    method: Method,
+    network: Classifier | None,
+    style_weight: float,
     steps: int,
-) -> Tensor | None:  # fmt: skip
+) -> Tensor | None:
     """One stylized image, C x H x W; None where it has no mask."""
     if method == "gatys" and network is not None:
         content, texture = (network.prepare(image)[None].to(network.device) for image in (images[row], style))

@@ -152,10 +152,23 @@ class UnitStore:
             for page, content in enumerate(pictures.pages):
                 files.append(f"{stem}-{page}.webp")
                 write_whole(self.path / files[-1], content)
-            sprite = Sprite(files=tuple(files), height=pictures.height, width=pictures.width,
-                            columns=pictures.columns, rows=pictures.rows, count=pictures.count)  # fmt: skip
-        entry = Entry(key=key, layer=layer, technique=technique, parameters=dict(parameters), facts=dict(facts or {}),
-                      table=f"{stem}.parquet", sprite=sprite)  # fmt: skip
+            sprite = Sprite(
+                files=tuple(files),
+                height=pictures.height,
+                width=pictures.width,
+                columns=pictures.columns,
+                rows=pictures.rows,
+                count=pictures.count,
+            )
+        entry = Entry(
+            key=key,
+            layer=layer,
+            technique=technique,
+            parameters=dict(parameters),
+            facts=dict(facts or {}),
+            table=f"{stem}.parquet",
+            sprite=sprite,
+        )
         others = [other for other in self.entries() if other.key != key]
         write_whole(self._catalogue, _ENTRIES.dump_json([*others, entry], indent=1))
         return entry

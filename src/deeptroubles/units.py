@@ -106,12 +106,22 @@ def keep_statistics(store: UnitStore, classifier: Classifier, layer: LayerIndex,
     for unit, values in enumerate(layer.values.T):
         low, high = float(layer.minimum[unit]), float(layer.maximum[unit])
         counts, _ = np.histogram(values, bins=BINS, range=(low, high) if high > low else (low - 0.5, low + 0.5))
-        rows.append({
-            "unit": unit, "name": f"{unit} {names[unit]}" if names else str(unit), "low": low, "high": high,
-            "mean": float(layer.mean[unit]), "active": float(layer.active[unit]), "histogram": counts.tolist(),
-            "sparsity": float(seen.sparsity[unit]), "lifetime_sparsity": float(seen.lifetime_sparsity[unit]),
-            "wins": int(seen.wins[unit]), "dead": bool(seen.dead[unit]), "duplicate_of": twin.get(unit, -1),
-        })  # fmt: skip
+        rows.append(
+            {
+                "unit": unit,
+                "name": f"{unit} {names[unit]}" if names else str(unit),
+                "low": low,
+                "high": high,
+                "mean": float(layer.mean[unit]),
+                "active": float(layer.active[unit]),
+                "histogram": counts.tolist(),
+                "sparsity": float(seen.sparsity[unit]),
+                "lifetime_sparsity": float(seen.lifetime_sparsity[unit]),
+                "wins": int(seen.wins[unit]),
+                "dead": bool(seen.dead[unit]),
+                "duplicate_of": twin.get(unit, -1),
+            }
+        )
     store.keep(layer.layer, "statistics", {}, pd.DataFrame(rows))
 
 
@@ -140,10 +150,11 @@ def keep_samples(store: UnitStore, subject: Subject, layer: LayerIndex, around: 
     pages = _sample_pages(subject, table, (height, width), columns)
     field = network.receptive_field(layer.layer).size if isinstance(network, TracedNetwork) else None
     facts = {
-        "count": layer.count, "unreadable": unreadable,
+        "count": layer.count,
+        "unreadable": unreadable,
         "grid": list(layer.grid) if max(layer.grid) > 1 else None,
         "receptive_field": list(field) if field and all(field) else None,
-    }  # fmt: skip
+    }
     pictures = Pictures(pages=pages, height=height, width=width, columns=columns, rows=PAGE, count=len(layer.mean))
     store.keep(layer.layer, "samples", parameters, table, facts, pictures)
 
@@ -153,10 +164,18 @@ def _sample_table(subject: Subject, layer: LayerIndex, around: Around) -> pd.Dat
     units, ranks = layer.top.images.shape
     unit, rank = np.divmod(np.arange(units * ranks), ranks)
     parts = [
-        pd.DataFrame({"unit": unit, "kind": kind, "rank": rank, "position": samples.images.ravel(),
-                      "value": samples.values.ravel(), "cell": samples.cells.ravel()})
+        pd.DataFrame(
+            {
+                "unit": unit,
+                "kind": kind,
+                "rank": rank,
+                "position": samples.images.ravel(),
+                "value": samples.values.ravel(),
+                "cell": samples.cells.ravel(),
+            }
+        )
         for kind, samples in (("top", layer.top), ("middle", layer.middle), ("weak", layer.low))
-    ]  # fmt: skip
+    ]
     table = pd.concat(parts).sort_values("unit", kind="stable", ignore_index=True)
     network = open_network(subject.classifier)
     boxes = {
@@ -215,17 +234,33 @@ def keep_words(store: UnitStore, subject: Subject, index: UnitIndex, layer: Laye
     if words.names:
         table = word_table(layer.values, words, subject.targets[index.kept], top=parameters["samples"])
         rows = [
-            [unit, words.names[d.word], words.columns[d.word], d.overall.value, d.overall.low, d.overall.high,
-             d.within.value, d.purity, words.base_rate[d.word]]
-            for unit in range(len(layer.mean)) for d in table.best_words(unit)
-        ]  # fmt: skip
+            [
+                unit,
+                words.names[d.word],
+                words.columns[d.word],
+                d.overall.value,
+                d.overall.low,
+                d.overall.high,
+                d.within.value,
+                d.purity,
+                words.base_rate[d.word],
+            ]
+            for unit in range(len(layer.mean))
+            for d in table.best_words(unit)
+        ]
     store.keep(layer.layer, "words", parameters, pd.DataFrame(rows, columns=columns))
 
 
 def keep_pictures(
-    store: UnitStore, subject: Subject, engine: Engine, index: UnitIndex, layer: LayerIndex, units: Sequence[int],
-    steps: int, seed: int,
-) -> None:  # fmt: skip
+    store: UnitStore,
+    subject: Subject,
+    engine: Engine,
+    index: UnitIndex,
+    layer: LayerIndex,
+    units: Sequence[int],
+    steps: int,
+    seed: int,
+) -> None:
     """Pictures made for units, what the units answer to them, and how far they can be trusted."""
     parameters = {"units": list(units), "steps": steps, "seed": seed, "starts": STARTS}
     if store.find(layer.layer, "activation_maximization", parameters):
@@ -233,8 +268,15 @@ def keep_pictures(
     wanted = [unit for unit in units for _ in range(STARTS)]
     drawn = activation_maximization(subject.classifier, layer.layer, wanted, steps=steps, seed=seed)
     pictures, reached = drawn.images.cpu().numpy(), drawn.activations.cpu().numpy()
-    table = pd.DataFrame({"unit": wanted, "start": np.tile(np.arange(STARTS), len(units)), "activation": reached,
-                          "converged": drawn.converged.cpu().numpy(), "dead": drawn.dead.cpu().numpy()})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "unit": wanted,
+            "start": np.tile(np.arange(STARTS), len(units)),
+            "activation": reached,
+            "converged": drawn.converged.cpu().numpy(),
+            "dead": drawn.dead.cpu().numpy(),
+        }
+    )
     natural = np.repeat(layer.maximum[list(units)], STARTS)
     table["fraction"] = np.divide(reached, natural, out=np.full_like(reached, np.nan), where=natural > 0)
     for name, values in _trust(subject, engine, index, layer, units, pictures, reached, seed).items():
@@ -246,18 +288,29 @@ def keep_pictures(
 
 
 def _trust(
-    subject: Subject, engine: Engine, index: UnitIndex, layer: LayerIndex, units: Sequence[int],
-    pictures: NDArray[Any], reached: NDArray[Any], seed: int,
-) -> dict[str, NDArray[np.float64]]:  # fmt: skip
+    subject: Subject,
+    engine: Engine,
+    index: UnitIndex,
+    layer: LayerIndex,
+    units: Sequence[int],
+    pictures: NDArray[Any],
+    reached: NDArray[Any],
+    seed: int,
+) -> dict[str, NDArray[np.float64]]:
     """The numbers beside a picture, per unit; none on fewer images than they need."""
     if len(index.kept) < FEWEST:
         return {}
     kept = Subject(subject.classifier, subject.images.subset(index.kept), subject.targets[index.kept])
     shape = (len(units), STARTS)
     trust = visualization_trust(
-        kept, engine, LOGITS if _is_answer(subject.classifier, layer.layer) else layer.layer,
-        pictures.reshape(*shape, *pictures.shape[1:]), reached.reshape(shape), layer.values[:, list(units)], seed=seed,
-    )  # fmt: skip
+        kept,
+        engine,
+        LOGITS if _is_answer(subject.classifier, layer.layer) else layer.layer,
+        pictures.reshape(*shape, *pictures.shape[1:]),
+        reached.reshape(shape),
+        layer.values[:, list(units)],
+        seed=seed,
+    )
     numbers = {"path": trust.path.late}
     for encoder, simulated in trust.simulation.items():
         numbers[f"told_by_{encoder}"] = simulated.accuracy

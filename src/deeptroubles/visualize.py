@@ -84,8 +84,12 @@ def visualize_units(
     if technique == "filters":
         weights = first_filters(classifier).cpu().numpy()
         chosen = list(range(len(weights)) if units is None else units)
-        return Pictures(layer, "Weights of the first convolution", tuple(_scaled(weights[unit]) for unit in chosen),
-                        tuple(map(str, chosen)))  # fmt: skip
+        return Pictures(
+            layer,
+            "Weights of the first convolution",
+            tuple(_scaled(weights[unit]) for unit in chosen),
+            tuple(map(str, chosen)),
+        )
     if technique == "maximize":
         return _maximized(classifier, layer, units, images, parameterization, steps, negative=negative, seed=seed)
     if technique == "atlas":
@@ -137,15 +141,30 @@ def parse_units(classifier: Classifier, text: str) -> tuple[str, list[int] | Non
 
 
 def _maximized(
-    classifier: Classifier, layer: str, units: Sequence[int] | None, images: ImageSet | None, parameterization: str,
-    steps: int, *, negative: bool, seed: int,
-) -> Pictures:  # fmt: skip
+    classifier: Classifier,
+    layer: str,
+    units: Sequence[int] | None,
+    images: ImageSet | None,
+    parameterization: str,
+    steps: int,
+    *,
+    negative: bool,
+    seed: int,
+) -> Pictures:
     chosen = units or list(range(min(MOST, open_network(classifier).layer(layer).units)))
     if parameterization == "maco" and images is None:
         raise UsageError("maco keeps the spectrum of images; give some with --images.")
     spectrum = data_spectrum(readable_pixels(classifier, images)) if images and parameterization == "maco" else None
-    drawn = activation_maximization(classifier, layer, chosen, parameterization=parameterization, spectrum=spectrum,
-                                    steps=steps, negative=negative, seed=seed)  # fmt: skip
+    drawn = activation_maximization(
+        classifier,
+        layer,
+        chosen,
+        parameterization=parameterization,
+        spectrum=spectrum,
+        steps=steps,
+        negative=negative,
+        seed=seed,
+    )
     natural = np.full(len(chosen), np.nan)
     if images is not None:
         index = index_units(_unlabelled(classifier, images), LocalEngine(), [layer]).layers[layer]

@@ -65,8 +65,10 @@ def test_values_are_the_plain_ones():
     found = {gap.measure: gap for _, gap in result.gaps}
     names = result.names["site"]
     for index, name in enumerate(("dark", "light")):
-        rates = {s: recall_score(recording.targets[site == s] == index, recording.predicted[site == s] == index)
-                 for s in names}  # fmt: skip
+        rates = {
+            s: recall_score(recording.targets[site == s] == index, recording.predicted[site == s] == index)
+            for s in names
+        }
         gap = found[f"true positives of {name}"]
         assert {names[k]: v for k, (v, _) in gap.values.items()} == pytest.approx(rates)
         assert gap.gap.value == pytest.approx(max(rates.values()) - min(rates.values()))
@@ -120,8 +122,9 @@ def test_bad_columns_get_a_sentence_and_the_others_are_judged(column, said):
 
 def test_only_groups_that_are_too_small_are_inconclusive():
     network, images, _ = clean()
-    few = ImageSet.from_arrays([np.asarray(images[i]) for i in range(40)], images.labels[:40],
-                               {"place": ["here", "there"] * 20})  # fmt: skip
+    few = ImageSet.from_arrays(
+        [np.asarray(images[i]) for i in range(40)], images.labels[:40], {"place": ["here", "there"] * 20}
+    )
     (finding,) = audit(network, few, checks=["fairness.groups"], given=Given(groups=("place",))).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
     assert [row[1] for row in finding.evidence[0].rows] == ["here (too few to say)", "there (too few to say)"]
@@ -154,8 +157,10 @@ def test_it_equals_aif360_where_that_is_installed():
     recording = record(network, images, LocalEngine(), given)
     table = pd.DataFrame({"y": recording.targets, "g": (images.table["site"] == "north").astype(int)})
     told = table.assign(y=recording.predicted)
-    sets = [BinaryLabelDataset(df=t.astype(float), label_names=["y"], protected_attribute_names=["g"])
-            for t in (table, told)]  # fmt: skip
+    sets = [
+        BinaryLabelDataset(df=t.astype(float), label_names=["y"], protected_attribute_names=["g"])
+        for t in (table, told)
+    ]
     other = ClassificationMetric(*sets, unprivileged_groups=[{"g": 0}], privileged_groups=[{"g": 1}])
     found = {gap.measure: gap.gap.value for _, gap in result.gaps}
     assert found["true positives of light"] == pytest.approx(abs(other.equal_opportunity_difference()))

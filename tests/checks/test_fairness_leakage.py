@@ -99,8 +99,11 @@ def test_a_classifier_without_a_last_linear_layer_says_so():
 @pytest.mark.filterwarnings("ignore:.*could not be traced")
 def test_features_are_read_by_hooks_where_a_network_cannot_be_traced():
     random = np.random.default_rng(0)
-    images = ImageSet.from_arrays(random.integers(0, 255, (80, 12, 12, 3), dtype=np.uint8), ["0", "1"] * 40,
-                                  {"site": random.choice(["a", "b"], 80)})  # fmt: skip
+    images = ImageSet.from_arrays(
+        random.integers(0, 255, (80, 12, 12, 3), dtype=np.uint8),
+        ["0", "1"] * 40,
+        {"site": random.choice(["a", "b"], 80)},
+    )
     network = Classifier(Untraceable(), size=12)
     assert "features" in ask(network, images, Given(groups=("site",))).leaks
     assert not any(module._forward_hooks for module in network.modules())

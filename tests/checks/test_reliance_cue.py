@@ -166,8 +166,9 @@ def test_a_cue_that_any_disturbance_is_as_good_as_does_not_pass():
 
     def answer(x):
         edge = x[:, 0, -4:]
-        return torch.stack([60 * x[:, :, :28].mean((1, 2, 3)), 60 * x[:, :, 28:].mean((1, 2, 3)),
-                            99 * edge.std((1, 2))], 1)  # fmt: skip
+        return torch.stack(
+            [60 * x[:, :, :28].mean((1, 2, 3)), 60 * x[:, :, 28:].mean((1, 2, 3)), 99 * edge.std((1, 2))], 1
+        )
 
     (finding,) = findings((formula(answer, SIZE, 1, NAMES), images()), "text:horse")
     assert finding.verdict in {Verdict.INCONCLUSIVE, Verdict.WARN}

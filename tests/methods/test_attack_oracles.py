@@ -150,9 +150,11 @@ def test_hop_skip_jump_from_the_same_starts(foolbox, subject):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         theirs = attack.run(
-            foolbox.PyTorchModel(classifier, bounds=(0, 1)), images, foolbox.criteria.Misclassification(labels),
+            foolbox.PyTorchModel(classifier, bounds=(0, 1)),
+            images,
+            foolbox.criteria.Misclassification(labels),
             starting_points=images[far.argmin(1)],
-        )  # fmt: skip
+        )
     assert found.success.all()
     assert found.distance.mean() <= (theirs - images).flatten(1).norm(dim=1).mean() * 1.02
 
@@ -162,9 +164,11 @@ def test_hop_skip_jump_of_foolbox_gives_the_batch_up_for_one_start(foolbox, subj
     classifier, images, labels = subject
     with pytest.raises(ValueError, match="starting_points are not adversarial"):
         foolbox.attacks.HopSkipJumpAttack(steps=1).run(
-            foolbox.PyTorchModel(classifier, bounds=(0, 1)), images[:4], foolbox.criteria.Misclassification(labels[:4]),
+            foolbox.PyTorchModel(classifier, bounds=(0, 1)),
+            images[:4],
+            foolbox.criteria.Misclassification(labels[:4]),
             starting_points=images[:4],
-        )  # fmt: skip
+        )
 
 
 def test_one_pixel_beats_evolution_with_the_defaults_of_torchattacks(torchattacks, subject):

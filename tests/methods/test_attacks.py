@@ -53,8 +53,17 @@ def test_pgd_succeeds_just_above_the_smallest_perturbation_and_never_below(class
     for factor, expected in ((1.01, True), (0.99, False)):
         for i in range(len(images)):
             epsilon = factor * float(exact[i])
-            found = pgd(classifier, images[i], labels[i : i + 1], epsilon=epsilon, norm=norm, loss=loss,
-                        restarts=classes, steps=100, eight_bit=False)  # fmt: skip
+            found = pgd(
+                classifier,
+                images[i],
+                labels[i : i + 1],
+                epsilon=epsilon,
+                norm=norm,
+                loss=loss,
+                restarts=classes,
+                steps=100,
+                eight_bit=False,
+            )
             assert found.success.item() == expected, (i, factor)
 
 

@@ -108,8 +108,15 @@ def test_square_succeeds_above_the_smallest_perturbation_and_never_below(norm):
     exact = smallest(classifier, images, labels, weight, norm)
     for i in range(len(images)):
         for factor, expected in ((1.5 if norm == "linf" else 2, True), (0.99, False)):
-            found = square(classifier, images[i], labels[i : i + 1], epsilon=factor * float(exact[i]), norm=norm,
-                           steps=1000 if expected else 100, eight_bit=False)  # fmt: skip
+            found = square(
+                classifier,
+                images[i],
+                labels[i : i + 1],
+                epsilon=factor * float(exact[i]),
+                norm=norm,
+                steps=1000 if expected else 100,
+                eight_bit=False,
+            )
             assert found.success.item() == expected, (i, factor)
 
 

@@ -66,8 +66,10 @@ def test_noise_has_the_published_strength(severity):
     grey = torch.full((1, 1, 200, 200), 0.5)
     index = severity - 1
     # A mean of 40,000 draws is within 4 standard errors of what is expected.
-    for name, stds in (("gaussian_noise", (0.08, 0.12, 0.18, 0.26, 0.38)),
-                       ("speckle_noise", (0.075, 0.1, 0.175, 0.225, 0.3))):  # fmt: skip
+    for name, stds in (
+        ("gaussian_noise", (0.08, 0.12, 0.18, 0.26, 0.38)),
+        ("speckle_noise", (0.075, 0.1, 0.175, 0.225, 0.3)),
+    ):
         below = float((corrupt(grey, name, severity) < 0.5 - stds[index]).float().mean())
         assert abs(below - 0.158655) < 4 * math.sqrt(0.1587 * 0.8413 / 40000)
     photons = (60, 25, 12, 5, 3)[index]

@@ -80,8 +80,10 @@ def test_splits_with_nothing_in_common_differ_wholly():
 def slow_confident(probabilities, labels):
     """The confident joint, image by image."""
     kinds = probabilities.shape[1]
-    mean = [np.mean([p[k] for p, y in zip(probabilities, labels, strict=True) if y == k]) if k in labels else np.inf
-            for k in range(kinds)]  # fmt: skip
+    mean = [
+        np.mean([p[k] for p, y in zip(probabilities, labels, strict=True) if y == k]) if k in labels else np.inf
+        for k in range(kinds)
+    ]
     found = []
     for p, label in zip(probabilities, labels, strict=True):
         able = [k for k in range(kinds) if p[k] >= mean[k]]

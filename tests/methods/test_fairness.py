@@ -93,8 +93,9 @@ def test_chance_is_what_shuffled_groups_give():
     plain = np.mean(np.array(shuffles) >= gap.gap.value - 1e-12)
     assert gap.p == pytest.approx(plain, abs=4 * np.sqrt(0.25 / 3000))
     two = rate_gap("x", happened[:90], groups[:90] * 0 + np.repeat([0, 1], 45), shuffles=50_000)
-    exact = stats.fisher_exact([[happened[:45].sum(), 45 - happened[:45].sum()],
-                                [happened[45:90].sum(), 45 - happened[45:90].sum()]]).pvalue  # fmt: skip
+    exact = stats.fisher_exact(
+        [[happened[:45].sum(), 45 - happened[:45].sum()], [happened[45:90].sum(), 45 - happened[45:90].sum()]]
+    ).pvalue
     assert two.p == pytest.approx(exact, abs=0.01)
 
 
@@ -131,8 +132,10 @@ def test_rates_by_class_are_fairlearn_s():
         k = "abc".index(name)
         frame = MetricFrame(
             metrics=true_positive_rate if kind == "true" else false_positive_rate,
-            y_true=(targets == k).astype(int), y_pred=(predicted == k).astype(int), sensitive_features=groups,
-        )  # fmt: skip
+            y_true=(targets == k).astype(int),
+            y_pred=(predicted == k).astype(int),
+            sensitive_features=groups,
+        )
         assert gap.gap.value == pytest.approx(frame.difference())
         assert gap.ratio == pytest.approx(frame.ratio())
         assert {g: v for g, (v, _) in gap.values.items()} == pytest.approx(frame.by_group.to_dict())
@@ -237,8 +240,9 @@ def test_reweighing_makes_class_and_group_independent_and_equals_aif360():
         warnings.simplefilter("ignore")
         from aif360.algorithms.preprocessing import Reweighing
         from aif360.datasets import BinaryLabelDataset
-    data = BinaryLabelDataset(df=pd.DataFrame({"y": classes, "g": groups}).astype(float), label_names=["y"],
-                              protected_attribute_names=["g"])  # fmt: skip
+    data = BinaryLabelDataset(
+        df=pd.DataFrame({"y": classes, "g": groups}).astype(float), label_names=["y"], protected_attribute_names=["g"]
+    )
     other = Reweighing([{"g": 0}], [{"g": 1}]).fit_transform(data)
     assert weights == pytest.approx(other.instance_weights)
 

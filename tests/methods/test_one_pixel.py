@@ -44,10 +44,12 @@ def test_grey_levels_inside_add_nothing_here():
     found = one_pixel(classifier, images, labels).success
     places = torch.cartesian_prod(torch.arange(8), torch.arange(8))
     more = [
-        any((answer(classifier, _set(image, *places.T, torch.full((64, 1), level / 16))).argmax(1) != label).any()
-            for level in range(17))
+        any(
+            (answer(classifier, _set(image, *places.T, torch.full((64, 1), level / 16))).argmax(1) != label).any()
+            for level in range(17)
+        )
         for image, label in zip(images, labels, strict=True)
-    ]  # fmt: skip
+    ]
     assert found.tolist() == more
 
 

@@ -179,8 +179,9 @@ def test_late_is_the_last_third():
     found = paths(random(1, 2, 9), random(1, 2, 9, seed=1))
     for count, last in ((1, 1), (3, 1), (4, 2), (8, 3)):
         rising = np.arange(float(count))[None]
-        one = replace(found, layers=("x",) * count, pictures=rising, natural=natural[:, :1] + 0 * rising,
-                      random=0 * rising)  # fmt: skip
+        one = replace(
+            found, layers=("x",) * count, pictures=rising, natural=natural[:, :1] + 0 * rising, random=0 * rising
+        )
         assert one.late == [rising[0, -last:].mean()]
         assert one.mean == [rising.mean()]
 

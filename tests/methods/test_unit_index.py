@@ -141,10 +141,7 @@ def test_the_total_does_not_grow_with_the_number_of_images():
     assert sizes[0] == sizes[1]
 
 
-@given(
-    values=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=20),
-    first=st.integers(0, 1 << 31),
-)
+@given(values=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=20), first=st.integers(0, 1 << 31))
 @settings(max_examples=200, deadline=None)
 def test_keys_order_by_value_then_by_position_and_come_back(values, first):
     values, images = np.array(values, dtype=np.float32), first + np.arange(len(values))

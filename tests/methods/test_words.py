@@ -239,9 +239,7 @@ def test_labels_are_words():
     found = words_of(subject({"x": ["a", "a", "b", "b"]}, ["dog", None, "cat", "dog"]), range(4))
     assert found.columns == ("label", "label", "x", "x")
     assert found.is_label.tolist() == [True, True, False, False]
-    assert as_table(found) == {
-        "cat": [0, None, 1, 0], "dog": [1, None, 0, 1], "x=a": [1, 1, 0, 0], "x=b": [0, 0, 1, 1],
-    }  # fmt: skip
+    assert as_table(found) == {"cat": [0, None, 1, 0], "dog": [1, None, 0, 1], "x=a": [1, 1, 0, 0], "x=b": [0, 0, 1, 1]}
 
 
 def test_every_kind_of_column():

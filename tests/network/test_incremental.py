@@ -24,8 +24,12 @@ SIZE = (40, 52)
 
 def random_norm(channels: int) -> nn.BatchNorm2d:
     norm = nn.BatchNorm2d(channels)
-    for values, low, high in [(norm.weight, 0.5, 1.5), (norm.bias, -0.2, 0.2), (norm.running_mean, -0.2, 0.2),
-                              (norm.running_var, 0.5, 1.5)]:  # fmt: skip
+    for values, low, high in [
+        (norm.weight, 0.5, 1.5),
+        (norm.bias, -0.2, 0.2),
+        (norm.running_mean, -0.2, 0.2),
+        (norm.running_var, 0.5, 1.5),
+    ]:
         nn.init.uniform_(values, low, high)
     return norm
 
@@ -38,10 +42,20 @@ class Residual(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(channels, 8, 7, 2, 3, bias=False), random_norm(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         )
-        self.one = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), random_norm(8), nn.ReLU(inplace=True),
-                                 nn.Conv2d(8, 8, 3, padding=1), random_norm(8))  # fmt: skip
-        self.two = nn.Sequential(nn.Conv2d(8, 12, 3, 2, 1), random_norm(12), nn.ReLU(inplace=True),
-                                 nn.Conv2d(12, 12, 3, padding=1), random_norm(12))  # fmt: skip
+        self.one = nn.Sequential(
+            nn.Conv2d(8, 8, 3, padding=1),
+            random_norm(8),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(8, 8, 3, padding=1),
+            random_norm(8),
+        )
+        self.two = nn.Sequential(
+            nn.Conv2d(8, 12, 3, 2, 1),
+            random_norm(12),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(12, 12, 3, padding=1),
+            random_norm(12),
+        )
         self.shortcut = nn.Sequential(nn.Conv2d(8, 12, 1, 2, bias=False), random_norm(12))
         self.head = nn.Linear(12, 5)
 
@@ -78,8 +92,13 @@ class Depthwise(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 8, 4, padding="same"), random_norm(8), nn.ReLU6())
-        self.deep = nn.Sequential(nn.Conv2d(8, 8, 5, 2, 2, groups=8), random_norm(8), nn.Hardswish(),
-                                  nn.Conv2d(8, 8, 3, 1, 1, groups=2), nn.PReLU(8))  # fmt: skip
+        self.deep = nn.Sequential(
+            nn.Conv2d(8, 8, 5, 2, 2, groups=8),
+            random_norm(8),
+            nn.Hardswish(),
+            nn.Conv2d(8, 8, 3, 1, 1, groups=2),
+            nn.PReLU(8),
+        )
         self.squeeze = nn.Conv2d(8, 8, 1)
         self.head = nn.Linear(8, 4)
 
@@ -95,9 +114,15 @@ class Flattening(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.LeakyReLU(), nn.MaxPool2d(2),
-                                      nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-                                      nn.AdaptiveAvgPool2d((5, 13)))  # fmt: skip
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 6, 3, padding=1),
+            nn.LeakyReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 6, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.AdaptiveAvgPool2d((5, 13)),
+        )
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(6 * 5 * 13, 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 4))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -105,8 +130,15 @@ class Flattening(nn.Module):
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
-NETWORKS = {"plain": Plain, "shared": Shared, "residual": Residual, "dense": Dense, "depthwise": Depthwise,
-            "flattening": Flattening, "grey": lambda: Residual(1)}  # fmt: skip
+NETWORKS = {
+    "plain": Plain,
+    "shared": Shared,
+    "residual": Residual,
+    "dense": Dense,
+    "depthwise": Depthwise,
+    "flattening": Flattening,
+    "grey": lambda: Residual(1),
+}
 _MADE: dict[str, tuple[Classifier, TracedNetwork, Tensor]] = {}
 
 

@@ -59,8 +59,12 @@ class Check:
 
     def missing(self, recording: Recording) -> str:
         """What the check needs and the recording does not have, in words; '' when it has all."""
-        there = {"labels": len(recording.labelled), "masks": len(recording.masked),
-                 "concepts": len(recording.given.concepts), "groups": len(recording.given.groups)}  # fmt: skip
+        there = {
+            "labels": len(recording.labelled),
+            "masks": len(recording.masked),
+            "concepts": len(recording.given.concepts),
+            "groups": len(recording.given.groups),
+        }
         return " and ".join(NEEDS[need] for need in NEEDS if need in self.needs and not there[need])
 
     @property
@@ -80,8 +84,9 @@ def read_guide(name: str, function: Callable[..., Any]) -> Guide:
     if tuple(parts[1::2]) != SECTIONS:
         raise ValueError(f"The docstring of {name} needs the sections {', '.join(SECTIONS)}, in this order.")
     asks, matters, reading, limits, references = (_unwrapped(part) for part in parts[2::2])
-    return Guide(question=_unwrapped(parts[0]), asks=asks, matters=matters, reading=reading, limits=limits,
-                 references=references)  # fmt: skip
+    return Guide(
+        question=_unwrapped(parts[0]), asks=asks, matters=matters, reading=reading, limits=limits, references=references
+    )
 
 
 F = TypeVar("F", bound=Callable[..., Any])

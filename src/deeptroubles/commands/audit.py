@@ -94,5 +94,7 @@ def print_findings(result: Audit) -> None:
     out.print(table)
     facts = result.images
     unreadable = f", {len(facts.unreadable)} unreadable" if facts.unreadable else ""
-    out.print(f"{facts.count} images, {facts.labelled} with a known class{unreadable}. {result.seconds:.0f} s.",
-              highlight=False)  # fmt: skip
+    out.print(
+        f"{facts.count} images, {facts.labelled} with a known class{unreadable}. {result.seconds:.0f} s.",
+        highlight=False,
+    )

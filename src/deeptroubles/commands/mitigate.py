@@ -39,10 +39,17 @@ def mitigate(
 ) -> None:
     """Try to close gaps between groups: reweighing, a new last layer, thresholds; before and after."""
     found = run_mitigation(
-        load(), load_images(images, label=label), group, out_folder, positive=positive, cost_ratio=cost_ratio,
-        custom=dict(map(_threshold, threshold or ())), seed=seed, batch_size=batch_size,
+        load(),
+        load_images(images, label=label),
+        group,
+        out_folder,
+        positive=positive,
+        cost_ratio=cost_ratio,
+        custom=dict(map(_threshold, threshold or ())),
+        seed=seed,
+        batch_size=batch_size,
         command=shlex.join(["deeptroubles", *sys.argv[1:]]),
-    )  # fmt: skip
+    )
     report = out_folder / "report.html"
     write_report(found.audit, report)
     if as_json:

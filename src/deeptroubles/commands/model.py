@@ -42,10 +42,16 @@ def load_model(
         raise UsageError(f"The device {device!r} is not available here; use --device cpu.") from None
     with err.status("Loading the model"):
         return load_classifier(
-            model, size=_size(size), mean=_numbers(mean), std=_numbers(std), channels=channels,
-            class_names=list(load_class_names(classes)) if classes else None, output=_entry(output), weights=weights,
+            model,
+            size=_size(size),
+            mean=_numbers(mean),
+            std=_numbers(std),
+            channels=channels,
+            class_names=list(load_class_names(classes)) if classes else None,
+            output=_entry(output),
+            weights=weights,
             probabilities=probabilities or None,
-        ).to(chosen)  # fmt: skip
+        ).to(chosen)
 
 
 def with_model(command: Callable[..., None]) -> Callable[..., None]:

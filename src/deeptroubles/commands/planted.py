@@ -39,6 +39,7 @@ def planted(
     story = tell_horse(made, seed) if name == "horse" else tell(made)
     write_planted(made, out_folder, story)
     out.print(escape(story), highlight=False)
-    out.print(f"\nImages, masks and the network: {escape(str(out_folder))}\nTo audit it:", highlight=False,
-              soft_wrap=True)  # fmt: skip
+    out.print(
+        f"\nImages, masks and the network: {escape(str(out_folder))}\nTo audit it:", highlight=False, soft_wrap=True
+    )
     out.print(f"\n    {escape(audit_command(out_folder))}", highlight=False, soft_wrap=True)

@@ -33,9 +33,14 @@ def stylize(
 ) -> None:
     """Give every image the texture of another one: a training set against texture, or images for --conflict."""
     made = stylize_images(
-        load_images(images), load_images(styles), out_folder, method,
-        network=load_model(network, size=size) if method == "gatys" else None, style_weight=style_weight, steps=steps,
+        load_images(images),
+        load_images(styles),
+        out_folder,
+        method,
+        network=load_model(network, size=size) if method == "gatys" else None,
+        style_weight=style_weight,
+        steps=steps,
         seed=seed,
-    )  # fmt: skip
+    )
     left_out = f" ({made.left_out} left out: they cannot be read, or have no mask)" if made.left_out else ""
     out.print(f"{len(made.files)} images{left_out}: {escape(str(out_folder))}", highlight=False, soft_wrap=True)

@@ -37,7 +37,17 @@ def units(
     """Find what every unit answers to: strongest images, statistics, words, and pictures made for it."""
     classifier, found = load(), load_images(images)
     chosen = [name.strip() for name in layers.split(",")] if layers else None
-    look_at_units(classifier, found, out_folder, chosen, samples=samples, around=around, draw=draw, steps=steps,
-                  seed=seed, batch_size=batch_size)  # fmt: skip
+    look_at_units(
+        classifier,
+        found,
+        out_folder,
+        chosen,
+        samples=samples,
+        around=around,
+        draw=draw,
+        steps=steps,
+        seed=seed,
+        batch_size=batch_size,
+    )
     for page in write_unit_pages(out_folder, classifier.name, found.name):
         out.print(escape(str(page)), soft_wrap=True)

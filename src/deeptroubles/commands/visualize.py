@@ -23,8 +23,7 @@ def visualize(
         str, typer.Argument(metavar="LAYER[:UNITS]", help="A layer, or `logits`; units as 3,5-9, or class names.")
     ],
     technique: Annotated[
-        Technique,
-        typer.Option(help="maximize, dream, caricature and atlas make pictures; maps and filters show."),
+        Technique, typer.Option(help="maximize, dream, caricature and atlas make pictures; maps and filters show.")
     ] = "maximize",
     image: Annotated[Path | None, typer.Option(help="A picture, for dream, caricature and maps.")] = None,
     images: Annotated[
@@ -41,8 +40,17 @@ def visualize(
     """Draw what units of a layer answer to."""
     seen = load_images(images) if images else None
     picture = load_images(image)[0] if image else None
-    found = visualize_units(load(), layer, technique, picture=picture, images=seen, parameterization=parameterization,
-                            steps=steps, negative=negative, seed=seed)  # fmt: skip
+    found = visualize_units(
+        load(),
+        layer,
+        technique,
+        picture=picture,
+        images=seen,
+        parameterization=parameterization,
+        steps=steps,
+        negative=negative,
+        seed=seed,
+    )
     path = out_file or Path(f"{found.layer.replace(':', '_').replace('/', '_')}.{technique}.png")
     draw_pictures(found.pictures, found.captions, found.title, path)
     out.print(f"Picture: {escape(str(path))}", soft_wrap=True)

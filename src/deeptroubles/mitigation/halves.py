@@ -63,18 +63,30 @@ def halves(recording: Recording, group: str, seed: int) -> tuple[Labels, Halves,
     shuffled = shuffled[np.lexsort((targets[shuffled], groups[shuffled]))]
     first = pd.Series(groups[shuffled]).groupby(groups[shuffled]).cumcount().to_numpy() % 2 == 0
     names = tuple(grouping.names[k] for k in large)
-    data = Halves(targets, recording.predicted[rows], groups, names, recording.subject.classifier.class_names,
-                 np.sort(shuffled[first]), np.sort(shuffled[~first]), seed)  # fmt: skip
+    data = Halves(
+        targets,
+        recording.predicted[rows],
+        groups,
+        names,
+        recording.subject.classifier.class_names,
+        np.sort(shuffled[first]),
+        np.sort(shuffled[~first]),
+        seed,
+    )
     left, notes = int((~inside).sum()), list[str]()
     if left:
-        notes.append(f"{left} labelled image{'s' if left > 1 else ''} without a value of {group}, or of groups below "
-                     f"{2 * FLOOR} images, left out.")  # fmt: skip
+        notes.append(
+            f"{left} labelled image{'s' if left > 1 else ''} without a value of {group}, or of groups below "
+            f"{2 * FLOOR} images, left out."
+        )
     present = np.unique(targets)
     empty = cell_counts(groups, np.searchsorted(present, targets)) == 0
     if empty.any():
         g, k = np.argwhere(empty)[0]
-        notes.append(f"{int(empty.sum())} of {empty.size} pairs of group and class have no image (such as "
-                     f"{data.classes[present[k]]} in {names[g]}), and no weight can make up for that.")  # fmt: skip
+        notes.append(
+            f"{int(empty.sum())} of {empty.size} pairs of group and class have no image (such as "
+            f"{data.classes[present[k]]} in {names[g]}), and no weight can make up for that."
+        )
     return rows, data, notes
 
 

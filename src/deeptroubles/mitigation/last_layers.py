@@ -29,7 +29,7 @@ _RULE = (
 
 def last_layers(
     recording: Recording, engine: Engine, rows: Labels, data: Halves, group: str, notes: Sequence[str]
-) -> tuple[list[Finding], dict[str, Head]]:  # fmt: skip
+) -> tuple[list[Finding], dict[str, Head]]:
     """A last layer that is trained anew: plainly (the control), reweighed, and on balanced images."""
     read = engine.map(read_features, recording.subject, rows, label="Reading features", piece=64)["features"]
     if not read.shape[1] or len(np.unique(data.targets[data.fitted])) < 2:
@@ -51,12 +51,12 @@ def last_layers(
             (REWEIGHED, "reweighed", "Reweighing images and training the last layer anew"),
             (BALANCED, "balanced", "Training the last layer anew on balanced images"),
         )
-    ], heads  # fmt: skip
+    ], heads
 
 
 def _compared(
     check: str, what: str, data: Halves, group: str, answers: Mapping[str, Labels], notes: Sequence[str]
-) -> Finding:  # fmt: skip
+) -> Finding:
     """One finding: the gaps and the accuracy before and after, on the half that nothing was fitted on."""
     truth, shown = data.targets[data.shown], data.shown
     gaps = {name: data.gaps(given) for name, given in answers.items()}
@@ -65,15 +65,30 @@ def _compared(
     (before, *_, after), count = answers, len(shown)
     cost = mean_difference(right[before].astype(float) - right[after])
     bars: list[Evidence] = [
-        Estimate(label=f"Largest gap between groups, {name}", value=w.value, low=w.low, high=w.high, n=count,
-                 warn_at=WARN_AT, fail_at=FAIL_AT)
+        Estimate(
+            label=f"Largest gap between groups, {name}",
+            value=w.value,
+            low=w.low,
+            high=w.high,
+            n=count,
+            warn_at=WARN_AT,
+            fail_at=FAIL_AT,
+        )
         for name, w in worst.items()
-    ]  # fmt: skip
+    ]
     levels: list[Evidence] = []
     for name, hits in right.items():
         share = wilson(int(hits.sum()), count)
-        levels.append(Estimate(label=f"Accuracy, {name}", value=share.value, low=share.low, high=share.high, n=count,
-                               higher_is_worse=False))  # fmt: skip
+        levels.append(
+            Estimate(
+                label=f"Accuracy, {name}",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=count,
+                higher_is_worse=False,
+            )
+        )
     accuracy = {name: wilson(int(hits.sum()), count).value for name, hits in right.items()}
     return Finding(
         check=check,
@@ -83,10 +98,15 @@ def _compared(
         f"{percent_interval(worst[after])}, and accuracy from {percent(accuracy[before])} to "
         f"{percent(accuracy[after])} {_change(cost)}.",
         criterion=_RULE,
-        evidence=[*bars, _by_measure(gaps), *levels, _by_group(data, right),
-                  cost_bar(cost, count, "Accuracy that it costs (below 0: it gains)")],
+        evidence=[
+            *bars,
+            _by_measure(gaps),
+            *levels,
+            _by_group(data, right),
+            cost_bar(cost, count, "Accuracy that it costs (below 0: it gains)"),
+        ],
         caveats=[*few(count), *notes, "“Refitted” is a layer trained anew without weights."],
-    )  # fmt: skip
+    )
 
 
 def _change(cost: Interval) -> str:

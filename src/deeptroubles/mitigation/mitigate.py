@@ -99,17 +99,21 @@ def mitigate(
         thresholds = {name: dict(zip(data.names, map(float, values), strict=True)) for name, values in cuts.items()}
     explained = {f.check: read_guide(f.check, _GUIDES[f.check]) for f in findings}
     audit = without_findings(classifier, images, recording, explained, created=created, command=command, seed=seed)
-    audit = replace(audit, status="complete", findings=worst_first(findings),
-                    seconds=round(time.monotonic() - started, 1))  # fmt: skip
+    audit = replace(
+        audit, status="complete", findings=worst_first(findings), seconds=round(time.monotonic() - started, 1)
+    )
     if folder:
         _keep(folder, audit, heads, thresholds, data.classes)
     return Mitigation(audit, heads, thresholds)
 
 
 def _keep(
-    folder: RunFolder, audit: Audit, heads: Mapping[str, Head], thresholds: Mapping[str, Mapping[str, float]],
+    folder: RunFolder,
+    audit: Audit,
+    heads: Mapping[str, Head],
+    thresholds: Mapping[str, Mapping[str, float]],
     classes: Sequence[str],
-) -> None:  # fmt: skip
+) -> None:
     """Write the audit, and as tables the layers and thresholds that were found."""
     for name, head in heads.items():
         weights = {f"weight_{i}": column for i, column in enumerate(head.weight.T)}

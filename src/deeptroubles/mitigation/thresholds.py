@@ -38,15 +38,17 @@ def thresholds_by_group(
     if not positive[fitted].any() or positive[fitted].all():
         raise ImagesError(f"The labelled images are all of {name}, or none is; thresholds need both.")
     cuts: dict[str, NDArray[np.float64]] = {
-        strategy: choose_thresholds(strategy, scores[fitted], positive[fitted], data.groups[fitted],
-                                    cost_ratio=cost_ratio)
+        strategy: choose_thresholds(
+            strategy, scores[fitted], positive[fitted], data.groups[fitted], cost_ratio=cost_ratio
+        )
         for strategy in STRATEGIES
-    }  # fmt: skip
+    }
     if custom:
         unknown = [key for key in (*custom, *data.names) if (key in custom) != (key in data.names)]
         if unknown:
-            raise UsageError(f"Custom thresholds are for {', '.join(custom)}; give one for each of "
-                             f"{', '.join(data.names)}.")  # fmt: skip
+            raise UsageError(
+                f"Custom thresholds are for {', '.join(custom)}; give one for each of {', '.join(data.names)}."
+            )
         cuts["custom"] = np.array([custom[key] for key in data.names])
     answered = {"as it is": (data.predicted == chosen)[shown]}
     answered |= {key: scores[shown] >= values[data.groups[shown]] for key, values in cuts.items()}
@@ -62,8 +64,17 @@ def thresholds_by_group(
                 left += [gap] if key == aim else []
                 heading = f"Gap in {words}, {'one threshold' if key == 'single' else key}"
                 count = sum(images for _, images in gap.values.values())
-                bars.append(Estimate(label=heading[:1].upper() + heading[1:], value=gap.gap.value, low=gap.gap.low,
-                                     high=gap.gap.high, n=count, warn_at=WARN_AT, fail_at=FAIL_AT))  # fmt: skip
+                bars.append(
+                    Estimate(
+                        label=heading[:1].upper() + heading[1:],
+                        value=gap.gap.value,
+                        low=gap.gap.low,
+                        high=gap.gap.high,
+                        n=count,
+                        warn_at=WARN_AT,
+                        fail_at=FAIL_AT,
+                    )
+                )
     costs = {}
     for aim in _AIMS:
         lost = (answered["single"] == truth).astype(float) - (answered[aim] == truth)
@@ -91,22 +102,25 @@ def thresholds_by_group(
     return cuts, finding
 
 
-def _aim_gap(
-    aim: str, answered: NDArray[np.bool_], truth: NDArray[np.bool_], groups: Labels, seed: int
-) -> Gap | None:  # fmt: skip
+def _aim_gap(aim: str, answered: NDArray[np.bool_], truth: NDArray[np.bool_], groups: Labels, seed: int) -> Gap | None:
     words, counted, of_class = _AIMS[aim]
     rows = truth if of_class else np.ones_like(truth)
     return rate_gap(words, counted(answered, truth)[rows], groups[rows], seed=seed, shuffles=SHUFFLES)
 
 
 def _strategies(
-    answered: Mapping[str, NDArray[np.bool_]], truth: NDArray[np.bool_], gaps: Mapping[str, Mapping[str, Gap | None]],
+    answered: Mapping[str, NDArray[np.bool_]],
+    truth: NDArray[np.bool_],
+    gaps: Mapping[str, Mapping[str, Gap | None]],
     cost_ratio: float,
-) -> Table:  # fmt: skip
+) -> Table:
     columns = [
-        Column(name="strategy"), *(Column(name=name, kind="number") for name in _GAPS),
-        Column(name="accuracy", kind="share"), Column(name="95 %", kind="interval"), Column(name="cost per image"),
-    ]  # fmt: skip
+        Column(name="strategy"),
+        *(Column(name=name, kind="number") for name in _GAPS),
+        Column(name="accuracy", kind="share"),
+        Column(name="95 %", kind="interval"),
+        Column(name="cost per image"),
+    ]
     rows: list[list[Cell]] = []
     for key, given in answered.items():
         right, cost = wilson(int((given == truth).sum()), len(truth)), mean(cost_of(given, truth, cost_ratio))

@@ -116,10 +116,8 @@ def _adaptive_pooling(node: fx.Node, inputs: list[Field]) -> Field:
         else:
             cells = [slice(i * n // out, math.ceil((i + 1) * n / out)) for i in range(out)]
             axes.append(
-                Axis(
-                    np.array([axis.low[c].min() for c in cells]), np.array([axis.high[c].max() for c in cells]), None
-                )
-            )  # fmt: skip
+                Axis(np.array([axis.low[c].min() for c in cells]), np.array([axis.high[c].max() for c in cells]), None)
+            )
     return Field((-2, -1), (axes[0], axes[1]))
 
 
@@ -271,11 +269,30 @@ def _resize(node: fx.Node, inputs: list[Field]) -> Field | None:
 
 
 _RULES = {
-    "conv2d": _convolution, "max_pool2d": _pooling, "max_pool2d_with_indices": _pooling, "avg_pool2d": _pooling,
-    "adaptive_avg_pool2d": _adaptive_pooling, "adaptive_max_pool2d": _adaptive_pooling,
-    "pad": _padding, "constant_pad_nd": _padding, "mean": _reduction, "sum": _reduction, "amax": _reduction,
-    "layer_norm": _normalisation, "group_norm": _normalisation, "instance_norm": _normalisation,
-    "softmax": _softmax, "_softmax": _softmax, "linear": _linear, "permute": _permute, "transpose": _permute,
-    "view": _reshape, "reshape": _reshape, "_unsafe_view": _reshape, "cat": _concatenation, "slice": _slice,
-    "upsample_nearest2d": _resize, "upsample_bilinear2d": _resize,
-}  # fmt: skip
+    "conv2d": _convolution,
+    "max_pool2d": _pooling,
+    "max_pool2d_with_indices": _pooling,
+    "avg_pool2d": _pooling,
+    "adaptive_avg_pool2d": _adaptive_pooling,
+    "adaptive_max_pool2d": _adaptive_pooling,
+    "pad": _padding,
+    "constant_pad_nd": _padding,
+    "mean": _reduction,
+    "sum": _reduction,
+    "amax": _reduction,
+    "layer_norm": _normalisation,
+    "group_norm": _normalisation,
+    "instance_norm": _normalisation,
+    "softmax": _softmax,
+    "_softmax": _softmax,
+    "linear": _linear,
+    "permute": _permute,
+    "transpose": _permute,
+    "view": _reshape,
+    "reshape": _reshape,
+    "_unsafe_view": _reshape,
+    "cat": _concatenation,
+    "slice": _slice,
+    "upsample_nearest2d": _resize,
+    "upsample_bilinear2d": _resize,
+}

@@ -19,9 +19,16 @@ _aten = torch.ops.aten
 _AS_STRIDES_ALLOW = {_aten.view.default: _aten.reshape.default, _aten._unsafe_view.default: _aten.reshape.default}  # noqa: SLF001
 _PER_CHANNEL = {_aten.batch_norm.default, _aten.prelu.default}
 _LOCAL = _PER_CHANNEL | {
-    _aten.clone.default, _aten.hardtanh.default, _aten.hardsigmoid.default, _aten.hardswish.default,
-    _aten.mish.default, _aten.celu.default, _aten.selu.default, _aten.softplus.default, _aten.alias.default,
-}  # fmt: skip
+    _aten.clone.default,
+    _aten.hardtanh.default,
+    _aten.hardsigmoid.default,
+    _aten.hardswish.default,
+    _aten.mish.default,
+    _aten.celu.default,
+    _aten.selu.default,
+    _aten.softplus.default,
+    _aten.alias.default,
+}
 """Operations that act position by position, beside those that PyTorch itself tags as pointwise."""
 _ONEDNN: dict[Any, Callable[..., tuple[str, list[float], str]]] = {
     _aten.relu.default: lambda: ("relu", [], ""),

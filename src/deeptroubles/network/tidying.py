@@ -71,8 +71,15 @@ def _tidy_copy(node: fx.Node) -> None:
 
 _LARGER = {_aten.maximum.default, _aten.max.other, _aten.clamp.Tensor, _aten.clamp_min.Tensor, _aten.clip.Tensor}
 """Operations that give the larger of two tensors (if they are called with no third one)."""
-_COPIES = {_aten.clone.default, _aten.detach.default, _aten.alias.default, _aten.expand.default, _aten.view.default,
-           _aten._to_copy.default, _aten.lift_fresh_copy.default}  # noqa: SLF001  # fmt: skip
+_COPIES = {
+    _aten.clone.default,
+    _aten.detach.default,
+    _aten.alias.default,
+    _aten.expand.default,
+    _aten.view.default,
+    _aten._to_copy.default,  # noqa: SLF001 (an operation of torch has no other name)
+    _aten.lift_fresh_copy.default,
+}
 _ZEROS = {_aten.zeros.default, _aten.zeros_like.default, _aten.new_zeros.default}
 _FULL = {_aten.full.default: 1, _aten.full_like.default: 1, _aten.new_full.default: 2, _aten.scalar_tensor.default: 0}
 """Operations that make a constant tensor, and where they take the constant."""

@@ -100,8 +100,10 @@ class TracedNetwork:
         with torch.inference_mode(mode=False):
             with torch.no_grad():
                 values = list(self._part((self._pixels,), tuple(frontier))(pixels.clone()))
-            values = [v.detach().requires_grad_(n in roots) if isinstance(v, Tensor) else v
-                      for n, v in zip(frontier, values, strict=True)]  # fmt: skip
+            values = [
+                v.detach().requires_grad_(n in roots) if isinstance(v, Tensor) else v
+                for n, v in zip(frontier, values, strict=True)
+            ]
             with torch.enable_grad():
                 logits, *kept = self._part(tuple(frontier), (self._logits, *asked))(*values)
                 found: Sequence[Tensor | None] = torch.autograd.grad(score(logits).sum(), kept, allow_unused=True)

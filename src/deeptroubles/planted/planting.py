@@ -143,13 +143,22 @@ def plant_drawn(
         shown = draw(count, strength, first)
         network = trained(ARCHITECTURES[architecture], shown.images, shown.classes, seed, device=device)
     classifier = Classifier(
-        network, size=audited.images.shape[-1], mean=[0.5] * 3, std=[0.5] * 3, class_names=audited.names,
-        name=f"{architecture}, {cue or 'clean'} {strength:g}", source="planted",
-    )  # fmt: skip
-    accuracy = known[1] if known else {
-        name: _accuracy(classifier, draw(VERIFYING, always, first + offset))
-        for name, always, offset in (("aligned", 1.0, 100), ("randomised", 0.0, 110))
-    }  # fmt: skip
+        network,
+        size=audited.images.shape[-1],
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
+        class_names=audited.names,
+        name=f"{architecture}, {cue or 'clean'} {strength:g}",
+        source="planted",
+    )
+    accuracy = (
+        known[1]
+        if known
+        else {
+            name: _accuracy(classifier, draw(VERIFYING, always, first + offset))
+            for name, always, offset in (("aligned", 1.0, 100), ("randomised", 0.0, 110))
+        }
+    )
     return Planted(classifier, image_set(audited, cue), cue, strength, accuracy["aligned"], accuracy["randomised"])
 
 

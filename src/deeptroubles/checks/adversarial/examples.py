@@ -36,12 +36,21 @@ def attacked_strips(
         shares = answer(subject.classifier, torch.from_numpy(after)[None].to(subject.classifier.device)).softmax(1)[0]
         was, now = int(recording.predicted[row]), int(shares.argmax())
         items = [
-            GridItem(picture=picture(before, f"An image that is called {names[was]}"), caption=names[was],
-                     note=f"{recording.probabilities[row, was]:.1%}"),
-            GridItem(picture=picture(0.5 + factor * difference, f"The change, {factor} times as strong as it is"),
-                     caption=f"the change x {factor}", note=note),
-            GridItem(picture=picture(after, f"The changed image, which is called {names[now]}"), caption=names[now],
-                     note=f"{float(shares[now]):.1%}"),
-        ]  # fmt: skip
+            GridItem(
+                picture=picture(before, f"An image that is called {names[was]}"),
+                caption=names[was],
+                note=f"{recording.probabilities[row, was]:.1%}",
+            ),
+            GridItem(
+                picture=picture(0.5 + factor * difference, f"The change, {factor} times as strong as it is"),
+                caption=f"the change x {factor}",
+                note=note,
+            ),
+            GridItem(
+                picture=picture(after, f"The changed image, which is called {names[now]}"),
+                caption=names[now],
+                note=f"{float(shares[now]):.1%}",
+            ),
+        ]
         strips.append(ImageGrid(title=f"{names[was]}: before, the change, after", items=items, strip=True))
     return tuple(strips)

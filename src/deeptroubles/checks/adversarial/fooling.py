@@ -60,16 +60,22 @@ class Fooling:
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
-        kinds = {"uniform noise": self.noise, "noise moved along the gradient": self.ascended,
-                 "evolved patterns": self.evolved}  # fmt: skip
+        kinds = {
+            "uniform noise": self.noise,
+            "noise moved along the gradient": self.ascended,
+            "evolved patterns": self.evolved,
+        }
         rows: list[list[Cell]] = [
             [name, len(values), float(values.max()), float(np.median(values)), float((values > SURE).mean())]
             for name, values in kinds.items()
         ]
         columns = [
-            Column(name="pictures"), Column(name="number", kind="number"), Column(name="highest", kind="probability"),
-            Column(name="median", kind="probability"), Column(name=f"above {percent(SURE)}", kind="share"),
-        ]  # fmt: skip
+            Column(name="pictures"),
+            Column(name="number", kind="number"),
+            Column(name="highest", kind="probability"),
+            Column(name="median", kind="probability"),
+            Column(name=f"above {percent(SURE)}", kind="share"),
+        ]
         sure = int((self.ascended > SURE).sum())
         yield Finding(
             check="adversarial.fooling",
@@ -126,8 +132,9 @@ def fooling(recording: Recording, engine: Engine, *, seed: int) -> Fooling:
             caption=names[int(found["named"][0][i])],
             note=f"{shares[i]:.1%}, {'gradient' if i < len(classes) else 'evolved'}",
         )
-        for i in order if i < len(pictures)
-    ]  # fmt: skip
+        for i in order
+        if i < len(pictures)
+    ]
     return Fooling(
         noise=found["noise"][0],
         ascended=shares[: len(classes)],

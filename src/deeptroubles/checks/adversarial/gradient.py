@@ -82,11 +82,13 @@ class GradientAttack:
             + " Never passes while gradients look masked or the attack breaks a rule that it should obey.",
             evidence=self._evidence(),
             caveats=[
-                *few(count), *self.trouble, *self.flags.raised(),
+                *few(count),
+                *self.trouble,
+                *self.flags.raised(),
                 *self._known(),
                 "An image that is not broken is not broken by this attack at this budget; a stronger one may break it.",
             ],
-        )  # fmt: skip
+        )
 
     def _known(self) -> list[str]:
         known = [right for right in self.right if right is not None]
@@ -97,8 +99,11 @@ class GradientAttack:
     def _evidence(self) -> list[Evidence]:
         share, count = self.broken(JUDGED), len(self.broken_at)
         levels, over = [float(level) for level in LEVELS], [self.broken(level) for level in LEVELS]
-        series = [Series(name="PGD", x=levels, y=[s.value for s in over],
-                         low=[s.low for s in over], high=[s.high for s in over])]  # fmt: skip
+        series = [
+            Series(
+                name="PGD", x=levels, y=[s.value for s in over], low=[s.low for s in over], high=[s.high for s in over]
+            )
+        ]
         known = np.array([right is not None for right in self.right])
         if known.any():
             right = np.array([bool(right) for right in self.right])
@@ -107,12 +112,25 @@ class GradientAttack:
             ]
             series.append(Series(name="accuracy that is left", x=levels, y=left))
         return [
-            Estimate(label=f"Answers that change within {JUDGED}/255", value=share.value, low=share.low,
-                     high=share.high, n=count, warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label=f"Answers that change within {JUDGED}/255",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=count,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.strips,
-            Curve(title="Answers that change, against the budget", x_label="largest change of a pixel (of 255)",
-                  y_label="share of images", series=series, y_range=(0.0, 1.0), x_scale="log"),
-        ]  # fmt: skip
+            Curve(
+                title="Answers that change, against the budget",
+                x_label="largest change of a pixel (of 255)",
+                y_label="share of images",
+                series=series,
+                y_range=(0.0, 1.0),
+                x_scale="log",
+            ),
+        ]
 
 
 @check("adversarial.gradient")
@@ -155,10 +173,12 @@ def gradient(recording: Recording, engine: Engine, *, seed: int) -> GradientAtta
         trouble=_trouble(found),
         flags=MaskingFlags(**{name: values.reshape(-1)[0].item() for name, values in flags.items()}),
         strips=attacked_strips(
-            recording, [int(rows[i]) for i in seen], [found["attacked"][i] for i in seen],
+            recording,
+            [int(rows[i]) for i in seen],
+            [found["attacked"][i] for i in seen],
             [f"within {broken_at[i]}/255" for i in seen],
         ),
-    )  # fmt: skip
+    )
 
 
 def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int) -> dict[str, NDArray[Any]]:
@@ -185,9 +205,18 @@ def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int
         "single": _broken(fgsm, classifier, pixels, labels, kept, **budget),
         "noise": _broken(random_noise, classifier, pixels, labels, kept, tries=NOISES, seed=seed, **budget),
         "black_box": _broken(square, classifier, pixels, labels, kept, steps=QUERIES, seed=seed, **budget),
-        "more": _broken(pgd, classifier, pixels, labels, lost, steps=STEPS, seed=seed, epsilon=2 * JUDGED / 255,
-                        batch_size=batch_size),
-    }  # fmt: skip
+        "more": _broken(
+            pgd,
+            classifier,
+            pixels,
+            labels,
+            lost,
+            steps=STEPS,
+            seed=seed,
+            epsilon=2 * JUDGED / 255,
+            batch_size=batch_size,
+        ),
+    }
     return {
         "broken_at": broken_at.numpy(),
         "attacked": to_bytes(attacked).numpy(),
@@ -196,9 +225,13 @@ def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int
 
 
 def _broken(
-    attack: Callable[..., AttackResult], classifier: Classifier, pixels: Tensor, labels: Tensor, rows: Tensor,
+    attack: Callable[..., AttackResult],
+    classifier: Classifier,
+    pixels: Tensor,
+    labels: Tensor,
+    rows: Tensor,
     **settings: Any,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Which images an attack breaks that is tried on some of them, N."""
     broken = torch.zeros(len(pixels), dtype=torch.bool)
     if len(rows):

@@ -52,10 +52,17 @@ class OnePixel:
         count, share = len(self.success), self.share
         searched = "every pixel was tried" if self.exact else f"the {TRIED} likeliest changes were tried"
         evidence: list[Evidence] = [
-            Estimate(label="Answers that one pixel changes", value=share.value, low=share.low, high=share.high, n=count,
-                     warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="Answers that one pixel changes",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=count,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.strips,
-        ]  # fmt: skip
+        ]
         yield Finding(
             check="adversarial.one_pixel",
             verdict=judge(share, count, warn_at=WARN_AT, fail_at=FAIL_AT),
@@ -104,9 +111,13 @@ def one_pixel(recording: Recording, engine: Engine, *, seed: int) -> OnePixel:
     return OnePixel(
         success=success,
         exact=max(subject.classifier.size) <= SMALL,
-        strips=attacked_strips(recording, [int(rows[i]) for i in seen], [found["attacked"][i] for i in seen],
-                           [f"{found['queries'][i]} looks" for i in seen]),
-    )  # fmt: skip
+        strips=attacked_strips(
+            recording,
+            [int(rows[i]) for i in seen],
+            [found["attacked"][i] for i in seen],
+            [f"{found['queries'][i]} looks" for i in seen],
+        ),
+    )
 
 
 def _attack(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:

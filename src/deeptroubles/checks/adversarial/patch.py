@@ -59,13 +59,23 @@ class Patch:
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         evidence: list[Evidence] = [
-            Estimate(label=label, value=share.value, low=share.low, high=share.high, n=self.images,
-                     warn_at=WARN_AT if i == 0 else None, fail_at=FAIL_AT if i == 0 else None)
-            for i, (label, share) in enumerate(
-                (("Views with the patch", self.success), ("with random content in its place", self.control),
-                 ("without a patch", self.clean))
+            Estimate(
+                label=label,
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=self.images,
+                warn_at=WARN_AT if i == 0 else None,
+                fail_at=FAIL_AT if i == 0 else None,
             )
-        ]  # fmt: skip
+            for i, (label, share) in enumerate(
+                (
+                    ("Views with the patch", self.success),
+                    ("with random content in its place", self.control),
+                    ("without a patch", self.clean),
+                )
+            )
+        ]
         yield Finding(
             check="adversarial.patch",
             verdict=self.verdict,
@@ -112,8 +122,17 @@ def patch(recording: Recording, engine: Engine, *, seed: int) -> Patch:
     unused = np.flatnonzero(rare == rare.min())
     target = int(unused[np.random.default_rng(seed).integers(len(unused))])
     steps, views = SMALL_RUN if max(subject.classifier.size) <= SMALL else LARGE_RUN
-    found = engine.map(_search, subject, rows, label="Searching a patch", piece=IMAGES, target=target, steps=steps,
-                       views=views, seed=seed)  # fmt: skip
+    found = engine.map(
+        _search,
+        subject,
+        rows,
+        label="Searching a patch",
+        piece=IMAGES,
+        target=target,
+        steps=steps,
+        views=views,
+        seed=seed,
+    )
     name = subject.classifier.class_names[target]
     shown = picture(found["patch"][0].astype(np.float32) / 255, f"The patch that is to mean {name}")
     return Patch(
@@ -131,8 +150,9 @@ def _search(
     subject: Subject, indices: Sequence[int], batch_size: int, target: int, steps: int, views: int, seed: int
 ) -> dict[str, NDArray[Any]]:
     """The patch for all images together; the same in every row."""
-    found = method.patch(subject.classifier, subject.pixels(indices), target, steps=steps, views=views, seed=seed,
-                         batch_size=batch_size)  # fmt: skip
+    found = method.patch(
+        subject.classifier, subject.pixels(indices), target, steps=steps, views=views, seed=seed, batch_size=batch_size
+    )
     pixels = to_bytes(found.patch * found.mask).numpy()
     once = {"patch": pixels, "success": found.success, "control": found.control, "clean": found.clean}
     return {name: np.repeat(np.asarray(value)[None], len(indices), axis=0) for name, value in once.items()}

@@ -52,15 +52,22 @@ class Targeted:
                 f"the share of images that reach their class within {LEVEL}/255", warn_at=WARN_AT, fail_at=FAIL_AT
             ),
             evidence=[
-                Estimate(label="Images that become a class drawn at random", value=share.value, low=share.low,
-                         high=share.high, n=count, warn_at=WARN_AT, fail_at=FAIL_AT),
+                Estimate(
+                    label="Images that become a class drawn at random",
+                    value=share.value,
+                    low=share.low,
+                    high=share.high,
+                    n=count,
+                    warn_at=WARN_AT,
+                    fail_at=FAIL_AT,
+                ),
                 *self.strips,
             ],
             caveats=[
                 *few(count),
                 f"An image that is not turned is not turned by PGD in {STEPS} steps; more steps may do it.",
             ],
-        )  # fmt: skip
+        )
 
 
 @check("adversarial.targeted")
@@ -91,9 +98,13 @@ def targeted(recording: Recording, engine: Engine, *, seed: int) -> Targeted:
     seen = np.flatnonzero(found["success"])[:SHOWN]
     return Targeted(
         success=found["success"].astype(bool),
-        strips=attacked_strips(recording, [int(rows[i]) for i in seen], [found["attacked"][i] for i in seen],
-                           [f"within {LEVEL}/255" for _ in seen]),
-    )  # fmt: skip
+        strips=attacked_strips(
+            recording,
+            [int(rows[i]) for i in seen],
+            [found["attacked"][i] for i in seen],
+            [f"within {LEVEL}/255" for _ in seen],
+        ),
+    )
 
 
 def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int) -> dict[str, NDArray[Any]]:
@@ -102,7 +113,4 @@ def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int
     drawn = [int(np.random.default_rng([seed, i]).integers(1, classifier.classes)) for i in indices]
     targets = (labels + torch.tensor(drawn, device=labels.device)) % classifier.classes
     found = pgd(classifier, pixels, targets=targets, epsilon=LEVEL / 255, steps=STEPS, batch_size=batch_size)
-    return {
-        "success": found.success.cpu().numpy(),
-        "attacked": to_bytes(found.images).numpy(),
-    }
+    return {"success": found.success.cpu().numpy(), "attacked": to_bytes(found.images).numpy()}

@@ -13,16 +13,7 @@ from numpy.typing import NDArray
 from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
-from deeptroubles.findings import (
-    Cell,
-    Column,
-    Estimate,
-    Evidence,
-    Finding,
-    GridItem,
-    ImageGrid,
-    Table,
-)
+from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table
 from deeptroubles.images.decoding import file_facts
 from deeptroubles.methods.properties.cells import Cells, column_cells, point_cells
 from deeptroubles.methods.properties.image_properties import image_properties
@@ -90,7 +81,7 @@ class DataCorrelation:
                 "There is no trouble where it belongs to the class (night is dark), or is another name of the label.",
                 *([f"Left out: {_classes(self.left_out)} with fewer than {ENOUGH} images."] if self.left_out else []),
             ],
-        )  # fmt: skip
+        )
 
     def _claim(self) -> str:
         if not self.properties:
@@ -123,8 +114,11 @@ class DataCorrelation:
         shown = [*first, *(k for k in range(len(self.classes)) if k not in first)][:SHOWN_CLASSES]
         columns = [Column(name=best.name), *(Column(name=self.classes[k], kind="share") for k in shown)]
         rows: list[list[Cell]] = [[best.cells[i], *shares[i, shown].round(3).tolist()] for i in order]
-        return Table(title=f"Which share of each class has which {best.name!r}: columns alike tell nothing",
-                     columns=columns, rows=rows)  # fmt: skip
+        return Table(
+            title=f"Which share of each class has which {best.name!r}: columns alike tell nothing",
+            columns=columns,
+            rows=rows,
+        )
 
     def _evidence(self) -> list[Evidence]:
         if not self.properties:
@@ -139,18 +133,30 @@ class DataCorrelation:
             Column(name="p (Holm)", kind="number"),
         ]
         rows: list[list[Cell]] = [
-            [p.name, "a column" if p.name in self.columns else "computed", self._told(p), round(p.strength.value, 3),
-             [round(p.strength.low, 3), round(p.strength.high, 3)], round(p.p, 3)]
+            [
+                p.name,
+                "a column" if p.name in self.columns else "computed",
+                self._told(p),
+                round(p.strength.value, 3),
+                [round(p.strength.low, 3), round(p.strength.high, 3)],
+                round(p.p, 3),
+            ]
             for p in self.properties[:ROWS]
-        ]  # fmt: skip
+        ]
         return [
-            Estimate(label="How far the best property tells the label, from guessing (0) to always (100 %)",
-                     value=strongest.value, low=strongest.low, high=strongest.high, n=self.images, warn_at=WARN_AT,
-                     fail_at=FAIL_AT),
+            Estimate(
+                label="How far the best property tells the label, from guessing (0) to always (100 %)",
+                value=strongest.value,
+                low=strongest.low,
+                high=strongest.high,
+                n=self.images,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             Table(title="What tells the label, best first", columns=columns, rows=rows),
             self._spread(best),
             *([self.examples] if self.examples else []),
-        ]  # fmt: skip
+        ]
 
 
 @check("data.correlation", needs={"labels"})
@@ -195,17 +201,22 @@ def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorre
     if len(rows) > MOST_IMAGES:
         rows = _sample(rows, recording.targets[rows], seed)
     if len(kept) < 2:
-        return DataCorrelation(images=0, classes=names, left_out=left_out, properties=(), columns=frozenset(),
-                               examples=None)  # fmt: skip
+        return DataCorrelation(
+            images=0, classes=names, left_out=left_out, properties=(), columns=frozenset(), examples=None
+        )
     columns = _columns(recording.subject.images.table.iloc[rows])
     cells = columns | _computed(recording.subject, engine, rows)
     classes = np.searchsorted(kept, recording.targets[rows])
     found = label_correlations(cells, classes, seed=seed)
     order = sorted(found, key=lambda c: (c.p >= ALPHA, -c.strength.low, -c.strength.value, c.name))
     return DataCorrelation(
-        images=len(rows), classes=names, left_out=left_out, properties=tuple(order), columns=frozenset(columns),
+        images=len(rows),
+        classes=names,
+        left_out=left_out,
+        properties=tuple(order),
+        columns=frozenset(columns),
         examples=_examples(recording, rows, names, classes, order[0], cells[order[0].name]),
-    )  # fmt: skip
+    )
 
 
 def _classes(count: int) -> str:
@@ -253,9 +264,13 @@ def _properties(subject: Subject, indices: Sequence[int], batch_size: int) -> di
 
 
 def _examples(
-    recording: Recording, rows: NDArray[np.int64], names: Sequence[str], classes: NDArray[np.int64],
-    best: Correlation, cells: Cells,
-) -> ImageGrid:  # fmt: skip
+    recording: Recording,
+    rows: NDArray[np.int64],
+    names: Sequence[str],
+    classes: NDArray[np.int64],
+    best: Correlation,
+    cells: Cells,
+) -> ImageGrid:
     """Images of each class from the cell in which the class is most at home."""
     index, cell_names = cells
     shares = best.counts / best.counts.sum(0)

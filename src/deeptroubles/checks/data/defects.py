@@ -82,12 +82,15 @@ class DataDefects:
                 "A defect may belong to the subject: stars are small lights in the dark, fog has no contrast.",
                 *([f"{self.left_out} more images were not looked at."] if self.left_out else []),
             ],
-        )  # fmt: skip
+        )
 
     def _evidence(self) -> list[Evidence]:
         share = wilson(self.defective, self.images)
-        numbers = [Column(name="images", kind="number"), Column(name="share", kind="share"),
-                   Column(name="95 % interval", kind="interval")]  # fmt: skip
+        numbers = [
+            Column(name="images", kind="number"),
+            Column(name="share", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+        ]
         kinds: list[list[Cell]] = []
         for kind, count in sorted(self.kinds.items(), key=lambda k: -k[1]):
             found = wilson(count, self.images)
@@ -97,14 +100,27 @@ class DataDefects:
         ]
         by_class = [Column(name="class"), numbers[0], Column(name="defective", kind="number"), *numbers[1:]]
         return [
-            Estimate(label="Images with a defect", value=share.value, low=share.low, high=share.high, n=self.images,
-                     warn_at=WARN_AT, fail_at=FAIL_AT),
-            Table(title="What is wrong with them (an image can have several defects)",
-                  columns=[Column(name="defect"), *numbers], rows=kinds),
-            *([Table(title="Defective images by class, worst first", columns=by_class, rows=classes)]
-              if classes else []),
+            Estimate(
+                label="Images with a defect",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=self.images,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
+            Table(
+                title="What is wrong with them (an image can have several defects)",
+                columns=[Column(name="defect"), *numbers],
+                rows=kinds,
+            ),
+            *(
+                [Table(title="Defective images by class, worst first", columns=by_class, rows=classes)]
+                if classes
+                else []
+            ),
             *([self.pictures] if self.pictures.items else []),
-        ]  # fmt: skip
+        ]
 
 
 @check("data.defects")
@@ -145,10 +161,13 @@ def defects(recording: Recording, engine: Engine, *, seed: int) -> DataDefects:
     unreadable = len(recording.unreadable)
     kinds = {UNREADABLE: unreadable} | {kind: int(has.sum()) for kind, has in found.items()}
     return DataDefects(
-        images=len(rows) + unreadable, defective=int(defective.sum()) + unreadable, kinds=kinds,
-        classes=_by_class(recording, rows, defective), pictures=_pictures(recording, rows, found),
+        images=len(rows) + unreadable,
+        defective=int(defective.sum()) + unreadable,
+        kinds=kinds,
+        classes=_by_class(recording, rows, defective),
+        pictures=_pictures(recording, rows, found),
         left_out=len(recording.logits) - len(rows),
-    )  # fmt: skip
+    )
 
 
 def _facts(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
@@ -156,17 +175,22 @@ def _facts(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[st
     return {name: np.array([each[name] for each in facts]) for name in facts[0]}
 
 
-def _by_class(
-    recording: Recording, rows: NDArray[np.int64], defective: NDArray[np.bool_]
-) -> tuple[ClassDefects, ...]:  # fmt: skip
+def _by_class(recording: Recording, rows: NDArray[np.int64], defective: NDArray[np.bool_]) -> tuple[ClassDefects, ...]:
     targets, names = recording.targets[rows], recording.subject.classifier.class_names
     present = np.unique(targets[targets >= 0])
     level = 1 - 0.05 / max(1, len(present))
     classes = []
     for k in present:
         having, count = int(defective[targets == k].sum()), int((targets == k).sum())
-        classes.append(ClassDefects(name=names[k], images=count, defective=having, interval=wilson(having, count),
-                                    bounds=wilson(having, count, level)))  # fmt: skip
+        classes.append(
+            ClassDefects(
+                name=names[k],
+                images=count,
+                defective=having,
+                interval=wilson(having, count),
+                bounds=wilson(having, count, level),
+            )
+        )
     return tuple(sorted(classes, key=lambda c: (-c.bounds.low, -c.interval.value, c.name)))
 
 

@@ -79,7 +79,7 @@ class DataLabels:
                 "Images must be held out: of those that it was trained on, it has learned the wrong labels, too.",
                 "It takes its own mistakes for wrong labels where it is surer than it should be; look at the pictures.",
             ],
-        )  # fmt: skip
+        )
 
     def _evidence(self) -> list[Evidence]:
         value, low, high = self.beyond
@@ -87,13 +87,22 @@ class DataLabels:
         order = np.argsort(-counts, kind="stable")[:ROWS]
         rows: list[list[Cell]] = [[str(pairs[i, 0]), str(pairs[i, 1]), int(counts[i])] for i in order]
         columns = [Column(name="labelled"), Column(name="more likely"), Column(name="images", kind="number")]
-        shown: list[Evidence] = [Table(title="Which labels are contradicted by what", columns=columns, rows=rows),
-                                 self.pictures]  # fmt: skip
+        shown: list[Evidence] = [
+            Table(title="Which labels are contradicted by what", columns=columns, rows=rows),
+            self.pictures,
+        ]
         return [
-            Estimate(label="Labels contradicted beyond what the classifier expects", value=value, low=low, high=high,
-                     n=self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="Labels contradicted beyond what the classifier expects",
+                value=value,
+                low=low,
+                high=high,
+                n=self.images,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *(shown if rows else []),
-        ]  # fmt: skip
+        ]
 
 
 @check("data.labels", needs={"labels"})
@@ -141,8 +150,11 @@ def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
         sure = percent(probabilities[i, likelier[i]])
         items.append(GridItem(picture=shown, caption=f"{better}, {sure}", note=f"labelled {label}"))
     return DataLabels(
-        images=len(rows), rows=rows[found], given=tuple(names[k] for k in targets[found]),
-        suggested=tuple(names[k] for k in likelier[found]), expected=float(chance.mean()),
+        images=len(rows),
+        rows=rows[found],
+        given=tuple(names[k] for k in targets[found]),
+        suggested=tuple(names[k] for k in likelier[found]),
+        expected=float(chance.mean()),
         p=float((1 + (chance >= seen - 1e-12).sum()) / (1 + len(chance))),
         pictures=ImageGrid(title="The likeliest wrong labels: what it more likely is, and its label", items=items),
-    )  # fmt: skip
+    )

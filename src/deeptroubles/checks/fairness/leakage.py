@@ -60,11 +60,12 @@ class Leakage:
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         rule = (
-            criterion("what answers tell of the group beyond labels of the same accuracy", warn_at=WARN_AT,
-                      fail_at=FAIL_AT)
+            criterion(
+                "what answers tell of the group beyond labels of the same accuracy", warn_at=WARN_AT, fail_at=FAIL_AT
+            )
             + " The scale goes from guessing (0) to always right (100 %); the thresholds are our convention. Groups of "
             f"fewer than {FLOOR} images are left out. With several columns the intervals hold together (Bonferroni)."
-        )  # fmt: skip
+        )
         if not self.columns:
             yield Finding(
                 check="fairness.leakage",
@@ -97,22 +98,41 @@ class Leakage:
 
     def _evidence(self) -> list[Evidence]:
         found: list[Evidence] = [
-            Estimate(label=f"What answers tell of the {c.name} beyond labels of the same accuracy",
-                     value=c.amplified.value, low=c.amplified.low, high=c.amplified.high, n=c.images, warn_at=WARN_AT,
-                     fail_at=FAIL_AT)
+            Estimate(
+                label=f"What answers tell of the {c.name} beyond labels of the same accuracy",
+                value=c.amplified.value,
+                low=c.amplified.low,
+                high=c.amplified.high,
+                n=c.images,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            )
             for c in self.columns
-        ]  # fmt: skip
+        ]
         names = [
-            Column(name="group"), Column(name="told from"), Column(name="told", kind="share"),
-            Column(name="95 %", kind="interval"), Column(name="shuffled reach", kind="share"),
-            Column(name="balanced accuracy", kind="share"), Column(name="p", kind="number"),
-        ]  # fmt: skip
+            Column(name="group"),
+            Column(name="told from"),
+            Column(name="told", kind="share"),
+            Column(name="95 %", kind="interval"),
+            Column(name="shuffled reach", kind="share"),
+            Column(name="balanced accuracy", kind="share"),
+            Column(name="p", kind="number"),
+        ]
         rows: list[list[Cell]] = []
         for c in self.columns:
             for source, leak in c.leaks.items():
                 value, low, high = (round(number, 3) for number in leak.strength)
-                rows.append([c.name, source, value, [low, high], round(leak.control, 3),
-                             round(float(leak.recall.mean()), 3), round(leak.p, 3)])  # fmt: skip
+                rows.append(
+                    [
+                        c.name,
+                        source,
+                        value,
+                        [low, high],
+                        round(leak.control, 3),
+                        round(float(leak.recall.mean()), 3),
+                        round(leak.p, 3),
+                    ]
+                )
         title = "What the group can be told from: 0 % is guessing, 100 % always right; shuffled groups reach as much"
         return [*found, Table(title=title, columns=names, rows=rows)]
 
@@ -170,13 +190,21 @@ def leakage(recording: Recording, engine: Engine, *, seed: int) -> Leakage:
         level = 1 - 0.05 / len(recording.given.groups)
         amplified, degraded = amplification(predicted, targets, groups, level=level, seed=seed)
         found.append(
-            ColumnLeak(name=name, groups=tuple(grouping.names[k] for k in kept), images=int(inside.sum()), leaks=leaks,
-                       amplified=amplified, degraded=degraded)
-        )  # fmt: skip
+            ColumnLeak(
+                name=name,
+                groups=tuple(grouping.names[k] for k in kept),
+                images=int(inside.sum()),
+                leaks=leaks,
+                amplified=amplified,
+                degraded=degraded,
+            )
+        )
         if (~inside).any():
             left = int((~inside).sum())
-            notes.append(f"{left} image{'s' if left > 1 else ''} without a value of {name}, or of groups below {FLOOR} "
-                         "images, left out.")  # fmt: skip
+            notes.append(
+                f"{left} image{'s' if left > 1 else ''} without a value of {name}, or of groups below {FLOOR} "
+                "images, left out."
+            )
     if seen and "features" not in seen:
         notes.append("The logits are not the answer of a linear layer, so there are no features before it to probe.")
     order = sorted(found, key=lambda c: (-c.amplified.low, c.name))

@@ -82,14 +82,25 @@ class Accuracy:
         rows: list[list[Cell]] = [
             [c.name, c.images, c.interval.value, [c.interval.low, c.interval.high]] for c in self.classes
         ]
-        columns = [Column(name="class"), Column(name="images", kind="number"), Column(name="accuracy", kind="share"),
-                   Column(name="95 % interval", kind="interval")]  # fmt: skip
+        columns = [
+            Column(name="class"),
+            Column(name="images", kind="number"),
+            Column(name="accuracy", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+        ]
         value, low, high = self.overall
         evidence: list[Evidence] = [
-            Estimate(label="Accuracy", value=value, low=low, high=high, n=self.images, fail_at=self.baseline,
-                     higher_is_worse=False),
+            Estimate(
+                label="Accuracy",
+                value=value,
+                low=low,
+                high=high,
+                n=self.images,
+                fail_at=self.baseline,
+                higher_is_worse=False,
+            ),
             Table(title="Accuracy by class, worst first", columns=columns, rows=rows),
-        ]  # fmt: skip
+        ]
         if self.confused:
             names = [Column(name="true class"), Column(name="answer"), Column(name="images", kind="number")]
             evidence.append(Table(title="Most confused pairs", columns=names, rows=self.confused))
@@ -134,9 +145,14 @@ def accuracy(recording: Recording, engine: Engine, *, seed: int) -> Accuracy:
     for target, count in zip(present, counts, strict=True):
         right = int(correct[targets == target].sum())
         classes.append(
-            ClassAccuracy(name=names[target], images=int(count), right=right, interval=wilson(right, int(count)),
-                          bound=wilson(right, int(count), level).high)
-        )  # fmt: skip
+            ClassAccuracy(
+                name=names[target],
+                images=int(count),
+                right=right,
+                interval=wilson(right, int(count)),
+                bound=wilson(right, int(count), level).high,
+            )
+        )
     pairs = Counter(zip(targets[~correct].tolist(), predicted[~correct].tolist(), strict=True))
     return Accuracy(
         images=len(rows),

@@ -42,17 +42,26 @@ class Calibration:
                 "the expected calibration error, less what chance gives,", warn_at=WARN_AT, fail_at=FAIL_AT
             ),
             evidence=[
-                Estimate(label="Calibration error beyond chance", value=corrected.value, low=corrected.low,
-                         high=corrected.high, n=self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
+                Estimate(
+                    label="Calibration error beyond chance",
+                    value=corrected.value,
+                    low=corrected.low,
+                    high=corrected.high,
+                    n=self.images,
+                    warn_at=WARN_AT,
+                    fail_at=FAIL_AT,
+                ),
                 self._curve(),
             ],
             caveats=[
                 *few(self.images),
-                (f"The plain expected calibration error is {percent(self.error.plain)}; a perfectly calibrated "
-                f"classifier would show {percent(self.error.floor)} on as many images."),
+                (
+                    f"The plain expected calibration error is {percent(self.error.plain)}; a perfectly calibrated "
+                    f"classifier would show {percent(self.error.floor)} on as many images."
+                ),
                 "It is measured for the most likely class only.",
             ],
-        )  # fmt: skip
+        )
 
     def _curve(self) -> Curve:
         intervals = [wilson(round(right * count), int(count)) for _, right, count in self.bins]
@@ -64,8 +73,13 @@ class Calibration:
             high=[i.high for i in intervals],
         )
         perfect = Series(name="perfectly calibrated", x=[0.0, 1.0], y=[0.0, 1.0], reference=True)
-        return Curve(title="Confidence against accuracy", x_label="confidence", y_label="share right",
-                     series=[measured, perfect], y_range=(0.0, 1.0))  # fmt: skip
+        return Curve(
+            title="Confidence against accuracy",
+            x_label="confidence",
+            y_label="share right",
+            series=[measured, perfect],
+            y_range=(0.0, 1.0),
+        )
 
 
 @check("performance.calibration", needs={"labels"})

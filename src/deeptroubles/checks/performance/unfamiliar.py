@@ -61,9 +61,11 @@ class Unfamiliar:
         sure = {kind: float(values[0].mean()) for kind, values in self.others.items()}
         worst = max(sure, key=lambda kind: sure[kind])
         columns = [
-            Column(name="pictures"), Column(name="mean probability", kind="probability"),
-            Column(name="AUROC, probability", kind="number"), Column(name="AUROC, energy", kind="number"),
-        ]  # fmt: skip
+            Column(name="pictures"),
+            Column(name="mean probability", kind="probability"),
+            Column(name="AUROC, probability", kind="number"),
+            Column(name="AUROC, energy", kind="number"),
+        ]
         rows: list[list[Cell]] = [["the images themselves", float(self.own.mean()), None, None]]
         rows += [
             [kind, sure[kind], round(self.separation([kind], 0).value, 3), round(self.separation([kind], 1).value, 3)]
@@ -81,8 +83,15 @@ class Unfamiliar:
             f"passes when more than {percent(FAIL_AT)} can be ruled out; inconclusive otherwise, and below {ENOUGH} "
             "images.",
             evidence=[
-                Estimate(label="Pairs in which it is surer of nothing than of an image", value=wrong.value,
-                         low=wrong.low, high=wrong.high, n=count, warn_at=WARN_AT, fail_at=FAIL_AT),
+                Estimate(
+                    label="Pairs in which it is surer of nothing than of an image",
+                    value=wrong.value,
+                    low=wrong.low,
+                    high=wrong.high,
+                    n=count,
+                    warn_at=WARN_AT,
+                    fail_at=FAIL_AT,
+                ),
                 self.examples,
                 Table(title="How sure it is of what it cannot know", columns=columns, rows=rows),
             ],
@@ -90,7 +99,7 @@ class Unfamiliar:
                 *few(count),
                 f"{len(kinds)} kinds of made pictures, {EACH} each; photographs of other things are harder to tell.",
             ],
-        )  # fmt: skip
+        )
 
 
 @check("performance.unfamiliar")

@@ -84,8 +84,13 @@ class Background:
         count = len(self.right)
         if not count:
             claim = "There are 0 objects with a mask for which there is a background of the same and of another class."
-            yield Finding(check="reliance.background", verdict=Verdict.INCONCLUSIVE, claim=claim, criterion=rule,
-                          caveats=["Give masks for at least two images of two classes."])  # fmt: skip
+            yield Finding(
+                check="reliance.background",
+                verdict=Verdict.INCONCLUSIVE,
+                claim=claim,
+                criterion=rule,
+                caveats=["Give masks for at least two images of two classes."],
+            )
             return
         gap, shares = mean_difference(self.gap), self._shares()
         yield Finding(
@@ -111,17 +116,28 @@ class Background:
         return {name: mean_share(column) for name, column in zip(VARIANTS, self.right.T, strict=True)}
 
     def _evidence(self, gap: Interval, shares: dict[str, Interval]) -> list[Evidence]:
-        columns = [Column(name="variant"), Column(name="what is shown"), Column(name="right", kind="share"),
-                   Column(name="95 % interval", kind="interval")]  # fmt: skip
+        columns = [
+            Column(name="variant"),
+            Column(name="what is shown"),
+            Column(name="right", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+        ]
         rows: list[list[Cell]] = [
             [name, VARIANTS[name], round(s.value, 4), [s.low, s.high]] for name, s in shares.items()
         ]
         return [
-            Estimate(label="Accuracy lost on backgrounds of any class (BG-gap)", value=gap.value, low=gap.low,
-                     high=gap.high, n=len(self.right), warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="Accuracy lost on backgrounds of any class (BG-gap)",
+                value=gap.value,
+                low=gap.low,
+                high=gap.high,
+                n=len(self.right),
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.stories,
             Table(title="Right answers in each variant of ImageNet-9", columns=columns, rows=rows),
-        ]  # fmt: skip
+        ]
 
 
 @check("reliance.background", needs={"labels", "masks"})
@@ -176,8 +192,9 @@ def _donors(recording: Recording, seed: int) -> tuple[NDArray[np.int64], NDArray
         following = classes[(classes.index(own) + 1) % len(classes)]
         for _ in range(DRAWS):
             any_class = by_class[classes[random.integers(len(classes))]]
-            chosen.append([int(random.choice(pool[pool != row])) for pool in
-                           (by_class[own], any_class, by_class[following])])  # fmt: skip
+            chosen.append(
+                [int(random.choice(pool[pool != row])) for pool in (by_class[own], any_class, by_class[following])]
+            )
     return rows, np.array(chosen).reshape(len(rows), DRAWS, len(MIXED))
 
 

@@ -139,16 +139,32 @@ class ReliesOnConcept:
         rows: list[list[Cell]] = []
         for each in self.found[:ROWS]:
             value, low, high = (round(end, 3) for end in each.concept.effect)
-            rows.append([each.name, each.target, value, f"{low:+.2f} to {high:+.2f}", round(each.concept.p, 4),
-                         round(each.concept.share, 3), round(each.concept.told, 3)])  # fmt: skip
+            rows.append(
+                [
+                    each.name,
+                    each.target,
+                    value,
+                    f"{low:+.2f} to {high:+.2f}",
+                    round(each.concept.p, 4),
+                    round(each.concept.share, 3),
+                    round(each.concept.told, 3),
+                ]
+            )
         title = f"What each concept does for each class, at layer {self.layer}, largest first"
         return [
-            Estimate(label="The largest effect of a concept on a class, either way", value=strongest.value,
-                     low=strongest.low, high=strongest.high, n=self.found[0].answered, unit="number",
-                     warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="The largest effect of a concept on a class, either way",
+                value=strongest.value,
+                low=strongest.low,
+                high=strongest.high,
+                n=self.found[0].answered,
+                unit="number",
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             Table(title=title, columns=columns, rows=rows),
             *self.pictures,
-        ]  # fmt: skip
+        ]
 
 
 @check("reliance.concept", needs={"concepts"})
@@ -207,10 +223,15 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
     corrected = holm(np.array([effect.p for effect in effects.values()]))
     names = subject.classifier.class_names
     found = [
-        ConceptOnClass(name=name, images=len(shown[name]), target=names[target],
-                       answered=int((answered == target).sum()), concept=replace(effect, p=float(p)))
+        ConceptOnClass(
+            name=name,
+            images=len(shown[name]),
+            target=names[target],
+            answered=int((answered == target).sum()),
+            concept=replace(effect, p=float(p)),
+        )
         for ((name, target), effect), p in zip(effects.items(), corrected, strict=True)
-    ]  # fmt: skip
+    ]
     found.sort(key=lambda f: (-f.size.low, -f.size.value, f.name, f.target))
     unreadable = sum(min(len(images), MOST_OF_A_CONCEPT) - len(shown[name]) for name, images in concepts.items())
     pictures = _pictures(recording, concepts[found[0].name], found[0]) if found else ()

@@ -139,8 +139,9 @@ class CueEffect:
         parts = self._parts()
         caveats = list(few(min(map(len, parts)))) if parts else []
         if self.removed is None and self.cue.kind == "cut-out":
-            caveats.append("It was found in none of the images at the size at which it is put in, so nothing was taken "
-                           "out.")  # fmt: skip
+            caveats.append(
+                "It was found in none of the images at the size at which it is put in, so nothing was taken out."
+            )
         elif self.removed is not None and len(self.removed.fall) < ENOUGH and self.inserted is not None:
             caveats.append(f"Its removal rests on {len(self.removed.fall)} images and is not judged.")
         if self.inserted is not None and self.inserted.spoken_for:
@@ -156,15 +157,19 @@ class CueEffect:
             part, shown = self.inserted, self.inserted.spoken_for or "the class that it comes from"
             evidence.append(_estimate(f"What the cue adds to {shown}, beyond a look-alike", part.rise))
         if self.removed is not None:
-            evidence.append(_estimate("What its removal takes from the answer, beyond removal elsewhere",
-                                      self.removed.fall))  # fmt: skip
+            evidence.append(
+                _estimate("What its removal takes from the answer, beyond removal elsewhere", self.removed.fall)
+            )
         evidence.extend(self.stories)
         if self.inserted is not None and self.inserted.by_class:
             columns = [
-                Column(name="class"), Column(name="images of other classes", kind="number"),
-                Column(name="rise with the cue", kind="share"), Column(name="with a look-alike", kind="share"),
-                Column(name="difference", kind="share"), Column(name="95 % interval", kind="interval"),
-            ]  # fmt: skip
+                Column(name="class"),
+                Column(name="images of other classes", kind="number"),
+                Column(name="rise with the cue", kind="share"),
+                Column(name="with a look-alike", kind="share"),
+                Column(name="difference", kind="share"),
+                Column(name="95 % interval", kind="interval"),
+            ]
             rows: list[list[Cell]] = [
                 [name, count, round(cue, 4), round(alike, 4), round(gap.value, 4), [gap.low, gap.high]]
                 for name, cue, alike, gap, count in self.inserted.by_class
@@ -176,10 +181,12 @@ class CueEffect:
 
     def _changes(self) -> tuple[list[Column], list[list[Any]]]:
         columns = [
-            Column(name="what is done"), Column(name="images", kind="number"),
-            Column(name="with the cue", kind="share"), Column(name="95 % interval", kind="interval"),
+            Column(name="what is done"),
+            Column(name="images", kind="number"),
+            Column(name="with the cue", kind="share"),
+            Column(name="95 % interval", kind="interval"),
             Column(name="with the control", kind="share"),
-        ]  # fmt: skip
+        ]
         rows: list[list[Any]] = []
         for what, part in (("inserted", self.inserted), ("removed", self.removed)):
             if part is None:
@@ -317,8 +324,10 @@ def _insert(
     """Probabilities (N x K) of images as they are, with the cue, and (N x look-alikes x K) with look-alikes."""
     pixels = subject.pixels(indices)
     overlay = _overlay(subject, NamedCue(**cue), [donors[i] for i in indices])
-    alike = [_probabilities(subject, lay(pixels, look_alike(overlay, number, seed)), batch_size)
-             for number in range(1, LOOK_ALIKES + 1)]  # fmt: skip
+    alike = [
+        _probabilities(subject, lay(pixels, look_alike(overlay, number, seed)), batch_size)
+        for number in range(1, LOOK_ALIKES + 1)
+    ]
     return {
         "before": _probabilities(subject, pixels, batch_size).cpu().numpy(),
         "after": _probabilities(subject, lay(pixels, overlay), batch_size).cpu().numpy(),
@@ -374,10 +383,16 @@ def _inserted(
     gains = [np.flatnonzero(own[rows] != k) for k in range(len(names))]
     mean = np.array([effect[g, k].mean() if len(g) else -1.0 for k, g in enumerate(gains)])
     table = tuple(
-        (names[k], float((after - before)[gains[k], k].mean()), float((alike - before)[gains[k], k].mean()),
-         mean_difference(effect[gains[k], k].round(6)), len(gains[k]))
-        for k in np.argsort(-mean, kind="stable")[:LISTED] if len(gains[k])
-    )  # fmt: skip
+        (
+            names[k],
+            float((after - before)[gains[k], k].mean()),
+            float((alike - before)[gains[k], k].mean()),
+            mean_difference(effect[gains[k], k].round(6)),
+            len(gains[k]),
+        )
+        for k in np.argsort(-mean, kind="stable")[:LISTED]
+        if len(gains[k])
+    )
     return Inserted(
         images=other,
         spoken_for=name,
@@ -420,8 +435,13 @@ def _insertions(
             (lay(image, look_alike(overlay, 1, seed)), found["alike"][i, 0], "look-alike"),
         )
         first = names[found["before"][i].argmax()]
-        grids.append(ImageGrid(title=f"{first}: {named.words}, put in", strip=True,
-                               items=[_item(p, q, note, names) for p, q, note in versions]))  # fmt: skip
+        grids.append(
+            ImageGrid(
+                title=f"{first}: {named.words}, put in",
+                strip=True,
+                items=[_item(p, q, note, names) for p, q, note in versions],
+            )
+        )
     return grids
 
 
@@ -450,8 +470,7 @@ def _item(pixels: Tensor, probabilities: NDArray[Any], note: str, names: Sequenc
 
 def _estimate(label: str, differences: NDArray[np.float64]) -> Estimate:
     value, low, high = mean_difference(differences)
-    return Estimate(label=label, value=value, low=low, high=high, n=len(differences),
-                    warn_at=WARN_AT, fail_at=FAIL_AT)  # fmt: skip
+    return Estimate(label=label, value=value, low=low, high=high, n=len(differences), warn_at=WARN_AT, fail_at=FAIL_AT)
 
 
 def _capital(words: str) -> str:

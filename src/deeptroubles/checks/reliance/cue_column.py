@@ -75,15 +75,22 @@ class ColumnCue:
         worst = max(self.values, key=lambda v: (mean_difference(v.rise).low, v.name))
         effect = mean_difference(worst.rise)
         columns = [
-            Column(name=self.cue.content), Column(name="images", kind="number"), Column(name="right", kind="share"),
-            Column(name="95 % interval", kind="interval"), Column(name="speaks for"),
-            Column(name="rise at a fixed class", kind="share"), Column(name="interval of the rise", kind="interval"),
-        ]  # fmt: skip
+            Column(name=self.cue.content),
+            Column(name="images", kind="number"),
+            Column(name="right", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+            Column(name="speaks for"),
+            Column(name="rise at a fixed class", kind="share"),
+            Column(name="interval of the rise", kind="interval"),
+        ]
         rows: list[list[Cell]] = []
         for value in sorted(self.values, key=lambda v: (-float(np.mean(v.rise)), v.name)):
             rise = mean_difference(value.rise)
-            right: list[Cell] = [None, None] if np.isnan(value.right.value) else [
-                value.right.value, [value.right.low, value.right.high]]  # fmt: skip
+            right: list[Cell] = (
+                [None, None]
+                if np.isnan(value.right.value)
+                else [value.right.value, [value.right.low, value.right.high]]
+            )
             rows.append([value.name, value.images, *right, value.spoken_for, rise.value, [rise.low, rise.high]])
         # The largest of several values was looked for: its interval is widened so that all hold together.
         judged = mean_difference(worst.rise, 1 - 0.05 / len(self.values))
@@ -95,8 +102,15 @@ class ColumnCue:
             f"{percent_interval(effect)} more probability of “{worst.spoken_for}” than those with another value.",
             criterion=_RULE,
             evidence=[
-                Estimate(label=f"What “{worst.name}” adds to {worst.spoken_for}, at a fixed class", value=effect.value,
-                         low=effect.low, high=effect.high, n=len(worst.rise), warn_at=WARN_AT, fail_at=FAIL_AT),
+                Estimate(
+                    label=f"What “{worst.name}” adds to {worst.spoken_for}, at a fixed class",
+                    value=effect.value,
+                    low=effect.low,
+                    high=effect.high,
+                    n=len(worst.rise),
+                    warn_at=WARN_AT,
+                    fail_at=FAIL_AT,
+                ),
                 Table(title=f"Answers by {self.cue.content}", columns=columns, rows=rows),
             ],
             caveats=[
@@ -104,7 +118,7 @@ class ColumnCue:
                 f"{percent(self.apart / self.images)} of the images tell nothing: their class has one value only.",
                 "Nothing was put in or taken out: whatever else comes with a value counts as its effect.",
             ],
-        )  # fmt: skip
+        )
 
     def _too_few(self) -> str:
         if self.different < 2:
@@ -145,9 +159,14 @@ def column_cue(recording: Recording, cue: NamedCue, seed: int) -> ColumnCue:
         labelled = has & (recording.targets >= 0)
         if len(at):
             found.append(
-                Value(name=name, spoken_for=spoken, rise=effect[at, chosen[at]].round(6),
-                      right=wilson(int(right[labelled].sum()), int(labelled.sum())), images=int(has.sum()))
-            )  # fmt: skip
+                Value(
+                    name=name,
+                    spoken_for=spoken,
+                    rise=effect[at, chosen[at]].round(6),
+                    right=wilson(int(right[labelled].sum()), int(labelled.sum())),
+                    images=int(has.sum()),
+                )
+            )
     return ColumnCue(
         cue=cue, values=tuple(found), different=values.nunique(), apart=int((~compared).sum()), images=len(own)
     )

@@ -105,10 +105,14 @@ class MapSanity:
         ]
         return [
             Table(title="Which maps may be believed", columns=columns, rows=rows),
-            Curve(title="Agreement with the true map as the network is shuffled, from the answer down",
-                  x_label="share of the weight tensors that is shuffled", y_label="absolute rank correlation",
-                  series=series, y_range=(0.0, 1.0)),
-        ]  # fmt: skip
+            Curve(
+                title="Agreement with the true map as the network is shuffled, from the answer down",
+                x_label="share of the weight tensors that is shuffled",
+                y_label="absolute rank correlation",
+                series=series,
+                y_range=(0.0, 1.0),
+            ),
+        ]
 
 
 @check("reliance.map_sanity")
@@ -141,8 +145,9 @@ def map_sanity(recording: Recording, engine: Engine, *, seed: int) -> MapSanity:
     methods, impossible = [], []
     for method in sorted(METHODS.keys() - MANY_PASSES):
         try:
-            found = engine.map(_agreements, recording.subject, rows, label=f"Doubting {method}", piece=4, method=method,
-                               seed=seed)  # fmt: skip
+            found = engine.map(
+                _agreements, recording.subject, rows, label=f"Doubting {method}", piece=4, method=method, seed=seed
+            )
         except ModelError as error:
             impossible.append((method, str(error)))
             continue

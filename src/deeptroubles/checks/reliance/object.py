@@ -102,14 +102,28 @@ class ObjectEvidence:
         value, low, high = over_centre
         limit = max((abs(v) for m in self.maps for row in m.values for v in row if v is not None), default=1.0)
         evidence: list[Evidence] = [
-            Estimate(label="Evidence in the object beyond a disc in the middle", value=value, low=max(-1.0, low),
-                     high=min(1.0, high), n=count, higher_is_worse=False),
+            Estimate(
+                label="Evidence in the object beyond a disc in the middle",
+                value=value,
+                low=max(-1.0, low),
+                high=min(1.0, high),
+                n=count,
+                higher_is_worse=False,
+            ),
             Table(title="Where the evidence lies", columns=columns, rows=rows),
-        ]  # fmt: skip
+        ]
         if self.maps:
-            evidence.insert(1, Heatmaps(
-                title="Evidence on the images with the least of it in the object", items=self.maps, low=-limit,
-                high=limit, diverging=True, scale_label="share of the largest value of its map"))  # fmt: skip
+            evidence.insert(
+                1,
+                Heatmaps(
+                    title="Evidence on the images with the least of it in the object",
+                    items=self.maps,
+                    low=-limit,
+                    high=limit,
+                    diverging=True,
+                    scale_label="share of the largest value of its map",
+                ),
+            )
         return evidence
 
 
@@ -163,9 +177,12 @@ def object_evidence(recording: Recording, engine: Engine, *, seed: int) -> Objec
     found = engine.map(_evidence_of, recording.subject, rows, label="Looking for evidence in objects", piece=4)
     order = np.argsort(found["inside"] - found["area"], kind="stable")[:SHOWN]
     return ObjectEvidence(
-        inside=found["inside"], area=found["area"], centre=found["centre"], pointed=found["pointed"],
+        inside=found["inside"],
+        area=found["area"],
+        centre=found["centre"],
+        pointed=found["pointed"],
         maps=tuple(_map(recording, int(rows[i]), found["map"][i], found["inside"][i]) for i in order),
-    )  # fmt: skip
+    )
 
 
 def _evidence_of(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
@@ -196,5 +213,9 @@ def _map(recording: Recording, row: int, values: NDArray[Any], inside: float) ->
     name = recording.subject.classifier.class_names[recording.predicted[row]]
     shown = picture(recording.subject.pixels([row])[0].cpu().numpy(), f"An image answered {name}")
     share = percent(inside) if np.isfinite(inside) else "none"
-    return Heatmap(values=np.round(values.astype(float), 3).tolist(), caption=f"{name}: {share} inside",
-                   alt=f"Evidence for {name}, {share} of it in the object", picture=shown)  # fmt: skip
+    return Heatmap(
+        values=np.round(values.astype(float), 3).tolist(),
+        caption=f"{name}: {share} inside",
+        alt=f"Evidence for {name}, {share} of it in the object",
+        picture=shown,
+    )

@@ -82,21 +82,38 @@ class OcclusionGain:
             high=quantiles[2].tolist(),
         )
         evidence: list[Evidence] = [
-            Estimate(label="Images that gain by hiding one window", value=share.value, low=share.low, high=share.high,
-                     n=count, warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="Images that gain by hiding one window",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=count,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.stories,
-        ]  # fmt: skip
+        ]
         if self.maps:
             limit = max(abs(v) for m in self.maps for row in m.values for v in row if v is not None)
             evidence.append(
-                Heatmaps(title="What hiding each window does to the true class", items=self.maps, low=-limit,
-                         high=limit,
-                         diverging=True, scale_label="change of probability")
-            )  # fmt: skip
+                Heatmaps(
+                    title="What hiding each window does to the true class",
+                    items=self.maps,
+                    low=-limit,
+                    high=limit,
+                    diverging=True,
+                    scale_label="change of probability",
+                )
+            )
         evidence.append(
-            Curve(title="Hiding what speaks against the true class, window by window", x_label="windows hidden",
-                  y_label="probability of the true class", series=[story], y_range=(0.0, 1.0))
-        )  # fmt: skip
+            Curve(
+                title="Hiding what speaks against the true class, window by window",
+                x_label="windows hidden",
+                y_label="probability of the true class",
+                series=[story],
+                y_range=(0.0, 1.0),
+            )
+        )
         return evidence
 
 

@@ -112,7 +112,7 @@ class Parts:
                 "Shuffling makes edges that no photograph has; answers can be lost to them instead of to the order.",
                 f"A duplicate is looked for in {len(self.gains)} images; what hiding the same place does is taken off.",
             ],
-        )  # fmt: skip
+        )
 
     def _evidence(self, beyond: Interval, more: Interval) -> list[Evidence]:
         count = len(self.whole.right)
@@ -121,15 +121,32 @@ class Parts:
             series.append(_series("object alone shuffled", self.inside))
         chance = Series(name="chance", x=[float(grid) for grid in GRIDS], y=self.whole.chance.tolist(), reference=True)
         return [
-            Estimate(label=f"Right answers that survive {JUDGED} x {JUDGED} shuffling, chance as 0", value=beyond.value,
-                     low=beyond.low, high=beyond.high, n=count, warn_at=WARN_AT, fail_at=FAIL_AT),
-            Estimate(label="Images that a second copy of a part makes surer", value=more.value, low=more.low,
-                     high=more.high, n=len(self.gains)),
+            Estimate(
+                label=f"Right answers that survive {JUDGED} x {JUDGED} shuffling, chance as 0",
+                value=beyond.value,
+                low=beyond.low,
+                high=beyond.high,
+                n=count,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
+            Estimate(
+                label="Images that a second copy of a part makes surer",
+                value=more.value,
+                low=more.low,
+                high=more.high,
+                n=len(self.gains),
+            ),
             *self.examples,
-            Curve(title="Right answers that survive, by how finely images are cut",
-                  x_label="rows and columns of patches, 1 as it is", y_label="share of right answers",
-                  series=[*series, chance], y_range=(0.0, 1.0), x_scale="log"),
-        ]  # fmt: skip
+            Curve(
+                title="Right answers that survive, by how finely images are cut",
+                x_label="rows and columns of patches, 1 as it is",
+                y_label="share of right answers",
+                series=[*series, chance],
+                y_range=(0.0, 1.0),
+                x_scale="log",
+            ),
+        ]
 
 
 @check("reliance.parts", needs={"labels"})
@@ -177,23 +194,26 @@ def parts(recording: Recording, engine: Engine, *, seed: int) -> Parts:
     return Parts(whole=whole, inside=inside, gains=gains, examples=tuple(examples))
 
 
-def _shuffled(
-    recording: Recording, engine: Engine, rows: NDArray[np.int64], seed: int, *, masked: bool
-) -> Shuffled:  # fmt: skip
+def _shuffled(recording: Recording, engine: Engine, rows: NDArray[np.int64], seed: int, *, masked: bool) -> Shuffled:
     if not len(rows):
         return Shuffled(right=np.zeros((0, len(GRIDS), ORDERS), dtype=np.bool_), chance=np.zeros(len(GRIDS)))
     label = "Shuffling objects" if masked else "Shuffling patches"
     answers = engine.map(_shuffle, recording.subject, rows, label=label, piece=32, seed=seed, masked=masked)["answer"]
     targets, classes = recording.targets[rows], recording.subject.classifier.classes
     share = np.bincount(targets, minlength=classes) / len(rows)
-    chance = [share @ np.bincount(answers[:, i].ravel(), minlength=classes) / answers[:, i].size
-              for i in range(len(GRIDS))]  # fmt: skip
+    chance = [
+        share @ np.bincount(answers[:, i].ravel(), minlength=classes) / answers[:, i].size for i in range(len(GRIDS))
+    ]
     return Shuffled(right=answers == targets[:, None, None], chance=np.array(chance))
 
 
 def _shuffle(
-    subject: Subject, indices: Sequence[int], batch_size: int, seed: int, masked: bool  # noqa: FBT001 (for engine.map)
-) -> dict[str, NDArray[Any]]:  # fmt: skip
+    subject: Subject,
+    indices: Sequence[int],
+    batch_size: int,
+    seed: int,
+    masked: bool,  # noqa: FBT001 (for engine.map)
+) -> dict[str, NDArray[Any]]:
     """The answers to shuffled images, N x grids x orders; an image's orders depend on its index alone."""
     pixels = subject.pixels(indices)
     boxes = _boxes(subject.masks(indices)) if masked else None
@@ -209,10 +229,14 @@ def _shown(
 ) -> Tensor:
     """Images in one of their orders."""
     parts = (
-        shuffle_patches(pixels[i : i + 1], grid, int(np.random.SeedSequence([seed, index, order]).generate_state(1)[0]),
-                        None if boxes is None else boxes[i : i + 1])
+        shuffle_patches(
+            pixels[i : i + 1],
+            grid,
+            int(np.random.SeedSequence([seed, index, order]).generate_state(1)[0]),
+            None if boxes is None else boxes[i : i + 1],
+        )
         for i, index in enumerate(indices)
-    )  # fmt: skip
+    )
     return torch.cat(list(parts))
 
 
@@ -232,8 +256,9 @@ def _duplicate(subject: Subject, indices: Sequence[int], batch_size: int) -> dic
     duplicate's place hidden), `source` and `destination` N x 4, `image` with the duplicate.
     """
     targets = torch.from_numpy(subject.targets[indices]).to(subject.classifier.device)
-    gain = duplication_gain(subject.classifier, subject.pixels(indices), targets, steps=1, sources=1,
-                            batch_size=batch_size)  # fmt: skip
+    gain = duplication_gain(
+        subject.classifier, subject.pixels(indices), targets, steps=1, sources=1, batch_size=batch_size
+    )
     found = {
         "probability": gain.probability,
         "without": torch.maximum(gain.probability[:, 0], gain.covered[:, 0]),
@@ -280,14 +305,21 @@ def _duplicated_example(recording: Recording, row: int, found: dict[str, NDArray
     pixels = recording.subject.pixels([row])[0].cpu().numpy()
     items = [
         GridItem(picture=picture(pixels, f"An image of class {name}"), caption=percent(before), note="as it is"),
-        GridItem(picture=picture(found["image"][at], "The same image with a part copied"), caption=percent(after),
-                 note=note),
-    ]  # fmt: skip
-    return ImageGrid(title=f"{name}: its probability, and with a second copy of the part that counts most", items=items,
-                     strip=True)  # fmt: skip
+        GridItem(
+            picture=picture(found["image"][at], "The same image with a part copied"), caption=percent(after), note=note
+        ),
+    ]
+    return ImageGrid(
+        title=f"{name}: its probability, and with a second copy of the part that counts most", items=items, strip=True
+    )
 
 
 def _series(name: str, shuffled: Shuffled) -> Series:
     survived = [Interval(1.0, 1.0, 1.0), *(shuffled.survived(grid) for grid in GRIDS)]
-    return Series(name=name, x=[1.0, *map(float, GRIDS)], y=[i.value for i in survived], low=[i.low for i in survived],
-                  high=[i.high for i in survived])  # fmt: skip
+    return Series(
+        name=name,
+        x=[1.0, *map(float, GRIDS)],
+        y=[i.value for i in survived],
+        low=[i.low for i in survived],
+        high=[i.high for i in survived],
+    )

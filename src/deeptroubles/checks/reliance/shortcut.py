@@ -38,9 +38,13 @@ from deeptroubles.subject import answer
 
 WARN_AT, FAIL_AT = 0.05, 0.10
 WORDS = {
-    "background": "the background", "frame": "the frame", "high frequencies": "high frequencies",
-    "colour": "the colour", "position": "the object's position", "inner texture": "the object's inner texture",
-}  # fmt: skip
+    "background": "the background",
+    "frame": "the frame",
+    "high frequencies": "high frequencies",
+    "colour": "the colour",
+    "position": "the object's position",
+    "inner texture": "the object's inner texture",
+}
 CRITERION = (
     f"Fails when swapping one channel moves the answer towards the donor's class by more than {100 * FAIL_AT:.0f} "
     "points of probability with 95 % confidence for all classes and channels at once, warns above "
@@ -153,20 +157,50 @@ class Shortcut:
     def _evidence(self, found: Measured, effect: Interval) -> list[Evidence]:
         name = found.class_name
         inserted, removed = mean(found.inserted[:, 1] - found.inserted[:, 2]), mean(-np.diff(found.removed)[:, 0])
-        maps = [] if found.place is None else [
-            Heatmaps(title=f"Where: what each window of the background does for {name}", items=[found.place], low=0.0,
-                     high=max(0.01, float(found.windows.max())), scale_label="rise of probability"),
-        ]  # fmt: skip
+        maps = (
+            []
+            if found.place is None
+            else [
+                Heatmaps(
+                    title=f"Where: what each window of the background does for {name}",
+                    items=[found.place],
+                    low=0.0,
+                    high=max(0.01, float(found.windows.max())),
+                    scale_label="rise of probability",
+                )
+            ]
+        )
         return [
-            Estimate(label="How far the answer moves", value=effect.value, low=effect.low, high=effect.high,
-                     n=self.used, unit="probability", warn_at=WARN_AT, fail_at=FAIL_AT),
-            Estimate(label=f"Inserted: rise of {name}, beyond that with the same from an image of one's own class",
-                     value=inserted.value, low=inserted.low, high=inserted.high, n=len(found.inserted),
-                     unit="probability"),
-            Estimate(label=f"Taken out: fall of {name}", value=removed.value, low=removed.low, high=removed.high,
-                     n=len(found.removed), unit="probability"),
-            *found.pictures, *maps, _by_class_and_channel(found),
-        ]  # fmt: skip
+            Estimate(
+                label="How far the answer moves",
+                value=effect.value,
+                low=effect.low,
+                high=effect.high,
+                n=self.used,
+                unit="probability",
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
+            Estimate(
+                label=f"Inserted: rise of {name}, beyond that with the same from an image of one's own class",
+                value=inserted.value,
+                low=inserted.low,
+                high=inserted.high,
+                n=len(found.inserted),
+                unit="probability",
+            ),
+            Estimate(
+                label=f"Taken out: fall of {name}",
+                value=removed.value,
+                low=removed.low,
+                high=removed.high,
+                n=len(found.removed),
+                unit="probability",
+            ),
+            *found.pictures,
+            *maps,
+            _by_class_and_channel(found),
+        ]
 
     def _caveats(self, found: Measured) -> list[str]:
         masks = (
@@ -186,7 +220,7 @@ class Shortcut:
                 f"for all classes and channels at once. Numbers before and after rest on {len(found.inserted)} and "
                 f"{len(found.removed)} images."
             ),
-        ]  # fmt: skip
+        ]
 
 
 @check("reliance.shortcut", needs={"labels"})
@@ -231,14 +265,30 @@ def _measured(recording: Recording, engine: Engine, rows: NDArray[np.int64], *, 
     """Swap every channel, look where the likeliest cue is, and prove it."""
     subject, targets = recording.subject, recording.targets[rows]
     donors = choose_donors(targets, OTHERS, seed)
-    found = engine.map(swaps, subject, range(len(rows)), label="Swapping channels", piece=60, rows=rows.tolist(),
-                       given=given, seed=seed)  # fmt: skip
+    found = engine.map(
+        swaps,
+        subject,
+        range(len(rows)),
+        label="Swapping channels",
+        piece=60,
+        rows=rows.tolist(),
+        given=given,
+        seed=seed,
+    )
     effects = shortcut_effects(Moves(**found), targets, targets[donors.others])
     row, column = _likeliest(effects)
     wanted = int(effects.classes[row])
     moved_most = pairs_for(targets, donors, wanted, (found["into"] - found["into_same"])[:, :, column])
-    rises = engine.map(rises_by_part, subject, rows[moved_most[:, 0]], label="Looking where", piece=8, wanted=wanted,
-                       pairs=rows[moved_most].tolist(), given=given)["rise"].mean(0)  # fmt: skip
+    rises = engine.map(
+        rises_by_part,
+        subject,
+        rows[moved_most[:, 0]],
+        label="Looking where",
+        piece=8,
+        wanted=wanted,
+        pairs=rows[moved_most].tolist(),
+        given=given,
+    )["rise"].mean(0)
     windows = rises[: len(WINDOWS)].reshape(STEPS - WIDE + 1, -1).astype(np.float64)
     parts = dict(zip(PARTS, rises[len(WINDOWS) :].tolist(), strict=True))
     name = named(dict(zip(CUES, effects.effect[row].tolist(), strict=False)), parts, windows)
@@ -248,15 +298,27 @@ def _measured(recording: Recording, engine: Engine, rows: NDArray[np.int64], *, 
     involved, where = np.unique(np.concatenate([pairs.T.ravel(), own]), return_inverse=True)
     at = torch.from_numpy(where).to(subject.classifier.device)
     recipients, givers, same = at[: pairs.size].view(3, -1)
-    cast = Cast(scenery_of(subject, rows[involved].tolist(), given=given), class_names[wanted], channel,
-                recipients, givers, same, at[pairs.size :])  # fmt: skip
+    cast = Cast(
+        scenery_of(subject, rows[involved].tolist(), given=given),
+        class_names[wanted],
+        channel,
+        recipients,
+        givers,
+        same,
+        at[pairs.size :],
+    )
     inserted, removed = _proof(recording, cast, wanted)
     return Measured(
-        class_names=tuple(class_names[c] for c in effects.classes), effects=effects, worst=(row, column),
-        windows=windows, name=name, inserted=inserted, removed=removed,
+        class_names=tuple(class_names[c] for c in effects.classes),
+        effects=effects,
+        worst=(row, column),
+        windows=windows,
+        name=name,
+        inserted=inserted,
+        removed=removed,
         pictures=(pieces(cast), *stories(cast, inserted, removed)),
         place=place_map(cast, windows) if name == "window" else None,
-    )  # fmt: skip
+    )
 
 
 def _likeliest(effects: Effects) -> tuple[int, int]:
@@ -276,9 +338,7 @@ def _proof(recording: Recording, cast: Cast, wanted: int) -> tuple[NDArray[np.fl
         return shown.cpu().numpy().astype(np.float64).round(6)
 
     others = cast.scenery.images[cast.recipients]
-    with_cue, with_same = (
-        swap(cast.scenery, cast.channel, cast.recipients, d) for d in (cast.givers, cast.same)
-    )  # fmt: skip
+    with_cue, with_same = (swap(cast.scenery, cast.channel, cast.recipients, d) for d in (cast.givers, cast.same))
     without = neutralise(cast.scenery, cast.channel, cast.own)
     inserted = np.stack([probability(p) for p in (others, with_cue, with_same)], axis=1)
     return inserted, np.stack([probability(p) for p in (cast.scenery.images[cast.own], without)], axis=1)
@@ -307,12 +367,19 @@ def _by_class_and_channel(found: Measured) -> Heatmaps:
     effect = np.maximum(found.effects.effect, 0)
     rows = np.argsort(-effect[:, : len(CUES)].max(1), kind="stable")[:12]
     table = Heatmap(
-        values=[[round(float(v), 4) for v in effect[r]] for r in rows], x_ticks=[*CUES, "object"],
-        y_ticks=[found.class_names[r] for r in rows], caption="mean of inserting and replacing; below 0 counts as 0",
+        values=[[round(float(v), 4) for v in effect[r]] for r in rows],
+        x_ticks=[*CUES, "object"],
+        y_ticks=[found.class_names[r] for r in rows],
+        caption="mean of inserting and replacing; below 0 counts as 0",
         alt="Movement of the answer by class and channel",
-    )  # fmt: skip
-    return Heatmaps(title="What moves the answer, by class and channel", items=[table], low=0.0,
-                    high=max(0.1, float(effect.max())), scale_label="movement of probability")  # fmt: skip
+    )
+    return Heatmaps(
+        title="What moves the answer, by class and channel",
+        items=[table],
+        low=0.0,
+        high=max(0.1, float(effect.max())),
+        scale_label="movement of probability",
+    )
 
 
 def _points(movement: float) -> str:

@@ -74,10 +74,11 @@ def stories(cast: Cast, inserted: NDArray[np.float64], removed: NDArray[np.float
 
 def _story(title: str, name: str, before: Tensor, after: Tensor, probability: NDArray[np.float64]) -> ImageGrid:
     items = [
-        GridItem(picture=picture(image.cpu().numpy(), f"{title}: {when}"), note=when,
-                 caption=f"{name} {percent(float(p))}")
+        GridItem(
+            picture=picture(image.cpu().numpy(), f"{title}: {when}"), note=when, caption=f"{name} {percent(float(p))}"
+        )
         for image, when, p in zip((before, after), ("before", "after"), probability, strict=False)
-    ]  # fmt: skip
+    ]
     return ImageGrid(title=title, items=items, strip=True)
 
 
@@ -90,9 +91,11 @@ def place_map(cast: Cast, windows: NDArray[np.float64]) -> Heatmap:
     shown = picture(cast.scenery.images[cast.givers[0]].cpu().numpy(), f"An image of {cast.name}")
     where = place_words(located(windows))
     return Heatmap(
-        values=np.round(np.maximum(total / count, 0), 4).tolist(), caption=cast.name, picture=shown,
+        values=np.round(np.maximum(total / count, 0), 4).tolist(),
+        caption=cast.name,
+        picture=shown,
         alt=f"The windows that move the answer to {cast.name} most are at the {where}",
-    )  # fmt: skip
+    )
 
 
 def place_words(place: tuple[int, int, int, int] | None) -> str:

@@ -80,7 +80,7 @@ def find(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str,
 
 def swaps(
     subject: Subject, indices: Sequence[int], batch_size: int, rows: list[int], *, given: bool, seed: int
-) -> dict[str, NDArray[Any]]:  # fmt: skip
+) -> dict[str, NDArray[Any]]:
     """The moves of some recipients; `indices` are positions in `rows`, the images that take part."""
     donors = choose_donors(subject.targets[rows], OTHERS, seed)
     here = [donors.recipients[indices], donors.same[indices], donors.others[indices]]
@@ -94,7 +94,7 @@ def swaps(
 
 def rises_by_part(
     subject: Subject, indices: Sequence[int], batch_size: int, pairs: list[list[int]], *, given: bool, wanted: int
-) -> dict[str, NDArray[Any]]:  # fmt: skip
+) -> dict[str, NDArray[Any]]:
     """By how much each window and part of the donor's background raises the wanted class, M x parts."""
     donors = {to: (giver, same) for to, giver, same in pairs}
     rows = [(i, *donors[i]) for i in indices]

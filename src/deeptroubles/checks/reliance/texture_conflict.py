@@ -103,8 +103,11 @@ class Conflict:
     def caveats(self) -> list[str]:
         """What to know about it."""
         trials, unreadable = self.trials, len(self.decision) - self.asked
-        counts = {"with shape and texture of one class": trials.agreeing,
-                  "without two classes in the name": trials.unnamed, "that cannot be read": unreadable}  # fmt: skip
+        counts = {
+            "with shape and texture of one class": trials.agreeing,
+            "without two classes in the name": trials.unnamed,
+            "that cannot be read": unreadable,
+        }
         left_out = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         ratio = (
             "Shape bias is a ratio over the trials that count; the others say nothing about it, however many they are. "
@@ -126,26 +129,49 @@ class Conflict:
                     estimates.append((f"published: {network}", *wilson(round(bias * count), count), count))
             estimates.append((f"published: people (range of {OBSERVERS})", *HUMANS, OBSERVERS))
         return [
-            *(Estimate(label=f"Shape bias, {label}", value=value, low=low, high=high, n=n, warn_at=1 - WARN_AT,
-                       fail_at=1 - FAIL_AT, higher_is_worse=False) for label, value, low, high, n in estimates),
+            *(
+                Estimate(
+                    label=f"Shape bias, {label}",
+                    value=value,
+                    low=low,
+                    high=high,
+                    n=n,
+                    warn_at=1 - WARN_AT,
+                    fail_at=1 - FAIL_AT,
+                    higher_is_worse=False,
+                )
+                for label, value, low, high, n in estimates
+            ),
             self._by_category(),
             *self.examples,
-        ]  # fmt: skip
+        ]
 
     def _by_category(self) -> Table:
         shapes = np.unique(self.trials.shape[self.decision >= 0])
         known = self.published
-        columns = [Column(name="shape"), Column(name="decided by shape", kind="share"),
-                   Column(name="95 % interval", kind="interval"),
-                   Column(name="decided by shape or texture", kind="share"), Column(name="trials", kind="number"),
-                   *([Column(name="by shape: ResNet-50, published", kind="share")] if known else [])]  # fmt: skip
+        columns = [
+            Column(name="shape"),
+            Column(name="decided by shape", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+            Column(name="decided by shape or texture", kind="share"),
+            Column(name="trials", kind="number"),
+            *([Column(name="by shape: ResNet-50, published", kind="share")] if known else []),
+        ]
         rows: list[list[Cell]] = []
         for category in shapes.tolist():
             at = (self.trials.shape == category) & (self.decision >= 0)
             hits, count = int(self.by_shape[at].sum()), int((self.by_shape | self.by_texture)[at].sum())
             bias, name = wilson(hits, count), self.trials.names[category]
-            rows.append([name, bias.value if count else None, [bias.low, bias.high], count / int(at.sum()),
-                         int(at.sum()), *([RESNET50.get(name)] if known else [])])  # fmt: skip
+            rows.append(
+                [
+                    name,
+                    bias.value if count else None,
+                    [bias.low, bias.high],
+                    count / int(at.sum()),
+                    int(at.sum()),
+                    *([RESNET50.get(name)] if known else []),
+                ]
+            )
         rows.sort(key=lambda row: (row[1] is None, row[1]))
         return Table(title="Shape or texture, by the category of the shape", columns=columns, rows=rows)
 
@@ -158,8 +184,14 @@ def ask_conflict(classifier: Classifier, images: ImageSet, engine: Engine) -> Co
     """
     trials = find_trials(classifier, images)
     subject = Subject(classifier, images, np.full(len(images), -1, dtype=np.int64))
-    seen = engine.map(_decide, subject, trials.rows, label="Shape against texture", piece=64,
-                      members=[list(classes) for classes in trials.members])  # fmt: skip
+    seen = engine.map(
+        _decide,
+        subject,
+        trials.rows,
+        label="Shape against texture",
+        piece=64,
+        members=[list(classes) for classes in trials.members],
+    )
     return Conflict(trials=trials, decision=seen["decision"], examples=_examples(subject, trials, seen["decision"]))
 
 
@@ -190,8 +222,10 @@ def _examples(subject: Subject, trials: Trials, decision: NDArray[np.int64]) -> 
         items = []
         for i in picked.tolist():
             shape, texture, decided = (trials.names[int(c[i])] for c in (trials.shape, trials.texture, decision))
-            shown = picture(subject.pixels([int(trials.rows[i])])[0].cpu().numpy(),
-                            f"The shape of {shape} with the texture of {texture}, decided as {decided}")  # fmt: skip
+            shown = picture(
+                subject.pixels([int(trials.rows[i])])[0].cpu().numpy(),
+                f"The shape of {shape} with the texture of {texture}, decided as {decided}",
+            )
             items.append(GridItem(picture=shown, caption=decided, note=f"shape {shape}, texture {texture}"))
         if items:
             grids.append(ImageGrid(title=f"Decided by {what}", items=items))

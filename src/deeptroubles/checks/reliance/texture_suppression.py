@@ -71,38 +71,67 @@ class Suppression:
         """The comparison, what it looks like, and how it grows."""
         value, low, high = self.excess
         return [
-            Estimate(label="Answers that change without texture, less those without shape", value=value, low=low,
-                     high=high, n=len(self.changed), warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="Answers that change without texture, less those without shape",
+                value=value,
+                low=low,
+                high=high,
+                n=len(self.changed),
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.examples,
             self._curve(),
             self._table(),
-        ]  # fmt: skip
+        ]
 
     def _curve(self) -> Curve:
         series = []
         for what in dict.fromkeys(KINDS[kind] for kind in self.kinds):
             kept = ~self.changed[:, self._of(what)]
             points = [Interval(1.0, 1.0, 1.0), *(mean_share(kept[:, :, s].mean(1)) for s in range(kept.shape[2]))]
-            series.append(Series(name=f"without {what}", x=[float(s) for s in range(len(points))],
-                                 y=[p.value for p in points], low=[p.low for p in points],
-                                 high=[p.high for p in points]))  # fmt: skip
-        return Curve(title="Answers that stay", x_label="strength (0: as it is)", y_label="share of answers",
-                     series=series, y_range=(0.0, 1.0))  # fmt: skip
+            series.append(
+                Series(
+                    name=f"without {what}",
+                    x=[float(s) for s in range(len(points))],
+                    y=[p.value for p in points],
+                    low=[p.low for p in points],
+                    high=[p.high for p in points],
+                )
+            )
+        return Curve(
+            title="Answers that stay",
+            x_label="strength (0: as it is)",
+            y_label="share of answers",
+            series=series,
+            y_range=(0.0, 1.0),
+        )
 
     def _table(self) -> Table:
         labelled = len(self.right) > 0
         strongest = self.changed.shape[2]
-        columns = [Column(name="way"), Column(name="takes away"), Column(name="answers that stay", kind="share"),
-                   Column(name="95 % interval", kind="interval"),
-                   Column(name=f"at strength {strongest}", kind="share")]  # fmt: skip
+        columns = [
+            Column(name="way"),
+            Column(name="takes away"),
+            Column(name="answers that stay", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+            Column(name=f"at strength {strongest}", kind="share"),
+        ]
         if labelled:
-            columns += [Column(name="right answers that stay right", kind="share"),
-                        Column(name="their interval", kind="interval")]  # fmt: skip
+            columns += [
+                Column(name="right answers that stay right", kind="share"),
+                Column(name="their interval", kind="interval"),
+            ]
         rows: list[list[Cell]] = []
         for i, kind in enumerate(self.kinds):
             kept = mean_share((~self.changed[:, i]).mean(1))
-            row: list[Cell] = [kind, KINDS[kind], kept.value, [kept.low, kept.high],
-                               wilson(int((~self.changed[:, i, -1]).sum()), len(self.changed)).value]  # fmt: skip
+            row: list[Cell] = [
+                kind,
+                KINDS[kind],
+                kept.value,
+                [kept.low, kept.high],
+                wilson(int((~self.changed[:, i, -1]).sum()), len(self.changed)).value,
+            ]
             if labelled:
                 right = mean_share(self.right[:, i].mean(1))
                 row += [right.value, [right.low, right.high]]
@@ -117,8 +146,16 @@ def ask_suppression(recording: Recording, engine: Engine, seed: int) -> Suppress
     if classifier.channels not in {1, 3} or not levels:
         return f"suppression takes images of 1 or 3 channels and at least {2 * SMALLEST_PATCH} pixels along each side"
     rows, kinds = recording.spread(MOST), kinds_for(classifier.channels)
-    seen = engine.map(_suppressed, recording.subject, rows, label="Without shape, without texture", piece=16,
-                      kinds=list(kinds), levels=levels, seed=seed)["answer"]  # fmt: skip
+    seen = engine.map(
+        _suppressed,
+        recording.subject,
+        rows,
+        label="Without shape, without texture",
+        piece=16,
+        kinds=list(kinds),
+        levels=levels,
+        seed=seed,
+    )["answer"]
     targets, predicted = recording.targets[rows], recording.predicted[rows]
     right_before = targets == predicted
     return Suppression(
@@ -146,18 +183,32 @@ def _suppressed(
 
 
 def _examples(
-    recording: Recording, rows: NDArray[np.int64], kinds: Sequence[str], levels: int, answers: NDArray[np.int64],
+    recording: Recording,
+    rows: NDArray[np.int64],
+    kinds: Sequence[str],
+    levels: int,
+    answers: NDArray[np.int64],
     seed: int,
-) -> tuple[ImageGrid, ...]:  # fmt: skip
+) -> tuple[ImageGrid, ...]:
     """The surest image as it is, and in every way in the middle strength."""
     names, level = recording.subject.classifier.class_names, (levels + 1) // 2
     i = int(recording.probabilities[rows].max(1).argmax())
     row = int(rows[i])
     pixels, first = recording.subject.pixels([row]), names[recording.predicted[row]]
-    items = [GridItem(picture=picture(pixels[0].cpu().numpy(), f"An image answered {first}"), caption=first,
-                      note=f"as it is, {percent(recording.probabilities[row].max())}")]  # fmt: skip
+    items = [
+        GridItem(
+            picture=picture(pixels[0].cpu().numpy(), f"An image answered {first}"),
+            caption=first,
+            note=f"as it is, {percent(recording.probabilities[row].max())}",
+        )
+    ]
     for k, kind in enumerate(kinds):
         shown, answered = suppress(pixels, kind, level, seed + row)[0], names[answers[i, k, level - 1]]
-        items.append(GridItem(picture=picture(shown.cpu().numpy(), f"The same after {kind}, answered {answered}"),
-                              caption=answered, note=f"{kind}, without {KINDS[kind]}"))  # fmt: skip
+        items.append(
+            GridItem(
+                picture=picture(shown.cpu().numpy(), f"The same after {kind}, answered {answered}"),
+                caption=answered,
+                note=f"{kind}, without {KINDS[kind]}",
+            )
+        )
     return (ImageGrid(title=f"One image without shape, texture or colour (strength {level} of {levels})", items=items),)

@@ -38,17 +38,25 @@ class Rotation:
             criterion=criterion("the mean share of angles that change the answer", warn_at=WARN_AT, fail_at=FAIL_AT)
             + " The thresholds are our convention.",
             evidence=turned.evidence(
-                label="Turns that change the answer", title="Images whose answer changes, by angle",
-                x_label="degrees, counter-clockwise", unchanged=0.0, warn_at=WARN_AT, fail_at=FAIL_AT,
+                label="Turns that change the answer",
+                title="Images whose answer changes, by angle",
+                x_label="degrees, counter-clockwise",
+                unchanged=0.0,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
             ),
             caveats=[
                 *few(count),
-                (f"The corners that come in from outside are made up ({self.border} border); of the {once} images that "
-                f"change, {turned.whatever_border} change for one and the same angle with every border."),
-                ("Turning blurs a little (bilinear). Answers are compared with the one before, right or wrong; where "
-                "the way up is what matters (a 6 and a 9), a change is right."),
+                (
+                    f"The corners that come in from outside are made up ({self.border} border); of the {once} images "
+                    f"that change, {turned.whatever_border} change for one and the same angle with every border."
+                ),
+                (
+                    "Turning blurs a little (bilinear). Answers are compared with the one before, right or wrong; "
+                    "where the way up is what matters (a 6 and a 9), a change is right."
+                ),
             ],
-        )  # fmt: skip
+        )
 
 
 @check("stability.rotation")

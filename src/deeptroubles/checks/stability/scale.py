@@ -37,17 +37,23 @@ class Scale:
             criterion=criterion("the mean share of sizes that change the answer", warn_at=WARN_AT, fail_at=FAIL_AT)
             + " The thresholds are our convention.",
             evidence=scaled.evidence(
-                label="Sizes that change the answer", title="Images whose answer changes, by size",
-                x_label="size, 1 as it is", unchanged=1.0, warn_at=WARN_AT, fail_at=FAIL_AT,
+                label="Sizes that change the answer",
+                title="Images whose answer changes, by size",
+                x_label="size, 1 as it is",
+                unchanged=1.0,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
             ),
             caveats=[
                 *few(count),
                 "An enlarged image loses its rim, and with it perhaps what it shows.",
-                (f"What surrounds a smaller image is made up ({self.border} border); of the {once} images that change, "
-                f"{scaled.whatever_border} change for one and the same size with every border."),
+                (
+                    f"What surrounds a smaller image is made up ({self.border} border); of the {once} images that "
+                    f"change, {scaled.whatever_border} change for one and the same size with every border."
+                ),
                 "Answers are compared with the one before, right or wrong.",
             ],
-        )  # fmt: skip
+        )
 
 
 @check("stability.scale")

@@ -68,9 +68,15 @@ class Sweep:
         return [
             Estimate(label=label, value=value, low=low, high=high, n=count, warn_at=warn_at, fail_at=fail_at),
             *self.examples,
-            Curve(title=title, x_label=x_label, y_label="share of images", series=series, y_range=(0.0, 1.0),
-                  x_scale="log" if unchanged == 1 else "linear"),
-        ]  # fmt: skip
+            Curve(
+                title=title,
+                x_label=x_label,
+                y_label="share of images",
+                series=series,
+                y_range=(0.0, 1.0),
+                x_scale="log" if unchanged == 1 else "linear",
+            ),
+        ]
 
 
 def sweep(
@@ -101,8 +107,13 @@ def sweep(
 
 def _series(name: str, points: dict[float, Interval]) -> Series:
     ordered = sorted(points.items())
-    return Series(name=name, x=[x for x, _ in ordered], y=[i.value for _, i in ordered],
-                  low=[i.low for _, i in ordered], high=[i.high for _, i in ordered])  # fmt: skip
+    return Series(
+        name=name,
+        x=[x for x, _ in ordered],
+        y=[i.value for _, i in ordered],
+        low=[i.low for _, i in ordered],
+        high=[i.high for _, i in ordered],
+    )
 
 
 def _transformed(
@@ -134,9 +145,14 @@ def _logits(
 
 
 def _example(
-    recording: Recording, seen: dict[str, NDArray[Any]], row: int, kind: Kind, values: Sequence[float], border: Outside,
+    recording: Recording,
+    seen: dict[str, NDArray[Any]],
+    row: int,
+    kind: Kind,
+    values: Sequence[float],
+    border: Outside,
     words: Callable[[float], str],
-) -> ImageGrid:  # fmt: skip
+) -> ImageGrid:
     """The image as it is, under the mildest value that changes its answer, and under the worst one."""
     names = recording.subject.classifier.class_names
     image = recording.subject.pixels([row])

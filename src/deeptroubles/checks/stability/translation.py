@@ -83,19 +83,38 @@ class Translation:
         ]
         value, low, high = self.share
         evidence: list[Evidence] = [
-            Estimate(label="Shifts that change the answer", value=value, low=low, high=high, n=count, warn_at=WARN_AT,
-                     fail_at=FAIL_AT),
+            Estimate(
+                label="Shifts that change the answer",
+                value=value,
+                low=low,
+                high=high,
+                n=count,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.examples,
-            Curve(title="Images whose answer changes, by length of the shift", x_label="pixels moved", x_scale="log",
-                  y_label="share of images", series=series, y_range=(0.0, 1.0)),
-        ]  # fmt: skip
+            Curve(
+                title="Images whose answer changes, by length of the shift",
+                x_label="pixels moved",
+                x_scale="log",
+                y_label="share of images",
+                series=series,
+                y_range=(0.0, 1.0),
+            ),
+        ]
         if self.maps:
             highest = max(value or 0 for item in self.maps for row in item.values for value in row)
             evidence.append(
-                Heatmaps(title="Probability of the first answer when the image is moved", items=self.maps, low=0.0,
-                         high=float(np.ceil(highest * 10) / 10), scale_label="probability",
-                         x_label="pixels to the right", y_label="pixels down")
-            )  # fmt: skip
+                Heatmaps(
+                    title="Probability of the first answer when the image is moved",
+                    items=self.maps,
+                    low=0.0,
+                    high=float(np.ceil(highest * 10) / 10),
+                    scale_label="probability",
+                    x_label="pixels to the right",
+                    y_label="pixels down",
+                )
+            )
         return evidence
 
 

@@ -139,8 +139,17 @@ class LabelDetectors:
             title = (
                 f"{_capital(self._unit(best.unit))}: how well it tells {self.words.names[best.word]!r} within classes"
             )
-            found.append(Estimate(label=title, value=best.within.value, low=best.within.low, high=best.within.high,
-                                  n=self.images, warn_at=WARN_AT, fail_at=FAIL_AT))  # fmt: skip
+            found.append(
+                Estimate(
+                    label=title,
+                    value=best.within.value,
+                    low=best.within.low,
+                    high=best.within.high,
+                    n=self.images,
+                    warn_at=WARN_AT,
+                    fail_at=FAIL_AT,
+                )
+            )
             found += [self.strongest] if self.strongest else []
             found.append(self._table("Words that are no label, and the unit that detects each best", detectors))
         if classes := self._classes():
@@ -202,16 +211,24 @@ def label_detectors(recording: Recording, engine: Engine, *, seed: int) -> Label
     words = words_of(subject, range(len(rows)))
     names = subject.classifier.class_names
     if not words.enough.any():  # nothing can come of it
-        return LabelDetectors(images=len(rows), layer=LOGITS, features=0, class_names=names, words=words, table=None,
-                              strongest=None)  # fmt: skip
+        return LabelDetectors(
+            images=len(rows), layer=LOGITS, features=0, class_names=names, words=words, table=None, strongest=None
+        )
     layer = _feature_layer(subject)
     features = np.zeros((len(rows), 0), dtype=np.float32)
     if layer != LOGITS:
         features = index_units(subject, engine, [layer], samples=1, keep=len(rows), seed=seed).layers[layer].values
     values = np.concatenate([features, recording.logits[rows]], axis=1)
     table = word_table(values, words, subject.targets, top=TOP)
-    result = LabelDetectors(images=len(rows), layer=layer, features=features.shape[1], class_names=names, words=words,
-                            table=table, strongest=None)  # fmt: skip
+    result = LabelDetectors(
+        images=len(rows),
+        layer=layer,
+        features=features.shape[1],
+        class_names=names,
+        words=words,
+        table=table,
+        strongest=None,
+    )
     if not result.detectors:
         return result
     best = result.detectors[0]

@@ -135,16 +135,30 @@ class VisualizationTrust:
         count, evidence = len(self.classes), list[Evidence]()
         if np.isfinite(self.path.low):
             evidence.append(
-                Estimate(label="Path similarity in the last layers", value=self.path.value, low=self.path.low,
-                         high=self.path.high, n=len(self._judged), unit="number", warn_at=WARN_BELOW,
-                         fail_at=FAIL_BELOW, higher_is_worse=False)
-            )  # fmt: skip
+                Estimate(
+                    label="Path similarity in the last layers",
+                    value=self.path.value,
+                    low=self.path.low,
+                    high=self.path.high,
+                    n=len(self._judged),
+                    unit="number",
+                    warn_at=WARN_BELOW,
+                    fail_at=FAIL_BELOW,
+                    higher_is_worse=False,
+                )
+            )
         for word, label in (("network", "in the network's own features"), ("pixels", "in pixels")):
             value, low, high = mean_share(self.trust.simulation[word].accuracy)
             evidence.append(
-                Estimate(label=f"Strong image told from weak one, {label}", value=value, low=low, high=high, n=count,
-                         higher_is_worse=False)
-            )  # fmt: skip
+                Estimate(
+                    label=f"Strong image told from weak one, {label}",
+                    value=value,
+                    low=low,
+                    high=high,
+                    n=count,
+                    higher_is_worse=False,
+                )
+            )
         return [*evidence, *self.grids, _table(self.classes, self.trust), *_curve(self.trust)]
 
 
@@ -189,8 +203,9 @@ def visualization_trust(recording: Recording, engine: Engine, *, seed: int) -> V
     small = max(subject.classifier.size) <= SMALL
     most, steps = (10, 64) if small else (5, 20)
     classes = _some_classes(recording.predicted, most, seed)
-    drawn = engine.map(_draw, subject, classes, label="Drawing classes", piece=most if small else 2, steps=steps,
-                       seed=seed)  # fmt: skip
+    drawn = engine.map(
+        _draw, subject, classes, label="Drawing classes", piece=most if small else 2, steps=steps, seed=seed
+    )
     logits = recording.logits[:, classes]
     names = tuple(subject.classifier.class_names[c] for c in classes)
     trust = None
@@ -239,10 +254,13 @@ def _grids(
     grids = []
     for u in order:
         items = [
-            GridItem(picture=picture(pixels, f"A picture made to excite {names[u]}"), caption=f"{value:.1f}",
-                     note=f"made, restart {i + 1}")
+            GridItem(
+                picture=picture(pixels, f"A picture made to excite {names[u]}"),
+                caption=f"{value:.1f}",
+                note=f"made, restart {i + 1}",
+            )
             for i, (pixels, value) in enumerate(zip(drawn["pictures"][u] / 255, drawn["activations"][u], strict=True))
-        ]  # fmt: skip
+        ]
         images = references[u][:SAMPLES]
         for row, pixels in zip(images, subject.pixels(images.tolist()).cpu().numpy(), strict=True):
             shown = picture(pixels, f"A natural image that excites {names[u]}")
@@ -283,16 +301,25 @@ def _curve(trust: Trust) -> list[Curve]:
     x = [float(i + 1) for i in said]
     intervals = [mean(by_layer[i]) for i in said]
     series = [
-        Series(name="pictures (mean over classes)", x=x, y=[i.value for i in intervals],
-               low=[i.low for i in intervals], high=[i.high for i in intervals]),
+        Series(
+            name="pictures (mean over classes)",
+            x=x,
+            y=[i.value for i in intervals],
+            low=[i.low for i in intervals],
+            high=[i.high for i in intervals],
+        ),
         Series(name="natural images of the class", x=x, y=[1.0] * len(x), reference=True),
         Series(name="images of other classes", x=x, y=[0.0] * len(x), reference=True),
-    ]  # fmt: skip
+    ]
     first, last = trust.path.layers[0], trust.path.layers[-1]
     return [
-        Curve(title=f"Path similarity, layer by layer, from {first} to {last}", x_label="layer",
-              y_label="normalised similarity", series=series)
-    ]  # fmt: skip
+        Curve(
+            title=f"Path similarity, layer by layer, from {first} to {last}",
+            x_label="layer",
+            y_label="normalised similarity",
+            series=series,
+        )
+    ]
 
 
 def _number(value: float) -> float | None:

@@ -41,5 +41,15 @@ def bim(
     """
     levels = 255 * epsilon
     count = max(1, round(min(levels + 4, 1.25 * levels))) if steps is None else steps
-    return pgd(classifier, images, labels, epsilon=epsilon, targets=targets, loss="cross_entropy", steps=count,
-               step_size=1 / 255, eight_bit=eight_bit, batch_size=batch_size)  # fmt: skip
+    return pgd(
+        classifier,
+        images,
+        labels,
+        epsilon=epsilon,
+        targets=targets,
+        loss="cross_entropy",
+        steps=count,
+        step_size=1 / 255,
+        eight_bit=eight_bit,
+        batch_size=batch_size,
+    )

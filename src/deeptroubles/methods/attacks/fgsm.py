@@ -43,5 +43,16 @@ def fgsm(
     References:
         I. Goodfellow, J. Shlens, C. Szegedy, Explaining and harnessing adversarial examples, ICLR 2015.
     """
-    return pgd(classifier, images, labels, epsilon=epsilon, norm=norm, targets=targets, loss=loss, steps=1,
-               step_size=epsilon, eight_bit=eight_bit, batch_size=batch_size)  # fmt: skip
+    return pgd(
+        classifier,
+        images,
+        labels,
+        epsilon=epsilon,
+        norm=norm,
+        targets=targets,
+        loss=loss,
+        steps=1,
+        step_size=epsilon,
+        eight_bit=eight_bit,
+        batch_size=batch_size,
+    )

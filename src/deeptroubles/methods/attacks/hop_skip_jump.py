@@ -94,9 +94,14 @@ def hop_skip_jump(
 
 
 def _starts(
-    classifier: Classifier, batch: Tensor, goal: Goal, noises: int, queries: Tensor, generator: torch.Generator,
+    classifier: Classifier,
+    batch: Tensor,
+    goal: Goal,
+    noises: int,
+    queries: Tensor,
+    generator: torch.Generator,
     batch_size: int,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """For each image the nearest that is answered as wanted: itself, another of the batch, or noise; else itself."""
     found, missing = batch.clone(), torch.ones(len(batch), dtype=torch.bool, device=batch.device)
     for pool in (batch, torch.randint(0, 256, (noises, *batch.shape[1:]), generator=generator).to(batch) / 255):

@@ -54,6 +54,15 @@ def mi_fgsm(
         moved = here + epsilon / steps * velocity[rows].sign() - batch[rows]
         return batch[rows] + project(moved, radius[rows], "linf")
 
-    found, _, queries = ascend(classifier, batch, batch, goal, update, steps=steps, loss="cross_entropy",
-                               eight_bit=eight_bit, batch_size=batch_size)  # fmt: skip
+    found, _, queries = ascend(
+        classifier,
+        batch,
+        batch,
+        goal,
+        update,
+        steps=steps,
+        loss="cross_entropy",
+        eight_bit=eight_bit,
+        batch_size=batch_size,
+    )
     return scored(classifier, batch, found, goal, "linf", queries, batch_size)

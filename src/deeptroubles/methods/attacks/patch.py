@@ -98,9 +98,17 @@ def patch(
         return render
 
     found = ascend_expectation(
-        classifier, 0.5 + 0.1 * (noise - 0.5), with_mask(mask), goal, penalty=None, keep=lambda now: now.clamp(0, 1),
-        steps=steps, step_size=step_size, batch_size=batch_size, generator=generator,
-    )  # fmt: skip
+        classifier,
+        0.5 + 0.1 * (noise - 0.5),
+        with_mask(mask),
+        goal,
+        penalty=None,
+        keep=lambda now: now.clamp(0, 1),
+        steps=steps,
+        step_size=step_size,
+        batch_size=batch_size,
+        generator=generator,
+    )
     found = as_8_bit(found)
 
     def judged(content: Tensor, shape: Tensor) -> Interval:

@@ -75,8 +75,9 @@ def pgd(
     for attempt in range(restarts):
         clean, radius = batch[rows], torch.full((len(rows),), epsilon, device=batch.device)
 
-        def update(step: int, inside: Tensor, here: Tensor, gradient: Tensor, clean: Tensor = clean,
-                   radius: Tensor = radius) -> Tensor:  # fmt: skip
+        def update(
+            step: int, inside: Tensor, here: Tensor, gradient: Tensor, clean: Tensor = clean, radius: Tensor = radius
+        ) -> Tensor:
             middle = clean[inside]
             return middle + project(here + length(step) * steepest(gradient, norm) - middle, radius[inside], norm)
 
@@ -89,9 +90,17 @@ def pgd(
                     :, attempt % (classifier.classes - 1)
                 ]
         images_found, reached, shown = ascend(
-            classifier, clean, start, goal[rows], update, steps=steps, loss=loss, eight_bit=eight_bit,
-            batch_size=batch_size, rival=rival,
-        )  # fmt: skip
+            classifier,
+            clean,
+            start,
+            goal[rows],
+            update,
+            steps=steps,
+            loss=loss,
+            eight_bit=eight_bit,
+            batch_size=batch_size,
+            rival=rival,
+        )
         found[rows], queries[rows] = images_found, queries[rows] + shown
         rows = rows[~reached]
         if not len(rows):

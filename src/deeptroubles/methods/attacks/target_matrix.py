@@ -69,8 +69,15 @@ def target_matrix(
     queries = torch.ones(success.shape, dtype=torch.long, device=batch.device)
     starts, targets = (~success).nonzero(as_tuple=True)
     if len(starts):
-        result = ddn(classifier, batch[starts], targets=columns[targets], steps=steps, first_norm=first_norm,
-                     eight_bit=eight_bit, batch_size=batch_size)  # fmt: skip
+        result = ddn(
+            classifier,
+            batch[starts],
+            targets=columns[targets],
+            steps=steps,
+            first_norm=first_norm,
+            eight_bit=eight_bit,
+            batch_size=batch_size,
+        )
         found[starts, targets], success[starts, targets] = result.images, result.success
         distance[starts, targets] = torch.where(result.success, result.distance, torch.inf)
         queries[starts, targets] += result.queries

@@ -12,8 +12,20 @@ from deeptroubles.network import TracedNetwork, open_network
 from deeptroubles.network.traced import name_nodes
 
 POOLING = {"mean", "adaptive_avg_pool2d"}
-SAME_VALUES = {"view", "reshape", "_unsafe_view", "unsafe_view", "flatten", "squeeze", "clone", "alias", "contiguous",
-               "dropout", "to_copy", "detach"}  # fmt: skip
+SAME_VALUES = {
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "unsafe_view",
+    "flatten",
+    "squeeze",
+    "clone",
+    "alias",
+    "contiguous",
+    "dropout",
+    "to_copy",
+    "detach",
+}
 """Operations between pooling and linear layer that change no value (dropout does nothing in use)."""
 
 

@@ -10,12 +10,7 @@ from deeptroubles.methods.attribution.targets import Targets
 
 
 def grad_cam(
-    classifier: Classifier,
-    images: Tensor,
-    target: Targets = None,
-    *,
-    against: Targets = None,
-    layer: str | None = None,
+    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None, layer: str | None = None
 ) -> Tensor:
     """Map of the layer's channels, each weighted by the mean gradient of the target's logit with respect to it.
 

@@ -11,12 +11,7 @@ from deeptroubles.methods.attribution.targets import Targets
 
 
 def grad_cam_plus_plus(
-    classifier: Classifier,
-    images: Tensor,
-    target: Targets = None,
-    *,
-    against: Targets = None,
-    layer: str | None = None,
+    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None, layer: str | None = None
 ) -> Tensor:
     """Map of the layer's channels, each weighted by sum(alpha * relu(gradient)) over positions.
 

@@ -12,12 +12,7 @@ from deeptroubles.methods.attribution.targets import Targets
 
 
 def guided_grad_cam(
-    classifier: Classifier,
-    images: Tensor,
-    target: Targets = None,
-    *,
-    against: Targets = None,
-    layer: str | None = None,
+    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None, layer: str | None = None
 ) -> Tensor:
     """Guided backpropagation times the positive part of Grad-CAM, which is scaled up to the image (bilinear).
 

@@ -10,12 +10,7 @@ from deeptroubles.methods.attribution.targets import Targets
 
 
 def hires_cam(
-    classifier: Classifier,
-    images: Tensor,
-    target: Targets = None,
-    *,
-    against: Targets = None,
-    layer: str | None = None,
+    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None, layer: str | None = None
 ) -> Tensor:
     """Map of the layer's activations times the gradient with respect to them, summed over the channels.
 

@@ -10,12 +10,7 @@ from deeptroubles.methods.attribution.targets import Targets
 
 
 def layer_cam(
-    classifier: Classifier,
-    images: Tensor,
-    target: Targets = None,
-    *,
-    against: Targets = None,
-    layer: str | None = None,
+    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None, layer: str | None = None
 ) -> Tensor:
     """Map of the layer's activations, each weighted by the positive part of its own gradient.
 

@@ -108,8 +108,12 @@ def _split(step: Step) -> Shares:
 
 
 def _convolution(step: Step) -> Shares:
-    options = [step.argument(3, "stride", 1), step.argument(4, "padding", 0), step.argument(5, "dilation", 1),
-               step.argument(6, "groups", 1)]  # fmt: skip
+    options = [
+        step.argument(3, "stride", 1),
+        step.argument(4, "padding", 0),
+        step.argument(5, "dilation", 1),
+        step.argument(6, "groups", 1),
+    ]
     return _weighted(step, lambda x, w: functional.conv2d(x, w, None, *options), (-1, 1, 1))
 
 
@@ -133,8 +137,9 @@ def _batch_norm(step: Step) -> Shares:
     weight = torch.rsqrt(variance + step.argument(7)) * (1 if scale is None else scale)
     bias = -mean * weight + (0 if shift is None else shift)
     shape = (-1, *[1] * (x.ndim - 2))
-    return {step.inputs[0]: step.rule(Weighted(lambda v, w: v * w.view(shape), x, weight, bias.view(shape)),
-                                      step.relevance)}  # fmt: skip
+    return {
+        step.inputs[0]: step.rule(Weighted(lambda v, w: v * w.view(shape), x, weight, bias.view(shape)), step.relevance)
+    }
 
 
 def _layer_norm(step: Step) -> Shares:
@@ -214,21 +219,79 @@ def _named(step: Step, shares: list[Tensor]) -> Shares:
 
 
 _MOVING = (
-    "view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t", "squeeze", "unsqueeze",
-    "expand", "clone", "contiguous", "slice", "select", "narrow", "split", "split_with_sizes", "chunk", "unbind",
-    "cat", "stack", "pad", "constant_pad_nd", "max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool2d",
-    "amax", "channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle", "roll", "flip",
-    "repeat", "upsample_nearest2d", "slice_scatter", "select_scatter", "expand_as", "fill", "zero",
-)  # fmt: skip
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "flatten",
+    "unflatten",
+    "permute",
+    "transpose",
+    "t",
+    "squeeze",
+    "unsqueeze",
+    "expand",
+    "clone",
+    "contiguous",
+    "slice",
+    "select",
+    "narrow",
+    "split",
+    "split_with_sizes",
+    "chunk",
+    "unbind",
+    "cat",
+    "stack",
+    "pad",
+    "constant_pad_nd",
+    "max_pool2d",
+    "max_pool2d_with_indices",
+    "adaptive_max_pool2d",
+    "amax",
+    "channel_shuffle",
+    "native_channel_shuffle",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "roll",
+    "flip",
+    "repeat",
+    "upsample_nearest2d",
+    "slice_scatter",
+    "select_scatter",
+    "expand_as",
+    "fill",
+    "zero",
+)
 _PASSING = (
-    "relu", "hardtanh", "clamp", "clamp_min", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish",
-    "hardswish", "tanh", "dropout", "alias", "detach", "_to_copy", "to",
-)  # fmt: skip
-_SPLITTING = (
-    "add", "sub", "mean", "sum", "avg_pool2d", "adaptive_avg_pool2d", "upsample_bilinear2d",
-)  # fmt: skip
+    "relu",
+    "hardtanh",
+    "clamp",
+    "clamp_min",
+    "leaky_relu",
+    "prelu",
+    "elu",
+    "selu",
+    "celu",
+    "gelu",
+    "silu",
+    "mish",
+    "hardswish",
+    "tanh",
+    "dropout",
+    "alias",
+    "detach",
+    "_to_copy",
+    "to",
+)
+_SPLITTING = ("add", "sub", "mean", "sum", "avg_pool2d", "adaptive_avg_pool2d", "upsample_bilinear2d")
 _OPERATIONS: dict[str, Callable[[Step], Shares]] = {
-    **dict.fromkeys(_MOVING, _move), **dict.fromkeys(_PASSING, _pass), **dict.fromkeys(_SPLITTING, _split),
-    "conv2d": _convolution, "linear": _linear, "batch_norm": _batch_norm, "layer_norm": _layer_norm,
-    "group_norm": _group_norm, "mul": _gate, "div": _quotient,
-}  # fmt: skip
+    **dict.fromkeys(_MOVING, _move),
+    **dict.fromkeys(_PASSING, _pass),
+    **dict.fromkeys(_SPLITTING, _split),
+    "conv2d": _convolution,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "group_norm": _group_norm,
+    "mul": _gate,
+    "div": _quotient,
+}

@@ -11,12 +11,7 @@ from deeptroubles.methods.attribution.targets import Targets
 
 
 def xgrad_cam(
-    classifier: Classifier,
-    images: Tensor,
-    target: Targets = None,
-    *,
-    against: Targets = None,
-    layer: str | None = None,
+    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None, layer: str | None = None
 ) -> Tensor:
     """Map of the layer's channels, each weighted by its gradient averaged over positions in proportion to activation.
 

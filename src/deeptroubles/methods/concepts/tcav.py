@@ -76,8 +76,9 @@ def concept_layer(network: Network) -> str:
     """
     spatial = [layer.name for layer in unit_layers(network) if layer.is_spatial]
     if not spatial:
-        raise ModelError("No layer of this model has positions (channels x height x width), so concepts cannot be "
-                         "looked for.")  # fmt: skip
+        raise ModelError(
+            "No layer of this model has positions (channels x height x width), so concepts cannot be looked for."
+        )
     return spatial[-1]
 
 

@@ -86,9 +86,14 @@ def label_leak(labels: NDArray[np.integer], groups: NDArray[np.integer], *, shuf
 
 
 def amplification(
-    answers: NDArray[np.integer], labels: NDArray[np.integer], groups: NDArray[np.integer], *, draws: int = 100,
-    level: float = 0.95, seed: int = 0,
-) -> tuple[Interval, float]:  # fmt: skip
+    answers: NDArray[np.integer],
+    labels: NDArray[np.integer],
+    groups: NDArray[np.integer],
+    *,
+    draws: int = 100,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[Interval, float]:
     """How much more a classifier's answers tell of the group than labels of the same accuracy do.
 
     Labels are degraded to the classifier's accuracy: as many of them as it gets wrong are replaced by another class

@@ -18,10 +18,14 @@ from deeptroubles.methods.transforms.rotate_patches import rotate_patches
 from deeptroubles.methods.transforms.shuffle_patches import shuffle_patches
 
 KINDS = {
-    "patch shuffle": "shape", "patch rotation": "shape",
-    "bilateral blur": "texture", "Gaussian blur": "texture", "non-local means": "texture",
-    "grayscale": "colour", "channel shuffle": "colour",
-}  # fmt: skip
+    "patch shuffle": "shape",
+    "patch rotation": "shape",
+    "bilateral blur": "texture",
+    "Gaussian blur": "texture",
+    "non-local means": "texture",
+    "grayscale": "colour",
+    "channel shuffle": "colour",
+}
 """Ways to suppress, and what each of them suppresses."""
 
 GRIDS = (2, 4, 8, 16)

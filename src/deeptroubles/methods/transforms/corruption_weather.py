@@ -97,9 +97,16 @@ def _standard(values: Image) -> Image:
 
 
 def snow(  # noqa: PLR0917 (the numbers of the published table, in its order)
-    image: Image, random: np.random.Generator, mean: float, std: float, size: float, threshold: float, radius: int,
-    sigma: float, keep: float,
-) -> Image:  # fmt: skip
+    image: Image,
+    random: np.random.Generator,
+    mean: float,
+    std: float,
+    size: float,
+    threshold: float,
+    radius: int,
+    sigma: float,
+    keep: float,
+) -> Image:
     """Enlarged noise above a threshold, blurred along a falling line, over a whitened image."""
     flakes = enlarged(random.normal(mean, std, (*image.shape[:2], 1)), size)
     flakes = np.clip(np.where(flakes < threshold, 0, flakes), 0, 1)
@@ -110,9 +117,15 @@ def snow(  # noqa: PLR0917 (the numbers of the published table, in its order)
 
 
 def spatter(
-    image: Image, random: np.random.Generator, mean: float, std: float, sigma: float, threshold: float,
-    strength: float, mud: int,
-) -> Image:  # fmt: skip
+    image: Image,
+    random: np.random.Generator,
+    mean: float,
+    std: float,
+    sigma: float,
+    threshold: float,
+    strength: float,
+    mud: int,
+) -> Image:
     """Drops of water (milder severities) or of mud (harder ones) on the lens."""
     liquid = ndimage.gaussian_filter(random.normal(mean, std, image.shape[:2]), sigma, mode="nearest")
     liquid = np.where(liquid < threshold, 0, liquid)

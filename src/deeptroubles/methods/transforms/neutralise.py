@@ -64,6 +64,10 @@ def _texture(scenery: Scenery, rows: Tensor) -> Tensor:
 
 
 NEUTRAL: dict[str, Callable[[Scenery, Tensor], Tensor]] = {
-    "background": _background, "frame": _frame, "high frequencies": _detail, "colour": _color, "position": _position,
+    "background": _background,
+    "frame": _frame,
+    "high frequencies": _detail,
+    "colour": _color,
+    "position": _position,
     "inner texture": _texture,
-}  # fmt: skip
+}

@@ -12,10 +12,16 @@ BLOCKS = 4
 """A look-alike is cut into so many blocks along the shorter side of its box."""
 
 PLACES = {
-    "top-left": (0.0, 0.0), "top": (0.0, 0.5), "top-right": (0.0, 1.0),
-    "left": (0.5, 0.0), "middle": (0.5, 0.5), "right": (0.5, 1.0),
-    "bottom-left": (1.0, 0.0), "bottom": (1.0, 0.5), "bottom-right": (1.0, 1.0),
-}  # fmt: skip
+    "top-left": (0.0, 0.0),
+    "top": (0.0, 0.5),
+    "top-right": (0.0, 1.0),
+    "left": (0.5, 0.0),
+    "middle": (0.5, 0.5),
+    "right": (0.5, 1.0),
+    "bottom-left": (1.0, 0.0),
+    "bottom": (1.0, 0.5),
+    "bottom-right": (1.0, 1.0),
+}
 """Where something small can be: how much of the room that is left lies above it, and to its left."""
 
 

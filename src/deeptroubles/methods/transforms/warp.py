@@ -39,9 +39,10 @@ def warp(images: Tensor, source: Tensor, border: Outside = "mirror") -> Tensor:
     # Computed in double precision: at 1,000 pixels single precision would be a ten-thousandth of a pixel off.
     half = torch.tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float64, device=images.device)
     rows, columns = torch.meshgrid(
-        torch.arange(height, device=images.device) - half[1], torch.arange(width, device=images.device) - half[0],
+        torch.arange(height, device=images.device) - half[1],
+        torch.arange(width, device=images.device) - half[0],
         indexing="ij",
-    )  # fmt: skip
+    )
     positions = torch.stack([columns, rows, torch.ones_like(rows)], dim=-1)
     maps = source.to(positions).expand(len(images), 3, 3)
     x, y, z = torch.einsum("nij,hwj->nihw", maps, positions).unbind(1)

@@ -26,8 +26,9 @@ class Agreement:
     @property
     def relative(self) -> NDArray[np.float64]:
         """(same - other) / (1 - other): 1 where pictures are alike, 0 where no more so than those of other units."""
-        return np.divide(self.same - self.other, 1 - self.other, out=np.full_like(self.same, np.nan),
-                         where=self.other < 1)  # fmt: skip
+        return np.divide(
+            self.same - self.other, 1 - self.other, out=np.full_like(self.same, np.nan), where=self.other < 1
+        )
 
 
 def agreement(pictures: NDArray[Any]) -> Agreement:

@@ -41,8 +41,11 @@ def sample_box(
     if not network.layer(layer).is_spatial:
         return 0, 0, height, width
     if around == "receptive_field":
-        return (0, 0, height, width) if isinstance(network, HookedNetwork) else (
-            network.receptive_field(layer).box(row, column))  # fmt: skip
+        return (
+            (0, 0, height, width)
+            if isinstance(network, HookedNetwork)
+            else (network.receptive_field(layer).box(row, column))
+        )
     (top, bottom), (left, right) = _span(row, grid[0], height), _span(column, grid[1], width)
     return top, left, bottom, right
 

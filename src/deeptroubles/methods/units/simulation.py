@@ -38,10 +38,7 @@ class Simulation:
 
 
 def simulate(
-    explanation: NDArray[Any],
-    strong: NDArray[Any],
-    weak: NDArray[Any],
-    opposite: NDArray[Any] | None = None,
+    explanation: NDArray[Any], strong: NDArray[Any], weak: NDArray[Any], opposite: NDArray[Any] | None = None
 ) -> NDArray[np.float64]:
     """Choose between a strong and a weak image by their similarity to an explanation: the 2-AFC task, done by a model.
 

@@ -98,19 +98,30 @@ def readable_pixels(subject: Subject, indices: Sequence[int]) -> tuple[Tensor, N
 
 
 def _total(
-    values: NDArray[np.float32], cells: NDArray[Any], images: NDArray[np.int64], unreadable: NDArray[np.int64],
-    kept: NDArray[np.bool_], samples: int,
-) -> Total:  # fmt: skip
+    values: NDArray[np.float32],
+    cells: NDArray[Any],
+    images: NDArray[np.int64],
+    unreadable: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+    samples: int,
+) -> Total:
     """The total of a batch, from N x U activations and where they are."""
     turned = np.ascontiguousarray(cells.T)
     top, top_cells = best(keys_of(values.T, images), turned, samples)
     low, low_cells = best(keys_of(-values.T, images), turned, samples)
     return {
-        "count": np.array(len(images)), "unreadable": unreadable,
-        "top": top, "top_cells": top_cells, "low": low, "low_cells": low_cells,
-        "sum": values.sum(0, dtype=np.float64), "active": (values > 0).sum(0),
-        "kept": images[kept], "values": values[kept], "cells": cells[kept],
-    }  # fmt: skip
+        "count": np.array(len(images)),
+        "unreadable": unreadable,
+        "top": top,
+        "top_cells": top_cells,
+        "low": low,
+        "low_cells": low_cells,
+        "sum": values.sum(0, dtype=np.float64),
+        "active": (values > 0).sum(0),
+        "kept": images[kept],
+        "values": values[kept],
+        "cells": cells[kept],
+    }
 
 
 def merge(a: Total, b: Total) -> Total:

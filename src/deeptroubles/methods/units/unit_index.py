@@ -124,9 +124,16 @@ def index_units(
     drawn = np.sort(priority(positions, seed))[:keep]
     with weights_at_rest():
         total = engine.reduce(
-            tally, merge, subject, positions, label="Indexing units", layers=names, samples=samples, seed=seed,
+            tally,
+            merge,
+            subject,
+            positions,
+            label="Indexing units",
+            layers=names,
+            samples=samples,
+            seed=seed,
             last=int(drawn[-1]) if keep else int(np.iinfo(np.int64).min),
-        )  # fmt: skip
+        )
     if not total or not total["count"]:
         raise ImagesError(f"None of the {len(positions)} images could be read.")
     order = np.argsort(total["kept"])  # already so, unless an engine merges in another order

@@ -128,12 +128,7 @@ class WordTable:
 
 
 def word_table(
-    values: NDArray[np.floating],
-    words: Words,
-    classes: NDArray[np.integer],
-    *,
-    top: int = 9,
-    level: float = 0.95,
+    values: NDArray[np.floating], words: Words, classes: NDArray[np.integer], *, top: int = 9, level: float = 0.95
 ) -> WordTable:
     """How well each unit detects each word.
 
