@@ -19,7 +19,7 @@ from benchmarks.timing import best_times
 
 from deeptroubles.methods.fairness.gaps import calibration_gap, class_gaps, rate_gap
 from deeptroubles.methods.fairness.leakage import probe
-from deeptroubles.methods.statistics.bootstrap import resampled_sums, shuffled_sums
+from deeptroubles.statistics.bootstrap import resampled_sums, shuffled_sums
 
 IMAGES, GROUPS, CLASSES, RESAMPLES, SCALED = 2000, 6, 10, 1000, 20
 

@@ -31,11 +31,11 @@ from tests.torchvision_shim import declare_operators
 from deeptroubles import Classifier
 from deeptroubles.methods.attribution.occlusion import hide, window_grid
 from deeptroubles.network import TracedNetwork, open_network
-from deeptroubles.network.incremental import LocalEdits
-from deeptroubles.network.local_program import Program
-from deeptroubles.network.local_running import growth
-from deeptroubles.network.local_steps import Convolution
-from deeptroubles.network.rectangles import Span
+from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental.program import Program
+from deeptroubles.network.incremental.rectangles import Span
+from deeptroubles.network.incremental.running import growth
+from deeptroubles.network.incremental.steps import Convolution
 from deeptroubles.subject import answer
 
 BATCHES = (1, 8, 16, 32, 64)

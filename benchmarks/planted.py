@@ -27,16 +27,14 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from deeptroubles.checks.reliance.shortcut import shortcut
+from deeptroubles.checks.reliance.shortcut.shortcut import shortcut
 from deeptroubles.engine import LocalEngine
-from deeptroubles.files import write_whole
 from deeptroubles.memory import keep_freed_memory
 from deeptroubles.methods.attribution.integrated_gradients import integrated_gradients
 from deeptroubles.methods.clustering.spray import eigengap_score, fisher_tau
 from deeptroubles.methods.concepts.tcav import tcav_score
 from deeptroubles.methods.properties.label_correlation import datalab_score
 from deeptroubles.methods.reliance.shortcut_effects import located
-from deeptroubles.methods.statistics.auroc import auroc
 from deeptroubles.methods.transforms.swap import STEPS, frame
 from deeptroubles.planted.cues import CLASSES, CUES, DECOYS, paint
 from deeptroubles.planted.networks import ARCHITECTURES
@@ -44,6 +42,8 @@ from deeptroubles.planted.planting import Planted, plant
 from deeptroubles.planted.scenes import draw_parts, render
 from deeptroubles.progress import track
 from deeptroubles.recording import record
+from deeptroubles.run.files import write_whole
+from deeptroubles.statistics.auroc import auroc
 from deeptroubles.subject import answer
 
 STRENGTHS = (0.3, 0.6, 0.8, 0.95)

@@ -12,9 +12,9 @@ from skimage import data
 from torch import Tensor
 
 import deeptroubles as dt
-from deeptroubles.methods.stylize.amplitude_mix import amplitude_mix
-from deeptroubles.methods.stylize.gatys import gatys
-from deeptroubles.methods.stylize.silhouette import silhouette
+from deeptroubles.methods.transforms.amplitude_mix import amplitude_mix
+from deeptroubles.methods.transforms.gatys import gatys
+from deeptroubles.methods.transforms.silhouette import silhouette
 from deeptroubles.report.figure import draw_pictures
 
 SIZE = 160

@@ -16,7 +16,7 @@ from deeptroubles import Classifier, ImageSet, Verdict, read_audit
 from deeptroubles.cli import main
 from deeptroubles.errors import ImagesError, RunFolderError, UsageError
 from deeptroubles.methods.mitigation.last_layer import with_head
-from deeptroubles.mitigation import mitigate
+from deeptroubles.workflows.mitigate import mitigate
 from deeptroubles.subject import answer
 
 COUNT = 1200

@@ -19,7 +19,6 @@ import pytest
 from deeptroubles import read_audit
 from deeptroubles.engine import LocalEngine, local
 from deeptroubles.errors import RunFolderError
-from deeptroubles.files import write_whole
 from deeptroubles.findings import (
     Audit,
     Estimate,
@@ -36,7 +35,8 @@ from deeptroubles.findings import (
     audit_to_json,
 )
 from deeptroubles.pictures import picture
-from deeptroubles.run_folder import RunFolder
+from deeptroubles.run.files import write_whole
+from deeptroubles.run.folder import RunFolder
 
 IDENTITY = {"model": "m", "images": "i", "seed": "0"}
 
@@ -139,7 +139,7 @@ def test_errors_of_the_disk_are_told_in_a_sentence(tmp_path, monkeypatch, code, 
     if when == "mkdir":
         monkeypatch.setattr(Path, "mkdir", fail)
     elif when == "write":
-        monkeypatch.setattr("deeptroubles.files.tempfile.NamedTemporaryFile", fail)
+        monkeypatch.setattr("deeptroubles.run.files.tempfile.NamedTemporaryFile", fail)
     else:
         monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(RunFolderError, match=sentence) as caught:

@@ -13,12 +13,12 @@ from PIL import Image
 
 from deeptroubles import ImageSet
 from deeptroubles.errors import ModelError, RunFolderError, UsageError
-from deeptroubles.methods.units.activations import unit_activation
+from deeptroubles.methods.units.shared.activations import unit_activation
 from deeptroubles.network import open_network
 from deeptroubles.report.units import write_unit_pages
-from deeptroubles.unit_store import UnitStore, folder_name
-from deeptroubles.units import look_at_units
-from deeptroubles.visualize import parse_units, visualize_units
+from deeptroubles.run.unit_store import UnitStore, folder_name
+from deeptroubles.workflows.units import look_at_units
+from deeptroubles.workflows.visualize import parse_units, visualize_units
 from tests.digits import NAMES, trained, unseen
 
 COUNT = 160

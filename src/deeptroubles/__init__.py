@@ -7,7 +7,6 @@ images = dt.load_images("photos/")
 audit = dt.audit(model, images, out="runs/first")
 """
 
-from deeptroubles.audit import audit
 from deeptroubles.checks import check
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import DeeptroublesError
@@ -47,24 +46,25 @@ from deeptroubles.methods.attribution.smooth_grad import smooth_grad
 from deeptroubles.methods.attribution.xgrad_cam import xgrad_cam
 from deeptroubles.methods.fairness.by_group import by_group
 from deeptroubles.methods.mitigation.last_layer import with_head
-from deeptroubles.methods.stylize.amplitude_mix import amplitude_mix
-from deeptroubles.methods.stylize.gatys import gatys
-from deeptroubles.methods.stylize.silhouette import silhouette
+from deeptroubles.methods.transforms.amplitude_mix import amplitude_mix
+from deeptroubles.methods.transforms.gatys import gatys
 from deeptroubles.methods.transforms.shift import shift
+from deeptroubles.methods.transforms.silhouette import silhouette
 from deeptroubles.methods.units.activation_maximization import activation_maximization
 from deeptroubles.methods.units.caricature import caricature
 from deeptroubles.methods.units.deep_dream import deep_dream
 from deeptroubles.methods.units.feature_maps import feature_maps
-from deeptroubles.mitigation import mitigate
+from deeptroubles.workflows.mitigate import mitigate
 from deeptroubles.models import load_classifier
 from deeptroubles.network import open_network
 from deeptroubles.recording import Given
 from deeptroubles.report import write_report
 from deeptroubles.report.units import write_unit_pages
-from deeptroubles.run_folder import read_audit
-from deeptroubles.stylize import stylize_images
-from deeptroubles.units import look_at_units
-from deeptroubles.visualize import visualize_units
+from deeptroubles.run.folder import read_audit
+from deeptroubles.workflows.audit import audit
+from deeptroubles.workflows.stylize import stylize_images
+from deeptroubles.workflows.units import look_at_units
+from deeptroubles.workflows.visualize import visualize_units
 
 __all__ = [
     "Audit",

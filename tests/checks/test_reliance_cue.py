@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from deeptroubles import Given, ImageSet, Verdict, audit
-from deeptroubles.checks.reliance.cue import cue
-from deeptroubles.checks.reliance.spoken_for import spoken_for
+from deeptroubles.checks.reliance.cue.associated_class import spoken_for
+from deeptroubles.checks.reliance.cue.cue import cue
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.transforms.watermark import watermark

@@ -12,13 +12,13 @@ from PIL import Image
 from scipy import stats
 
 from deeptroubles import Given, ImageSet, Verdict, audit, load_classifier, load_images
-from deeptroubles.checks.reliance.texture import texture
-from deeptroubles.checks.reliance.texture_conflict import NETWORKS, Conflict
+from deeptroubles.checks.reliance.texture.conflict import NETWORKS, Conflict
+from deeptroubles.checks.reliance.texture.texture import texture
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.reliance.cue_conflict import Trials
-from deeptroubles.methods.statistics.intervals import wilson
 from deeptroubles.recording import record
+from deeptroubles.statistics.intervals import wilson
 from tests.networks import formula
 
 NAMES = ("top", "bottom", "even")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeptroubles import Classifier, ImageSet, Verdict
-from deeptroubles.checks.judging import ENOUGH
+from deeptroubles.checks.limits import ENOUGH
 from deeptroubles.checks.units.visualization_trust import (
     CHANCE,
     FAIL_BELOW,
@@ -14,11 +14,11 @@ from deeptroubles.checks.units.visualization_trust import (
     visualization_trust,
 )
 from deeptroubles.engine import LocalEngine
-from deeptroubles.methods.units.path_similarity import PathSimilarity
-from deeptroubles.methods.units.simulation import Simulation
-from deeptroubles.methods.units.trust import Trust
+from deeptroubles.methods.units.shared.path_similarity import PathSimilarity
+from deeptroubles.methods.units.shared.simulation import Simulation
+from deeptroubles.methods.units.visualization_trust import Trust
 from deeptroubles.recording import record
-from deeptroubles.run_folder import RunFolder
+from deeptroubles.run.folder import RunFolder
 from tests.fooling_circuit import clean_digits, fooling_digits, shown_digits
 from tests.networks import Plain
 

@@ -140,5 +140,5 @@ def test_an_audit_can_be_read_and_shown_without_torch(module):
 
 def test_the_chain_would_find_torch():
     """The test above can fail: what does import torch is found out, also through other modules."""
-    assert "torch" in chain("deeptroubles.audit")
+    assert "torch" in chain("deeptroubles.workflows.audit")
     assert "torch" in chain("deeptroubles.subject")

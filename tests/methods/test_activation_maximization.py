@@ -12,12 +12,12 @@ from torch import nn
 from deeptroubles import Classifier
 from deeptroubles.errors import ImagesError, ModelError, UsageError
 from deeptroubles.methods.units.activation_maximization import Penalty, activation_maximization
-from deeptroubles.methods.units.activations import unit_activation
-from deeptroubles.methods.units.ascent import is_converged
-from deeptroubles.methods.units.objectives import dot_times_cosine, gram_similarity
-from deeptroubles.methods.units.parameterizations import Spectrum, data_spectrum, parameterization_of
-from deeptroubles.methods.units.redirected_relu import RedirectedReLU
-from deeptroubles.methods.units.transformations import random_views, view
+from deeptroubles.methods.units.shared.activations import unit_activation
+from deeptroubles.methods.units.shared.ascent import is_converged
+from deeptroubles.methods.units.shared.objectives import dot_times_cosine, gram_similarity
+from deeptroubles.methods.units.shared.parameterizations import Spectrum, data_spectrum, parameterization_of
+from deeptroubles.methods.units.shared.redirected_relu import RedirectedReLU
+from deeptroubles.methods.units.shared.transformations import random_views, view
 from deeptroubles.network import LOGITS, open_network
 from tests.networks import Plain, Shared, Untraceable, formula
 

@@ -8,15 +8,15 @@ from torch import nn
 
 from deeptroubles import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.balls import NORMS, project, size, steepest, to_eight_bits, uniform
 from deeptroubles.methods.attacks.bim import bim
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.attacks.deep_fool import deep_fool
 from deeptroubles.methods.attacks.fgsm import fgsm
-from deeptroubles.methods.attacks.goal import Goal
 from deeptroubles.methods.attacks.mi_fgsm import mi_fgsm
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.random_noise import random_noise
+from deeptroubles.methods.attacks.shared.balls import NORMS, project, size, steepest, to_eight_bits, uniform
+from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.subject import answer
 from tests.networks import Plain
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deeptroubles.methods.transforms.backgrounds import (
+from deeptroubles.methods.transforms.shared.backgrounds import (
     black_box,
     no_foreground,
     on_background,

@@ -14,13 +14,13 @@ from skimage.color import hsv2rgb, rgb2hsv
 from skimage.filters import gaussian
 
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.transforms import corruption_blur as blur
 from deeptroubles.methods.transforms.corrupt import CORRUPTIONS, EXTRA, MAIN, SEVERITIES, corrupt
-from deeptroubles.methods.transforms.corruption_digital import smooth
-from deeptroubles.methods.transforms.corruption_weather import plasma
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.rotate import rotate
 from deeptroubles.methods.transforms.scale import scale
+from deeptroubles.methods.transforms.shared import corruption_blur as blur
+from deeptroubles.methods.transforms.shared.corruption_digital import smooth
+from deeptroubles.methods.transforms.shared.corruption_weather import plasma
 
 SIZE = (70, 90)
 ALL = pytest.mark.parametrize("name", CORRUPTIONS)

@@ -7,7 +7,7 @@ import torch
 from deeptroubles import Classifier
 from deeptroubles.methods.reliance.donor_swap import Moves, choose_donors, donor_swap
 from deeptroubles.methods.reliance.shortcut_effects import located, named, shortcut_effects
-from deeptroubles.methods.transforms.neutralise import NEUTRAL, neutralise
+from deeptroubles.methods.transforms.shared.neutralise import NEUTRAL, neutralise
 from deeptroubles.methods.transforms.swap import CHANNELS, STEPS, WIDE, WINDOWS, Scenery, swap, window
 from deeptroubles.planted.cues import CUES
 from deeptroubles.planted.planting import draw

@@ -27,11 +27,11 @@ from deeptroubles.methods.fairness.leakage import amplification, label_leak, pro
 from deeptroubles.methods.mitigation.last_layer import Head, balanced_head, fit_head, with_head
 from deeptroubles.methods.mitigation.reweighing import balanced_rows, reweighing
 from deeptroubles.methods.mitigation.thresholds import STRATEGIES, TOLERANCE, choose_thresholds, cost_of
-from deeptroubles.methods.statistics.bootstrap import resampled_sums, shuffled_sums
-from deeptroubles.methods.statistics.calibration import expected_calibration_error
-from deeptroubles.methods.statistics.intervals import share_difference, wilson
 from deeptroubles.network import open_network
 from deeptroubles.network.head import features_before_the_last_layer
+from deeptroubles.statistics.bootstrap import resampled_sums, shuffled_sums
+from deeptroubles.statistics.calibration import expected_calibration_error
+from deeptroubles.statistics.intervals import share_difference, wilson
 from deeptroubles.subject import answer
 from tests.networks import Plain, formula
 

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from deeptroubles import Classifier
-from deeptroubles.methods.attacks.cppn import INPUTS, Pattern
-from deeptroubles.methods.attacks.direct_encoding import ETA, Pixels
 from deeptroubles.methods.attacks.fooling_ascent import fooling_ascent
 from deeptroubles.methods.attacks.map_elites import map_elites
+from deeptroubles.methods.attacks.shared.cppn import INPUTS, Pattern
+from deeptroubles.methods.attacks.shared.direct_encoding import ETA, Pixels
 from deeptroubles.subject import answer
 from tests.digits import trained
 from tests.networks import Plain

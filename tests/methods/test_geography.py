@@ -13,9 +13,9 @@ from deeptroubles.methods.geography.countries import countries, country_code
 from deeptroubles.methods.geography.country_at import country_at
 from deeptroubles.methods.geography.places import places
 from deeptroubles.methods.geography.spread import effective_number, log2_ratio, spread, total_variation
-from deeptroubles.methods.statistics.group_gap import largest_gap
-from deeptroubles.methods.statistics.intervals import Interval
-from deeptroubles.methods.statistics.multinomial import multinomial
+from deeptroubles.statistics.group_gap import largest_gap
+from deeptroubles.statistics.intervals import Interval
+from deeptroubles.statistics.multinomial import multinomial
 
 KNOWN = [
     ("Zurich", 47.37, 8.54, "CH"),

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.expectation import turns
 from deeptroubles.methods.attacks.masked_attack import masked_attack, total_variation
 from deeptroubles.methods.attacks.patch import disc, patch
 from deeptroubles.methods.attacks.printability import non_printability, palette
-from deeptroubles.methods.transforms.physical import Conditions, draw_views, place, see
+from deeptroubles.methods.attacks.shared.expectation import turns
+from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, place, see
 from deeptroubles.methods.transforms.shift import shift
 from deeptroubles.subject import answer
 from tests.digits import trained, unseen

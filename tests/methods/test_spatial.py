@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import to_eight_bits
 from deeptroubles.methods.attacks.spatial import random_spatial, spatial
 from deeptroubles.methods.transforms.rotate import rotate
+from deeptroubles.methods.transforms.shared.warp import rotation, translation, warp
 from deeptroubles.methods.transforms.shift import shift
-from deeptroubles.methods.transforms.warp import rotation, translation, warp
 from deeptroubles.subject import answer
 from tests.digits import trained, unseen
 from tests.networks import blobs, formula

@@ -10,8 +10,8 @@ from deeptroubles.methods.reliance.cue_conflict import CATEGORIES, category_prob
 from deeptroubles.methods.reliance.suppression import KINDS, kinds_for, strengths, suppress
 from deeptroubles.methods.transforms.bilateral_blur import SIMILAR, bilateral_blur
 from deeptroubles.methods.transforms.non_local_means import PATCH, non_local_means
-from deeptroubles.methods.transforms.recolour import LUMA, grayscale, shuffle_channels
 from deeptroubles.methods.transforms.rotate_patches import rotate_patches
+from deeptroubles.methods.transforms.shared.recolour import LUMA, grayscale, shuffle_channels
 from tests.networks import formula
 
 

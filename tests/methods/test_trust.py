@@ -12,13 +12,12 @@ from scipy.stats import spearmanr
 from deeptroubles import Classifier, ImageSet
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import ModelError, UsageError
-from deeptroubles.methods.statistics.intervals import mean
 from deeptroubles.methods.units.activation_maximization import activation_maximization
-from deeptroubles.methods.units.agreement import agreement
-from deeptroubles.methods.units.path_similarity import LEAST_GAP, path_similarity
-from deeptroubles.methods.units.similarity import cosine, spearman
-from deeptroubles.methods.units.simulation import simulate, simulation
-from deeptroubles.methods.units.trust import (
+from deeptroubles.methods.units.shared.agreement import agreement
+from deeptroubles.methods.units.shared.path_similarity import LEAST_GAP, path_similarity
+from deeptroubles.methods.units.shared.similarity import cosine, spearman
+from deeptroubles.methods.units.shared.simulation import simulate, simulation
+from deeptroubles.methods.units.visualization_trust import (
     MOST_ENTRIES,
     PIXELS_SCALED,
     activation_ratio,
@@ -28,6 +27,7 @@ from deeptroubles.methods.units.trust import (
     visualization_trust,
 )
 from deeptroubles.network import LOGITS, PIXELS, open_network
+from deeptroubles.statistics.intervals import mean
 from deeptroubles.subject import Subject, answer
 from tests.fooling_circuit import TRAINED, clean_digits, digits, fooling_digits, gratings
 from tests.networks import Plain

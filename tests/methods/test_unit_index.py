@@ -14,14 +14,14 @@ from torch import nn
 from deeptroubles import Classifier, ImageSet
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
-from deeptroubles.methods.units.activations import by_unit
-from deeptroubles.methods.units.samples import sample_box
-from deeptroubles.methods.units.totals import keys_of, merge, priority, read_keys, strongest, tally
-from deeptroubles.methods.units.unit_index import Samples, index_units
+from deeptroubles.methods.units.index_units import Samples, index_units
+from deeptroubles.methods.units.shared.activations import by_unit
+from deeptroubles.methods.units.shared.samples import sample_box
+from deeptroubles.methods.units.shared.totals import keys_of, merge, priority, read_keys, strongest, tally
 from deeptroubles.network import open_network
 from deeptroubles.network.reducing import reducing, weights_at_rest
 from deeptroubles.network.unit_layers import is_rectified, unit_layers
-from deeptroubles.run_folder import RunFolder
+from deeptroubles.run.folder import RunFolder
 from deeptroubles.subject import Subject
 from tests.networks import Plain, Shared, Untraceable
 

@@ -9,8 +9,8 @@ from scipy import optimize, stats
 from sklearn.metrics import roc_auc_score
 
 from deeptroubles import ImageSet
-from deeptroubles.methods.statistics.auroc import auroc
-from deeptroubles.methods.units.words import ENOUGH, Words, word_table, words_of
+from deeptroubles.methods.units.shared.words import ENOUGH, Words, word_table, words_of
+from deeptroubles.statistics.auroc import auroc
 from deeptroubles.subject import Subject
 from tests.networks import formula
 

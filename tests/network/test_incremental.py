@@ -12,10 +12,10 @@ from torch.nn import functional
 from deeptroubles import Classifier
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
 from deeptroubles.network import HookedNetwork, TracedNetwork, incremental, open_network
-from deeptroubles.network.incremental import LocalEdits
-from deeptroubles.network.local_program import Program
-from deeptroubles.network.local_running import Clock, Runner, first_wide
-from deeptroubles.network.local_steps import Convolution, LocalStep
+from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental.program import Program
+from deeptroubles.network.incremental.running import Clock, Runner, first_wide
+from deeptroubles.network.incremental.steps import Convolution, LocalStep
 from deeptroubles.subject import answer
 from tests.networks import Plain, Shared, Untraceable
 

@@ -12,7 +12,6 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from deeptroubles.audit import audit as run_audit
 from deeptroubles.checks import Check
 from deeptroubles.commands.console import err, out
 from deeptroubles.commands.model import Load, with_model
@@ -20,6 +19,7 @@ from deeptroubles.findings import Audit, Verdict, audit_to_json
 from deeptroubles.images import load_images
 from deeptroubles.recording import Given
 from deeptroubles.report import write_report
+from deeptroubles.workflows.audit import audit as run_audit
 
 _STYLE = {
     Verdict.FAIL: ("✖", "bold red"),

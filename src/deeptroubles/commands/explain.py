@@ -12,10 +12,10 @@ from rich.table import Column, Table
 
 from deeptroubles.commands.console import out
 from deeptroubles.commands.model import Load, with_model
-from deeptroubles.explain import MethodComparison, compare_methods, explain_picture, find_method
 from deeptroubles.images import load_images
 from deeptroubles.methods import METHODS
 from deeptroubles.report.figure import draw_heatmap, draw_sheet
+from deeptroubles.workflows.explain import MethodComparison, compare_methods, explain_picture, find_method
 
 
 @with_model

@@ -16,7 +16,7 @@ from deeptroubles.commands.model import Load, with_model
 from deeptroubles.errors import UsageError
 from deeptroubles.findings import audit_to_json
 from deeptroubles.images import load_images
-from deeptroubles.mitigation import mitigate as run_mitigation
+from deeptroubles.workflows.mitigate import mitigate as run_mitigation
 from deeptroubles.report import write_report
 
 

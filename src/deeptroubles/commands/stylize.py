@@ -11,8 +11,8 @@ from rich.markup import escape
 from deeptroubles.commands.console import out
 from deeptroubles.commands.model import load_model
 from deeptroubles.images import load_images
-from deeptroubles.methods.stylize.gatys import STEPS, STYLE_WEIGHT
-from deeptroubles.stylize import Method, stylize_images
+from deeptroubles.methods.transforms.gatys import STEPS, STYLE_WEIGHT
+from deeptroubles.workflows.stylize import Method, stylize_images
 
 
 def stylize(

@@ -12,7 +12,7 @@ from deeptroubles.commands.console import out
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.images import load_images
 from deeptroubles.report.units import write_unit_pages
-from deeptroubles.units import look_at_units
+from deeptroubles.workflows.units import look_at_units
 
 
 @with_model

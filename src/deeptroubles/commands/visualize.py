@@ -12,7 +12,7 @@ from deeptroubles.commands.console import out
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.images import load_images
 from deeptroubles.report.figure import draw_pictures
-from deeptroubles.visualize import Technique, visualize_units
+from deeptroubles.workflows.visualize import Technique, visualize_units
 
 
 @with_model

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.progress import track
-from deeptroubles.run_folder import RunFolder
+from deeptroubles.run.folder import RunFolder
 from deeptroubles.subject import Subject
 
 Arrays = dict[str, NDArray[Any]]

@@ -10,9 +10,9 @@ from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import ModelError, nearest
+from deeptroubles.network.graph_normalization import tidy
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded
-from deeptroubles.network.receptive_fields import ReceptiveField, propagate
-from deeptroubles.network.tidying import tidy
+from deeptroubles.network.receptive_field.propagation import ReceptiveField, propagate
 
 Score = Callable[[Tensor], Tensor]
 _aten = torch.ops.aten

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.files import write_whole
 from deeptroubles.planted.planting import Planted
+from deeptroubles.run.files import write_whole
 
 
 def write_planted(planted: Planted, folder: Path, story: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from deeptroubles.files import write_whole
-from deeptroubles.unit_store import Entry, Sprite, UnitStore, folder_name
+from deeptroubles.run.files import write_whole
+from deeptroubles.run.unit_store import Entry, Sprite, UnitStore, folder_name
 
 _PAGES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import percent
+from deeptroubles.checks.limits import percent
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Finding, GridItem, ImageGrid, Table, Verdict

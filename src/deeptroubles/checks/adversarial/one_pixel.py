@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.adversarial.examples import attacked_strips
-from deeptroubles.checks.judging import criterion, few, judge, percent_interval
+from deeptroubles.checks.adversarial.shared.examples import attacked_strips
+from deeptroubles.checks.limits import criterion, few, judge, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Estimate, Evidence, Finding, ImageGrid
 from deeptroubles.methods.attacks import one_pixel as method
 from deeptroubles.methods.eight_bits import to_bytes
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, answer
 
 SMALL = 32

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Estimate, Evidence, Finding, GridItem, ImageGrid, Verdict
 from deeptroubles.methods.attacks import patch as method
 from deeptroubles.methods.eight_bits import to_bytes
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
 
 SMALL = 64

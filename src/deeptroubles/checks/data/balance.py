@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.data.splits import splits_of
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.data.shared.splits import splits_of
+from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
-from deeptroubles.methods.statistics.class_shares import Drift, drift, effective_number, largest_to_smallest
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.class_shares import Drift, drift, effective_number, largest_to_smallest
+from deeptroubles.statistics.intervals import Interval, wilson
 
 WARN_RATIO, FAIL_RATIO = 3.0, 10.0
 WARN_DRIFT, FAIL_DRIFT = 0.10, 0.25

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table
@@ -18,9 +18,9 @@ from deeptroubles.images.decoding import file_facts
 from deeptroubles.methods.properties.cells import Cells, column_cells, point_cells
 from deeptroubles.methods.properties.image_properties import image_properties
 from deeptroubles.methods.properties.label_correlation import Correlation, label_correlations
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.25, 0.50

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.data.stored_picture import stored_picture
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.data.shared.stored_picture import stored_picture
+from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.properties.defects import DEFECTS, PictureFacts, find_defects, picture_facts
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.02, 0.10

@@ -13,16 +13,16 @@ from scipy import stats
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from deeptroubles.checks.data.splits import Splits, splits_of
-from deeptroubles.checks.data.stored_picture import stored_picture
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.data.shared.splits import Splits, splits_of
+from deeptroubles.checks.data.shared.stored_picture import stored_picture
+from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
-from deeptroubles.methods.properties.likeness import likeness
 from deeptroubles.methods.properties.perceptual_hash import near_pairs, perceptual_hash, thumbnail
-from deeptroubles.methods.statistics.intervals import Interval, wilson
+from deeptroubles.methods.properties.similarity import likeness
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.01, 0.05

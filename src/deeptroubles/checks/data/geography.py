@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import judge, percent, percent_interval
+from deeptroubles.checks.limits import judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, CountryValue, Estimate, Evidence, Finding, Table, Verdict, WorldMap
@@ -17,10 +17,10 @@ from deeptroubles.images.decoding import gps_position
 from deeptroubles.methods.geography.countries import countries
 from deeptroubles.methods.geography.places import Places, places
 from deeptroubles.methods.geography.spread import Spread, effective_number, log2_ratio, spread
-from deeptroubles.methods.statistics.group_gap import Gap, largest_gap
-from deeptroubles.methods.statistics.intervals import Interval, wilson
-from deeptroubles.methods.statistics.multinomial import multinomial
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.group_gap import Gap, largest_gap
+from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.statistics.multinomial import multinomial
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.25, 0.50

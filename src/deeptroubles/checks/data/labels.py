@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.data.stored_picture import stored_picture
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.data.shared.stored_picture import stored_picture
+from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table
-from deeptroubles.methods.statistics.confident_learning import confident_labels, contradicted_by_chance
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.confident_learning import confident_labels, contradicted_by_chance
+from deeptroubles.statistics.intervals import Interval, wilson
 
 WARN_AT, FAIL_AT = 0.02, 0.05
 ALPHA = 0.05

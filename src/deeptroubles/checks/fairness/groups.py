@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
 from deeptroubles.methods.fairness.by_group import FLOOR, by_group
 from deeptroubles.methods.fairness.gaps import SHUFFLES, Gap, calibration_gap, class_gaps, corrected, largest, rate_gap
 from deeptroubles.methods.fairness.groupings import Grouping, groupings
-from deeptroubles.methods.statistics.calibration import calibration_error
-from deeptroubles.methods.statistics.holm import holm
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.calibration import calibration_error
+from deeptroubles.statistics.holm import holm
+from deeptroubles.statistics.intervals import Interval, wilson
 
 WARN_AT, FAIL_AT = 0.10, 0.20
 """The first is the fair band that AIF360's demonstration draws."""

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
 from deeptroubles.methods.fairness.by_group import FLOOR
 from deeptroubles.methods.fairness.groupings import one_column
 from deeptroubles.methods.fairness.leakage import Leak, amplification, label_leak, probe
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.network import open_network
 from deeptroubles.network.head import features_before_the_last_layer
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.10, 0.25

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deeptroubles.checks.judging import ENOUGH, few, percent, percent_interval
+from deeptroubles.checks.limits import ENOUGH, few, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, wilson
 
 FAR_BELOW = 0.5
 """A class fails when its accuracy is certainly below this share of the overall accuracy."""

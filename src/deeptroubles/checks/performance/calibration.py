@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Curve, Estimate, Finding, Series
-from deeptroubles.methods.statistics.calibration import CalibrationError, calibration_error, reliability
-from deeptroubles.methods.statistics.intervals import wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.calibration import CalibrationError, calibration_error, reliability
+from deeptroubles.statistics.intervals import wilson
 
 WARN_AT, FAIL_AT = 0.05, 0.10
 

@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
-from deeptroubles.methods.statistics.intervals import Interval, mean_difference, mean_share
-from deeptroubles.methods.transforms.backgrounds import (
+from deeptroubles.methods.transforms.shared.backgrounds import (
     black_box,
     no_foreground,
     on_background,
@@ -25,6 +24,7 @@ from deeptroubles.methods.transforms.backgrounds import (
 )
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.subject import Subject, answer
 
 WARN_AT, FAIL_AT = 0.05, 0.15

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import ENOUGH, criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ModelError
@@ -38,9 +38,9 @@ from deeptroubles.methods.clustering.spray import (
     shrunk,
     small_heatmaps,
 )
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.10, 0.30

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent
+from deeptroubles.checks.limits import ENOUGH, few, judge, percent
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ModelError, UnreadableImageError
@@ -25,11 +25,11 @@ from deeptroubles.methods.concepts.tcav import (
     read_layer,
     unit_scale,
 )
-from deeptroubles.methods.statistics.holm import holm
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.network import open_network
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.holm import holm
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject, answer
 
 WARN_AT, FAIL_AT = 0.10, 0.25

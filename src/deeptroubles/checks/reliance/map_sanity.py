@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, few
+from deeptroubles.checks.limits import ENOUGH, few
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ModelError
 from deeptroubles.findings import Cell, Column, Curve, Evidence, Finding, Series, Table, Verdict
 from deeptroubles.methods import METHODS
-from deeptroubles.methods.attribution.quality import agreement, randomised
-from deeptroubles.methods.statistics.intervals import Interval, mean_share
+from deeptroubles.methods.attribution.shared.quality import agreement, randomised
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, mean_share
 from deeptroubles.subject import Subject, answer
 
 LIMIT = 0.5

@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.judging import ENOUGH, few, percent, percent_interval
+from deeptroubles.checks.limits import ENOUGH, few, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Column, Estimate, Evidence, Finding, Heatmap, Heatmaps, Table, Verdict
 from deeptroubles.methods.attribution.integrated_gradients import integrated_gradients
-from deeptroubles.methods.attribution.quality import energy_inside, pointing_game
-from deeptroubles.methods.statistics.intervals import Interval, mean, mean_share
+from deeptroubles.methods.attribution.shared.quality import energy_inside, pointing_game
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.inpaint import dilate
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, mean, mean_share
 from deeptroubles.subject import Subject
 
 MARGIN = 0.05

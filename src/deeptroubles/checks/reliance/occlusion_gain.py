@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Curve, Estimate, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series
 from deeptroubles.methods.attacks import occlusion_gain as method
 from deeptroubles.methods.attribution.occlusion import hide
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, answer
 
 WARN_AT, FAIL_AT = 0.10, 0.30

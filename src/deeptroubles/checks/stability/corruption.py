@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import (
@@ -24,10 +24,10 @@ from deeptroubles.findings import (
     Series,
     Verdict,
 )
-from deeptroubles.methods.statistics.intervals import Interval, mean_share, wilson
 from deeptroubles.methods.transforms.corrupt import MAIN, SEVERITIES, SMALLEST, corrupt
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, mean_share, wilson
 from deeptroubles.subject import Subject, answer
 
 WARN_AT, FAIL_AT = 0.30, 0.60
@@ -92,7 +92,8 @@ class Corruption:
                 *([f"{self.left_out} images, drawn at random, were left out."] if self.left_out else []),
                 (
                     "Each image is shown with each of the 15 corruptions at one severity only, every severity "
-                    f"three times (drawn from the seed): a cell of the heatmap rests on about {max(1, round(count / 5))} images."
+                    "three times (drawn from the seed): a cell of the heatmap rests on about "
+                    f"{max(1, round(count / 5))} images."
                 ),
                 (
                     "Frost is drawn, where ImageNet-C has photographs of it, so that numbers are near the published "

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.stability.sweep import Sweep, sweep
+from deeptroubles.checks.stability.shared.sweep import Sweep, sweep
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Finding
-from deeptroubles.methods.transforms.warp import Outside
+from deeptroubles.methods.transforms.shared.warp import Outside
 from deeptroubles.recording import Recording
 
 WARN_AT, FAIL_AT = 0.10, 0.30

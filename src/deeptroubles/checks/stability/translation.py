@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Curve, Estimate, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series
-from deeptroubles.methods.statistics.intervals import Interval, mean_share, wilson
 from deeptroubles.methods.transforms.shift import Border, shift
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, mean_share, wilson
 from deeptroubles.subject import Subject, answer
 
 WARN_AT, FAIL_AT = 0.05, 0.20

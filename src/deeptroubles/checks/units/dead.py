@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Finding, Table, Verdict
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.methods.units.filter_statistics import ALIKE
-from deeptroubles.methods.units.unit_index import LayerIndex, index_units
+from deeptroubles.methods.units.index_units import LayerIndex, index_units
 from deeptroubles.network import open_network
 from deeptroubles.network.unit_layers import is_rectified, unit_layers
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.05, 0.20

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import few, judge, percent, percent_interval
+from deeptroubles.checks.limits import few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
-from deeptroubles.methods.statistics.intervals import Interval
-from deeptroubles.methods.units.unit_index import index_units
-from deeptroubles.methods.units.words import ENOUGH, Detector, Words, WordTable, word_table, words_of
+from deeptroubles.methods.units.index_units import index_units
+from deeptroubles.methods.units.shared.words import ENOUGH, Detector, Words, WordTable, word_table, words_of
 from deeptroubles.network import LOGITS, open_network
 from deeptroubles.network.unit_layers import unit_layers
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.80, 0.95

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.findings import (
@@ -26,13 +26,13 @@ from deeptroubles.findings import (
     Verdict,
 )
 from deeptroubles.methods.eight_bits import to_bytes
-from deeptroubles.methods.statistics.intervals import Interval, mean, mean_share
-from deeptroubles.methods.units import trust as method
+from deeptroubles.methods.units import visualization_trust as method
 from deeptroubles.methods.units.activation_maximization import activation_maximization
-from deeptroubles.methods.units.trust import FEWEST, Trust, natural_images
+from deeptroubles.methods.units.visualization_trust import FEWEST, Trust, natural_images
 from deeptroubles.network import LOGITS
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, mean, mean_share
 from deeptroubles.subject import Subject
 
 WARN_BELOW, FAIL_BELOW = 0.5, 0.3

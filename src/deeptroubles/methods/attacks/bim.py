@@ -6,8 +6,8 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.pgd import pgd
-from deeptroubles.methods.attacks.result import AttackResult
-from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.methods.attacks.shared.result import AttackResult
+from deeptroubles.methods.targets import Targets
 
 
 def bim(

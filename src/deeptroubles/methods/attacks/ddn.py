@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.ascent import loss_gradient
-from deeptroubles.methods.attacks.balls import size, steepest, to_eight_bits
-from deeptroubles.methods.attacks.boundaries import nearest_boundary
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.ascent import loss_gradient
+from deeptroubles.methods.attacks.shared.balls import size, steepest, to_eight_bits
+from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import Network, open_network
 from deeptroubles.subject import answer
 

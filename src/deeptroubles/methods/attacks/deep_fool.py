@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.balls import to_eight_bits
-from deeptroubles.methods.attacks.boundaries import nearest_boundary
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
 from deeptroubles.subject import answer
 

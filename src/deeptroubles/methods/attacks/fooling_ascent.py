@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.ascent import loss_gradient
-from deeptroubles.methods.attacks.balls import steepest
-from deeptroubles.methods.attacks.goal import Goal
+from deeptroubles.methods.attacks.shared.ascent import loss_gradient
+from deeptroubles.methods.attacks.shared.balls import steepest
+from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.network import open_network
 from deeptroubles.progress import track

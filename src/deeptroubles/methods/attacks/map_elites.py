@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.cppn import Pattern
-from deeptroubles.methods.attacks.direct_encoding import Pixels
 from deeptroubles.methods.attacks.fooling_ascent import FoolingImages
+from deeptroubles.methods.attacks.shared.cppn import Pattern
+from deeptroubles.methods.attacks.shared.direct_encoding import Pixels
 from deeptroubles.progress import track
 from deeptroubles.subject import answer
 

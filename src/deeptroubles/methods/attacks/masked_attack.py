@@ -9,15 +9,15 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.balls import to_eight_bits
-from deeptroubles.methods.attacks.expectation import ascend_expectation, success_rate
-from deeptroubles.methods.attacks.goal import Goal
 from deeptroubles.methods.attacks.printability import non_printability
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.expectation import ascend_expectation, success_rate
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.statistics.intervals import Interval
-from deeptroubles.methods.transforms.physical import Conditions, draw_views, see
+from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, see
+from deeptroubles.statistics.intervals import Interval
 
 CAMERA = Conditions()
 

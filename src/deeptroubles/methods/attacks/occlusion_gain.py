@@ -9,7 +9,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
-from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
+from deeptroubles.methods.targets import Targets, as_batch, as_targets
 from deeptroubles.subject import answer
 
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.goal import Goal
 from deeptroubles.methods.attacks.one_pixel import answers
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental import LocalEdits
+from deeptroubles.network.incremental.local_edits import LocalEdits
 from deeptroubles.progress import track
 from deeptroubles.subject import answer
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.ascent import ascend
-from deeptroubles.methods.attacks.balls import Norm, check_ball, project, steepest, uniform
-from deeptroubles.methods.attacks.goal import Goal, Loss
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.ascent import ascend
+from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, project, steepest, uniform
+from deeptroubles.methods.attacks.shared.goal import Goal, Loss
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import answer
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.balls import Norm, check_ball, to_eight_bits, uniform
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, to_eight_bits, uniform
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import answer
 
 

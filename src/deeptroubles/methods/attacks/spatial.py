@@ -9,11 +9,11 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.balls import to_eight_bits
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
-from deeptroubles.methods.transforms.warp import Outside, rotation, translation, warp
+from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.transforms.shared.warp import Outside, rotation, translation, warp
 from deeptroubles.subject import answer
 
 SHIFTS, ANGLES = 5, 31

@@ -10,10 +10,10 @@ from torch.nn.functional import pad
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.balls import Norm, check_ball, size, to_eight_bits
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, size, to_eight_bits
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.progress import track
 from deeptroubles.subject import answer
 

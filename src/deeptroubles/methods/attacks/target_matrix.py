@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.ddn import ddn
-from deeptroubles.methods.attribution.targets import as_batch, as_targets
+from deeptroubles.methods.targets import as_batch, as_targets
 from deeptroubles.subject import answer
 
 

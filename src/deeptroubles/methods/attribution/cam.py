@@ -6,8 +6,8 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError
-from deeptroubles.methods.attribution.cams import activations_and_gradients, layer_with_positions
-from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.methods.attribution.shared.cams import activations_and_gradients, layer_with_positions
+from deeptroubles.methods.targets import Targets
 from deeptroubles.network import TracedNetwork, open_network
 from deeptroubles.network.traced import name_nodes
 

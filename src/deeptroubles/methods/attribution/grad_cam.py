@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.cams import activations_and_gradients
-from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.methods.attribution.shared.cams import activations_and_gradients
+from deeptroubles.methods.targets import Targets
 
 
 def grad_cam(

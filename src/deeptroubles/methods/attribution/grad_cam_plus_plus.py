@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.cams import activations_and_gradients
-from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.methods.attribution.shared.cams import activations_and_gradients
+from deeptroubles.methods.targets import Targets
 
 
 def grad_cam_plus_plus(

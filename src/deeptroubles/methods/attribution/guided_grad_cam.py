@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.grad_cam import grad_cam
 from deeptroubles.methods.attribution.guided_backprop import guided_backprop
-from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.methods.targets import Targets
 
 
 def guided_grad_cam(

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets, target_score
+from deeptroubles.methods.targets import Targets, as_batch, as_targets, target_score
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental import WORTHWHILE, LocalEdits
+from deeptroubles.network.incremental.local_edits import WORTHWHILE, LocalEdits
 from deeptroubles.subject import answer
 
 SMALL = 64

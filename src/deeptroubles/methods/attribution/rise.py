@@ -8,8 +8,8 @@ from torch.nn.functional import interpolate
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.perturbation import blend, colour_of_nothing, score_of_each
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attribution.shared.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import answer
 
 

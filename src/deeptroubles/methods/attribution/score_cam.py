@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.cams import layer_with_positions
-from deeptroubles.methods.attribution.perturbation import blend, colour_of_nothing, score_of_each
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attribution.shared.cams import layer_with_positions
+from deeptroubles.methods.attribution.shared.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
 from deeptroubles.subject import answer
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.gradients import pixel_gradients
-from deeptroubles.methods.attribution.perturbation import score_of_each
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
+from deeptroubles.methods.attribution.shared.perturbation import score_of_each
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import answer
 
 

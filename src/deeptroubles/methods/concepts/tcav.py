@@ -13,9 +13,9 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.network import Network, open_network
 from deeptroubles.network.unit_layers import unit_layers
+from deeptroubles.statistics.intervals import Interval
 
 Floats = NDArray[np.float64]
 

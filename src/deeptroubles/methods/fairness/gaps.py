@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.methods.fairness.by_group import FLOOR
-from deeptroubles.methods.statistics.bootstrap import resampled_sums, shuffled_sums
-from deeptroubles.methods.statistics.calibration import BINS
-from deeptroubles.methods.statistics.intervals import Interval, share_difference, wilson
+from deeptroubles.statistics.bootstrap import resampled_sums, shuffled_sums
+from deeptroubles.statistics.calibration import BINS
+from deeptroubles.statistics.intervals import Interval, share_difference, wilson
 
 Floats = NDArray[np.float64]
 

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from deeptroubles.methods.statistics.balanced_accuracy import (
+from deeptroubles.statistics.balanced_accuracy import (
     beyond_chance,
     beyond_chance_interval,
     cell_counts,
     left_out_recall,
     left_out_right,
 )
-from deeptroubles.methods.statistics.intervals import Interval, mean_difference
+from deeptroubles.statistics.intervals import Interval, mean_difference
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from deeptroubles.methods.statistics.intervals import Interval
+from deeptroubles.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)

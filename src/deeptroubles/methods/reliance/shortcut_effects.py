@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from deeptroubles.methods.reliance.donor_swap import Moves
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.methods.transforms.swap import STEPS, WIDE
+from deeptroubles.statistics.intervals import Interval
 
 Floats = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from deeptroubles.errors import UsageError
 from deeptroubles.methods.transforms.bilateral_blur import bilateral_blur
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.non_local_means import non_local_means
-from deeptroubles.methods.transforms.recolour import grayscale, shuffle_channels
 from deeptroubles.methods.transforms.rotate_patches import rotate_patches
+from deeptroubles.methods.transforms.shared.recolour import grayscale, shuffle_channels
 from deeptroubles.methods.transforms.shuffle_patches import shuffle_patches
 
 KINDS = {

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.errors import UsageError, nearest
-from deeptroubles.methods.transforms import corruption_blur as blur
-from deeptroubles.methods.transforms import corruption_digital as digital
-from deeptroubles.methods.transforms import corruption_noise as noise
-from deeptroubles.methods.transforms import corruption_weather as weather
+from deeptroubles.methods.transforms.shared import corruption_blur as blur
+from deeptroubles.methods.transforms.shared import corruption_digital as digital
+from deeptroubles.methods.transforms.shared import corruption_noise as noise
+from deeptroubles.methods.transforms.shared import corruption_weather as weather
 
 SEVERITIES = (1, 2, 3, 4, 5)
 SMALL = 64

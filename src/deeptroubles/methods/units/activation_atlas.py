@@ -16,7 +16,7 @@ from torch import Tensor
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.units.activation_maximization import activation_maximization
-from deeptroubles.methods.units.activations import by_unit
+from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.network import open_network
 from deeptroubles.subject import Subject
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ImagesError
-from deeptroubles.methods.units.activations import by_unit
-from deeptroubles.methods.units.totals import layer_grid, readable_pixels
+from deeptroubles.methods.units.shared.activations import by_unit
+from deeptroubles.methods.units.shared.totals import layer_grid, readable_pixels
 from deeptroubles.network import open_network
 from deeptroubles.network.reducing import reducing, weights_at_rest
 from deeptroubles.subject import Subject
