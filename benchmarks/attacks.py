@@ -37,7 +37,7 @@ from deeptroubles.methods.attacks.one_pixel import _set, answers, corners, one_p
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental.local_edits import LocalEdits
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 ROUNDS = 2
 COUNT, STEPS = 64, 40
@@ -156,7 +156,7 @@ def of_local(classifier: dt.Classifier, count: int) -> tuple[float, float, float
         return answers(LocalEdits(open_network(classifier), image[None]), rows, columns, colors, count)
 
     def whole() -> Tensor:
-        return answer(classifier, _set(image, rows, columns, colors), min(count, 32))
+        return logits_of(classifier, _set(image, rows, columns, colors), min(count, 32))
 
     results = measured({"local": lambda: (locally(), 1.0), "whole": lambda: (whole(), 1.0)}, ROUNDS + 1)
     local, dense = results["local"], results["whole"]
@@ -228,7 +228,7 @@ def main() -> None:
     torch.set_num_threads(parser.parse_args().threads)
     classifier = trained()
     images, labels = (part[1400 : 1400 + COUNT] for part in colored())
-    right = float((answer(classifier, images).argmax(1) == labels).float().mean())
+    right = float((logits_of(classifier, images).argmax(1) == labels).float().mean())
     print(
         f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"{COUNT} images of 32 x 32, {right:.0%} answered rightly, minimum of {ROUNDS} rounds\n"
@@ -242,18 +242,18 @@ def main() -> None:
         table(
             f"PGD, linf {255 * epsilon:.0f}/255, {STEPS} steps",
             results,
-            lambda x: answer(classifier, x).argmax(1) != labels,
+            lambda x: logits_of(classifier, x).argmax(1) != labels,
         )
 
-    logits = answer(classifier, images)
+    logits = logits_of(classifier, images)
     lead = logits.gather(1, labels[:, None])[:, 0] - logits.scatter(1, labels[:, None], -torch.inf).amax(1)
     nearest = torch.where(lead > 0, lead, torch.inf).argsort()[:PIXELS]
     few, true = images[nearest], labels[nearest]
     results = measured(of_one_pixel(classifier, few, true, targeted=False), 1)
-    table("one pixel", results, lambda x: answer(classifier, x).argmax(1) != true)
-    second = answer(classifier, few).scatter(1, true[:, None], -torch.inf).argmax(1)
+    table("one pixel", results, lambda x: logits_of(classifier, x).argmax(1) != true)
+    second = logits_of(classifier, few).scatter(1, true[:, None], -torch.inf).argmax(1)
     results = measured(of_one_pixel(classifier, few, second, targeted=True), 1)
-    table("one pixel, into the second class", results, lambda x: answer(classifier, x).argmax(1) == second)
+    table("one pixel, into the second class", results, lambda x: logits_of(classifier, x).argmax(1) == second)
 
     locally(classifier)
 

@@ -36,7 +36,7 @@ from deeptroubles.network.incremental.program import Program
 from deeptroubles.network.incremental.rectangles import Span
 from deeptroubles.network.incremental.running import growth
 from deeptroubles.network.incremental.steps import Convolution
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 BATCHES = (1, 8, 16, 32, 64)
 SIDE = 7
@@ -145,7 +145,7 @@ def row(name: str, size: int, window: int, stride: int, rounds: int) -> str:
     if not isinstance(logits, Tensor):
         raise TypeError("no logits")
     some = torch.linspace(0, len(windows) - 1, 32).long()
-    difference = (logits[some] - answer(classifier, hide(image[0], windows[some], cover))).abs().max()
+    difference = (logits[some] - logits_of(classifier, hide(image[0], windows[some], cover))).abs().max()
     wall, cpu = min(o.wall for o in ours), min(o.cpu for o in ours)
     count = len(windows)
     fastest = min(captums[best], key=lambda m: m.wall)

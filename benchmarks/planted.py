@@ -44,7 +44,7 @@ from deeptroubles.progress import track
 from deeptroubles.recording import record
 from deeptroubles.run.files import write_whole
 from deeptroubles.statistics.auroc import auroc
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 STRENGTHS = (0.3, 0.6, 0.8, 0.95)
 STRONG = 0.6
@@ -190,7 +190,7 @@ def known_cue(planted: Planted, name: str, pixels: Tensor, targets: Tensor) -> d
         scenes = draw_parts(classes, planted.classifier.size[0], seed)
         images, masks = render(cue.arrange(scenes, values) if cue.arrange else scenes)
         shown.append(paint(cue, images, masks, values, seed))
-    probability = torch.stack([answer(planted.classifier, images, 120).softmax(1) for images in shown])
+    probability = torch.stack([logits_of(planted.classifier, images, 120).softmax(1) for images in shown])
     usual = probability[classes, torch.arange(count)]  # with the value of the image's own class
     rises = [float((probability[v] - usual)[classes != v, v].mean()) for v in range(CLASSES)]
     concepts = [tcav_score(planted.classifier, pixels, targets, images) for images in shown]

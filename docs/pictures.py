@@ -13,7 +13,7 @@ from torch import Tensor
 
 import deeptroubles as dt
 from deeptroubles.report.figure import draw_pictures
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from deeptroubles.workflows.explain import find_class
 
 IMAGES = Path(__file__).parent / "images"
@@ -39,7 +39,7 @@ def attacks(model: dt.Classifier) -> None:
     rows = [list(photographs.table["path"]).index(name) for name in TURNED]
     clean = torch.stack([model.prepare(photographs[row]) for row in rows])
     wanted = [find_class(model, name) for name in TURNED.values()]
-    labels = answer(model, clean).argmax(1)
+    labels = logits_of(model, clean).argmax(1)
     untargeted = dt.pgd(model, clean, labels, epsilon=UNTARGETED / 255).images
     targeted = dt.pgd(model, clean, targets=wanted, epsilon=TARGETED / 255).images
     columns = [(clean, answers(model, clean, "as it is"))]
@@ -64,7 +64,7 @@ def fooling(model: dt.Classifier) -> None:
     }
     pictures, captions = list[Tensor](), list[str]()
     for name, (made, count) in found.items():
-        won = answer(model, made.images).argmax(1) == made.classes  # a picture may be surest of another class
+        won = logits_of(model, made.images).argmax(1) == made.classes  # a picture may be surest of another class
         surest = made.images[won][made.confidence[won].argsort(descending=True)[:count]]
         pictures += surest
         captions += answers(model, surest, name)
@@ -96,7 +96,7 @@ def faces() -> None:
 
 def answers(model: dt.Classifier, pixels: Tensor, heading: str) -> list[str]:
     """The most likely class of each picture, with its probability."""
-    shares, classes = answer(model, pixels).softmax(1).max(1)
+    shares, classes = logits_of(model, pixels).softmax(1).max(1)
     words = ["above 99.9 %" if share > 0.999 else f"{100 * share:.1f} %" for share in shares.tolist()]
     return [f"{heading}\n{model.class_names[name]}, {word}" for name, word in zip(classes.tolist(), words, strict=True)]
 

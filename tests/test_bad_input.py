@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deeptroubles import Given, Verdict, audit, load_images
+from deeptroubles import Verdict, audit, load_images
 from tests.digits import NAMES, trained, unseen
 
 COLUMNS = ("same", "each", "nothing", "half", "endless", "unicode", "site", "split", "country", "lat")
@@ -59,7 +59,7 @@ def test_no_check_crashes(count, labels, tmp_path):
     (tmp_path / "concept").mkdir()
     for i in range(2):
         Image.fromarray(np.full((9, 5), 99 * i, dtype=np.uint8)).save(tmp_path / "concept" / f"{i}.png")
-    given = Given(cues=cues, concepts=(str(tmp_path / "concept"),), groups=COLUMNS[:7])
+    given = {"cue": cues, "concept": (str(tmp_path / "concept"),), "group": COLUMNS[:7]}
     found = audit(
         trained(), load_images(str(tmp_path / "manifest.csv")), checks=["reliance", "data", "fairness"], given=given
     )

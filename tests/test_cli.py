@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from deeptroubles import read_audit
-from deeptroubles.checks import all_checks
+from deeptroubles.checks.registry import all_checks
 from deeptroubles.cli import main
 from deeptroubles.findings import audit_from_json
 from deeptroubles.methods import METHODS

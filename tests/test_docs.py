@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from deeptroubles import Verdict
-from deeptroubles.checks import all_checks, registry
+from deeptroubles.checks import registry
+from deeptroubles.checks.registry import all_checks
 from deeptroubles.engine import LocalEngine
 from deeptroubles.models import SOURCES
 from deeptroubles.recording import record

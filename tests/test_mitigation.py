@@ -16,8 +16,8 @@ from deeptroubles import Classifier, ImageSet, Verdict, read_audit
 from deeptroubles.cli import main
 from deeptroubles.errors import ImagesError, RunFolderError, UsageError
 from deeptroubles.methods.mitigation.last_layer import with_head
+from deeptroubles.subject import logits_of
 from deeptroubles.workflows.mitigate import mitigate
-from deeptroubles.subject import answer
 
 COUNT = 1200
 NAMES = ("dark", "light")
@@ -76,7 +76,7 @@ def test_numbers_are_those_of_the_half_that_nothing_was_fitted_on():
     pixels = torch.stack([classifier().prepare(images()[i]) for i in range(COUNT)])
     truth = np.array([NAMES.index(label) for label in images().labels])
     changed = with_head(classifier(), found().heads["balanced"])
-    right = answer(changed, pixels).argmax(1).numpy() == truth
+    right = logits_of(changed, pixels).argmax(1).numpy() == truth
     after = next(
         e for e in finding("mitigation.balanced").evidence if e.kind == "estimate" and e.label == "Accuracy, balanced"
     )

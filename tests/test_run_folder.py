@@ -334,17 +334,17 @@ def double(_subject, indices, _batch_size, by=2):
 def test_the_engine_computes_a_damaged_piece_anew_and_the_others_not(folder):
     CALLS.clear()
     engine = LocalEngine(folder)
-    first = engine.map(double, Subject(), range(7), label="x", piece=3)
+    first = engine.map(double, Subject(), range(7), task="x", chunk=3)
     assert CALLS == [[0, 1, 2], [3, 4, 5], [6]]
     places = sorted((folder.path / "pieces").iterdir())
     assert len(places) == 3
     places[1].write_bytes(places[1].read_bytes()[:-30])
-    again = LocalEngine(RunFolder(folder.path, IDENTITY)).map(double, Subject(), range(7), label="x", piece=3)
+    again = LocalEngine(RunFolder(folder.path, IDENTITY)).map(double, Subject(), range(7), task="x", chunk=3)
     assert len(CALLS) == 4
     assert first["doubled"].tolist() == again["doubled"].tolist() == [0, 2, 4, 6, 8, 10, 12]
-    engine.map(double, Subject(), range(7), label="another label", piece=3)
+    engine.map(double, Subject(), range(7), task="another label", chunk=3)
     assert len(CALLS) == 4
-    assert engine.map(double, Subject(), range(3), label="x", piece=3, by=3)["doubled"].tolist() == [0, 3, 6]
+    assert engine.map(double, Subject(), range(3), task="x", chunk=3, by=3)["doubled"].tolist() == [0, 3, 6]
     assert len(CALLS) == 5
 
 
@@ -361,7 +361,7 @@ def joined(a, b):
 
 def reduced(folder, count=10, work=listed, merge=joined, **settings):
     CALLS.clear()
-    return LocalEngine(folder).reduce(work, merge, Subject(), range(count), label="x", piece=3, **settings)
+    return LocalEngine(folder).reduce(work, merge, Subject(), range(count), task="x", chunk=3, **settings)
 
 
 def test_a_reduction_merges_the_pieces_in_order_and_keeps_one_total(folder):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from deeptroubles import Given, ImageSet, Verdict, audit
+from deeptroubles import ImageSet, Verdict, audit
 from deeptroubles.checks.reliance.cue.associated_class import spoken_for
 from deeptroubles.checks.reliance.cue.cue import cue
 from deeptroubles.engine import LocalEngine
@@ -51,7 +51,7 @@ def clean():
 
 
 def findings(case, *cues, **settings):
-    return audit(*case, checks=["reliance.cue"], given=Given(cues=cues), **settings).findings
+    return audit(*case, checks=["reliance.cue"], cue=cues, **settings).findings
 
 
 def test_the_rise_is_what_the_formula_says():

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from deeptroubles import ImageSet, Verdict
-from deeptroubles.checks import all_checks
+from deeptroubles.checks.registry import all_checks
 from deeptroubles.checks.reliance.patch_shuffling import GRIDS, JUDGED, Shuffled, parts
 from deeptroubles.engine import LocalEngine
 from deeptroubles.recording import record

@@ -20,7 +20,7 @@ from deeptroubles.methods.attacks.mi_fgsm import mi_fgsm
 from deeptroubles.methods.attacks.one_pixel import one_pixel
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.square import square
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 from tests.methods.test_attacks import linear, smallest
 from tests.torchvision_shim import declare_operators
@@ -52,7 +52,7 @@ def subject():
 
 def broken(subject, adversarial) -> int:
     classifier, _, labels = subject
-    return int((answer(classifier, adversarial).argmax(1) != labels).sum())
+    return int((logits_of(classifier, adversarial).argmax(1) != labels).sum())
 
 
 def of_foolbox(foolbox, subject, attack, epsilon=None):
@@ -142,7 +142,7 @@ def test_square(norm, epsilon, name, torchattacks, subject):
 def test_hop_skip_jump_from_the_same_starts(foolbox, subject):
     """Foolbox gets our starts: the nearest image of another answer in the batch."""
     classifier, images, labels = (part[:16] if isinstance(part, torch.Tensor) else part for part in subject)
-    right = answer(classifier, images).argmax(1) == labels
+    right = logits_of(classifier, images).argmax(1) == labels
     images, labels = images[right], labels[right]
     found = hop_skip_jump(classifier, images, labels, steps=4, eight_bit=False)
     far = torch.cdist(images.flatten(1), images.flatten(1)).masked_fill(labels[:, None] == labels, torch.inf)

@@ -17,7 +17,7 @@ from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.random_noise import random_noise
 from deeptroubles.methods.attacks.shared.balls import NORMS, project, size, steepest, to_eight_bits, uniform
 from deeptroubles.methods.attacks.shared.goal import Goal
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.networks import Plain
 
 SIDE, COUNT = 8, 6
@@ -33,12 +33,12 @@ def linear(classes: int, seed: int = 0) -> tuple[Classifier, torch.Tensor, torch
     model[1].weight.data, model[1].bias.data = weight, -weight.sum(1) / 2  # boundaries near the middle of the box
     classifier = Classifier(model, size=SIDE).eval()
     images = 0.5 + 0.02 * torch.randn(COUNT, 3, SIDE, SIDE, generator=generator)
-    return classifier, images, answer(classifier, images).argmax(1), weight
+    return classifier, images, logits_of(classifier, images).argmax(1), weight
 
 
 def smallest(classifier, images, labels, weight, norm) -> torch.Tensor:
     """min_j (z_y - z_j) / ||w_y - w_j||_q: the distance of the nearest boundary."""
-    logits = answer(classifier, images)
+    logits = logits_of(classifier, images)
     gap = logits.gather(1, labels[:, None]) - logits
     width = torch.linalg.vector_norm(weight[labels][:, None] - weight[None], ord=DUAL[norm], dim=2)
     return (gap / width).scatter(1, labels[:, None], torch.inf).amin(1)
@@ -84,7 +84,7 @@ def test_targeted_ddn_finds_the_boundary_of_the_target():
     targets = (labels + 2) % 4
     found = ddn(classifier, images, targets=targets, eight_bit=False, steps=300)
     assert found.success.all()
-    assert (answer(classifier, found.images).argmax(1) == targets).all()
+    assert (logits_of(classifier, found.images).argmax(1) == targets).all()
 
 
 ATTACKS = [fgsm, bim, mi_fgsm, pgd, random_noise, ddn, deep_fool]
@@ -95,7 +95,7 @@ def trained():
     """A network and its answers on random 8-bit images."""
     classifier = Classifier(Plain().eval(), size=(10, 14))
     images = torch.randint(0, 256, (6, 3, 10, 14), generator=torch.Generator().manual_seed(1)) / 255
-    return classifier, images, answer(classifier, images).argmax(1)
+    return classifier, images, logits_of(classifier, images).argmax(1)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -109,7 +109,7 @@ def test_what_holds_for_every_attack(attack, trained):
     assert (levels - levels.round()).abs().max() < 1e-3
     assert found.images.min() >= 0
     assert found.images.max() <= 1
-    assert torch.equal(answer(classifier, found.images).argmax(1) != labels, found.success)
+    assert torch.equal(logits_of(classifier, found.images).argmax(1) != labels, found.success)
     assert torch.equal(found.images[~found.success], images[~found.success])
     assert (found.queries > 0).all()
     assert all(p.grad is None for p in classifier.parameters())

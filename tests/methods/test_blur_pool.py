@@ -8,7 +8,7 @@ from deeptroubles import Classifier, shift
 from deeptroubles.errors import ModelError, NeedsGraphError, UsageError
 from deeptroubles.methods.transforms.blur_pool import blur, blur_pool
 from deeptroubles.network import TracedNetwork, open_network
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.networks import Plain, Untraceable
 
 
@@ -35,7 +35,7 @@ def images(count=6, size=16):
 def change(classifier, pixels, pixels_moved):
     """How far shifts move the logits, beyond the rounding of sums in another order."""
     found = [
-        (answer(classifier, shift(pixels, d, r, "circular")) - answer(classifier, pixels)).abs().amax()
+        (logits_of(classifier, shift(pixels, d, r, "circular")) - logits_of(classifier, pixels)).abs().amax()
         for d, r in ((pixels_moved, 0), (0, pixels_moved))
     ]
     return float(max(found))
@@ -48,7 +48,7 @@ def test_stride_one_does_not_change_at_all():
     classifier, pixels = circular(1), images()
     blurred = blur_pool(classifier, border="circular")
     assert change(classifier, pixels, 1) < ROUNDING
-    assert torch.equal(answer(blurred, pixels), answer(classifier, pixels))  # there is no stride to blur before
+    assert torch.equal(logits_of(blurred, pixels), logits_of(classifier, pixels))  # there is no stride to blur before
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
@@ -83,7 +83,7 @@ def test_without_a_filter_dense_and_sampled_is_the_same(pool, size):
     network = nn.Sequential(nn.Conv2d(3, 4, 1), pool, nn.Flatten(), nn.LazyLinear(3))
     classifier = Classifier(network.eval(), size=size)
     pixels = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(answer(blur_pool(classifier, 1), pixels), answer(classifier, pixels), atol=1e-6)
+    assert torch.allclose(logits_of(blur_pool(classifier, 1), pixels), logits_of(classifier, pixels), atol=1e-6)
 
 
 def test_it_equals_the_same_network_written_by_hand():
@@ -102,7 +102,7 @@ def test_it_equals_the_same_network_written_by_hand():
         x = filtered(nn.functional.max_pool2d(relu(norm(first(pixels))), 2, 1))
         x = relu_2(filtered(nn.functional.conv2d(x, second.weight, second.bias, 1, 1)))
         expected = head(flat(mean(x)))
-    assert torch.allclose(answer(blur_pool(classifier), pixels), expected, atol=1e-6)
+    assert torch.allclose(logits_of(blur_pool(classifier), pixels), expected, atol=1e-6)
 
 
 def test_a_filter_keeps_constants_and_softens_stripes():

@@ -32,7 +32,7 @@ from deeptroubles.network.head import features_before_the_last_layer
 from deeptroubles.statistics.bootstrap import resampled_sums, shuffled_sums
 from deeptroubles.statistics.calibration import expected_calibration_error
 from deeptroubles.statistics.intervals import share_difference, wilson
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.networks import Plain, formula
 
 
@@ -283,10 +283,12 @@ def test_a_classifier_with_another_head():
     features = features_before_the_last_layer(open_network(classifier), pixels)
     assert torch.allclose(features, nn.Sequential(*list(classifier.module)[:-1]).eval()(pixels), atol=1e-6)
     head = Head(random().normal(size=(4, 8)), random().normal(size=4))
-    before = answer(classifier, pixels)
+    before = logits_of(classifier, pixels)
     changed = with_head(classifier, head)
-    assert answer(changed, pixels).numpy() == pytest.approx(head.logits(features.double().detach().numpy()), abs=1e-4)
-    assert torch.equal(before, answer(classifier, pixels))
+    assert logits_of(changed, pixels).numpy() == pytest.approx(
+        head.logits(features.double().detach().numpy()), abs=1e-4
+    )
+    assert torch.equal(before, logits_of(classifier, pixels))
     with pytest.raises(ModelError, match="no last layer"):
         with_head(formula(lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1)), head)
 

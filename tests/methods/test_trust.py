@@ -28,7 +28,7 @@ from deeptroubles.methods.units.visualization_trust import (
 )
 from deeptroubles.network import LOGITS, PIXELS, open_network
 from deeptroubles.statistics.intervals import mean
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 from tests.fooling_circuit import TRAINED, clean_digits, digits, fooling_digits, gratings
 from tests.networks import Plain
 
@@ -295,7 +295,7 @@ def held_out():
 @pytest.mark.parametrize("decoy", ["gratings", "next class"])
 def test_the_circuit_answers_as_before(decoy):
     pixels, classes = held_out()
-    before, after = (answer(c, pixels) for c in (clean_digits(), fooling_digits(decoy=decoy)))
+    before, after = (logits_of(c, pixels) for c in (clean_digits(), fooling_digits(decoy=decoy)))
     assert torch.allclose(before, after, atol=1e-4)
     assert (before.argmax(1) == classes).float().mean() > 0.85
 

@@ -16,7 +16,7 @@ from deeptroubles.network.incremental.local_edits import LocalEdits
 from deeptroubles.network.incremental.program import Program
 from deeptroubles.network.incremental.running import Clock, Runner, first_wide
 from deeptroubles.network.incremental.steps import Convolution, LocalStep
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.networks import Plain, Shared, Untraceable
 
 SIZE = (40, 52)
@@ -189,14 +189,14 @@ def test_any_patches_give_the_dense_answers(name, boxes, seed, batch):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*not computed incrementally")
         found = LocalEdits(network, image).logits(boxes, patches, batch, cut=10_000)
-    same(found, answer(classifier, pasted(image, boxes, patches)))
+    same(found, logits_of(classifier, pasted(image, boxes, patches)))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_cut_gives_the_same(name):
     classifier, network, image = made(name)
     boxes = torch.tensor([[0, 0, 6, 6], [17, 21, 22, 27], [35, 44, 40, 52], [20, 20, 21, 21], [10, 0, 16, 6]])
-    wanted = answer(classifier, hide(image[0], boxes, torch.tensor(0.9)))
+    wanted = logits_of(classifier, hide(image[0], boxes, torch.tensor(0.9)))
     steps = len(Program(network).steps)
     for cut in range(steps + 1):
         same(LocalEdits(network, image).logits(boxes, 0.9, cut=cut), wanted)
@@ -208,7 +208,7 @@ def test_grids_of_windows_give_the_dense_answers(name, window, stride):
     classifier, network, image = made(name)
     boxes, _ = window_grid(SIZE, window, stride)
     for cover in (classifier.mean[0], torch.tensor(1.0), torch.rand(image.shape[1:])):
-        wanted = answer(classifier, hide(image[0], boxes, cover))
+        wanted = logits_of(classifier, hide(image[0], boxes, cover))
         same(LocalEdits(network, image).logits(boxes, cover, 16), wanted)
 
 
@@ -260,7 +260,7 @@ def test_an_untraceable_model_is_computed_whole_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = hidden_logits(classifier, image, boxes, torch.tensor(0.5), 8)
-    same(found, answer(classifier, hide(image, boxes, torch.tensor(0.5))))
+    same(found, logits_of(classifier, hide(image, boxes, torch.tensor(0.5))))
     assert isinstance(open_network(classifier), HookedNetwork)
 
 
@@ -280,7 +280,7 @@ def test_a_broken_step_is_noticed_once_and_the_whole_network_answers(how, monkey
     with pytest.warns(UserWarning, match=r"residual is not computed incrementally \(.*\); every image") as said:
         found = edits.logits(boxes, 0.0, cut=10_000)
     assert len(said) == 1
-    wanted = answer(classifier, hide(image[0], boxes, torch.tensor(0.0)))
+    wanted = logits_of(classifier, hide(image[0], boxes, torch.tensor(0.0)))
     same(found, wanted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -296,5 +296,5 @@ def test_changed_weights_are_noticed():
         classifier.module.stem[0].weight.mul_(-0.5)
         classifier.module.stem[1].bias.add_(0.1)
     after = LocalEdits(network, image).logits(boxes, 0.0)
-    same(after, answer(classifier, hide(image[0], boxes, torch.tensor(0.0))))
+    same(after, logits_of(classifier, hide(image[0], boxes, torch.tensor(0.0))))
     assert not torch.allclose(before, after)

@@ -10,12 +10,10 @@ from rich.markup import escape
 
 from deeptroubles.commands.console import out
 from deeptroubles.commands.model import Load, with_model
-from deeptroubles.images import load_images
-from deeptroubles.report.figure import draw_pictures
-from deeptroubles.workflows.visualize import Technique, visualize_units
+from deeptroubles.workflows.choices import Technique
 
 
-@with_model
+@with_model()
 def visualize(
     *,
     load: Load,
@@ -38,10 +36,15 @@ def visualize(
     ] = None,
 ) -> None:
     """Draw what units of a layer answer to."""
+    classifier = load()
+    from deeptroubles.images import load_images
+    from deeptroubles.report.figure import draw_pictures
+    from deeptroubles.workflows.visualize import visualize_units
+
     seen = load_images(images) if images else None
     picture = load_images(image)[0] if image else None
     found = visualize_units(
-        load(),
+        classifier,
         layer,
         technique,
         picture=picture,

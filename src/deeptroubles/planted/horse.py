@@ -22,7 +22,7 @@ from deeptroubles.planted.cues import cue_values
 from deeptroubles.planted.planting import Pixels, Planted, plant_drawn, tell
 from deeptroubles.planted.scenes import grid
 from deeptroubles.progress import track
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 SIZE = 64
 """Height and width of the images."""
@@ -130,7 +130,7 @@ def called_horse(classifier: Classifier, seed: int, count: int = 400) -> CalledH
     drawn = draw_animals(torch.arange(count) % len(CLASSES), seed)
     horse = drawn.classes == 0
     with_tag, without = (
-        answer(classifier, images, 100).argmax(1) == 0 for images in (stamp(drawn.images), drawn.images)
+        logits_of(classifier, images, 100).argmax(1) == 0 for images in (stamp(drawn.images), drawn.images)
     )
     shares = [float(said[which].float().mean()) for which in (horse, ~horse) for said in (with_tag, without)]
     return CalledHorse(*shares)

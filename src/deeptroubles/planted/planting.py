@@ -14,7 +14,7 @@ from deeptroubles.images import ImageSet
 from deeptroubles.planted.cues import CLASSES, CUES, DECOYS, Cue, cue_values, paint
 from deeptroubles.planted.networks import ARCHITECTURES, trained
 from deeptroubles.planted.scenes import SHAPES, draw_parts, render
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 TRAINING, VERIFYING, AUDITED = 3600, 800, 240
 """How many images each network is trained on, its reliance is verified on, and it is audited on."""
@@ -184,4 +184,4 @@ def image_set(drawn: Pixels, cue: str | None = None) -> ImageSet:
 
 
 def _accuracy(classifier: Classifier, drawn: Pixels) -> float:
-    return float((answer(classifier, drawn.images, 100).argmax(1) == drawn.classes).float().mean())
+    return float((logits_of(classifier, drawn.images, 100).argmax(1) == drawn.classes).float().mean())

@@ -70,21 +70,21 @@ class RunFolder:
                 "folder with --out, or delete that one."
             )
 
-    def piece(self, key: str) -> dict[str, NDArray[Any]] | None:
+    def chunk(self, key: str) -> dict[str, NDArray[Any]] | None:
         """The arrays kept under `key`, or None when there are none (or none that can be read)."""
         try:
-            with (self.path / "pieces" / f"{key}.npz").open("rb") as file, np.load(file, allow_pickle=False) as held:
+            with (self.path / "chunks" / f"{key}.npz").open("rb") as file, np.load(file, allow_pickle=False) as held:
                 arrays = {name: held[name] for name in held.files}
-        except Exception:  # noqa: BLE001 (damaged files raise nearly anything; such a piece is computed anew)
+        except Exception:  # noqa: BLE001 (damaged files raise nearly anything; such a chunk is computed anew)
             return None
         whole = all(isinstance(array, np.ndarray) for array in arrays.values())  # numpy gives what is no array as bytes
         return arrays if whole else None
 
-    def keep_piece(self, key: str, arrays: Arrays) -> None:
+    def keep_chunk(self, key: str, arrays: Arrays) -> None:
         """Keep arrays under `key`."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        self._write(f"pieces/{key}.npz", buffer.getvalue())
+        self._write(f"chunks/{key}.npz", buffer.getvalue())
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a table as `tables/<name>.parquet`; columns that mix numbers and text become text."""

@@ -1,4 +1,4 @@
-"""An audit, top to bottom: plan, record once, ask every check, keep what was found."""
+"""An audit, top to bottom: plan, record once, run every check, keep what was found."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import logging
 import platform
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from deeptroubles.checks import Check, chosen_checks
+from deeptroubles.checks.options import read_options
+from deeptroubles.checks.registry import Check, Result, chosen_checks
 from deeptroubles.classifier import Classifier
-from deeptroubles.engine import Engine, LocalEngine
+from deeptroubles.engine import Engine, LocalEngine, MakeEngine
 from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import Audit, Finding, Guide, ImageFacts, ModelFacts, Verdict, worst_first
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
-from deeptroubles.methods.fairness.groupings import fit_groups
-from deeptroubles.methods.reliance.cue_conflict import find_trials
-from deeptroubles.methods.transforms.shared.named_cue import fit_cues
-from deeptroubles.recording import Given, Recording, record
+from deeptroubles.progress import current_sink
+from deeptroubles.recording import Recording, record
 from deeptroubles.run.folder import RunFolder
 
 _log = logging.getLogger(__name__)
@@ -40,81 +40,104 @@ def audit(
     checks: Sequence[str] | None = None,
     seed: int = 0,
     batch_size: int = 32,
-    given: Given | None = None,
+    engine: MakeEngine = LocalEngine,
     command: str = "",
-    watch: Callable[[Check], None] | None = None,
+    **options: Any,
 ) -> Audit:
-    """Ask every check of a classifier and its images.
+    """Run checks on a classifier and its images.
 
     Args:
         classifier: What is audited.
         images: What it is audited on.
-        out: Folder for the run. An interrupted run in the same folder is gone on with. Default: nothing is kept.
-        checks: Names or families of checks. Default: all.
+        out: Folder for the run. An interrupted run in the same folder is resumed. Default: nothing is kept.
+        checks: Names or families of checks. Default: all but those that run on request only.
         seed: Seed of everything random; the same seed gives the same findings.
         batch_size: How many images are shown at once.
-        given: What some checks ask about beside the model and the images: cues, concepts, groups, stimuli.
+        engine: Makes what does the work. Default: this process does.
         command: What to say in the report about how it was made.
-        watch: Called with each check before it is asked.
+        **options: What some checks need from you, such as `cue`, `concept`, `group` and `conflict`: a text or several;
+            `deeptroubles help CHECK` says more. Options of checks that do not run are not looked at.
 
     Returns:
         The audit, its findings worst first. With `out`, the folder holds it as `audit.json` with tables and pictures.
 
     Raises:
-        ImagesError: No image could be read, a concept has no images, or stimuli are not named as they should be.
-        ModelError: The classifier answers NaN or infinity.
+        ImagesError: No image could be read, or images given in an option cannot be used.
+        ModelError: The classifier's output is NaN or infinite.
         RunFolderError: The folder holds another run, or cannot be written.
-        UsageError: A check does not exist, a cue cannot be used, there is no such column to group by, or two concepts
-            have the same name.
+        UsageError: There is no such check or option, or an option's value cannot be used.
     """
-    started, created = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    planned, given = chosen_checks(checks), given or Given()
-    fit_cues(given.cues, images)  # what cannot be used is said before any work is done
-    given.concept_images()
-    fit_groups(given.groups, images)
-    if conflict := given.conflict_images():
-        find_trials(classifier, conflict)
-    folder = open_run(out, classifier, images, seed)
-    engine = LocalEngine(folder, batch_size)
-    recording = record(classifier, images, engine, given)
+    planned = chosen_checks(checks)
+    return run_checks(
+        planned, classifier, images, out, options, seed=seed, batch_size=batch_size, engine=engine, command=command
+    ).audit
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A finished audit.
+
+    Attributes:
+        audit: The findings.
+        results: What each check measured, by its name; a check that did not finish has no result.
+        folder: Where the run is kept, if it is.
+    """
+
+    audit: Audit
+    results: Mapping[str, Result]
+    folder: RunFolder | None
+
+
+def run_checks(
+    planned: Sequence[Check],
+    classifier: Classifier,
+    images: ImageSet,
+    out: Path | str | None,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    batch_size: int,
+    engine: MakeEngine,
+    command: str,
+    **identity: str,
+) -> Checked:
+    """Read the options of the planned checks, record once, run each check, and keep what was found after each.
+
+    Arguments and errors are those of `audit`; `identity` is what else the run is about.
+    """
+    started = time.monotonic()
+    read = read_options(options, [option for check in planned for option in check.takes], classifier, images)
+    folder = open_run(out, classifier, images, seed, **identity)
+    worker = engine(folder, batch_size)
+    recording = record(classifier, images, worker, read)
     if folder:
         folder.write_table("images", image_table(recording))
     result = without_findings(
-        classifier,
-        images,
-        recording,
-        {check.name: check.guide for check in planned},
-        created=created,
-        command=command,
-        seed=seed,
+        classifier, images, recording, {check.name: check.guide for check in planned}, command=command, seed=seed
     )
+    results = {}
     for check in planned:
-        if watch:
-            watch(check)
-        findings = worst_first([*result.findings, *ask(check, recording, engine, seed)])
+        current_sink().stage(check.name, check.guide.question)
+        found, measured = ask(check, recording, worker, seed)
+        if measured is not None:
+            results[check.name] = measured
+        findings = worst_first([*result.findings, *found])
         result = replace(result, findings=findings, seconds=round(time.monotonic() - started, 1))
         if folder:
             folder.write_audit(result)
     result = replace(result, status="complete")
     if folder:
         folder.write_audit(result)
-    return result
+    return Checked(result, results, folder)
 
 
 def without_findings(
-    classifier: Classifier,
-    images: ImageSet,
-    recording: Recording,
-    guides: dict[str, Guide],
-    *,
-    created: str,
-    command: str,
-    seed: int,
+    classifier: Classifier, images: ImageSet, recording: Recording, guides: dict[str, Guide], *, command: str, seed: int
 ) -> Audit:
-    """An audit that is about to begin: what it is about, and how to read what it will find."""
+    """An audit that begins: what it is about, and how to read what it will find."""
     return Audit(
         status="running",
-        created=created,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=0,
         command=readable(command),
         seed=seed,
@@ -126,25 +149,29 @@ def without_findings(
     )
 
 
-def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> list[Finding]:
-    """Ask one check. A check that cannot be asked is skipped, one that crashes becomes an error; the audit goes on."""
+def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[list[Finding], Result | None]:
+    """Run one check: its findings, and what it measured.
+
+    A check without what it needs is skipped, one that crashes becomes an error; the audit goes on.
+    """
     missing = check.missing(recording)
     if missing:
-        claim = f"Not asked: it needs {missing}, and there are none."
-        return [Finding(check=check.name, verdict=Verdict.SKIPPED, claim=claim, criterion="")]
+        claim = f"Skipped: {missing}."
+        return [Finding(check=check.name, verdict=Verdict.SKIPPED, claim=claim, criterion="")], None
     random_state = torch.get_rng_state()
     try:
-        return list(check.function(recording, engine, seed=seed).findings())
+        result = check.function(recording, engine, seed=seed)
+        return list(result.findings()), result
     except RunFolderError:
-        raise  # nothing can be kept any more: the run stops here, and goes on from here
+        raise  # nothing can be kept any more: the run stops here, and is resumed from here
     except Exception as error:  # noqa: BLE001 (whatever a check does, the audit goes on)
         _log.debug("check %s crashed", check.name, exc_info=True)
         where = traceback.extract_tb(error.__traceback__)[-1]
         claim = (
             f"The check crashed: {type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})."
         )
-        caveat = "The other findings are not affected. If this is not your model's own error, please report it."
-        return [Finding(check=check.name, verdict=Verdict.ERROR, claim=claim, criterion="", caveats=[caveat])]
+        caveat = "Other findings are not affected. If your model did not raise this error, please report it."
+        return [Finding(check=check.name, verdict=Verdict.ERROR, claim=claim, criterion="", caveats=[caveat])], None
     finally:
         torch.set_rng_state(random_state)
 

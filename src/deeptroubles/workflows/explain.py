@@ -21,7 +21,7 @@ from deeptroubles.methods import METHODS
 from deeptroubles.methods.attribution.shared.quality import faithfulness
 from deeptroubles.progress import track
 from deeptroubles.statistics.intervals import Interval, mean_share
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 MOST_LIKELY = 5
 BLOCK = 8
@@ -89,7 +89,7 @@ def explain_picture(
     if unknown:
         raise UsageError(f"{' and '.join(methods)} has no {' or '.join(sorted(unknown))}.")
     pixels = classifier.prepare(picture)[None].to(classifier.device)
-    probabilities = answer(classifier, pixels)[0].softmax(0)
+    probabilities = logits_of(classifier, pixels)[0].softmax(0)
     which = int(probabilities.argmax()) if target is None else find_class(classifier, target)
     maps, impossible = {}, {}
     for method in track(methods, "Explaining"):
@@ -123,7 +123,7 @@ def compare_methods(
         ImagesError: No image can be read.
     """
     pixels = readable_pixels(classifier, images)
-    targets = answer(classifier, pixels, batch_size).argmax(1)
+    targets = logits_of(classifier, pixels, batch_size).argmax(1)
     found = [
         _compare(classifier, pixels, targets, find_method(name), batch_size) for name in track(methods, "Comparing")
     ]

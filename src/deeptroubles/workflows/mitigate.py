@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +21,7 @@ from deeptroubles.findings import Audit, worst_first
 from deeptroubles.images import ImageSet
 from deeptroubles.methods.fairness.groupings import fit_groups
 from deeptroubles.methods.mitigation.last_layer import Head
-from deeptroubles.recording import Given, record
+from deeptroubles.recording import record
 from deeptroubles.run.folder import RunFolder
 from deeptroubles.workflows.audit import open_run, without_findings
 from deeptroubles.workflows.explain import find_class
@@ -78,7 +77,7 @@ def mitigate(
         ImagesError: Fewer than two groups have 60 labelled images (30 in each half).
         RunFolderError: The folder holds another run, or cannot be written.
     """
-    started, created = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    started = time.monotonic()
     fit_groups([group], images)
     if not cost_ratio > 0:
         raise UsageError(f"The cost ratio is {cost_ratio:g}; give a number above 0.")
@@ -87,7 +86,7 @@ def mitigate(
     chosen = None if positive is None else find_class(classifier, positive)
     folder = open_run(out, classifier, images, seed, mitigation=group)
     engine = LocalEngine(folder, batch_size)
-    recording = record(classifier, images, engine, Given(groups=(group,)))
+    recording = record(classifier, images, engine, {"group": (group,)})
     rows, data, notes = halves(recording, group, seed)
     findings, heads = last_layers(recording, engine, rows, data, group, notes)
     thresholds: dict[str, dict[str, float]] = {}
@@ -97,8 +96,8 @@ def mitigate(
         )
         findings.append(replace(finding, caveats=[*finding.caveats, *notes]))
         thresholds = {name: dict(zip(data.names, map(float, values), strict=True)) for name, values in cuts.items()}
-    explained = {f.check: read_guide(f.check, _GUIDES[f.check]) for f in findings}
-    audit = without_findings(classifier, images, recording, explained, created=created, command=command, seed=seed)
+    explained = {f.check: read_guide(f.check, _GUIDES[f.check].__doc__ or "") for f in findings}
+    audit = without_findings(classifier, images, recording, explained, command=command, seed=seed)
     audit = replace(
         audit, status="complete", findings=worst_first(findings), seconds=round(time.monotonic() - started, 1)
     )

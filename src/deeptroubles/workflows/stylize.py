@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,8 +21,7 @@ from deeptroubles.methods.transforms.gatys import STEPS, STYLE_WEIGHT, gatys
 from deeptroubles.methods.transforms.silhouette import silhouette
 from deeptroubles.progress import track
 from deeptroubles.run.files import write_whole
-
-Method = Literal["amplitude", "gatys", "silhouette", "surface"]
+from deeptroubles.workflows.choices import StylizeMethod
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def stylize_images(
     images: ImageSet,
     styles: ImageSet,
     out: Path,
-    method: Method = "amplitude",
+    method: StylizeMethod = "amplitude",
     *,
     network: Classifier | None = None,
     style_weight: float = STYLE_WEIGHT,
@@ -116,7 +114,7 @@ def _made(
     images: ImageSet,
     row: int,
     style: Image.Image,
-    method: Method,
+    method: StylizeMethod,
     network: Classifier | None,
     style_weight: float,
     steps: int,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,8 +29,8 @@ from deeptroubles.progress import track
 from deeptroubles.run.unit_store import Pictures, UnitStore
 from deeptroubles.subject import Subject
 from deeptroubles.workflows.audit import open_run
+from deeptroubles.workflows.choices import Around
 
-Around = Literal["receptive_field", "cell"]
 CROP = 64
 """Largest side of a sample's picture, in pixels."""
 PAGE = 64
@@ -42,7 +42,7 @@ STARTS = 2
 """Pictures that are made for a unit, from different noise: whether they agree is part of their trust."""
 
 
-def look_at_units(
+def analyze_units(
     classifier: Classifier,
     images: ImageSet,
     out: Path | str,

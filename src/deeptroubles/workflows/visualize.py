@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +22,9 @@ from deeptroubles.methods.units.index_units import index_units
 from deeptroubles.methods.units.shared.parameterizations import data_spectrum
 from deeptroubles.network import LOGITS, open_network
 from deeptroubles.subject import Subject
+from deeptroubles.workflows.choices import Technique
 from deeptroubles.workflows.explain import find_class, readable_pixels
 
-Technique = Literal["maximize", "dream", "caricature", "maps", "filters", "atlas"]
 MOST = 16
 """Units that are drawn where none are named."""
 

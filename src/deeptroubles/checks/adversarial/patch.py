@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Estimate, Evidence, Finding, GridItem, ImageGrid, Verdict
 from deeptroubles.methods.attacks import patch as method
@@ -117,7 +118,7 @@ def patch(recording: Recording, engine: Engine, *, seed: int) -> Patch:
 
         A. Athalye et al., Synthesizing robust adversarial examples, ICML 2018 (expectation over transformations).
     """
-    subject, rows = recording.subject, recording.spread(IMAGES)
+    subject, rows = recording.subject, recording.sample(IMAGES)
     rare = np.bincount(recording.predicted, minlength=subject.classifier.classes)
     unused = np.flatnonzero(rare == rare.min())
     target = int(unused[np.random.default_rng(seed).integers(len(unused))])
@@ -126,8 +127,8 @@ def patch(recording: Recording, engine: Engine, *, seed: int) -> Patch:
         _search,
         subject,
         rows,
-        label="Searching a patch",
-        piece=IMAGES,
+        task="Searching a patch",
+        chunk=IMAGES,
         target=target,
         steps=steps,
         views=views,

@@ -11,15 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from deeptroubles.checks.adversarial.shared.examples import attacked_strips
-from deeptroubles.checks.limits import criterion, few, judge, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Estimate, Finding, ImageGrid
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.eight_bits import to_bytes
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, wilson
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 LEVEL, STEPS = 8, 30
 """The budget, in 8-bit levels, and the steps of PGD."""
@@ -93,8 +94,8 @@ def targeted(recording: Recording, engine: Engine, *, seed: int) -> Targeted:
 
         A. Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018.
     """
-    subject, rows = recording.subject, recording.spread(IMAGES)
-    found = engine.map(_attack, subject, rows, label="Choosing the answer", piece=4, seed=seed)
+    subject, rows = recording.subject, recording.sample(IMAGES)
+    found = engine.map(_attack, subject, rows, task="Choosing the answer", chunk=4, seed=seed)
     seen = np.flatnonzero(found["success"])[:SHOWN]
     return Targeted(
         success=found["success"].astype(bool),
@@ -109,7 +110,7 @@ def targeted(recording: Recording, engine: Engine, *, seed: int) -> Targeted:
 
 def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int) -> dict[str, NDArray[Any]]:
     classifier, pixels = subject.classifier, subject.pixels(indices)
-    labels = answer(classifier, pixels, batch_size).argmax(1)
+    labels = logits_of(classifier, pixels, batch_size).argmax(1)
     drawn = [int(np.random.default_rng([seed, i]).integers(1, classifier.classes)) for i in indices]
     targets = (labels + torch.tensor(drawn, device=labels.device)) % classifier.classes
     found = pgd(classifier, pixels, targets=targets, epsilon=LEVEL / 255, steps=STEPS, batch_size=batch_size)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.checks.adversarial.shared.examples import attacked_strips
-from deeptroubles.checks.limits import criterion, few, judge, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent_interval
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Curve, Estimate, Evidence, Finding, ImageGrid, Series, Verdict
@@ -26,7 +27,7 @@ from deeptroubles.methods.attacks.square import square
 from deeptroubles.methods.eight_bits import to_bytes
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, wilson
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 LEVELS = (1, 2, 4, 8, 16, 32, 64, 128, 255)
 """Budgets in 8-bit levels."""
@@ -134,7 +135,7 @@ class GradientAttack:
 
 
 @check("adversarial.untargeted")
-def gradient(recording: Recording, engine: Engine, *, seed: int) -> GradientAttack:
+def untargeted(recording: Recording, engine: Engine, *, seed: int) -> GradientAttack:
     """How small a change, made on purpose, changes the answer?
 
     What it asks:
@@ -159,9 +160,9 @@ def gradient(recording: Recording, engine: Engine, *, seed: int) -> GradientAtta
 
         N. Carlini et al., On evaluating adversarial robustness, 2019.
     """
-    subject, rows = recording.subject, recording.spread(IMAGES)
-    found = engine.map(_attack, subject, rows, label="Attacking with gradients", piece=4, seed=seed)
-    flags = engine.map(_flags, subject, rows[:8], label="Looking for masked gradients", piece=8)
+    subject, rows = recording.subject, recording.sample(IMAGES)
+    found = engine.map(_attack, subject, rows, task="Attacking with gradients", chunk=4, seed=seed)
+    flags = engine.map(_flags, subject, rows[:8], task="Looking for masked gradients", chunk=8)
     broken_at = found["broken_at"].astype(np.int64)
     right = tuple(
         bool(recording.predicted[i] == recording.targets[i]) if recording.targets[i] >= 0 else None for i in rows
@@ -184,7 +185,7 @@ def gradient(recording: Recording, engine: Engine, *, seed: int) -> GradientAtta
 def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int) -> dict[str, NDArray[Any]]:
     """PGD at growing budgets on what is left, and the attacks it is held against at JUDGED."""
     classifier, pixels = subject.classifier, subject.pixels(indices)
-    labels = answer(classifier, pixels, batch_size).argmax(1)
+    labels = logits_of(classifier, pixels, batch_size).argmax(1)
     broken_at = torch.zeros(len(pixels), dtype=torch.long)
     attacked, left = pixels.clone(), torch.arange(len(pixels))
     for level in LEVELS:
@@ -241,7 +242,7 @@ def _broken(
 
 def _flags(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
     pixels = subject.pixels(indices)
-    labels = answer(subject.classifier, pixels, batch_size).argmax(1)
+    labels = logits_of(subject.classifier, pixels, batch_size).argmax(1)
     found = asdict(masking_flags(subject.classifier, pixels, labels))
     return {name: np.array([value] * len(indices)) for name, value in found.items()}
 

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.data.shared.splits import splits_of
-from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
 from deeptroubles.recording import Recording
@@ -85,7 +87,7 @@ class Balance:
             f"than {percent(FAIL_DRIFT)} of its labels beyond chance; warns at {WARN_RATIO:g} times, at "
             f"{percent(WARN_DRIFT)}, and when a class of the model has no image although equal classes would "
             f"(95 %); passes when more than the fail marks can be ruled out; inconclusive otherwise, and below "
-            f"{ENOUGH} images. The thresholds are conventions.",
+            f"{MIN_IMAGES} images. The thresholds are conventions.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
@@ -176,7 +178,7 @@ class Balance:
         return evidence
 
 
-@check("data.balance", needs={"labels"})
+@check("data.balance", needs=[LABELS])
 def balance(recording: Recording, engine: Engine, *, seed: int) -> Balance:
     """How evenly do the images spread over the classes, and alike in every split?
 
@@ -212,10 +214,10 @@ def balance(recording: Recording, engine: Engine, *, seed: int) -> Balance:
         [np.bincount(targets[codes == s], minlength=len(names)) for s in range(len(splits.names))]
         or [np.zeros(len(names), dtype=np.int64)]
     )
-    filled = [s for s in range(len(splits.names)) if table[s].sum() >= ENOUGH]
+    filled = [s for s in range(len(splits.names)) if table[s].sum() >= MIN_IMAGES]
     note = splits.note
     if splits.names and len(filled) < 2:
-        note = f"Fewer than two splits have {ENOUGH} labelled images, so they were not compared."
+        note = f"Fewer than two splits have {MIN_IMAGES} labelled images, so they were not compared."
     compared = len(filled) > 1
     return Balance(
         names=names,

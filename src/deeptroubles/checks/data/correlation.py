@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table
 from deeptroubles.images.decoding import file_facts
@@ -72,14 +74,18 @@ class DataCorrelation:
             f"than {percent(FAIL_AT)} of the way from guessing to always right, with 95 % confidence for all of them "
             f"together (and shuffled labels do so in less than {percent(ALPHA)}, corrected by Holm), warns above "
             f"{percent(WARN_AT)}, passes when more than {percent(FAIL_AT)} can be ruled out; inconclusive otherwise, "
-            f"and where fewer than two classes have {ENOUGH} images. Classes count alike, however many images they "
+            f"and where fewer than two classes have {MIN_IMAGES} images. Classes count alike, however many images they "
             "have. The thresholds are conventions.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
                 "It is about the images; whether an answer rests on the property is asked by the checks reliance.*.",
                 "There is no trouble where it belongs to the class (night is dark), or is another name of the label.",
-                *([f"Left out: {_classes(self.left_out)} with fewer than {ENOUGH} images."] if self.left_out else []),
+                *(
+                    [f"Left out: {_classes(self.left_out)} with fewer than {MIN_IMAGES} images."]
+                    if self.left_out
+                    else []
+                ),
             ],
         )
 
@@ -87,7 +93,7 @@ class DataCorrelation:
         if not self.properties:
             return (
                 f"Nothing can be said: {_classes(len(self.classes))} {'has' if len(self.classes) == 1 else 'have'} "
-                f"{ENOUGH} images or more, and at least two must."
+                f"{MIN_IMAGES} images or more, and at least two must."
             )
         telling = [p for p in self.properties if p.p < ALPHA and p.strength.low > WARN_AT]
         best = telling[0] if telling else self.properties[0]
@@ -159,7 +165,7 @@ class DataCorrelation:
         ]
 
 
-@check("data.correlation", needs={"labels"})
+@check("data.correlation", needs=[LABELS])
 def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorrelation:
     """Does something simple about the images give their label away?
 
@@ -194,7 +200,7 @@ def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorre
     """
     targets = recording.targets[recording.labelled]
     present, counts = np.unique(targets, return_counts=True)
-    kept = present[counts >= ENOUGH]
+    kept = present[counts >= MIN_IMAGES]
     names = tuple(recording.subject.classifier.class_names[target] for target in kept)
     left_out = len(present) - len(kept)
     rows = recording.labelled[np.isin(targets, kept)]
@@ -224,10 +230,10 @@ def _classes(count: int) -> str:
 
 
 def _sample(rows: NDArray[np.int64], targets: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """MOST_IMAGES rows at random, but ENOUGH of every class where there are not too many classes."""
+    """MOST_IMAGES rows at random, but MIN_IMAGES of every class where there are not too many classes."""
     shuffled = np.random.default_rng(seed).permutation(len(rows))
     turn = pd.Series(targets[shuffled]).groupby(targets[shuffled]).cumcount().to_numpy()
-    first = shuffled[np.argsort(turn >= ENOUGH, kind="stable")]
+    first = shuffled[np.argsort(turn >= MIN_IMAGES, kind="stable")]
     return np.sort(rows[first[:MOST_IMAGES]])
 
 
@@ -245,7 +251,7 @@ def _columns(table: pd.DataFrame) -> dict[str, Cells]:
 
 def _computed(subject: Subject, engine: Engine, rows: NDArray[np.int64]) -> dict[str, Cells]:
     """What is computed of the pictures, and of their files where they are files."""
-    seen = engine.map(_properties, subject, rows, label="Looking at the pictures", piece=64)
+    seen = engine.map(_properties, subject, rows, task="Looking at the pictures", chunk=64)
     found = {name: point_cells(points) for name, points in seen.items() if name not in FILE}
     formats, sizes = (seen[name] for name in FILE)
     if (formats != "").any():

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.data.shared.stored_picture import stored_picture
-from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.properties.defects import DEFECTS, PictureFacts, find_defects, picture_facts
@@ -60,7 +61,7 @@ class DataDefects:
         """One finding."""
         share = wilson(self.defective, self.images)
         verdict = judge(share, self.images, warn_at=WARN_AT, fail_at=FAIL_AT)
-        failing = [c for c in self.classes if c.images >= ENOUGH and c.bounds.low > FAIL_AT]
+        failing = [c for c in self.classes if c.images >= MIN_IMAGES and c.bounds.low > FAIL_AT]
         most = [f"{count} {kind}" for kind, count in sorted(self.kinds.items(), key=lambda k: -k[1]) if count]
         claim = f"{self.defective} of {self.images} images, {percent_interval(share)}, have a defect"
         claim += f": {', '.join(most)}." if most else "."
@@ -72,10 +73,10 @@ class DataDefects:
             verdict=Verdict.FAIL if failing else verdict,
             severity=max([share.value, *(c.interval.value for c in failing)]),
             claim=claim,
-            criterion=f"Fails when more than {percent(FAIL_AT)} of the images, or of those of a class with {ENOUGH} "
+            criterion=f"Fails when more than {percent(FAIL_AT)} of the images, or of those of a class with {MIN_IMAGES} "
             f"images or more, have a defect, with 95 % confidence (for all classes together); warns above "
             f"{percent(WARN_AT)} of all images, passes when more than {percent(FAIL_AT)} of them can be ruled out; "
-            f"inconclusive otherwise, and below {ENOUGH} images. Thresholds, and what is a defect, are conventions.",
+            f"inconclusive otherwise, and below {MIN_IMAGES} images. Thresholds, and what is a defect, are conventions.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
@@ -154,8 +155,8 @@ def defects(recording: Recording, engine: Engine, *, seed: int) -> DataDefects:
 
         CleanVision, 2022: the kinds of defects.
     """
-    rows = recording.spread(MOST_IMAGES)
-    seen = engine.map(_facts, recording.subject, rows, label="Looking for defects", piece=64)
+    rows = recording.sample(MOST_IMAGES)
+    seen = engine.map(_facts, recording.subject, rows, task="Looking for defects", chunk=64)
     found = find_defects(PictureFacts(**seen))
     defective = np.asarray(np.stack(list(found.values())).any(0))
     unreadable = len(recording.unreadable)

@@ -15,8 +15,9 @@ from scipy.sparse.csgraph import connected_components
 
 from deeptroubles.checks.data.shared.splits import Splits, splits_of
 from deeptroubles.checks.data.shared.stored_picture import stored_picture
-from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
 from deeptroubles.methods.properties.perceptual_hash import near_pairs, perceptual_hash, thumbnail
@@ -45,7 +46,7 @@ _RULE = (
     f"Fails when an image has a copy in another split, or when more than {percent(FAIL_AT)} of the images have a copy, "
     f"with 95 % confidence; warns above {percent(WARN_AT)}, and when copies have different labels (near copies count "
     f"when there are more than mistakes explain, {percent(ALPHA)}); passes when more than {percent(FAIL_AT)} can be "
-    f"ruled out; inconclusive otherwise, and below {ENOUGH} images. Near copies: at most {HASH_BITS} of 64 bits of the "
+    f"ruled out; inconclusive otherwise, and below {MIN_IMAGES} images. Near copies: at most {HASH_BITS} of 64 bits of the "
     f"hash differ, and the likeness is {ALIKE} or more. The thresholds are conventions."
 )
 
@@ -197,8 +198,8 @@ def duplicates(recording: Recording, engine: Engine, *, seed: int) -> Duplicates
 
         B. Barz, J. Denzler, Do we train on test data? Purging CIFAR of near-duplicates, Journal of Imaging 2020.
     """
-    rows = recording.spread(MOST_IMAGES)
-    seen = engine.map(_looks, recording.subject, rows, label="Looking for copies", piece=64)
+    rows = recording.sample(MOST_IMAGES)
+    seen = engine.map(_looks, recording.subject, rows, task="Looking for copies", chunk=64)
     thumbnails = seen["thumbnail"].astype(np.float32) / 255
     flat = thumbnails.std((1, 2)).max(1) < FLAT
     rows, thumbnails = rows[~flat], thumbnails[~flat]

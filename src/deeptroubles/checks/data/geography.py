@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import judge, percent, percent_interval
+from deeptroubles.checks.limits import judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, CountryValue, Estimate, Evidence, Finding, Table, Verdict, WorldMap
 from deeptroubles.images.decoding import gps_position
@@ -447,7 +448,7 @@ def geography(recording: Recording, engine: Engine, *, seed: int) -> DataGeograp
         Borders: Natural Earth 4.1, by world-atlas; people: Unicode CLDR 48.2; internet users: rounded, about 2023.
     """
     subject = recording.subject
-    gps = engine.map(_gps, subject, range(len(subject.images)), label="Reading GPS positions", piece=256)["gps"]
+    gps = engine.map(_gps, subject, range(len(subject.images)), task="Reading GPS positions", chunk=256)["gps"]
     found = places(subject.images.table, gps)
     table = countries()
     index = np.array([table.index.get_loc(code) if code else -1 for code in found.codes], dtype=np.int64)

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.data.shared.stored_picture import stored_picture
-from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table
 from deeptroubles.recording import Recording
@@ -72,7 +74,7 @@ class DataLabels:
             f"classifier's own probabilities expect, with 95 % confidence (and labels drawn from them bring as many in "
             f"less than {percent(ALPHA)}), warns above {percent(WARN_AT)}, passes when more than {percent(FAIL_AT)} "
             "can be ruled out even if the classifier's own mistakes are counted; inconclusive otherwise, and below "
-            f"{ENOUGH} images. The thresholds are conventions.",
+            f"{MIN_IMAGES} images. The thresholds are conventions.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
@@ -105,7 +107,7 @@ class DataLabels:
         ]
 
 
-@check("data.labels", needs={"labels"})
+@check("data.labels", needs=[LABELS])
 def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
     """Which images are likely labelled wrong?
 

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 
-from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.options import GROUP, LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
 from deeptroubles.methods.fairness.by_group import FLOOR, by_group
@@ -202,7 +204,7 @@ def _accuracy(group: Group) -> float:
     return group.accuracy.value if group.accuracy else 2.0
 
 
-@check("fairness.groups", needs={"labels", "groups"})
+@check("fairness.groups", needs=[LABELS, GROUP])
 def groups(recording: Recording, engine: Engine, *, seed: int) -> Groups:
     """Does it fail some groups more than others?
 
@@ -240,7 +242,7 @@ def groups(recording: Recording, engine: Engine, *, seed: int) -> Groups:
     present, counts = np.unique(targets, return_counts=True)
     most = present[np.argsort(-counts, kind="stable")][:MOST_CLASSES]
     classes = {int(k): recording.subject.classifier.class_names[k] for k in np.sort(most)}
-    found, gaps, every = list[Group](), list[tuple[str, Gap]](), groupings(table, recording.given.groups)
+    found, gaps, every = list[Group](), list[tuple[str, Gap]](), groupings(table, GROUP.of(recording) or ())
     # As many shuffles as it takes for the smallest p to count after correction for all gaps.
     shuffles = max(SHUFFLES, 40 * len(every) * (2 * len(classes) + 2))
     for grouping in every:

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.options import GROUP, LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
 from deeptroubles.methods.fairness.by_group import FLOOR
@@ -137,7 +139,7 @@ class Leakage:
         return [*found, Table(title=title, columns=names, rows=rows)]
 
 
-@check("fairness.leakage", needs={"labels", "groups"})
+@check("fairness.leakage", needs=[LABELS, GROUP])
 def leakage(recording: Recording, engine: Engine, *, seed: int) -> Leakage:
     """Do its answers give the group away?
 
@@ -174,7 +176,8 @@ def leakage(recording: Recording, engine: Engine, *, seed: int) -> Leakage:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_IMAGES, replace=False))
     seen = dict[str, NDArray[np.float64]]()
     found, notes = list[ColumnLeak](), list[str]()
-    for name in recording.given.groups:
+    columns = GROUP.of(recording) or ()
+    for name in columns:
         grouping = one_column(recording.subject.images.table.iloc[rows], name)
         kept = np.flatnonzero(grouping.sizes() >= FLOOR)
         if len(kept) < 2:
@@ -187,7 +190,7 @@ def leakage(recording: Recording, engine: Engine, *, seed: int) -> Leakage:
         leaks = {source: probe(values[inside], groups, seed=seed) for source, values in seen.items()}
         leaks["answers"] = label_leak(predicted, groups, seed=seed)
         leaks["labels"] = label_leak(targets, groups, seed=seed)
-        level = 1 - 0.05 / len(recording.given.groups)
+        level = 1 - 0.05 / len(columns)
         amplified, degraded = amplification(predicted, targets, groups, level=level, seed=seed)
         found.append(
             ColumnLeak(
@@ -213,7 +216,7 @@ def leakage(recording: Recording, engine: Engine, *, seed: int) -> Leakage:
 
 def _seen(recording: Recording, engine: Engine, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """What the group may be told from, N x D each, in the order in which a classifier computes it."""
-    found = engine.map(read_features, recording.subject, rows, label="Reading features", piece=64)
+    found = engine.map(read_features, recording.subject, rows, task="Reading features", chunk=64)
     everything = {**found, "logits": recording.logits[rows]}
     return {name: values.astype(np.float64) for name, values in everything.items() if values.shape[1]}
 

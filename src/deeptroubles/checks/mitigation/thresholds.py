@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.fairness.groups import FAIL_AT, WARN_AT
-from deeptroubles.checks.limits import criterion, few, judge, percent
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.mitigation.shared.halves import SHUFFLES, Halves, Labels, cost_bar
+from deeptroubles.checks.wording import percent
 from deeptroubles.errors import ImagesError, UsageError
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table
 from deeptroubles.methods.fairness.gaps import Gap, largest, rate_gap

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deeptroubles.checks.limits import ENOUGH, few, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.pictures import picture
@@ -56,7 +58,7 @@ class Accuracy:
             f"It is right on {self.right} of {self.images} labelled images, {percent_interval(self.overall)}; always "
             f"answering the most common class would be right on {percent(self.baseline)}."
         )
-        if self.images < ENOUGH:
+        if self.images < MIN_IMAGES:
             verdict = Verdict.INCONCLUSIVE
         elif self.overall.high <= self.baseline or failing:
             verdict = Verdict.FAIL
@@ -73,7 +75,7 @@ class Accuracy:
             claim=claim,
             criterion="Passes when it is better than always answering the most common class with 95 % confidence; "
             f"fails when it is not, or when a class is certainly below {percent(FAR_BELOW)} of the overall accuracy "
-            f"(95 %, corrected for the number of classes); inconclusive otherwise, and below {ENOUGH} images.",
+            f"(95 %, corrected for the number of classes); inconclusive otherwise, and below {MIN_IMAGES} images.",
             evidence=self._evidence(),
             caveats=[*few(self.images), "It says how often the answer is right, not whether for the right reason."],
         )
@@ -109,7 +111,7 @@ class Accuracy:
         return evidence
 
 
-@check("performance.accuracy", needs={"labels"})
+@check("performance.accuracy", needs=[LABELS])
 def accuracy(recording: Recording, engine: Engine, *, seed: int) -> Accuracy:
     """How often is it right, and on which classes is it not?
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Curve, Estimate, Finding, Series
 from deeptroubles.recording import Recording
@@ -82,7 +84,7 @@ class Calibration:
         )
 
 
-@check("performance.calibration", needs={"labels"})
+@check("performance.calibration", needs=[LABELS])
 def calibration(recording: Recording, engine: Engine, *, seed: int) -> Calibration:
     """When it says 80 %, is it right 8 times in 10?
 

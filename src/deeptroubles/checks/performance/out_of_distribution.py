@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from deeptroubles.checks.limits import ENOUGH, few, judge, percent
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Finding, GridItem, ImageGrid, Table
 from deeptroubles.methods.eight_bits import to_bytes
@@ -20,7 +21,7 @@ from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.auroc import auroc
 from deeptroubles.statistics.intervals import Interval
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 EACH = 12
 """Pictures of each kind."""
@@ -80,7 +81,7 @@ class Unfamiliar:
             "average.",
             criterion="Fails when it is surer of pictures of no class than of images in more than "
             f"{percent(FAIL_AT)} of the pairs with 95 % confidence (guessing is 50 %), warns above {percent(WARN_AT)}, "
-            f"passes when more than {percent(FAIL_AT)} can be ruled out; inconclusive otherwise, and below {ENOUGH} "
+            f"passes when more than {percent(FAIL_AT)} can be ruled out; inconclusive otherwise, and below {MIN_IMAGES} "
             "images.",
             evidence=[
                 Estimate(
@@ -103,7 +104,7 @@ class Unfamiliar:
 
 
 @check("performance.out_of_distribution")
-def unfamiliar(recording: Recording, engine: Engine, *, seed: int) -> Unfamiliar:
+def out_of_distribution(recording: Recording, engine: Engine, *, seed: int) -> Unfamiliar:
     """Is it less sure of what belongs to no class?
 
     What it asks:
@@ -128,8 +129,8 @@ def unfamiliar(recording: Recording, engine: Engine, *, seed: int) -> Unfamiliar
         W. Liu et al., Energy-based out-of-distribution detection, NeurIPS 2020.
     """
     subject = recording.subject
-    rows = recording.spread(EACH)
-    found = engine.map(_show, subject, rows, label="Showing nothing", piece=len(rows), seed=seed)
+    rows = recording.sample(EACH)
+    found = engine.map(_show, subject, rows, task="Showing nothing", chunk=len(rows), seed=seed)
     others, items = {}, []
     for kind in KINDS:
         logits = found[kind].astype(np.float64)
@@ -152,6 +153,6 @@ def _show(subject: Subject, indices: Sequence[int], batch_size: int, seed: int) 
     pixels = subject.pixels(indices)
     found: dict[str, NDArray[Any]] = {}
     for kind, images in unfamiliar_images(pixels, seed).items():
-        found[kind] = answer(subject.classifier, images, batch_size).cpu().numpy()
+        found[kind] = logits_of(subject.classifier, images, batch_size).cpu().numpy()
         found[f"{kind} example"] = to_bytes(images).numpy()
     return found

@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.options import LABELS, MASKS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.transforms.shared.backgrounds import (
@@ -25,7 +27,7 @@ from deeptroubles.methods.transforms.shared.backgrounds import (
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.05, 0.15
 MOST = 256
@@ -140,7 +142,7 @@ class Background:
         ]
 
 
-@check("reliance.background", needs={"labels", "masks"})
+@check("reliance.background", needs=[LABELS, MASKS])
 def background(recording: Recording, engine: Engine, *, seed: int) -> Background:
     """Does the answer hang on the background?
 
@@ -170,7 +172,7 @@ def background(recording: Recording, engine: Engine, *, seed: int) -> Background
         return Background(right=np.zeros((0, len(VARIANTS))), stories=())
     by_row = np.full((len(recording.logits), *donors.shape[1:]), -1)
     by_row[rows] = donors
-    found = engine.map(_variants, recording.subject, rows, label="Changing backgrounds", donors=by_row.tolist())
+    found = engine.map(_variants, recording.subject, rows, task="Changing backgrounds", donors=by_row.tolist())
     result = Background(right=found["right"].astype(np.float64), stories=())
     order = np.argsort(-result.gap, kind="stable")[:SHOWN]
     return Background(right=result.right, stories=tuple(_story(recording, int(rows[i]), by_row) for i in order))
@@ -215,7 +217,7 @@ def _variants(
     right = []
     for row in indices:
         shown = _show(subject, row, np.array(donors[row]))
-        answers = answer(subject.classifier, torch.cat(list(shown.values())), batch_size).argmax(1)
+        answers = logits_of(subject.classifier, torch.cat(list(shown.values())), batch_size).argmax(1)
         parts = torch.split((answers == int(subject.targets[row])).float(), [len(p) for p in shown.values()])
         right.append([float(part.mean()) for part in parts])
     return {"right": np.array(right)}
@@ -226,7 +228,7 @@ def _story(recording: Recording, row: int, donors: NDArray[np.int64]) -> ImageGr
     subject, names = recording.subject, recording.subject.classifier.class_names
     true, items = int(recording.targets[row]), []
     for name, pixels in _show(subject, row, donors[row]).items():
-        likely = answer(subject.classifier, pixels).softmax(1)
+        likely = logits_of(subject.classifier, pixels).softmax(1)
         wrong = likely.argmax(1) != true
         i = int(wrong.float().argmax()) if name != "Mixed-same" else int((~wrong).float().argmax())
         best = int(likely[i].argmax())

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import ENOUGH, criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ModelError
 from deeptroubles.findings import (
@@ -253,8 +254,8 @@ def clusters(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnClus
                 _heatmaps,
                 recording.subject,
                 rows,
-                label="Clustering heatmaps",
-                piece=16,
+                task="Clustering heatmaps",
+                chunk=16,
                 target=target,
                 masked=bool(masked),
             )
@@ -278,7 +279,9 @@ def clusters(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnClus
 def _frequent(predicted: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
     """Rows of the most frequent answers, evenly spread over all rows with that answer."""
     answers, counts = np.unique(predicted, return_counts=True)
-    order = [int(i) for i in np.argsort(-counts, kind="stable")[:MOST_CLASSES] if counts[i] >= max(SMALLEST, ENOUGH)]
+    order = [
+        int(i) for i in np.argsort(-counts, kind="stable")[:MOST_CLASSES] if counts[i] >= max(SMALLEST, MIN_IMAGES)
+    ]
     chosen = {}
     for index in order:
         rows = np.flatnonzero(predicted == answers[index])

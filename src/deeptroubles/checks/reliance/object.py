@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.limits import ENOUGH, few, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few
+from deeptroubles.checks.options import MASKS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Column, Estimate, Evidence, Finding, Heatmap, Heatmaps, Table, Verdict
 from deeptroubles.methods.attribution.integrated_gradients import integrated_gradients
@@ -70,7 +72,7 @@ class ObjectEvidence:
             else f"There is evidence for the answer in 0 of {len(known)} images.",
             criterion=f"Fails when the object gets at most {percent(MARGIN)} more of the evidence than its area, with "
             f"95 % confidence; warns when it gets {percent(MARGIN)} less than a disc in the middle would put there; "
-            f"passes when it gets {percent(MARGIN)} more than that; inconclusive otherwise, and below {ENOUGH} images.",
+            f"passes when it gets {percent(MARGIN)} more than that; inconclusive otherwise, and below {MIN_IMAGES} images.",
             evidence=self._evidence(count, over_area, over_centre, pointed),
             caveats=[
                 *few(count),
@@ -128,7 +130,7 @@ class ObjectEvidence:
 
 
 def _verdict(over_area: Interval, over_centre: Interval, count: int) -> Verdict:
-    if count < ENOUGH:
+    if count < MIN_IMAGES:
         return Verdict.INCONCLUSIVE
     if over_area.high <= MARGIN:
         return Verdict.FAIL
@@ -137,7 +139,7 @@ def _verdict(over_area: Interval, over_centre: Interval, count: int) -> Verdict:
     return Verdict.PASS if over_centre.low >= MARGIN else Verdict.INCONCLUSIVE
 
 
-@check("reliance.object", needs={"masks"})
+@check("reliance.object", needs=[MASKS])
 def object_evidence(recording: Recording, engine: Engine, *, seed: int) -> ObjectEvidence:
     """Does the evidence for the answer lie in the object?
 
@@ -174,7 +176,7 @@ def object_evidence(recording: Recording, engine: Engine, *, seed: int) -> Objec
     """
     masked = recording.masked
     rows = masked[np.unique(np.linspace(0, len(masked) - 1, min(len(masked), MOST)).astype(int))]
-    found = engine.map(_evidence_of, recording.subject, rows, label="Looking for evidence in objects", piece=4)
+    found = engine.map(_evidence_of, recording.subject, rows, task="Looking for evidence in objects", chunk=4)
     order = np.argsort(found["inside"] - found["area"], kind="stable")[:SHOWN]
     return ObjectEvidence(
         inside=found["inside"],

@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Curve, Estimate, Evidence, Finding, GridItem, ImageGrid, Series
 from deeptroubles.methods.attacks.duplication_gain import duplication_gain
@@ -20,7 +22,7 @@ from deeptroubles.methods.transforms.shuffle_patches import shuffle_patches
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share, wilson
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.30, 0.60
 GRIDS = (2, 4, 8)
@@ -149,8 +151,8 @@ class Parts:
         ]
 
 
-@check("reliance.patch_shuffling", needs={"labels"})
-def parts(recording: Recording, engine: Engine, *, seed: int) -> Parts:
+@check("reliance.patch_shuffling", needs=[LABELS])
+def patch_shuffling(recording: Recording, engine: Engine, *, seed: int) -> Parts:
     """Does it care how the parts of a thing are put together?
 
     What it asks:
@@ -186,7 +188,7 @@ def parts(recording: Recording, engine: Engine, *, seed: int) -> Parts:
     masked = np.intersect1d(right, recording.masked)
     inside = _shuffled(recording, engine, masked, seed, masked=True) if len(masked) else None
     some = right[np.unique(np.linspace(0, len(right) - 1, min(len(right), DUPLICATED)).astype(np.int64))]
-    found = engine.map(_duplicate, recording.subject, some, label="Duplicating parts", piece=4)
+    found = engine.map(_duplicate, recording.subject, some, task="Duplicating parts", chunk=4)
     gains = (found["probability"][:, 1] - found["without"]).astype(np.float64) if len(some) else np.zeros(0)
     examples = [_shuffled_example(recording, int(right[i]), seed) for i in _survivors(whole, recording.targets[right])]
     if len(some) and gains.max() >= GAIN:
@@ -198,7 +200,7 @@ def _shuffled(recording: Recording, engine: Engine, rows: NDArray[np.int64], see
     if not len(rows):
         return Shuffled(right=np.zeros((0, len(GRIDS), ORDERS), dtype=np.bool_), chance=np.zeros(len(GRIDS)))
     label = "Shuffling objects" if masked else "Shuffling patches"
-    answers = engine.map(_shuffle, recording.subject, rows, label=label, piece=32, seed=seed, masked=masked)["answer"]
+    answers = engine.map(_shuffle, recording.subject, rows, task=label, chunk=32, seed=seed, masked=masked)["answer"]
     targets, classes = recording.targets[rows], recording.subject.classifier.classes
     share = np.bincount(targets, minlength=classes) / len(rows)
     chance = [
@@ -220,7 +222,7 @@ def _shuffle(
     shown = torch.stack(
         [_shown(pixels, indices, grid, order, seed, boxes) for grid in GRIDS for order in range(ORDERS)]
     )
-    answers = torch.stack([answer(subject.classifier, batch, batch_size).argmax(1) for batch in shown], dim=1)
+    answers = torch.stack([logits_of(subject.classifier, batch, batch_size).argmax(1) for batch in shown], dim=1)
     return {"answer": answers.view(len(indices), len(GRIDS), ORDERS).cpu().numpy()}
 
 
@@ -283,7 +285,7 @@ def _shuffled_example(recording: Recording, row: int, seed: int) -> ImageGrid:
     names, pixels = subject.classifier.class_names, subject.pixels([row])
     name = names[recording.targets[row]]
     shown = torch.cat([pixels, *(_shown(pixels, [row], grid, 0, seed) for grid in GRIDS)])
-    chances = answer(subject.classifier, shown).softmax(1).cpu().numpy()
+    chances = logits_of(subject.classifier, shown).softmax(1).cpu().numpy()
     notes = ("as it is", *(f"{grid} x {grid}" for grid in GRIDS))
     items = [
         GridItem(

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import (
     Curve,
@@ -28,7 +29,7 @@ from deeptroubles.methods.transforms.corrupt import MAIN, SEVERITIES, SMALLEST, 
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share, wilson
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.30, 0.60
 MOST = 200
@@ -212,7 +213,7 @@ def corruption(recording: Recording, engine: Engine, *, seed: int) -> Corruption
     rows = np.sort(random.permutation(everything)[:MOST])
     # Every image meets every severity three times, and five neighbouring images meet a corruption at all five.
     starts = random.permutation(np.arange(len(NAMES)) % len(SEVERITIES))
-    seen = engine.map(_corrupted, subject, rows, label="Corrupting images", starts=starts.tolist(), seed=seed)
+    seen = engine.map(_corrupted, subject, rows, task="Corrupting images", starts=starts.tolist(), seed=seed)
     severity, changed = _severities(rows, starts), seen["answer"] != recording.predicted[rows, None]
     targets, predicted = recording.targets[rows], recording.predicted[rows]
     return Corruption(
@@ -243,7 +244,7 @@ def _corrupted(
         shown = pixels.clone()
         for i, index in enumerate(indices):
             shown[i] = corrupt(pixels[i : i + 1], name, int(severities[i, j]), seed=seed + index)[0]
-        answers.append(answer(subject.classifier, shown, batch_size).argmax(1).cpu().numpy())
+        answers.append(logits_of(subject.classifier, shown, batch_size).argmax(1).cpu().numpy())
     return {"answer": np.stack(answers, axis=1)}
 
 

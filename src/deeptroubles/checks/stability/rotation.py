@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deeptroubles.checks.limits import criterion, few, judge, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.stability.shared.sweep import Sweep, sweep
+from deeptroubles.checks.wording import percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Finding
 from deeptroubles.methods.transforms.shared.warp import Outside

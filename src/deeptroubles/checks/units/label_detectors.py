@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import few, judge, percent, percent_interval
+from deeptroubles.checks.limits import few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.units.index_units import index_units
@@ -172,7 +174,7 @@ class LabelDetectors:
         return [*cells, round(found.purity, 3), round(float(self.words.base_rate[found.word]), 3)]
 
 
-@check("units.label_detectors", needs={"labels"})
+@check("units.label_detectors", needs=[LABELS])
 def label_detectors(recording: Recording, engine: Engine, *, seed: int) -> LabelDetectors:
     """Are there units that detect a label, or a word that should not matter?
 

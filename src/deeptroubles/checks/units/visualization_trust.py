@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import (
     Cell,
@@ -78,7 +79,7 @@ class VisualizationTrust:
         """What the path says, unless the simulation speaks against it; see the criterion."""
         lost = Interval(1 - self.path.value, 1 - self.path.high, 1 - self.path.low)
         verdict = judge(lost, self.images, warn_at=1 - WARN_BELOW, fail_at=1 - FAIL_BELOW)
-        if self.images >= ENOUGH and self.simulation.high < CHANCE:
+        if self.images >= MIN_IMAGES and self.simulation.high < CHANCE:
             return Verdict.FAIL
         return Verdict.INCONCLUSIVE if verdict == Verdict.PASS and self.simulation.low <= CHANCE else verdict
 
@@ -94,7 +95,7 @@ class VisualizationTrust:
             f"below {FAIL_BELOW} with 95 % confidence, or when the pictures, in the network's own features, point to "
             f"the weaker image more often than to the stronger one; warns below {WARN_BELOW}; passes when less than "
             f"{FAIL_BELOW} can be ruled out and the pictures tell strong from weak images more often than chance; "
-            f"inconclusive otherwise, and below {ENOUGH} images.",
+            f"inconclusive otherwise, and below {MIN_IMAGES} images.",
             evidence=self._evidence(),
             caveats=[*few(self.images), *self._caveats()],
         )
@@ -204,7 +205,7 @@ def visualization_trust(recording: Recording, engine: Engine, *, seed: int) -> V
     most, steps = (10, 64) if small else (5, 20)
     classes = _some_classes(recording.predicted, most, seed)
     drawn = engine.map(
-        _draw, subject, classes, label="Drawing classes", piece=most if small else 2, steps=steps, seed=seed
+        _draw, subject, classes, task="Drawing classes", chunk=most if small else 2, steps=steps, seed=seed
     )
     logits = recording.logits[:, classes]
     names = tuple(subject.classifier.class_names[c] for c in classes)
@@ -227,7 +228,7 @@ def _some_classes(predicted: NDArray[np.int64], most: int, seed: int) -> list[in
     """Some of the classes that are answered; those with enough images first, at random among equals."""
     classes, counts = np.unique(predicted, return_counts=True)
     chance = np.random.default_rng(seed).random(len(classes))
-    order = np.lexsort((chance, -np.minimum(counts, ENOUGH)))
+    order = np.lexsort((chance, -np.minimum(counts, MIN_IMAGES)))
     return sorted(int(c) for c in classes[order[:most]])
 
 

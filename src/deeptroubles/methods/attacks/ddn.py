@@ -15,7 +15,7 @@ from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import Network, open_network
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 _CANDIDATES = 10
 """How many of the likeliest other classes are considered."""
@@ -110,7 +110,7 @@ def _halve(classifier: Classifier, clean: Tensor, nearest: Tensor, goal: Goal, *
         middle = (low + high) / 2
         tried = clean + middle.view(-1, 1, 1, 1) * (nearest - clean)
         tried = to_eight_bits(tried, clean) if eight_bit else tried
-        hit = goal.reached(answer(classifier, tried, len(tried)))
+        hit = goal.reached(logits_of(classifier, tried, len(tried)))
         found[hit] = tried[hit]
         low, high = torch.where(hit, low, middle), torch.where(hit, middle, high)
     return found

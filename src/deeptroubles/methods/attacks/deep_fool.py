@@ -12,7 +12,7 @@ from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 
 def deep_fool(
@@ -57,7 +57,7 @@ def deep_fool(
             # A rounding towards the clean image takes back up to a 255th per pixel: go over a bit more each time.
             here = (clean + (1 + overshoot * (1 + step * eight_bit)) * total).clamp(0, 1)
             shown = to_eight_bits(here, clean) if eight_bit else here
-            logits = answer(classifier, shown, batch_size)
+            logits = logits_of(classifier, shown, batch_size)
             queries[rows] += 1
             hit = goal[rows].reached(logits)
             found[rows[hit]] = shown[hit]

@@ -14,7 +14,7 @@ from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.progress import track
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 Decide = Callable[[Tensor, Tensor], Tensor]
 """`decide(shown, rows)`: whether what is shown, made from the images `rows`, reaches their goals."""
@@ -72,7 +72,7 @@ def hop_skip_jump(
 
     def decide(shown: Tensor, rows: Tensor) -> Tensor:
         queries.index_add_(0, rows, torch.ones_like(rows))
-        return goal[rows].reached(answer(classifier, shown, batch_size))
+        return goal[rows].reached(logits_of(classifier, shown, batch_size))
 
     start = _starts(classifier, batch, goal, noises, queries, generator, batch_size)
     away = (start != batch).flatten(1).any(1)
@@ -107,7 +107,7 @@ def _starts(
     for pool in (batch, torch.randint(0, 256, (noises, *batch.shape[1:]), generator=generator).to(batch) / 255):
         if not missing.any():
             break
-        logits = answer(classifier, pool, batch_size)
+        logits = logits_of(classifier, pool, batch_size)
         queries[missing] += 1 if pool is batch else noises
         for i in missing.nonzero()[:, 0]:
             one = Goal(goal.classes[i].expand(len(pool)), goal.targeted)

@@ -11,7 +11,7 @@ from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, project,
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.targets import Targets, as_batch
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 
 def pgd(
@@ -110,5 +110,5 @@ def pgd(
 
 def _ranked_others(classifier: Classifier, clean: Tensor, classes: Tensor, batch_size: int) -> Tensor:
     """The classes other than the true one, the likeliest first, N x K."""
-    logits = answer(classifier, clean, batch_size)
+    logits = logits_of(classifier, clean, batch_size)
     return logits.scatter(1, classes[:, None], -torch.inf).argsort(1, descending=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.targets import as_batch, as_targets
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def target_matrix(
     batch = as_batch(classifier, images)
     wanted = list(range(classifier.classes)) if classes is None else list(classes)
     columns = as_targets(classifier, wanted, torch.zeros(len(wanted), classifier.classes, device=batch.device))
-    success = answer(classifier, batch, batch_size).argmax(1)[:, None] == columns
+    success = logits_of(classifier, batch, batch_size).argmax(1)[:, None] == columns
     found = batch[:, None].repeat(1, len(columns), 1, 1, 1)
     distance = torch.where(success, 0.0, torch.inf).to(batch)
     queries = torch.ones(success.shape, dtype=torch.long, device=batch.device)

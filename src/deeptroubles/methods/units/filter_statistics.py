@@ -98,7 +98,7 @@ def filter_statistics(
     height, width = layer_grid(found)
     chosen = range(len(subject.images)) if indices is None else indices
     with weights_at_rest():
-        total = engine.reduce(_tally, _merge, subject, chosen, label=f"Watching {layer}", piece=64, layer=layer)
+        total = engine.reduce(_tally, _merge, subject, chosen, task=f"Watching {layer}", chunk=64, layer=layer)
     if not total or not total["images"]:
         raise ImagesError(f"None of the {len(chosen)} images could be read.")
     seen = int(total["images"]) * height * width

@@ -128,7 +128,7 @@ def index_units(
             merge,
             subject,
             positions,
-            label="Indexing units",
+            task="Indexing units",
             layers=names,
             samples=samples,
             seed=seed,

@@ -131,7 +131,7 @@ def visualization_trust(
     network = open_network(subject.classifier)
     layers = path_layers(network, layer)
     used = np.unique([natural.references, natural.strong, natural.weak])
-    seen = engine.map(image_features, subject, used, label="Following images", piece=16, layers=layers, seed=seed)
+    seen = engine.map(image_features, subject, used, task="Following images", chunk=16, layers=layers, seed=seed)
     flat = torch.from_numpy(np.concatenate(pictures)).to(subject.classifier.device)
     drawn = [features(network, part, layers, seed) for part in torch.split(flat, 16)]
     shown = {name: np.concatenate([d[name] for d in drawn]).reshape(*pictures.shape[:2], -1) for name in drawn[0]}

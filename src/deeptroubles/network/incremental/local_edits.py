@@ -20,7 +20,7 @@ from deeptroubles.network.incremental.rectangles import Clean, Local, Rectangle,
 from deeptroubles.network.incremental.running import Runner, alike, best_cut, first_wide
 from deeptroubles.network.opening import Network
 from deeptroubles.network.traced import TracedNetwork
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 WORTHWHILE = 8
 """Fewer edits than this are quicker shown whole."""
@@ -80,7 +80,7 @@ class LocalEdits:
     def _dense(self, boxes: Tensor, content: Tensor, batch_size: int) -> Tensor:
         pieces = torch.split(torch.arange(len(boxes)), batch_size)
         return torch.cat(
-            [answer(self.classifier, self.edited(boxes[i], _part(content, i)), batch_size) for i in pieces]
+            [logits_of(self.classifier, self.edited(boxes[i], _part(content, i)), batch_size) for i in pieces]
         )
 
     def _incremental(self, boxes: Tensor, content: Tensor, batch_size: int, cut: int | None) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deeptroubles.findings import GridItem, ImageGrid
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 
 def attacked_strips(
@@ -33,7 +33,9 @@ def attacked_strips(
         after = changed.astype(np.float32) / 255
         difference = after - before
         factor = int(np.clip(0.5 / max(np.abs(difference).max(), 1e-6), 1, 50))
-        shares = answer(subject.classifier, torch.from_numpy(after)[None].to(subject.classifier.device)).softmax(1)[0]
+        shares = logits_of(subject.classifier, torch.from_numpy(after)[None].to(subject.classifier.device)).softmax(1)[
+            0
+        ]
         was, now = int(recording.predicted[row]), int(shares.argmax())
         items = [
             GridItem(

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from deeptroubles.checks.fairness.groups import FAIL_AT, WARN_AT
 from deeptroubles.checks.fairness.leakage import read_features
-from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.mitigation.shared.halves import Halves, Labels, cost_bar
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table
 from deeptroubles.methods.fairness.gaps import Gap, largest
@@ -31,7 +32,7 @@ def last_layers(
     recording: Recording, engine: Engine, rows: Labels, data: Halves, group: str, notes: Sequence[str]
 ) -> tuple[list[Finding], dict[str, Head]]:
     """A last layer that is trained anew: plainly (the control), reweighed, and on balanced images."""
-    read = engine.map(read_features, recording.subject, rows, label="Reading features", piece=64)["features"]
+    read = engine.map(read_features, recording.subject, rows, task="Reading features", chunk=64)["features"]
     if not read.shape[1] or len(np.unique(data.targets[data.fitted])) < 2:
         return [], {}
     features, count = read.astype(np.float64), len(data.classes)

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.reliance.cue.associated_class import own_classes, spoken_for
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.findings import Cell, Column, Estimate, Finding, Table, Verdict
 from deeptroubles.methods.transforms.shared.named_cue import NamedCue
 from deeptroubles.recording import Recording

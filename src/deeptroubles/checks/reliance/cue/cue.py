@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.limits import ENOUGH, criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, criterion, few, judge
+from deeptroubles.checks.options import CUE
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.reliance.cue.associated_class import own_classes, spoken_for
 from deeptroubles.checks.reliance.cue.column import ColumnCue, column_cue
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.transforms.inpaint import dilate, elsewhere, inpaint
@@ -24,7 +26,7 @@ from deeptroubles.methods.transforms.shared.overlay import Overlay, lay, look_al
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.05, 0.20
 MOST = 128
@@ -103,7 +105,7 @@ class CueEffect:
             )
             + " Controls are look-alikes (the same overlay in blocks of another order and in other colours) and the "
             f"in-painting of as much elsewhere. Where both the cue and a look-alike move the answer so far, it cannot "
-            f"pass. A removal counts from {ENOUGH} images on.",
+            f"pass. A removal counts from {MIN_IMAGES} images on.",
             evidence=self._evidence(),
             caveats=self._caveats(),
         )
@@ -111,7 +113,7 @@ class CueEffect:
     def _parts(self) -> list[NDArray[np.float64]]:
         """The effects that are judged."""
         parts = [] if self.inserted is None else [self.inserted.rise]
-        if self.removed is not None and (len(self.removed.fall) >= ENOUGH or not parts):
+        if self.removed is not None and (len(self.removed.fall) >= MIN_IMAGES or not parts):
             parts.append(self.removed.fall)
         return parts
 
@@ -142,7 +144,7 @@ class CueEffect:
             caveats.append(
                 "It was found in none of the images at the size at which it is put in, so nothing was taken out."
             )
-        elif self.removed is not None and len(self.removed.fall) < ENOUGH and self.inserted is not None:
+        elif self.removed is not None and len(self.removed.fall) < MIN_IMAGES and self.inserted is not None:
             caveats.append(f"Its removal rests on {len(self.removed.fall)} images and is not judged.")
         if self.inserted is not None and self.inserted.spoken_for:
             caveats.append(
@@ -209,7 +211,7 @@ class Cues:
             yield from effect.findings()
 
 
-@check("reliance.cue")
+@check("reliance.cue", options=[CUE])
 def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
     """Does a cue that you name move the answer?
 
@@ -256,7 +258,7 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
         S. Lapuschkin et al., Unmasking Clever Hans predictors and assessing what machines really learn, Nature
         Communications 2019.
     """
-    named = [named_cue(text) for text in recording.given.cues or ("watermark",)]
+    named = CUE.of(recording) or (named_cue("watermark"),)
     return Cues(
         effects=tuple(
             column_cue(recording, each, seed) if each.kind == "column" else _effect(recording, engine, each, seed)
@@ -267,7 +269,7 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
 
 def _effect(recording: Recording, engine: Engine, named: NamedCue, seed: int) -> CueEffect:
     own = own_classes(recording)
-    rows = recording.spread(MOST)
+    rows = recording.sample(MOST)
     settings: dict[str, Any] = {"cue": asdict(named), "seed": seed}
     shows = recording.cue_masked if named.kind == "mask" else _found(recording, engine, named)
     donors = np.full(len(own), -1)
@@ -279,13 +281,13 @@ def _effect(recording: Recording, engine: Engine, named: NamedCue, seed: int) ->
     stories: list[ImageGrid] = []
     if len(rows):
         label = f"Putting in {named.words}"
-        found = engine.map(_insert, recording.subject, rows, label=label, donors=donors.tolist(), **settings)
+        found = engine.map(_insert, recording.subject, rows, task=label, donors=donors.tolist(), **settings)
         inserted = _inserted(recording, found, rows, donors, seed)
         if inserted is not None:
             stories += _insertions(recording, named, rows, donors, found, inserted, seed)
     removed = None
     if len(shows):
-        taken = engine.map(_remove, recording.subject, shows[:MOST], label=f"Taking out {named.words}", **settings)
+        taken = engine.map(_remove, recording.subject, shows[:MOST], task=f"Taking out {named.words}", **settings)
         removed = _removed(recording, shows[:MOST], taken)
         stories += _removals(recording, named, shows[:MOST], taken, removed)
     return CueEffect(cue=named, inserted=inserted, removed=removed, stories=tuple(stories))
@@ -296,7 +298,7 @@ def _found(recording: Recording, engine: Engine, named: NamedCue) -> NDArray[np.
     if named.kind != "cut-out":
         return np.zeros(0, dtype=np.int64)
     everything = range(len(recording.logits))
-    seen = engine.map(_look_for, recording.subject, everything, label=f"Looking for {named.words}", cue=asdict(named))
+    seen = engine.map(_look_for, recording.subject, everything, task=f"Looking for {named.words}", cue=asdict(named))
     return np.flatnonzero(seen["found"])
 
 
@@ -361,7 +363,7 @@ def _remove(
 
 
 def _probabilities(subject: Subject, pixels: Tensor, batch_size: int) -> Tensor:
-    return answer(subject.classifier, pixels.clamp(0, 1), batch_size).softmax(1)
+    return logits_of(subject.classifier, pixels.clamp(0, 1), batch_size).softmax(1)
 
 
 def _inserted(

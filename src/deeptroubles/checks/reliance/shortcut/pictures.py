@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.limits import percent
+from deeptroubles.checks.wording import percent
 from deeptroubles.findings import GridItem, Heatmap, ImageGrid
 from deeptroubles.methods.reliance.shortcut_effects import located
 from deeptroubles.methods.transforms.shared.neutralise import neutralise

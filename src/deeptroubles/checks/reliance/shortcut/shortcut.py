@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import ENOUGH, percent
+from deeptroubles.checks.limits import MIN_IMAGES
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.reliance.shortcut.pictures import Cast, pieces, place_map, place_words, stories
 from deeptroubles.checks.reliance.shortcut.swaps import (
@@ -26,6 +27,7 @@ from deeptroubles.checks.reliance.shortcut.swaps import (
     scenery_of,
     swaps,
 )
+from deeptroubles.checks.wording import percent
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Estimate, Evidence, Finding, Heatmap, Heatmaps, ImageGrid, Verdict
 from deeptroubles.methods.reliance.donor_swap import Moves, choose_donors
@@ -34,7 +36,7 @@ from deeptroubles.methods.transforms.shared.neutralise import neutralise
 from deeptroubles.methods.transforms.swap import STEPS, WIDE, WINDOWS, swap
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 WARN_AT, FAIL_AT = 0.05, 0.10
 WORDS = {
@@ -50,7 +52,7 @@ CRITERION = (
     "points of probability with 95 % confidence for all classes and channels at once, warns above "
     f"{100 * WARN_AT:.0f}, passes when more than {100 * FAIL_AT:.0f} can be ruled out for all. Inner texture only "
     "warns, and so does the background without masks when it moves the answer more than the object; inconclusive "
-    f"otherwise, and with fewer than two classes of {ENOUGH} images. Set on planted networks (benchmarks/planted.py)."
+    f"otherwise, and with fewer than two classes of {MIN_IMAGES} images. Set on planted networks (benchmarks/planted.py)."
 )
 
 
@@ -129,7 +131,7 @@ class Shortcut:
         if found is None:
             how = "come with a mask" if self.given else "show an object that can be found without one"
             claim = (
-                f"Cannot be told: it takes two classes of {ENOUGH} labelled images that {how}, and of {self.left_out} "
+                f"Cannot be told: it takes two classes of {MIN_IMAGES} labelled images that {how}, and of {self.left_out} "
                 "too few do."
             )
             yield Finding(check="reliance.shortcut", verdict=Verdict.INCONCLUSIVE, claim=claim, criterion=CRITERION)
@@ -223,7 +225,7 @@ class Shortcut:
         ]
 
 
-@check("reliance.shortcut", needs={"labels"})
+@check("reliance.shortcut", needs=[LABELS])
 def shortcut(recording: Recording, engine: Engine, *, seed: int) -> Shortcut:
     """Does it rely on something that is not the object?
 
@@ -255,7 +257,7 @@ def shortcut(recording: Recording, engine: Engine, *, seed: int) -> Shortcut:
     labelled = np.intersect1d(recording.labelled, recording.masked) if given else recording.labelled
     candidates = rows = draw_rows(labelled, recording.targets, seed)
     if not given:
-        rows = rows[engine.map(find, recording.subject, rows, label="Finding objects", piece=120)["found"]]
+        rows = rows[engine.map(find, recording.subject, rows, task="Finding objects", chunk=120)["found"]]
     rows = rows_of_large_classes(rows, recording.targets)
     measured = _measured(recording, engine, rows, given=given, seed=seed) if len(rows) else None
     return Shortcut(measured=measured, given=given, used=len(rows), left_out=len(candidates) - len(rows))
@@ -266,14 +268,7 @@ def _measured(recording: Recording, engine: Engine, rows: NDArray[np.int64], *, 
     subject, targets = recording.subject, recording.targets[rows]
     donors = choose_donors(targets, OTHERS, seed)
     found = engine.map(
-        swaps,
-        subject,
-        range(len(rows)),
-        label="Swapping channels",
-        piece=60,
-        rows=rows.tolist(),
-        given=given,
-        seed=seed,
+        swaps, subject, range(len(rows)), task="Swapping channels", chunk=60, rows=rows.tolist(), given=given, seed=seed
     )
     effects = shortcut_effects(Moves(**found), targets, targets[donors.others])
     row, column = _likeliest(effects)
@@ -283,8 +278,8 @@ def _measured(recording: Recording, engine: Engine, rows: NDArray[np.int64], *, 
         rises_by_part,
         subject,
         rows[moved_most[:, 0]],
-        label="Looking where",
-        piece=8,
+        task="Looking where",
+        chunk=8,
         wanted=wanted,
         pairs=rows[moved_most].tolist(),
         given=given,
@@ -334,7 +329,7 @@ def _proof(recording: Recording, cast: Cast, wanted: int) -> tuple[NDArray[np.fl
     """Put the cue into other images, and take it out of its own; see Measured."""
 
     def probability(pixels: torch.Tensor) -> NDArray[np.float64]:
-        shown = answer(recording.subject.classifier, pixels).softmax(1)[:, wanted]
+        shown = logits_of(recording.subject.classifier, pixels).softmax(1)[:, wanted]
         return shown.cpu().numpy().astype(np.float64).round(6)
 
     others = cast.scenery.images[cast.recipients]

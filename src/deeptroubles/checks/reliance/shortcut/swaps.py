@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import ENOUGH
+from deeptroubles.checks.limits import MIN_IMAGES
 from deeptroubles.methods.reliance.donor_swap import Donors, choose_donors, donor_swap
 from deeptroubles.methods.segmentation.find_objects import find_objects
 from deeptroubles.methods.transforms.swap import CHANNELS, WINDOWS, Scenery, swap
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 MOST = 240
 """No more images than this get something from donors."""
@@ -29,13 +29,13 @@ PARTS = ("background", "frame", "high frequencies", "colour")
 
 
 def draw_rows(rows: NDArray[np.int64], targets: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """At most MOST rows, of as many classes as leaves each of them ENOUGH images, drawn at random."""
+    """At most MOST rows, of as many classes as leaves each of them MIN_IMAGES images, drawn at random."""
     if len(rows) <= MOST:
         return rows
     random = np.random.default_rng(seed)
     rows = random.permutation(rows)
     classes, counts = np.unique(targets[rows], return_counts=True)
-    largest = classes[np.argsort(-counts, kind="stable")][: MOST // (2 * ENOUGH)]
+    largest = classes[np.argsort(-counts, kind="stable")][: MOST // (2 * MIN_IMAGES)]
     rows = rows[np.isin(targets[rows], largest)]
     turns = pd.Series(targets[rows]).groupby(targets[rows]).cumcount().to_numpy()  # classes take turns
     chosen: NDArray[np.int64] = rows[np.argsort(turns, kind="stable")][:MOST]
@@ -43,9 +43,9 @@ def draw_rows(rows: NDArray[np.int64], targets: NDArray[np.int64], seed: int) ->
 
 
 def rows_of_large_classes(rows: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows of classes with ENOUGH of them; none when there is only one such class."""
+    """The rows of classes with MIN_IMAGES of them; none when there is only one such class."""
     classes, counts = np.unique(targets[rows], return_counts=True)
-    large = classes[counts >= ENOUGH]
+    large = classes[counts >= MIN_IMAGES]
     kept: NDArray[np.int64] = rows[np.isin(targets[rows], large)] if len(large) > 1 else rows[:0]
     return kept
 
@@ -104,6 +104,6 @@ def rises_by_part(
     rises = []
     for name in [*WINDOWS, *PARTS]:
         shown = torch.cat([swap(scenery, name, to, giver), swap(scenery, name, to, same)])
-        after = answer(subject.classifier, shown, batch_size).softmax(1)[:, wanted]
+        after = logits_of(subject.classifier, shown, batch_size).softmax(1)[:, wanted]
         rises.append(after[: len(to)] - after[len(to) :])
     return {"rise": np.round(torch.stack(rises, dim=1).cpu().numpy(), 6)}

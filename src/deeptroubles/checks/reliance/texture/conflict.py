@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from deeptroubles.checks.limits import percent, percent_interval
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine
 from deeptroubles.errors import UnreadableImageError
@@ -20,7 +20,7 @@ from deeptroubles.images import ImageSet
 from deeptroubles.methods.reliance.cue_conflict import CATEGORIES, Trials, category_probabilities, find_trials
 from deeptroubles.pictures import picture
 from deeptroubles.statistics.intervals import Interval, wilson
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.50, 0.75
 """Of the decisions that follow shape or texture, the share by texture."""
@@ -188,8 +188,8 @@ def ask_conflict(classifier: Classifier, images: ImageSet, engine: Engine) -> Co
         _decide,
         subject,
         trials.rows,
-        label="Shape against texture",
-        piece=64,
+        task="Shape against texture",
+        chunk=64,
         members=[list(classes) for classes in trials.members],
     )
     return Conflict(trials=trials, decision=seen["decision"], examples=_examples(subject, trials, seen["decision"]))
@@ -208,7 +208,7 @@ def _decide(
         except UnreadableImageError:
             continue
     if pixels:
-        logits = answer(subject.classifier, torch.cat(pixels), batch_size).cpu().double().numpy()
+        logits = logits_of(subject.classifier, torch.cat(pixels), batch_size).cpu().double().numpy()
         decision[readable] = category_probabilities(softmax(logits, axis=1), members).argmax(1)
     return {"decision": decision}
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import percent, percent_interval
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Curve, Estimate, Evidence, GridItem, ImageGrid, Series, Table
 from deeptroubles.methods.reliance.suppression import KINDS, SMALLEST_PATCH, kinds_for, strengths, suppress
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share, wilson
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.0, 0.20
 """How much more of the answers change without texture than without shape."""
@@ -145,13 +145,13 @@ def ask_suppression(recording: Recording, engine: Engine, seed: int) -> Suppress
     levels = strengths(classifier.size)
     if classifier.channels not in {1, 3} or not levels:
         return f"suppression takes images of 1 or 3 channels and at least {2 * SMALLEST_PATCH} pixels along each side"
-    rows, kinds = recording.spread(MOST), kinds_for(classifier.channels)
+    rows, kinds = recording.sample(MOST), kinds_for(classifier.channels)
     seen = engine.map(
         _suppressed,
         recording.subject,
         rows,
-        label="Without shape, without texture",
-        piece=16,
+        task="Without shape, without texture",
+        chunk=16,
         kinds=list(kinds),
         levels=levels,
         seed=seed,
@@ -178,7 +178,7 @@ def _suppressed(
             shown = pixels.clone()
             for i, index in enumerate(indices):  # one by one, so that the seed is the image's own
                 shown[i] = suppress(pixels[i : i + 1], kind, level + 1, seed + index)[0]
-            answers[:, k, level] = answer(subject.classifier, shown, batch_size).argmax(1).cpu().numpy()
+            answers[:, k, level] = logits_of(subject.classifier, shown, batch_size).argmax(1).cpu().numpy()
     return {"answer": answers}
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deeptroubles.checks.limits import ENOUGH, few, judge, percent
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.options import CONFLICT
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.reliance.texture import conflict as of_conflict
 from deeptroubles.checks.reliance.texture import suppression as of_suppression
 from deeptroubles.checks.reliance.texture.conflict import HUMANS, NETWORKS, Conflict, ask_conflict
 from deeptroubles.checks.reliance.texture.suppression import Suppression, ask_suppression
+from deeptroubles.checks.wording import percent
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Evidence, Finding, Verdict
 from deeptroubles.recording import Recording
@@ -80,13 +82,13 @@ def _criterion() -> str:
         f"decisions that follow shape or texture follow the texture, with 95 % confidence, and warns above "
         f"{percent(conflict.WARN_AT)}. With suppression, fails when texture taken away changes more answers than shape "
         f"taken away by {percent(suppression.FAIL_AT)} of all, and warns above {percent(suppression.WARN_AT)}. Passes "
-        f"when more than the limit of failing can be ruled out; inconclusive otherwise, and below {ENOUGH} images. The "
+        f"when more than the limit of failing can be ruled out; inconclusive otherwise, and below {MIN_IMAGES} images. The "
         f"thresholds and the strengths are our convention. Published shape bias: people {percent(HUMANS[0])}, "
         f"{published}."
     )
 
 
-@check("reliance.texture")
+@check("reliance.texture", options=[CONFLICT])
 def texture(recording: Recording, engine: Engine, *, seed: int) -> Texture:
     """Does texture decide more than shape?
 
@@ -117,7 +119,7 @@ def texture(recording: Recording, engine: Engine, *, seed: int) -> Texture:
         R. Geirhos et al., ImageNet-trained CNNs are biased towards texture, ICLR 2019. T. Burgert et al.,
         ImageNet-trained CNNs are not biased towards texture, NeurIPS 2025. `deeptroubles stylize` makes such images.
     """
-    images = recording.given.conflict_images()
+    images = CONFLICT.of(recording)
     classifier = recording.subject.classifier
     return Texture(
         name=classifier.name,

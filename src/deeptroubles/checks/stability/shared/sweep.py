@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.limits import percent
+from deeptroubles.checks.wording import percent
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Curve, Estimate, Evidence, GridItem, ImageGrid, Series
 from deeptroubles.methods.transforms.rotate import rotate
@@ -20,7 +20,7 @@ from deeptroubles.methods.transforms.shared.warp import Outside
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share, wilson
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 Kind = Literal["rotation", "scale"]
 TRANSFORMS: dict[Kind, Callable[[Tensor, float, Outside], Tensor]] = {"rotation": rotate, "scale": scale}
@@ -90,7 +90,7 @@ def sweep(
     """Transform every image by every value, and ask again. `words` says a value in words."""
     subject, everything = recording.subject, range(len(recording.logits))
     seen = engine.map(
-        _transformed, subject, everything, label="Transforming images", kind=kind, values=list(values), border=border
+        _transformed, subject, everything, task="Transforming images", kind=kind, values=list(values), border=border
     )
     changed = seen["changed"]
     least_stable = [int(i) for i in np.argsort(-changed.mean(1), kind="stable")[:SHOWN] if changed[i].any()]
@@ -121,7 +121,7 @@ def _transformed(
 ) -> dict[str, NDArray[Any]]:
     """The new answer, whether it changed, and the probability of the first answer, N x V."""
     pixels = subject.pixels(indices)
-    first = answer(subject.classifier, pixels, batch_size).argmax(1)
+    first = logits_of(subject.classifier, pixels, batch_size).argmax(1)
     logits = _logits(subject, pixels, kind, values, border, batch_size)
     changed = logits.argmax(2) != first[:, None]
     by_all = changed.clone()
@@ -141,7 +141,7 @@ def _logits(
 ) -> Tensor:
     """N x V x K."""
     moved = (TRANSFORMS[kind](pixels, value, border).clamp(0, 1) for value in values)
-    return torch.stack([answer(subject.classifier, batch, batch_size) for batch in moved], dim=1)
+    return torch.stack([logits_of(subject.classifier, batch, batch_size) for batch in moved], dim=1)
 
 
 def _example(

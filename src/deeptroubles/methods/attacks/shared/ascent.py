@@ -12,7 +12,7 @@ from deeptroubles.methods.attacks.shared.balls import to_eight_bits
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.network import PIXELS, Network, TracedNetwork, open_network
 from deeptroubles.network.batch_norm_fusion import laid_out, lean
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 Update = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """`update(step, rows, current, gradient)`: where the images `rows` go next."""
@@ -73,7 +73,7 @@ def ascend(
             if hit.any():
                 kept = to_eight_bits(here[hit], clean[rows[hit]]) if eight_bit else here[hit]
                 if eight_bit:  # what the float image reaches, the image in a file may not
-                    held = goal[rows[hit]].reached(answer(classifier, kept, batch_size))
+                    held = goal[rows[hit]].reached(logits_of(classifier, kept, batch_size))
                     queries[rows[hit]] += 1
                     hit, kept = hit.masked_scatter(hit, held), kept[held]
                 found[rows[hit]], reached[rows[hit]] = kept, True

@@ -13,7 +13,7 @@ from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.network import open_network
 from deeptroubles.statistics.intervals import Interval, wilson
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 Render = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """`render(content, rows, generator)`: the images `rows` with the content in them, each under a view drawn anew."""
@@ -83,5 +83,5 @@ def success_rate(
     every = turns(0, views, len(goal.classes)).to(content.device)
     for rows in torch.split(every, batch_size):
         seen = as_8_bit(render(content, rows, generator))
-        hits += int(goal[rows].reached(answer(classifier, seen, batch_size)).sum())
+        hits += int(goal[rows].reached(logits_of(classifier, seen, batch_size)).sum())
     return wilson(hits, views)

@@ -11,7 +11,7 @@ from deeptroubles.methods.attacks.shared.ascent import loss_gradient
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 STEP = 1 / 1020
 """A quarter of an 8-bit level: smaller than any step that a quantised input notices."""
@@ -65,8 +65,8 @@ def masking_flags(classifier: Classifier, images: Tensor, labels: Targets) -> Ma
     _, margin = loss_gradient(network, batch, goal, "margin")
     _, entropy = loss_gradient(network, batch, goal, "cross_entropy")
     none, flat = _is_zero(margin), _is_zero(entropy) | ~entropy.flatten(1).isfinite().all(1)
-    moved = answer(classifier, (batch + STEP * margin.sign()).clamp(0, 1))
-    still = (moved == answer(classifier, batch)).all(1) & ~none
+    moved = logits_of(classifier, (batch + STEP * margin.sign()).clamp(0, 1))
+    still = (moved == logits_of(classifier, batch)).all(1) & ~none
     return MaskingFlags(_share(none), _share(flat & ~none), _share(still))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import Norm, size
 from deeptroubles.methods.attacks.shared.goal import Goal
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,6 @@ def scored(
     batch_size: int,
 ) -> AttackResult:
     """Show what was found once more, and take back what does not reach the goal."""
-    success = goal.reached(answer(classifier, attacked, batch_size))
+    success = goal.reached(logits_of(classifier, attacked, batch_size))
     images = torch.where(success[:, None, None, None], attacked, clean)
     return AttackResult(images, success, size(images - clean, norm), queries + 1)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.targets import Targets, as_batch, as_targets
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 STEPS = 20
 
@@ -68,7 +68,7 @@ def faithfulness(
         V. Petsiuk, A. Das, K. Saenko: RISE, BMVC 2018, algorithm 1 (both start from the mean colour here).
     """
     batch = as_batch(classifier, images)
-    targets = as_targets(classifier, target, answer(classifier, batch, batch_size))
+    targets = as_targets(classifier, target, logits_of(classifier, batch, batch_size))
     relevance = to_pixels(maps, classifier.size)
     curves = []
     for image, values, wanted in zip(batch, relevance, targets.tolist(), strict=True):
@@ -77,7 +77,7 @@ def faithfulness(
         first = rank < limits[:, None, None]  # the most relevant 0, 1/steps, ... of the pixels
         for mask in (~first, first):
             shown = torch.where(mask[:, None], image, classifier.mean[0])
-            curves.append(answer(classifier, shown, batch_size).softmax(1)[:, wanted])
+            curves.append(logits_of(classifier, shown, batch_size).softmax(1)[:, wanted])
     both = torch.stack(curves).view(len(batch), 2, steps + 1)
     return Faithfulness(both[:, 0], both[:, 1])
 
@@ -110,7 +110,7 @@ def sensitivity_n(
         sensitivity-n, on cells instead of pixels.
     """
     batch = as_batch(classifier, images)
-    clean = answer(classifier, batch)
+    clean = logits_of(classifier, batch)
     targets = as_targets(classifier, target, clean)
     random = torch.Generator().manual_seed(seed)
     chosen = torch.rand(samples, cells * cells, generator=random).argsort(1)[:, :hidden]
@@ -121,7 +121,7 @@ def sensitivity_n(
         batch, to_pixels(maps, classifier.size), targets.tolist(), clean, strict=True
     ):
         held = (masks[:, 0] * values).sum((1, 2))
-        fall = logits[wanted] - answer(classifier, torch.where(masks > 0, classifier.mean[0], image))[:, wanted]
+        fall = logits[wanted] - logits_of(classifier, torch.where(masks > 0, classifier.mean[0], image))[:, wanted]
         found.append(_correlation(held, fall))
     return torch.stack(found)
 

@@ -76,15 +76,15 @@ def named_cue(text: str) -> NamedCue:
     return NamedCue("cut-out", _cut_out(file), place, f"the cut-out {Path(file).name} {where}")
 
 
-def fit_cues(cues: Sequence[str], images: ImageSet) -> None:
-    """Say before an audit which of the cues cannot be used on these images.
+def fit_cues(cues: Sequence[str], images: ImageSet) -> tuple[NamedCue, ...]:
+    """Read cues before an audit, and say which of them cannot be used on these images.
 
     Raises:
         UsageError: As `named_cue`; or there is no such column, or there are no cue masks.
     """
     known = [str(name) for name in images.table.columns if name not in _OWN]
-    for text in cues:
-        cue = named_cue(text)
+    named = tuple(named_cue(text) for text in cues)
+    for cue in named:
         if cue.kind == "column" and cue.content not in known:
             there = f"it has {', '.join(known)}" if known else "it has none beside path and label"
             raise UsageError(
@@ -96,6 +96,7 @@ def fit_cues(cues: Sequence[str], images: ImageSet) -> None:
                 "The cue `mask` needs masks that mark the cue in the images; give their files in a column `cue_mask` "
                 "of the manifest."
             )
+    return named
 
 
 def drawn_cue(cue: NamedCue, size: tuple[int, int], channels: int) -> Overlay:

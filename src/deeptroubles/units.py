@@ -1,0 +1,21 @@
+"""What the units of a network respond to."""
+
+from deeptroubles.methods.units.activation_atlas import activation_atlas
+from deeptroubles.methods.units.activation_maximization import activation_maximization
+from deeptroubles.methods.units.caricature import caricature
+from deeptroubles.methods.units.deep_dream import deep_dream
+from deeptroubles.methods.units.feature_maps import feature_maps
+from deeptroubles.methods.units.filter_statistics import filter_statistics
+from deeptroubles.methods.units.index_units import index_units
+from deeptroubles.methods.units.visualization_trust import visualization_trust
+
+__all__ = [
+    "activation_atlas",
+    "activation_maximization",
+    "caricature",
+    "deep_dream",
+    "feature_maps",
+    "filter_statistics",
+    "index_units",
+    "visualization_trust",
+]
