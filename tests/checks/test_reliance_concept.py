@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from deeptroubles import Classifier, ImageSet, Verdict, audit, load_images
+from deeptroubles.checks.options import CONCEPT
 from deeptroubles.checks.registry import all_checks
 from deeptroubles.errors import ImagesError, UsageError
 from tests.networks import Untraceable
@@ -79,14 +81,14 @@ def clean():
     return reader(2), images(), {"concept": (reddish(),)}
 
 
-def ask(classifier, images, given):
-    (finding,) = audit(classifier, images, checks=["reliance.concept"], given=given).findings
+def ask(classifier, images, options):
+    (finding,) = audit(classifier, images, checks=["reliance.concept"], **options).findings
     return finding
 
 
 def test_the_concept_and_the_class_are_named():
     finding = ask(*planted())
-    assert finding.claim.startswith("The concept 'reddish' speaks ")
+    assert re.match("The concept 'reddish' (in|de)creases the score of ", finding.claim)
     table = next(e for e in finding.evidence if e.kind == "table")
     effects = {row[1]: row[2] for row in table.rows}
     assert effects["much"] > 0.5
@@ -98,8 +100,8 @@ def test_the_concept_and_the_class_are_named():
 
 
 def test_concepts_that_mean_nothing_are_not_flagged_beside_one_that_does():
-    given = {"concept": (reddish(), *(nothing(seed) for seed in range(8)))}
-    finding = ask(reader(0), images(), given)
+    options = {"concept": (reddish(), *(nothing(seed) for seed in range(8)))}
+    finding = ask(reader(0), images(), options)
     assert finding.verdict == Verdict.FAIL
     table = next(e for e in finding.evidence if e.kind == "table")
     for name, _, effect, interval, p, _, _ in table.rows:
@@ -110,7 +112,7 @@ def test_concepts_that_mean_nothing_are_not_flagged_beside_one_that_does():
             assert interval.startswith("-")
             assert "to +" in interval
             assert p > 0.05
-    only_nothing = {"concept": given.concepts[1:]}
+    only_nothing = {"concept": options["concept"][1:]}
     assert ask(reader(0), images(), only_nothing).verdict in {Verdict.PASS, Verdict.INCONCLUSIVE}
 
 
@@ -118,14 +120,14 @@ def test_few_images_of_a_concept_are_inconclusive():
     few = folder("few", pictures(5, 1, red=50))
     finding = ask(reader(0), images(), {"concept": (few,)})
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert "It rests on 5 images." in finding.caveats
+    assert "Based on only 5 images." in finding.caveats
 
 
 def test_without_concepts_it_is_skipped_and_says_how_to_give_one():
-    finding = ask(reader(0), images(), None)
+    finding = ask(reader(0), images(), {})
     assert finding.verdict == Verdict.SKIPPED
     assert "--concept" in finding.claim
-    assert "concepts" in all_checks()["reliance.concept"].needs
+    assert CONCEPT in all_checks()["reliance.concept"].needs
 
 
 def test_what_is_no_concept_is_said_before_any_work(tmp_path: Path):
@@ -138,8 +140,8 @@ def test_what_is_no_concept_is_said_before_any_work(tmp_path: Path):
     wrong = [
         (ImagesError, "There are no images in", (str(tmp_path / "empty"),)),
         (ImagesError, "There is nothing at", (str(tmp_path / "nowhere"),)),
-        (ImagesError, "has one image only", (one,)),
-        (UsageError, "Two concepts are called 'reddish'", (reddish(), str(same))),
+        (ImagesError, "has only one image", (one,)),
+        (UsageError, "Two concepts are named 'reddish'", (reddish(), str(same))),
     ]
     for kind, message, concepts in wrong:
         with pytest.raises(kind, match=message):
@@ -159,7 +161,7 @@ def test_images_of_a_concept_that_cannot_be_read_are_counted():
 def test_very_few_images_are_no_crash(count):
     finding = ask(reader(0), images().subset(range(count)), {"concept": (reddish(),)})
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert "no class is the answer to 10 or more images" in finding.claim
+    assert "no class is predicted for 10 or more images" in finding.claim
 
 
 def test_a_network_without_positions_is_no_crash():

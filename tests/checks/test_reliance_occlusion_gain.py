@@ -46,5 +46,5 @@ def test_the_tag_is_what_is_hidden():
     assert np.allclose(result.probability[:, 0], before, atol=1e-6)
     assert np.allclose(result.probability[:, 1], after, atol=1e-6)
     assert np.allclose(result.probability[:, 3], after, atol=1e-6)  # there is nothing more to gain
-    assert result.turned == 40
+    assert result.corrected == 40
     assert result.share.value == 1

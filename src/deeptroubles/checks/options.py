@@ -110,6 +110,7 @@ class ConflictOption(Option["ImageSet"]):
     name = "conflict"
     metavar = "FOLDER"
     help = "Images named <shape>-<texture>; see `deeptroubles help reliance.texture`."
+    to_add = "add --conflict FOLDER, images with the shape of one class and the texture of another"
     repeatable = False
 
     def read(self, values: Sequence[str], classifier: Classifier, images: ImageSet) -> ImageSet:

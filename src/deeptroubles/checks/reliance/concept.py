@@ -1,21 +1,20 @@
-"""reliance.concept."""
+"""reliance.concept: do concepts, given as images, change the score of a class?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
 from deeptroubles.checks.options import CONCEPT
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent
-from deeptroubles.engine import Engine
+from deeptroubles.checks.wording import percent, plural
+from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ModelError, UnreadableImageError
-from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
+from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.images import ImageSet
 from deeptroubles.methods.concepts.tcav import (
     Concept,
@@ -34,26 +33,33 @@ from deeptroubles.statistics.holm import holm
 from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject, logits_of
 
-WARN_AT, FAIL_AT = 0.10, 0.25
-"""In standard deviations of the class's lead."""
 ALPHA = 0.05
-MOST_IMAGES, MOST_CLASSES, MOST_OF_A_CONCEPT = 600, 20, 200
-ROWS, SHOWN = 30, 5
+LIMITS = Limits(
+    "the largest effect of a concept on a class (in standard deviations of the class's lead, for all concepts and "
+    "classes together)",
+    warn_at=0.10,
+    fail_at=0.25,
+    note=f"An effect counts only if random images reach it in less than {percent(ALPHA)} of draws (Holm-corrected). "
+    "The TCAV score is not judged. The thresholds are conventions.",
+    show=str,
+)
+MAX_IMAGES, MAX_CLASSES, MAX_CONCEPT_IMAGES = 600, 20, 200
+MAX_ROWS, EXAMPLES_SHOWN = 30, 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptOnClass:
-    """What a concept does for the images that are answered with a class; `concept.p` is corrected (Holm)."""
+    """The effect of a concept on the images predicted as a class; `concept.p` is corrected (Holm)."""
 
     name: str
     images: int
     target: str
-    answered: int
+    predicted: int
     concept: Concept
 
     @property
     def size(self) -> Interval:
-        """How large the effect is, whatever its sign; its lower end is 0 where random images do as much."""
+        """The effect without its sign; its lower end is 0 where random images have the same effect."""
         value, low, high = self.concept.effect
         least = 0.0 if low <= 0 <= high or self.concept.p >= ALPHA else min(abs(low), abs(high))
         return Interval(abs(value), least, max(abs(low), abs(high)))
@@ -61,14 +67,14 @@ class ConceptOnClass:
 
 @dataclass(frozen=True, kw_only=True)
 class ReliesOnConcept:
-    """What every concept does for every class, the largest effect first.
+    """The effect of every concept on every class, the largest first.
 
     Attributes:
-        layer: Where concepts were looked for.
-        found: Per concept and class.
-        pictures: The concept of the first, and images of its class.
-        unreadable: How many images of concepts cannot be read.
-        impossible: Why it could not be asked, if it could not.
+        layer: The layer that was read.
+        found: One entry per concept and class.
+        pictures: Images of the first entry's concept, and of its class.
+        unreadable: How many images of concepts are unreadable.
+        impossible: Why nothing could be tested, if so.
     """
 
     layer: str
@@ -79,7 +85,7 @@ class ReliesOnConcept:
 
     @property
     def strongest(self) -> Interval:
-        """The largest size of all concepts and classes; the intervals hold together."""
+        """The largest effect of all concepts and classes; the intervals hold together."""
         if not self.found:
             return Interval(float("nan"), 0.0, float("inf"))
         return Interval(*(max(column) for column in zip(*(f.size for f in self.found), strict=True)))
@@ -87,59 +93,56 @@ class ReliesOnConcept:
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         strongest = self.strongest
-        count = min((min(f.images, f.answered) for f in self.found), default=0)
-        verdict = judge(strongest, count, warn_at=WARN_AT, fail_at=FAIL_AT)
+        count = min((min(f.images, f.predicted) for f in self.found), default=0)
+        verdict = LIMITS.verdict(strongest, count)
         yield Finding(
             check="reliance.concept",
             verdict=verdict,
             severity=min(1.0, strongest.value) if self.found else 0.0,
             claim=self._claim(verdict),
-            criterion=f"Fails when a concept moves a class by more than {FAIL_AT} standard deviations of the class's "
-            "lead, either way, with 95 % confidence for all concepts and classes together (and random images do "
-            f"so in less than {percent(ALPHA)}, corrected by Holm), warns above {WARN_AT}, passes when more than "
-            f"{FAIL_AT} can be ruled out; inconclusive otherwise, and below {MIN_IMAGES} images of the concept or of a "
-            "class. The share of images (TCAV score) is not judged. The thresholds are conventions.",
+            criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[
                 *(few(count) if self.found else []),
-                "Only you can say whether the concept should matter: where it should, a fail is good news.",
-                "It looks along one direction of one layer: a concept can matter in ways that this does not see.",
-                "Whatever else sets a concept's images apart from yours counts as the concept.",
-                *([f"{self.unreadable} image(s) of concepts cannot be read."] if self.unreadable else []),
+                "Whether the concept should matter is for you to decide: if it should, a fail is the desired result.",
+                "Only one direction of one layer is tested; a concept can matter in other ways.",
+                "Any other difference between a concept's images and yours counts as the concept.",
+                *([f"{plural(self.unreadable, 'image')} of concepts unreadable."] if self.unreadable else []),
             ],
         )
 
     def _claim(self, verdict: Verdict) -> str:
         if self.impossible:
-            return f"It could not be asked of any of the concepts, so 0 were tested: {self.impossible}"
+            return f"Inconclusive: 0 concepts were tested. {self.impossible}"
         if not self.found:
-            return f"Nothing can be said: no class is the answer to {MIN_IMAGES} or more images."
+            return f"Inconclusive: no class is predicted for {MIN_IMAGES} or more images."
         first = self.found[0]
         value, low, high = first.concept.effect
-        told = (
-            f"towards the concept {first.name!r} the lead of {first.target!r} changes by {value:+.2f} "
-            f"({low:+.2f} to {high:+.2f}) of its standard deviation"
+        effect = (
+            f"the score of {first.target!r} by {abs(value):.2f} (95% CI {min(abs(low), abs(high)):.2f} to "
+            f"{max(abs(low), abs(high)):.2f}) standard deviations"
+            if low * high > 0
+            else f"the score of {first.target!r} by {value:+.2f} (95% CI {low:+.2f} to {high:+.2f}) standard deviations"
         )
+        changes = ("increases" if value > 0 else "decreases") if low * high > 0 else "changes"
         if verdict in {Verdict.FAIL, Verdict.WARN}:
-            speaks = "for" if value > 0 else "against"
-            return f"The concept {first.name!r} speaks {speaks} {first.target!r}: {told}."
-        return f"No concept certainly moves a class by much; most: {told}."
+            return f"The concept {first.name!r} {changes} {effect}."
+        return f"No concept has a large, significant effect; the largest: {first.name!r} {changes} {effect}."
 
     def _evidence(self) -> list[Evidence]:
         if not self.found:
             return []
-        strongest = self.strongest
         columns = [
             Column(name="concept"),
             Column(name="class"),
-            Column(name="effect, in standard deviations", kind="number"),
-            Column(name="95 % interval for all"),
+            Column(name="effect (standard deviations)", kind="number"),
+            Column(name="95% CI (all together)"),
             Column(name="p (Holm)", kind="number"),
             Column(name="TCAV score", kind="share"),
-            Column(name="concept told apart", kind="share"),
+            Column(name="concept classified correctly", kind="share"),
         ]
         rows: list[list[Cell]] = []
-        for each in self.found[:ROWS]:
+        for each in self.found[:MAX_ROWS]:
             value, low, high = (round(end, 3) for end in each.concept.effect)
             rows.append(
                 [
@@ -152,17 +155,10 @@ class ReliesOnConcept:
                     round(each.concept.told, 3),
                 ]
             )
-        title = f"What each concept does for each class, at layer {self.layer}, largest first"
+        title = f"Effect of each concept on each class, at layer {self.layer}, largest first"
         return [
-            Estimate(
-                label="The largest effect of a concept on a class, either way",
-                value=strongest.value,
-                low=strongest.low,
-                high=strongest.high,
-                n=self.found[0].answered,
-                unit="number",
-                warn_at=WARN_AT,
-                fail_at=FAIL_AT,
+            LIMITS.estimate(
+                "Largest effect of a concept on a class", self.strongest, self.found[0].predicted, "number"
             ),
             Table(title=title, columns=columns, rows=rows),
             *self.pictures,
@@ -171,34 +167,34 @@ class ReliesOnConcept:
 
 @check("reliance.concept", needs=[CONCEPT])
 def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConcept:
-    """Does a concept that you name by images move the answer?
+    """Does a concept, given as images, change the prediction?
 
     What it asks:
-        You give folders of images that show a concept each (`--concept stripes/`). At the last layer with positions,
-        what tells a concept's images from yours, drawn at random? And does the lead of a class over the others change
-        when the activations for its images move in that direction?
+        You give folders of images that show a concept each (`--concept stripes/`). At the last layer with spatial
+        positions, which direction separates a concept's images from randomly drawn images of yours? Does the lead of a
+        class over the other classes change when the activations of its images move in that direction?
 
     Why it matters:
-        What should not matter, such as a tag, a background or a skin tone, can be shown by images where it cannot be
-        said in words.
+        Images can show what words cannot describe precisely, such as a tag, a background or a skin tone that should not
+        matter.
 
     How to read it:
-        The effect is how much the lead of a class changes from images at random to the concept, to first order, in
-        standard deviations of that lead over your images: 0 is nothing, and 1 is as much as images differ anyway. The
-        sign says whether the concept speaks for the class or against it. Directions are learned 50 times, against five
-        draws of your images and without a tenth of the concept's each time; the interval is over these and over the
-        class's images, p says how often
-        concepts made of random images of yours have such an effect. The TCAV score is the share of a class's images
-        whose lead rises; behind this layer most networks are nearly linear, so that it is 0 or 1 for almost anything.
-        "Told apart" is the share of left-out images that are told right as the concept or not (half is guessing).
+        The effect is the change of a class's lead from random images to the concept, to first order, in standard
+        deviations of that lead over your images: 0 is no effect, 1 is as much as images differ anyway. A positive
+        effect increases the score of the class. Directions are learned 50 times, against five draws of your images and
+        without a tenth of the concept's each time; the interval is over these and over the class's images. p is how
+        often concepts made of random images of yours have such an effect. The TCAV score is the share of a class's
+        images whose lead rises; behind this layer most networks are nearly linear, so it is 0 or 1 for almost anything.
+        "Classified correctly" is the share of held-out images that the direction classifies correctly as the concept
+        or not (half is chance).
 
     Limits:
-        It sees what a direction at one layer does to first order, with activations averaged over positions. Measured
-        on 41 small networks of the planted benchmark, given images with each value of the cue as concepts: it failed 7
-        of the 20 that rely on the cue (10 with warnings), mostly where frames, signatures and tags decide nearly
-        everything, and none of the 21 others; the size of the largest effect had an area under the ROC curve of 0.87.
-        The penalty, the layer and the thresholds were chosen on these networks. Give 30 images or more, that differ
-        from yours in the concept only: whatever else sets them apart is taken for the concept.
+        Only the first-order effect of one direction at one layer is measured, with activations averaged over positions.
+        On 41 small networks of the planted benchmark, with images of each value of the cue as concepts, it failed 7 of
+        the 20 that rely on the cue (10 with warnings), mostly where frames, signatures and tags decide nearly
+        everything, and none of the 21 others; the largest effect had an AUROC of 0.87. The penalty, the layer and the
+        thresholds were chosen on these networks. Give 30 images or more that differ from yours in the concept only: any
+        other difference counts as the concept.
 
     References:
         B. Kim et al., Interpretability beyond feature attribution: quantitative testing with concept activation
@@ -214,14 +210,14 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
         layer = concept_layer(open_network(subject.classifier))
     except ModelError as error:
         return ReliesOnConcept(layer="", found=(), pictures=(), impossible=str(error))
-    rows = recording.sample(MOST_IMAGES)
-    read = engine.map(_read, subject, rows, task="Reading the images", chunk=32, layer=layer)
-    answered = recording.predicted[rows]
-    classes, counts = np.unique(answered, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:MOST_CLASSES]
+    rows = recording.sample(MAX_IMAGES)
+    read = engine.map(_read, subject, rows, task="Reading activations", chunk=32, layer=layer)
+    predicted = recording.predicted[rows]
+    classes, counts = np.unique(predicted, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:MAX_CLASSES]
     classes = classes[[i for i in order if counts[i] >= MIN_IMAGES]]
     shown = {name: _shown(subject, engine, images, name, layer) for name, images in concepts.items()}
-    effects = _effects(shown, read, answered, classes, lead_spread(recording.logits), seed)
+    effects = _effects(shown, read, predicted, classes, lead_spread(recording.logits), seed)
     corrected = holm(np.array([effect.p for effect in effects.values()]))
     names = subject.classifier.class_names
     found = [
@@ -229,13 +225,13 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
             name=name,
             images=len(shown[name]),
             target=names[target],
-            answered=int((answered == target).sum()),
+            predicted=int((predicted == target).sum()),
             concept=replace(effect, p=float(p)),
         )
         for ((name, target), effect), p in zip(effects.items(), corrected, strict=True)
     ]
     found.sort(key=lambda f: (-f.size.low, -f.size.value, f.name, f.target))
-    unreadable = sum(min(len(images), MOST_OF_A_CONCEPT) - len(shown[name]) for name, images in concepts.items())
+    unreadable = sum(min(len(images), MAX_CONCEPT_IMAGES) - len(shown[name]) for name, images in concepts.items())
     pictures = _pictures(recording, concepts[found[0].name], found[0]) if found else ()
     return ReliesOnConcept(layer=layer, found=tuple(found), pictures=pictures, unreadable=unreadable)
 
@@ -243,14 +239,14 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
 def _effects(
     shown: Mapping[str, NDArray[np.float64]],
     read: Mapping[str, NDArray[np.float64]],
-    answered: NDArray[np.int64],
+    predicted: NDArray[np.int64],
     classes: NDArray[np.int64],
     spread: NDArray[np.float64],
     seed: int,
 ) -> dict[tuple[str, int], Concept]:
     """The effect of every concept with two readable images or more on every class."""
     if not len(classes):
-        return {}  # and perhaps too few images to draw counterparts from
+        return {}  # there may be too few images to draw counterparts from
     scale = unit_scale(read["activations"])
     others, gradients = read["activations"] / scale, read["gradients"] * scale
     tested = {name: values / scale for name, values in shown.items() if len(values) > 1}
@@ -261,28 +257,28 @@ def _effects(
         at_random = random_vectors(others, len(values), seed=seed + 1)
         for target in classes.tolist():
             found[name, target] = concept_effect(
-                vectors, at_random, gradients[answered == target], float(spread[target]), level
+                vectors, at_random, gradients[predicted == target], float(spread[target]), level
             )
     return found
 
 
 def _shown(subject: Subject, engine: Engine, images: ImageSet, name: str, layer: str) -> NDArray[np.float64]:
-    """The layer's activations for the concept's images that can be read, at most MOST_OF_A_CONCEPT of them."""
+    """The layer's activations for the readable images of a concept, at most MAX_CONCEPT_IMAGES of them."""
     unlabelled = Subject(subject.classifier, images, np.full(len(images), -1, dtype=np.int64))
-    count = min(len(images), MOST_OF_A_CONCEPT)
+    count = min(len(images), MAX_CONCEPT_IMAGES)
     rows = np.linspace(0, len(images) - 1, count).astype(np.int64)
     seen = engine.map(_read_concept, unlabelled, rows, task=f"Reading {name}", chunk=32, layer=layer)
     return np.asarray(seen["activations"][seen["readable"]])
 
 
-def _read(subject: Subject, indices: Sequence[int], batch_size: int, layer: str) -> dict[str, NDArray[Any]]:
-    """Activations, and gradients of the lead of the class that is answered."""
+def _read(subject: Subject, indices: Sequence[int], batch_size: int, layer: str) -> Arrays:
+    """Activations, and gradients of the lead of the predicted class."""
     pixels = subject.pixels(indices)
     targets = logits_of(subject.classifier, pixels, batch_size).argmax(1)
     return read_layer(subject.classifier, pixels, targets, layer)._asdict()
 
 
-def _read_concept(subject: Subject, indices: Sequence[int], batch_size: int, layer: str) -> dict[str, NDArray[Any]]:
+def _read_concept(subject: Subject, indices: Sequence[int], batch_size: int, layer: str) -> Arrays:
     network = open_network(subject.classifier)
     activations = np.zeros((len(indices), network.layer(layer).units))
     readable = np.zeros(len(indices), dtype=bool)
@@ -297,14 +293,14 @@ def _read_concept(subject: Subject, indices: Sequence[int], batch_size: int, lay
 
 
 def _pictures(recording: Recording, concept_set: ImageSet, first: ConceptOnClass) -> tuple[ImageGrid, ...]:
-    """Some images of a concept, and some that are answered with the class on which it has the largest effect."""
+    """Some images of a concept, and some that are predicted as the class on which it has the largest effect."""
     subject = recording.subject
     names = subject.classifier.class_names
-    rows = np.flatnonzero(recording.predicted == names.index(first.target))[:SHOWN]
+    rows = np.flatnonzero(recording.predicted == names.index(first.target))[:EXAMPLES_SHOWN]
     unlabelled = Subject(subject.classifier, concept_set, np.zeros(len(concept_set), dtype=np.int64))
     return (
         _grid(unlabelled, range(len(concept_set)), f"Images of the concept {first.name!r}"),
-        _grid(subject, rows.tolist(), f"Images that are answered {first.target!r}"),
+        _grid(subject, rows.tolist(), f"Images predicted as {first.target!r}"),
     )
 
 
@@ -317,6 +313,6 @@ def _grid(subject: Subject, rows: Sequence[int], title: str) -> ImageGrid:
         except UnreadableImageError:
             continue
         items.append(GridItem(picture=picture(pixels.cpu().numpy(), f"{title}: {path}"), caption=path))
-        if len(items) == SHOWN:
+        if len(items) == EXAMPLES_SHOWN:
             break
     return ImageGrid(title=title, items=items)

@@ -1,18 +1,16 @@
-"""reliance.map_sanity."""
+"""reliance.map_sanity: do attribution maps depend on what the network learned?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from deeptroubles.checks.limits import MIN_IMAGES, few
 from deeptroubles.checks.registry import check
-from deeptroubles.engine import Engine
+from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ModelError
 from deeptroubles.findings import Cell, Column, Curve, Evidence, Finding, Series, Table, Verdict
 from deeptroubles.methods import METHODS
@@ -22,26 +20,26 @@ from deeptroubles.statistics.intervals import Interval, mean_share
 from deeptroubles.subject import Subject, logits_of
 
 LIMIT = 0.5
-"""A map that agrees this much (rank correlation) with the one of a shuffled network does not show what it learned."""
+"""A map with this rank correlation to the one of a shuffled network does not show what the network learned."""
 
 SHARES = (0.1, 0.5, 1.0)
-"""How much of the network is shuffled, from the answer down."""
+"""The share of the weight tensors that is shuffled, from the last layer down."""
 
-IMAGES = 10
+MAX_IMAGES = 10
 MANY_PASSES = {"occlusion", "rise", "score_cam", "ablation_cam", "integrated_gradients", "smooth_grad"}
-"""Methods that need dozens to hundreds of passes for a map, which would take longer than all other checks."""
+"""Methods that need dozens to hundreds of passes per map, which would take longer than all other checks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSanity:
-    """How much a method's maps stay the same when the network is shuffled, per share of it."""
+    """The agreement of a method's maps with those of the shuffled network, per share that is shuffled."""
 
     method: str
     agreement: tuple[Interval, ...]
 
     @property
     def verdict(self) -> Verdict:
-        """Whether its maps may be believed."""
+        """Whether its maps depend on the weights."""
         last = self.agreement[-1]
         if last.low > LIMIT:
             return Verdict.FAIL
@@ -50,7 +48,7 @@ class MethodSanity:
 
 @dataclass(frozen=True, kw_only=True)
 class MapSanity:
-    """Which methods' maps depend on what the network has learned. `impossible`: method and why it cannot be asked."""
+    """Which methods' maps depend on the weights. `impossible`: methods that do not work here, and why."""
 
     images: int
     methods: tuple[MethodSanity, ...]
@@ -59,41 +57,41 @@ class MapSanity:
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         by_verdict = {v: [m.method for m in self.methods if m.verdict == v] for v in Verdict}
-        believed, refused = by_verdict[Verdict.PASS], by_verdict[Verdict.FAIL]
-        if self.images < MIN_IMAGES or not (believed or refused):
+        passed, failed = by_verdict[Verdict.PASS], by_verdict[Verdict.FAIL]
+        if self.images < MIN_IMAGES or not (passed or failed):
             verdict = Verdict.INCONCLUSIVE
-        elif refused:
-            verdict = Verdict.WARN if believed else Verdict.FAIL
+        elif failed:
+            verdict = Verdict.WARN if passed else Verdict.FAIL
         else:
-            verdict = Verdict.PASS if 2 * len(believed) > len(self.methods) else Verdict.INCONCLUSIVE
-        claim = f"Of {len(self.methods)} methods, {len(believed)} draw maps that depend on what the network learned"
-        claim += f" ({', '.join(believed)})" if believed else ""
-        claim += f"; {len(refused)} do not ({', '.join(refused)})." if refused else "; none certainly does not."
+            verdict = Verdict.PASS if 2 * len(passed) > len(self.methods) else Verdict.INCONCLUSIVE
+        claim = f"The maps of {len(passed)} of {len(self.methods)} attribution methods depend on the network's weights"
+        claim += f" ({', '.join(passed)})" if passed else ""
+        claim += f"; the maps of {len(failed)} do not ({', '.join(failed)})." if failed else "."
         yield Finding(
             check="reliance.map_sanity",
             verdict=verdict,
-            severity=len(refused) / max(1, len(self.methods)),
+            severity=len(failed) / max(1, len(self.methods)),
             claim=claim,
-            criterion="A method is believed when its maps for a completely shuffled network agree with the true ones "
-            f"(mean absolute rank correlation) by less than {LIMIT} with 95 % confidence, refused when by more. "
-            "Fails when methods are refused and none is believed, warns when some are refused, passes when none is "
-            f"refused and more than half are believed; inconclusive otherwise, and below {MIN_IMAGES} images.",
+            criterion="A method passes if its maps for a completely shuffled network and for the network itself have a "
+            f"mean absolute rank correlation below {LIMIT} (entire 95% interval), and fails if it is above. The check "
+            "fails if some methods fail and none passes, warns if some fail, and passes if none fails and more than "
+            f"half pass. Inconclusive otherwise, and with fewer than {MIN_IMAGES} images.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
-                *(f"{method} could not be asked: {why}" for method, why in self.impossible),
-                f"Not asked, because a map takes them many passes: {', '.join(sorted(MANY_PASSES))}.",
-                "Passing shows that a map depends on the weights, not that it shows the right thing.",
+                *(f"{method} was not tested: {why}" for method, why in self.impossible),
+                f"Not tested, because each map takes many passes: {', '.join(sorted(MANY_PASSES))}.",
+                "A pass shows that maps depend on the weights, not that they show the right evidence.",
             ],
         )
 
     def _evidence(self) -> list[Evidence]:
-        words = {Verdict.PASS: "yes", Verdict.FAIL: "no", Verdict.INCONCLUSIVE: "cannot tell"}
+        words = {Verdict.PASS: "yes", Verdict.FAIL: "no", Verdict.INCONCLUSIVE: "inconclusive"}
         columns = [
             Column(name="method"),
-            Column(name="may be believed"),
-            Column(name="agreement with shuffled", kind="number"),
-            Column(name="95 % interval", kind="interval"),
+            Column(name="depends on the weights"),
+            Column(name="correlation with shuffled", kind="number"),
+            Column(name="95% CI", kind="interval"),
         ]
         ordered = sorted(self.methods, key=lambda m: m.agreement[-1].value)
         rows: list[list[Cell]] = [
@@ -104,10 +102,10 @@ class MapSanity:
             Series(name=m.method, x=[0.0, *SHARES], y=[1.0, *(round(a.value, 4) for a in m.agreement)]) for m in ordered
         ]
         return [
-            Table(title="Which maps may be believed", columns=columns, rows=rows),
+            Table(title="Which methods' maps depend on the weights", columns=columns, rows=rows),
             Curve(
-                title="Agreement with the true map as the network is shuffled, from the answer down",
-                x_label="share of the weight tensors that is shuffled",
+                title="Correlation with the unshuffled network's map, shuffling from the last layer down",
+                x_label="share of weight tensors shuffled",
                 y_label="absolute rank correlation",
                 series=series,
                 y_range=(0.0, 1.0),
@@ -117,23 +115,23 @@ class MapSanity:
 
 @check("reliance.map_sanity")
 def map_sanity(recording: Recording, engine: Engine, *, seed: int) -> MapSanity:
-    """Do explanations of this network depend on what it has learned?
+    """Do attribution maps of this network depend on what it learned?
 
     What it asks:
-        The weights are shuffled, tensor by tensor, from the answer down to the pixels. Does each attribution method
-        then draw another map than before?
+        The weights are shuffled, tensor by tensor, from the last layer to the first. Does the map of each attribution
+        method change?
 
     Why it matters:
-        Some methods draw the edges of the image whatever the network has learned. Such a map looks right and explains
+        Some methods draw the edges of the image whatever the network learned. Such a map looks plausible and explains
         nothing.
 
     How to read it:
-        The table gives the agreement (absolute rank correlation, 1 is the same map) between the maps of the network and
-        of its completely shuffled copy; the lower, the better. The curve shows at which depth a map gives way.
+        The table gives the absolute rank correlation (1 is the same map) between the maps of the network and of its
+        completely shuffled copy; lower is better. The curve shows at which depth the maps change.
 
     Limits:
-        A map can depend on the weights and still mislead. Rank correlation is blind to where the differences lie, and
-        smooth maps agree a little by chance.
+        A map can depend on the weights and still mislead. Rank correlation ignores where the differences are, and
+        smooth maps correlate a little by chance.
 
     References:
         J. Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018.
@@ -141,12 +139,18 @@ def map_sanity(recording: Recording, engine: Engine, *, seed: int) -> MapSanity:
         A. Hedström et al., Sanity checks revisited: an exploration to repair the model parameter randomisation test,
         2023.
     """
-    rows = recording.sample(IMAGES)
+    rows = recording.sample(MAX_IMAGES)
     methods, impossible = [], []
     for method in sorted(METHODS.keys() - MANY_PASSES):
         try:
             found = engine.map(
-                _agreements, recording.subject, rows, task=f"Doubting {method}", chunk=4, method=method, seed=seed
+                _agreements,
+                recording.subject,
+                rows,
+                task=f"Shuffling weights: {method}",
+                chunk=4,
+                method=method,
+                seed=seed,
             )
         except ModelError as error:
             impossible.append((method, str(error)))
@@ -156,10 +160,8 @@ def map_sanity(recording: Recording, engine: Engine, *, seed: int) -> MapSanity:
     return MapSanity(images=len(rows), methods=tuple(methods), impossible=tuple(impossible))
 
 
-def _agreements(
-    subject: Subject, indices: Sequence[int], batch_size: int, method: str, seed: int
-) -> dict[str, NDArray[Any]]:
-    """Agreement of the maps with those of the shuffled network, N x shares, in the same classes."""
+def _agreements(subject: Subject, indices: Sequence[int], batch_size: int, method: str, seed: int) -> Arrays:
+    """Correlation of the maps with those of the shuffled network, N x shares, for the same classes."""
     pixels = subject.pixels(indices)
     targets = logits_of(subject.classifier, pixels, batch_size).argmax(1)
     true = METHODS[method](subject.classifier, pixels, targets)

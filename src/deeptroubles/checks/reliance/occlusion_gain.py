@@ -1,4 +1,4 @@
-"""reliance.occlusion_gain."""
+"""reliance.occlusion_gain: does hiding a part of the image raise the probability of the true class?"""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval
-from deeptroubles.engine import Engine
-from deeptroubles.findings import Curve, Estimate, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series
+from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.engine import Arrays, Engine
+from deeptroubles.findings import Curve, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series
 from deeptroubles.methods.attacks import occlusion_gain as method
 from deeptroubles.methods.attribution.occlusion import hide
 from deeptroubles.pictures import picture
@@ -23,21 +23,22 @@ from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, logits_of
 
-WARN_AT, FAIL_AT = 0.10, 0.30
 GAIN = 0.1
-"""By how much the probability must rise for an image to count."""
-
+"""How much the probability must rise for an image to count."""
+LIMITS = Limits(
+    f"the share of images whose true class gains {percent(GAIN)} or more when one window is hidden", 0.1, 0.3
+)
 STEPS = 3
-SHOWN = 4
+EXAMPLES_SHOWN = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class OcclusionGain:
-    """What hiding does for the true class: its probability after 0, 1, ... hidden windows, N x (steps + 1)."""
+    """The probability of the true class after hiding 0, 1, ... windows, N x (steps + 1), and examples."""
 
     probability: NDArray[np.float64]
-    turned: int
-    stories: tuple[ImageGrid, ...]
+    corrected: int
+    examples: tuple[ImageGrid, ...]
     maps: tuple[Heatmap, ...]
 
     @property
@@ -54,52 +55,42 @@ class OcclusionGain:
         rises = int((self.probability[:, 1] > self.probability[:, 0]).sum())
         yield Finding(
             check="reliance.occlusion_gain",
-            verdict=judge(share, count, warn_at=WARN_AT, fail_at=FAIL_AT),
+            verdict=LIMITS.verdict(share, count),
             severity=share.value,
-            claim=f"Hiding one window makes it surer of the true class, by {percent(GAIN)} or more, on "
-            f"{percent_interval(share)} of the images. The largest rise, hiding up to {STEPS} windows: {steps}.",
-            criterion=criterion(
-                f"the share of images whose true class gains {percent(GAIN)} or more by hiding one window",
-                warn_at=WARN_AT,
-                fail_at=FAIL_AT,
-            ),
+            claim=f"Hiding one window raises the probability of the true class by {percent(GAIN)} or more on "
+            f"{percent_interval(share)} of images (largest rise with up to {STEPS} windows: {steps}).",
+            criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                f"By any amount at all, the probability rises on {rises} of {count} images.",
-                f"{self.turned} wrong answers become right within {STEPS} windows.",
-                "What is hidden may be a second object that is really there; look at the pictures.",
-                "The window that helps most is searched for, which favours images on which it hesitates.",
+                f"The probability rises by any amount on {rises} of {plural(count, 'image')}.",
+                f"{plural(self.corrected, 'wrong prediction becomes', 'wrong predictions become')} correct within "
+                f"{STEPS} windows.",
+                "The hidden part may be a second object that really is there; look at the examples.",
+                "The best of many windows is chosen, so images with low confidence gain more easily.",
             ],
         )
 
     def _evidence(self) -> list[Evidence]:
-        count, share = len(self.probability), self.share
         quantiles = np.quantile(self.probability, [0.25, 0.5, 0.75], axis=0)
-        story = Series(
-            name="median image (band: middle half)",
+        median = Series(
+            name="median image (band: middle half of the images)",
             x=[float(i) for i in range(STEPS + 1)],
             y=quantiles[1].tolist(),
             low=quantiles[0].tolist(),
             high=quantiles[2].tolist(),
         )
         evidence: list[Evidence] = [
-            Estimate(
-                label="Images that gain by hiding one window",
-                value=share.value,
-                low=share.low,
-                high=share.high,
-                n=count,
-                warn_at=WARN_AT,
-                fail_at=FAIL_AT,
+            LIMITS.estimate(
+                "Images whose true class gains when one window is hidden", self.share, len(self.probability)
             ),
-            *self.stories,
+            *self.examples,
         ]
         if self.maps:
             limit = max(abs(v) for m in self.maps for row in m.values for v in row if v is not None)
             evidence.append(
                 Heatmaps(
-                    title="What hiding each window does to the true class",
+                    title="Change in the probability of the true class when each window is hidden",
                     items=self.maps,
                     low=-limit,
                     high=limit,
@@ -109,10 +100,10 @@ class OcclusionGain:
             )
         evidence.append(
             Curve(
-                title="Hiding what speaks against the true class, window by window",
+                title="Probability of the true class as windows are hidden, best first",
                 x_label="windows hidden",
                 y_label="probability of the true class",
-                series=[story],
+                series=[median],
                 y_range=(0.0, 1.0),
             )
         )
@@ -121,44 +112,43 @@ class OcclusionGain:
 
 @check("reliance.occlusion_gain", needs=[LABELS])
 def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> OcclusionGain:
-    """Does hiding a part of the image make it surer of the right class?
+    """Does hiding a part of the image raise the probability of the true class?
 
     What it asks:
-        A grey window (a seventh of the image wide) is put everywhere in turn. Where does it raise the probability of
-        the true class, and how far do the up to three windows that help most take it together?
+        A gray window (a seventh of the image wide) hides each part of the image in turn. Where does it raise the
+        probability of the true class, and how far do up to three windows that help most raise it together?
 
     Why it matters:
-        A classifier that looks at the object has nothing to gain from seeing less. Where it gains, the hidden part
-        spoke for another class: something that usually comes with that class, and has nothing to do with this one.
+        A classifier that relies on the object gains nothing from seeing less. Where it gains, the hidden part was
+        evidence for another class: often something that usually occurs with that class.
 
     How to read it:
-        The estimate is the share of images whose true class gains at least 10 % (of probability) by hiding one window.
-        The strips tell the story of the images that gain most, step by step; the maps show the change for every
-        window: hiding helps where the map is warm, and hurts where it is cold.
+        The estimate is the share of images whose true class gains at least 10% of probability when one window is
+        hidden. The strips show the images that gain most, step by step; the maps show the change for every window:
+        hiding helps where the map is warm, and hurts where it is cold.
 
     Limits:
-        The hidden part can be a second object of another class, which is no trouble. The best of many windows is
-        taken, so that an image on which the classifier hesitates gains easily. A grey square is itself something the
-        classifier has not seen in training.
+        The hidden part can be a second object of another class, which is not a problem. The best of many windows is
+        chosen, so images with low confidence gain easily. A gray square is itself out-of-distribution.
 
     References:
         M. D. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV 2014.
     """
     subject, rows = recording.subject, recording.labelled
-    found = engine.map(_hide, subject, rows, task="Hiding what helps", chunk=2)
+    found = engine.map(_hide, subject, rows, task="Hiding windows", chunk=2)
     probability = found["probability"].astype(np.float64).round(6)  # single precision knows no more
     was_wrong = recording.predicted[rows] != recording.targets[rows]
     order = np.argsort(probability[:, 0] - probability[:, -1], kind="stable")
-    gaining = [int(i) for i in order[:SHOWN] if probability[i, 1] > probability[i, 0]]
+    gaining = [int(i) for i in order[:EXAMPLES_SHOWN] if probability[i, 1] > probability[i, 0]]
     return OcclusionGain(
         probability=probability,
-        turned=int((found["right"] & was_wrong).sum()),
-        stories=tuple(_story(recording, int(rows[i]), found["windows"][i], probability[i]) for i in gaining),
+        corrected=int((found["right"] & was_wrong).sum()),
+        examples=tuple(_example(recording, int(rows[i]), found["windows"][i], probability[i]) for i in gaining),
         maps=tuple(_map(recording, int(rows[i]), found["first"][i], probability[i, 0]) for i in gaining),
     )
 
 
-def _hide(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
+def _hide(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
     targets = torch.from_numpy(subject.targets[indices]).to(subject.classifier.device)
     gain = method.occlusion_gain(
         subject.classifier, subject.pixels(indices), targets, steps=STEPS, batch_size=batch_size
@@ -172,19 +162,19 @@ def _hide(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str
     }
 
 
-def _story(recording: Recording, row: int, windows: NDArray[Any], probability: NDArray[Any]) -> ImageGrid:
+def _example(recording: Recording, row: int, windows: NDArray[Any], probability: NDArray[Any]) -> ImageGrid:
     """One image, step by step."""
     image, cover = recording.subject.pixels([row])[0], recording.subject.classifier.mean[0]
     name = recording.subject.classifier.class_names[recording.targets[row]]
     clean = picture(image.cpu().numpy(), f"An image of class {name}")
-    items = [GridItem(picture=clean, caption=f"{probability[0]:.2f}", note="as it is")]
+    items = [GridItem(picture=clean, caption=f"{probability[0]:.2f}", note="unchanged")]
     for step, box in enumerate(windows):
         if not box.any():
             break
         image = hide(image, torch.from_numpy(box)[None], cover)[0]
-        shown = picture(image.cpu().numpy(), f"The same image with {step + 1} window(s) hidden")
+        shown = picture(image.cpu().numpy(), f"The same image with {plural(step + 1, 'window')} hidden")
         items.append(GridItem(picture=shown, caption=f"{probability[step + 1]:.2f}", note=f"{step + 1} hidden"))
-    return ImageGrid(title=f"{name}: probability of the true class, step by step", items=items, strip=True)
+    return ImageGrid(title=f"{name}: probability of the true class as windows are hidden", items=items, strip=True)
 
 
 def _map(recording: Recording, row: int, first: NDArray[Any], clean: float) -> Heatmap:

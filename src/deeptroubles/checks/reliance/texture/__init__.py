@@ -1,1 +1,1 @@
-"""reliance.texture: the check, cue conflict and suppression."""
+"""reliance.texture: the check, and its two protocols, cue conflict and suppression."""

@@ -1,34 +1,32 @@
-"""The first protocol of `reliance.texture`: images with the shape of one class and the texture of another."""
+"""Cue conflict, the first protocol of `reliance.texture`: the shape of one class with the texture of another."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from deeptroubles.checks.limits import Limits, estimate
 from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.classifier import Classifier
-from deeptroubles.engine import Engine
+from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import UnreadableImageError
-from deeptroubles.findings import Cell, Column, Estimate, Evidence, GridItem, ImageGrid, Table
+from deeptroubles.findings import Cell, Column, Evidence, GridItem, ImageGrid, Table
 from deeptroubles.images import ImageSet
 from deeptroubles.methods.reliance.cue_conflict import CATEGORIES, Trials, category_probabilities, find_trials
 from deeptroubles.pictures import picture
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, logits_of
 
-WARN_AT, FAIL_AT = 0.50, 0.75
-"""Of the decisions that follow shape or texture, the share by texture."""
-SHOWN = 5
+EXAMPLES_SHOWN = 5
 TRIALS = 1200
-"""In the published set, after those with shape and texture of one category are left out."""
+"""Trials in the published set, without those whose shape and texture are of one category."""
 HUMANS = (0.959, 0.919, 0.987)
-"""Shape bias of people: all trials, and the observers with the least and the most."""
+"""Shape bias of people: all trials, and the observers with the lowest and the highest."""
 OBSERVERS = 10
 NETWORKS = {
     "ResNet-50": (0.221, 0.61),
@@ -37,20 +35,28 @@ NETWORKS = {
     "AlexNet (Caffe)": (0.429, 0.55),
     "ResNet-50, trained on stylized ImageNet": (0.806, None),
 }
-"""Shape bias, and the share of trials that count, of the published answers (Geirhos et al., 2019). Torchvision's VGG-16
-has 9.2 %, its AlexNet 25.3 %."""
+"""Shape bias, and the share of trials decided by shape or texture, of the published predictions (Geirhos et al., 2019).
+Torchvision's VGG-16 has 9.2%, its AlexNet 25.3%."""
 RESNET50 = {"airplane": 0.0, "knife": 0.0, "bird": 0.02, "car": 0.41, "bottle": 0.56, "clock": 0.71}
-"""The shape bias of ResNet-50 where it is lowest and highest."""
+"""The published shape bias of ResNet-50 for the categories in which it is lowest and highest."""
+LIMITS = Limits(
+    "the share of decisions by texture among those by shape or texture, in a cue conflict (with `--conflict`),",
+    warn_at=0.50,
+    fail_at=0.75,
+    note="Published shape bias: "
+    + ", ".join(f"{name} {percent(bias)}" for name, (bias, _) in {"people": HUMANS[:2], **NETWORKS}.items())
+    + ".",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conflict:
-    """What is answered to images in which shape and texture say different things.
+    """Predictions for images whose shape and texture are of different categories.
 
     Attributes:
         trials: The images.
         decision: N, the category with the highest probability; -1 where the image cannot be read.
-        examples: Some of them, with their answers.
+        examples: Some of the images, with their predictions.
     """
 
     trials: Trials
@@ -69,22 +75,22 @@ class Conflict:
 
     @property
     def counted(self) -> int:
-        """How many decisions follow one of the two."""
+        """How many decisions follow shape or texture."""
         return int((self.by_shape | self.by_texture).sum())
 
     @property
     def shape_bias(self) -> Interval:
-        """Of the decisions that follow one of the two, the share that follows the shape."""
+        """The share of decisions by shape among those by shape or texture."""
         return wilson(int(self.by_shape.sum()), self.counted)
 
     @property
     def texture_share(self) -> Interval:
-        """The rest of it."""
+        """The share of decisions by texture among those by shape or texture."""
         return wilson(int(self.by_texture.sum()), self.counted)
 
     @property
     def asked(self) -> int:
-        """How many images could be read."""
+        """How many images were readable."""
         return int((self.decision >= 0).sum())
 
     @property
@@ -93,54 +99,44 @@ class Conflict:
         return self.trials.names == tuple(CATEGORIES)
 
     def claim(self) -> str:
-        """One sentence."""
-        share = percent(self.counted / self.asked) if self.asked else "0 %"
+        """The shape bias, as a clause."""
         return (
-            f"Where shape and texture disagree, shape decides {percent_interval(self.shape_bias)} of the trials that "
-            f"count ({share} of {self.asked})."
+            f"Shape bias is {percent_interval(self.shape_bias)} over the {self.counted} of {self.asked} cue-conflict "
+            "images that are decided by shape or texture"
         )
 
     def caveats(self) -> list[str]:
-        """What to know about it."""
+        """What limits the result."""
         trials, unreadable = self.trials, len(self.decision) - self.asked
         counts = {
-            "with shape and texture of one class": trials.agreeing,
-            "without two classes in the name": trials.unnamed,
-            "that cannot be read": unreadable,
+            "with shape and texture of the same class": trials.agreeing,
+            "without two class names in the file name": trials.unnamed,
+            "unreadable": unreadable,
         }
         left_out = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         ratio = (
-            "Shape bias is a ratio over the trials that count; the others say nothing about it, however many they are. "
-            "Trials share shapes and textures, so that the interval is somewhat too narrow."
+            "Shape bias ignores images that are decided by neither shape nor texture. Images share shapes and "
+            "textures, so the interval is somewhat too narrow."
         )
-        return [
-            ratio,
-            *([f"Of the images with a conflict of cues, these were left out: {left_out}."] if left_out else []),
-        ]
+        return [ratio, *([f"Cue-conflict images left out: {left_out}."] if left_out else [])]
 
     def evidence(self, name: str) -> list[Evidence]:
-        """The shape bias beside published ones, examples, and every category."""
-        value, low, high = self.shape_bias
-        estimates = [(name, value, low, high, self.counted)]
+        """The shape bias next to published ones, examples, and every category."""
+        biases = [(name, self.shape_bias, self.counted)]
         if self.published:
             for network, (bias, share) in NETWORKS.items():
                 if share is not None:
                     count = round(share * TRIALS)
-                    estimates.append((f"published: {network}", *wilson(round(bias * count), count), count))
-            estimates.append((f"published: people (range of {OBSERVERS})", *HUMANS, OBSERVERS))
+                    biases.append((f"published: {network}", wilson(round(bias * count), count), count))
+            biases.append((f"published: people (range of {OBSERVERS})", Interval(*HUMANS), OBSERVERS))
         return [
             *(
-                Estimate(
-                    label=f"Shape bias, {label}",
-                    value=value,
-                    low=low,
-                    high=high,
-                    n=n,
-                    warn_at=1 - WARN_AT,
-                    fail_at=1 - FAIL_AT,
-                    higher_is_worse=False,
+                replace(
+                    estimate(f"Shape bias, {label}", bias, count, higher_is_worse=False),
+                    warn_at=1 - LIMITS.warn_at,
+                    fail_at=1 - LIMITS.fail_at,
                 )
-                for label, value, low, high, n in estimates
+                for label, bias, count in biases
             ),
             self._by_category(),
             *self.examples,
@@ -152,10 +148,10 @@ class Conflict:
         columns = [
             Column(name="shape"),
             Column(name="decided by shape", kind="share"),
-            Column(name="95 % interval", kind="interval"),
+            Column(name="95% CI", kind="interval"),
             Column(name="decided by shape or texture", kind="share"),
-            Column(name="trials", kind="number"),
-            *([Column(name="by shape: ResNet-50, published", kind="share")] if known else []),
+            Column(name="images", kind="number"),
+            *([Column(name="published ResNet-50: decided by shape", kind="share")] if known else []),
         ]
         rows: list[list[Cell]] = []
         for category in shapes.tolist():
@@ -173,11 +169,11 @@ class Conflict:
                 ]
             )
         rows.sort(key=lambda row: (row[1] is None, row[1]))
-        return Table(title="Shape or texture, by the category of the shape", columns=columns, rows=rows)
+        return Table(title="Decisions by shape or texture, for each category of shape", columns=columns, rows=rows)
 
 
 def ask_conflict(classifier: Classifier, images: ImageSet, engine: Engine) -> Conflict:
-    """Show a classifier the images of a folder in which shape and texture say different things.
+    """Show a classifier the images whose shape and texture are of different categories.
 
     Raises:
         ImagesError: There are none.
@@ -188,16 +184,14 @@ def ask_conflict(classifier: Classifier, images: ImageSet, engine: Engine) -> Co
         _decide,
         subject,
         trials.rows,
-        task="Shape against texture",
+        task="Predicting cue-conflict images",
         chunk=64,
         members=[list(classes) for classes in trials.members],
     )
     return Conflict(trials=trials, decision=seen["decision"], examples=_examples(subject, trials, seen["decision"]))
 
 
-def _decide(
-    subject: Subject, indices: Sequence[int], batch_size: int, members: Sequence[Sequence[int]]
-) -> dict[str, NDArray[Any]]:
+def _decide(subject: Subject, indices: Sequence[int], batch_size: int, members: Sequence[Sequence[int]]) -> Arrays:
     """The category with the highest probability; -1 where the image cannot be read."""
     decision = np.full(len(indices), -1, dtype=np.int64)
     readable, pixels = [], []
@@ -218,13 +212,13 @@ def _examples(subject: Subject, trials: Trials, decision: NDArray[np.int64]) -> 
     grids = []
     for what, cue in (("texture", trials.texture), ("shape", trials.shape)):
         chosen = np.flatnonzero(decision == cue)
-        picked = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(SHOWN, len(chosen))).astype(np.int64))]
+        picked = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(EXAMPLES_SHOWN, len(chosen))).astype(np.int64))]
         items = []
         for i in picked.tolist():
             shape, texture, decided = (trials.names[int(c[i])] for c in (trials.shape, trials.texture, decision))
             shown = picture(
                 subject.pixels([int(trials.rows[i])])[0].cpu().numpy(),
-                f"The shape of {shape} with the texture of {texture}, decided as {decided}",
+                f"The shape of {shape} with the texture of {texture}, predicted as {decided}",
             )
             items.append(GridItem(picture=shown, caption=decided, note=f"shape {shape}, texture {texture}"))
         if items:

@@ -1,39 +1,42 @@
-"""The second protocol of `reliance.texture`: the audited images without shape, without texture, without colour."""
+"""Suppression, the second protocol of `reliance.texture`: the audited images without shape, texture or color."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.wording import percent, percent_interval
-from deeptroubles.engine import Engine
-from deeptroubles.findings import Cell, Column, Curve, Estimate, Evidence, GridItem, ImageGrid, Series, Table
+from deeptroubles.checks.limits import Limits
+from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.engine import Arrays, Engine
+from deeptroubles.findings import Cell, Column, Curve, Evidence, GridItem, ImageGrid, Series, Table
 from deeptroubles.methods.reliance.suppression import KINDS, SMALLEST_PATCH, kinds_for, strengths, suppress
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share, wilson
 from deeptroubles.subject import Subject, logits_of
 
-WARN_AT, FAIL_AT = 0.0, 0.20
-"""How much more of the answers change without texture than without shape."""
-MOST = 100
-"""No more images than this are shown without their shape, texture or colour."""
+LIMITS = Limits(
+    "the share of predictions that change without texture, minus the share that change without shape,",
+    warn_at=0.0,
+    fail_at=0.20,
+    note="The thresholds and the strengths of suppression are conventions.",
+)
+MAX_IMAGES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suppression:
-    """What is answered when shape, texture or colour are taken away.
+    """Predictions when shape, texture or color is suppressed.
 
     Attributes:
-        kinds: In which ways, in the order of KINDS.
-        changed: N x ways x strengths, whether the answer is another one than before.
-        right: Likewise, whether it is right, of the images that were answered rightly before (M).
-        left_out: Images that were not looked at.
-        examples: One image in every way.
+        kinds: The kinds of suppression, in the order of KINDS.
+        changed: N x kinds x strengths, whether the prediction changes.
+        right: M x kinds x strengths, whether the prediction is correct, for images that are correct unchanged.
+        left_out: Images that were not used.
+        examples: One image with every kind of suppression.
     """
 
     kinds: tuple[str, ...]
@@ -46,44 +49,31 @@ class Suppression:
         return [i for i, kind in enumerate(self.kinds) if KINDS[kind] == what]
 
     def without(self, what: str) -> NDArray[np.float64]:
-        """Per image the share of its answers that change without `what` (a value of KINDS)."""
+        """For each image, the share of its predictions that change without `what` (a value of KINDS)."""
         return np.asarray(self.changed[:, self._of(what)].mean((1, 2)), dtype=np.float64)
 
     @property
     def excess(self) -> Interval:
-        """How much more of the answers change without texture than without shape."""
+        """How many more predictions change without texture than without shape."""
         return mean_difference(self.without("texture") - self.without("shape"))
 
     def claim(self) -> str:
-        """One sentence."""
+        """How many predictions change, as a clause."""
         texture, shape = (percent_interval(mean_share(self.without(what))) for what in ("texture", "shape"))
-        return f"Without texture {texture} of the answers change, without shape {shape}."
+        return f"{texture} of predictions change without texture and {shape} without shape"
 
     def caveats(self) -> list[str]:
-        """What to know about it."""
+        """What limits the result."""
         convention = (
-            "Which strength of a blur corresponds to which grid of patches is a convention, and so the comparison of "
-            "texture with shape is. Blurs also take away fine edges; patches leave the shape of small parts."
+            "The pairing of blur strengths with patch grids is a convention, and so is the comparison of texture with "
+            "shape. Blurs also remove fine edges; patches keep the shape of small parts."
         )
-        return [convention, *([f"{self.left_out} images were left out of it."] if self.left_out else [])]
+        return [convention, *([f"{plural(self.left_out, 'image')} not used."] if self.left_out else [])]
 
     def evidence(self) -> list[Evidence]:
-        """The comparison, what it looks like, and how it grows."""
-        value, low, high = self.excess
-        return [
-            Estimate(
-                label="Answers that change without texture, less those without shape",
-                value=value,
-                low=low,
-                high=high,
-                n=len(self.changed),
-                warn_at=WARN_AT,
-                fail_at=FAIL_AT,
-            ),
-            *self.examples,
-            self._curve(),
-            self._table(),
-        ]
+        """The comparison, an example, and the results by strength and kind."""
+        label = "Predictions that change without texture, minus those that change without shape"
+        return [LIMITS.estimate(label, self.excess, len(self.changed)), *self.examples, self._curve(), self._table()]
 
     def _curve(self) -> Curve:
         series = []
@@ -100,9 +90,9 @@ class Suppression:
                 )
             )
         return Curve(
-            title="Answers that stay",
-            x_label="strength (0: as it is)",
-            y_label="share of answers",
+            title="Predictions that do not change",
+            x_label="strength (0: unchanged)",
+            y_label="share of predictions",
             series=series,
             y_range=(0.0, 1.0),
         )
@@ -111,16 +101,16 @@ class Suppression:
         labelled = len(self.right) > 0
         strongest = self.changed.shape[2]
         columns = [
-            Column(name="way"),
-            Column(name="takes away"),
-            Column(name="answers that stay", kind="share"),
-            Column(name="95 % interval", kind="interval"),
+            Column(name="suppression"),
+            Column(name="removes"),
+            Column(name="unchanged predictions", kind="share"),
+            Column(name="95% CI", kind="interval"),
             Column(name=f"at strength {strongest}", kind="share"),
         ]
         if labelled:
             columns += [
-                Column(name="right answers that stay right", kind="share"),
-                Column(name="their interval", kind="interval"),
+                Column(name="correct predictions that stay correct", kind="share"),
+                Column(name="95% CI ", kind="interval"),
             ]
         rows: list[list[Cell]] = []
         for i, kind in enumerate(self.kinds):
@@ -136,26 +126,28 @@ class Suppression:
                 right = mean_share(self.right[:, i].mean(1))
                 row += [right.value, [right.low, right.high]]
             rows.append(row)
-        return Table(title="Answers without shape, texture or colour, over all strengths", columns=columns, rows=rows)
+        return Table(
+            title="Predictions without shape, texture or color, over all strengths", columns=columns, rows=rows
+        )
 
 
 def ask_suppression(recording: Recording, engine: Engine, seed: int) -> Suppression | str:
-    """Show some of the images without their shape, texture or colour; or say why that is not possible."""
+    """Suppress shape, texture and color of some of the images; or say why that is not possible."""
     classifier = recording.subject.classifier
     levels = strengths(classifier.size)
     if classifier.channels not in {1, 3} or not levels:
-        return f"suppression takes images of 1 or 3 channels and at least {2 * SMALLEST_PATCH} pixels along each side"
-    rows, kinds = recording.sample(MOST), kinds_for(classifier.channels)
+        return f"suppression needs inputs with 1 or 3 channels and at least {2 * SMALLEST_PATCH} pixels along each side"
+    rows, kinds = recording.sample(MAX_IMAGES), kinds_for(classifier.channels)
     seen = engine.map(
         _suppressed,
         recording.subject,
         rows,
-        task="Without shape, without texture",
+        task="Suppressing shape and texture",
         chunk=16,
         kinds=list(kinds),
         levels=levels,
         seed=seed,
-    )["answer"]
+    )["predicted"]
     targets, predicted = recording.targets[rows], recording.predicted[rows]
     right_before = targets == predicted
     return Suppression(
@@ -169,17 +161,17 @@ def ask_suppression(recording: Recording, engine: Engine, seed: int) -> Suppress
 
 def _suppressed(
     subject: Subject, indices: Sequence[int], batch_size: int, kinds: Sequence[str], levels: int, seed: int
-) -> dict[str, NDArray[Any]]:
-    """The answers, N x ways x strengths."""
+) -> Arrays:
+    """The predictions, N x kinds x strengths."""
     pixels = subject.pixels(indices)
-    answers = np.zeros((len(indices), len(kinds), levels), dtype=np.int64)
+    predicted = np.zeros((len(indices), len(kinds), levels), dtype=np.int64)
     for k, kind in enumerate(kinds):
         for level in range(levels):
             shown = pixels.clone()
             for i, index in enumerate(indices):  # one by one, so that the seed is the image's own
                 shown[i] = suppress(pixels[i : i + 1], kind, level + 1, seed + index)[0]
-            answers[:, k, level] = logits_of(subject.classifier, shown, batch_size).argmax(1).cpu().numpy()
-    return {"answer": answers}
+            predicted[:, k, level] = logits_of(subject.classifier, shown, batch_size).argmax(1).cpu().numpy()
+    return {"predicted": predicted}
 
 
 def _examples(
@@ -187,28 +179,28 @@ def _examples(
     rows: NDArray[np.int64],
     kinds: Sequence[str],
     levels: int,
-    answers: NDArray[np.int64],
+    predicted: NDArray[np.int64],
     seed: int,
 ) -> tuple[ImageGrid, ...]:
-    """The surest image as it is, and in every way in the middle strength."""
+    """The most confident image, unchanged and with every kind of suppression at the middle strength."""
     names, level = recording.subject.classifier.class_names, (levels + 1) // 2
     i = int(recording.probabilities[rows].max(1).argmax())
     row = int(rows[i])
     pixels, first = recording.subject.pixels([row]), names[recording.predicted[row]]
     items = [
         GridItem(
-            picture=picture(pixels[0].cpu().numpy(), f"An image answered {first}"),
+            picture=picture(pixels[0].cpu().numpy(), f"An image predicted as {first}"),
             caption=first,
-            note=f"as it is, {percent(recording.probabilities[row].max())}",
+            note=f"unchanged, {percent(recording.probabilities[row].max())}",
         )
     ]
     for k, kind in enumerate(kinds):
-        shown, answered = suppress(pixels, kind, level, seed + row)[0], names[answers[i, k, level - 1]]
+        shown, named = suppress(pixels, kind, level, seed + row)[0], names[predicted[i, k, level - 1]]
         items.append(
             GridItem(
-                picture=picture(shown.cpu().numpy(), f"The same after {kind}, answered {answered}"),
-                caption=answered,
+                picture=picture(shown.cpu().numpy(), f"The same image after {kind}, predicted as {named}"),
+                caption=named,
                 note=f"{kind}, without {KINDS[kind]}",
             )
         )
-    return (ImageGrid(title=f"One image without shape, texture or colour (strength {level} of {levels})", items=items),)
+    return (ImageGrid(title=f"One image without shape, texture or color (strength {level} of {levels})", items=items),)
