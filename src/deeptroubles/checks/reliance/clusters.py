@@ -36,8 +36,8 @@ HALF = 0.5
 """An image counts when this share of its positive evidence lies in the region."""
 MAX_CLASSES, MAX_PER_CLASS = 12, 60
 POWER = (
-    "Use the pictures to explore, not to detect: on 41 small networks the AUROC for telling networks that rely on a cue "
-    "from others was 0.48 for the eigengap and 0.46 for the Fisher score (chance is 0.5)."
+    "Use the pictures to explore, not to detect: on 41 small networks the AUROC for telling networks that rely on a "
+    "cue from others was 0.48 for the eigengap and 0.46 for the Fisher score (chance is 0.5)."
 )
 """The measured power, so that nobody takes this for a detector."""
 CLUSTERS_SHOWN, MEMBERS_SHOWN, CURVES_SHOWN = 4, 3, 6
@@ -204,8 +204,8 @@ def clusters(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnClus
 
     How to read it:
         Look at the mean maps of the clusters, and at members of each: a cluster that highlights the same corner in
-        every image is a reason to look further, with `reliance.shortcut` and `reliance.cue`. The number of clusters is where
-        the eigenvalues have their widest gap. The Fisher score measures how far a cluster lies from the others; it
+        every image is a reason to look further, with `reliance.shortcut` and `reliance.cue`. The number of clusters
+        is where the eigenvalues have their widest gap. The Fisher score measures how far a cluster lies from the others; it
         ranks clusters, and is not a test. Only the share of a class's images that have half of their evidence in one
         square of a tenth of the image is judged. With masks, evidence on the object does not count; without masks,
         only squares at the edge of the image count.

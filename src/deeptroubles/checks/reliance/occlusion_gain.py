@@ -64,8 +64,7 @@ class OcclusionGain:
             caveats=[
                 *few(count),
                 f"The probability rises by any amount on {rises} of {plural(count, 'image')}.",
-                f"{plural(self.corrected, 'wrong prediction becomes', 'wrong predictions become')} correct within "
-                f"{STEPS} windows.",
+                f"{plural(self.corrected, 'wrong prediction')} corrected by hiding up to {STEPS} windows.",
                 "The hidden part may be a second object that really is there; look at the examples.",
                 "The best of many windows is chosen, so images with low confidence gain more easily.",
             ],
