@@ -36,8 +36,8 @@ from deeptroubles.methods.attacks.map_elites import ENCODINGS, map_elites
 from deeptroubles.methods.attacks.one_pixel import _set, answers, corners, one_pixel
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental import LocalEdits
-from deeptroubles.subject import answer
+from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.subject import logits_of
 
 ROUNDS = 2
 COUNT, STEPS = 64, 40
@@ -63,10 +63,18 @@ def trained() -> dt.Classifier:
     images, labels = (part[:1400] for part in colored())
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
         nn.Linear(64 * 16, 10),
-    )  # fmt: skip
+    )
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     for _ in range(4):
         for part in torch.randperm(len(images)).split(64):
@@ -148,7 +156,7 @@ def of_local(classifier: dt.Classifier, count: int) -> tuple[float, float, float
         return answers(LocalEdits(open_network(classifier), image[None]), rows, columns, colors, count)
 
     def whole() -> Tensor:
-        return answer(classifier, _set(image, rows, columns, colors), min(count, 32))
+        return logits_of(classifier, _set(image, rows, columns, colors), min(count, 32))
 
     results = measured({"local": lambda: (locally(), 1.0), "whole": lambda: (whole(), 1.0)}, ROUNDS + 1)
     local, dense = results["local"], results["whole"]
@@ -171,8 +179,11 @@ def locally(classifier: dt.Classifier) -> None:
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, (network, count) in networks.items():
         local, whole, difference = of_local(network, count)
-        print(f"| {name} | {network.size[0]} | {count} | {local:.3f} | {whole:.3f} | {whole / local:.1f} | "
-              f"{difference:.0e} |", flush=True)  # fmt: skip
+        print(
+            f"| {name} | {network.size[0]} | {count} | {local:.3f} | {whole:.3f} | {whole / local:.1f} | "
+            f"{difference:.0e} |",
+            flush=True,
+        )
 
 
 @dataclass(frozen=True)
@@ -203,8 +214,11 @@ def table(title: str, results: dict[str, Measured], success: Callable[[Tensor], 
     for name, one in results.items():
         count, ratio = len(one.images), one.processor / first.processor
         broken = f"{int(success(one.images).sum())}/{count}"
-        print(f"| {title} | {name} | {one.seconds:.2f} | {one.processor:.2f} | {ratio:.1f} | "
-              f"{count / one.seconds:.1f} | {one.shown:.0f} | {broken} |", flush=True)  # fmt: skip
+        print(
+            f"| {title} | {name} | {one.seconds:.2f} | {one.processor:.2f} | {ratio:.1f} | "
+            f"{count / one.seconds:.1f} | {one.shown:.0f} | {broken} |",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -214,27 +228,32 @@ def main() -> None:
     torch.set_num_threads(parser.parse_args().threads)
     classifier = trained()
     images, labels = (part[1400 : 1400 + COUNT] for part in colored())
-    right = float((answer(classifier, images).argmax(1) == labels).float().mean())
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-          f"{COUNT} images of 32 x 32, {right:.0%} answered rightly, minimum of {ROUNDS} rounds\n")  # fmt: skip
+    right = float((logits_of(classifier, images).argmax(1) == labels).float().mean())
+    print(
+        f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"{COUNT} images of 32 x 32, {right:.0%} answered rightly, minimum of {ROUNDS} rounds\n"
+    )
     print("| attack | candidate | seconds | processor seconds | x ours | images/s | times shown per image | broken |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")
 
     pgd(classifier, images[:2], labels[:2])  # the network is traced once, before the clock runs
     for epsilon in EPSILONS:
         results = measured(of_pgd(classifier, images, labels, epsilon), ROUNDS)
-        table(f"PGD, linf {255 * epsilon:.0f}/255, {STEPS} steps", results,
-              lambda x: answer(classifier, x).argmax(1) != labels)  # fmt: skip
+        table(
+            f"PGD, linf {255 * epsilon:.0f}/255, {STEPS} steps",
+            results,
+            lambda x: logits_of(classifier, x).argmax(1) != labels,
+        )
 
-    logits = answer(classifier, images)
+    logits = logits_of(classifier, images)
     lead = logits.gather(1, labels[:, None])[:, 0] - logits.scatter(1, labels[:, None], -torch.inf).amax(1)
     nearest = torch.where(lead > 0, lead, torch.inf).argsort()[:PIXELS]
     few, true = images[nearest], labels[nearest]
     results = measured(of_one_pixel(classifier, few, true, targeted=False), 1)
-    table("one pixel", results, lambda x: answer(classifier, x).argmax(1) != true)
-    second = answer(classifier, few).scatter(1, true[:, None], -torch.inf).argmax(1)
+    table("one pixel", results, lambda x: logits_of(classifier, x).argmax(1) != true)
+    second = logits_of(classifier, few).scatter(1, true[:, None], -torch.inf).argmax(1)
     results = measured(of_one_pixel(classifier, few, second, targeted=True), 1)
-    table("one pixel, into the second class", results, lambda x: answer(classifier, x).argmax(1) == second)
+    table("one pixel, into the second class", results, lambda x: logits_of(classifier, x).argmax(1) == second)
 
     locally(classifier)
 
@@ -242,9 +261,11 @@ def main() -> None:
         started = time.perf_counter()
         fooling = map_elites(classifier, encoding=encoding, generations=GENERATIONS)
         seconds, sure = time.perf_counter() - started, fooling.confidence.median()
-        print(f"\nFooling images, {encoding}: {fooling.queries} pictures shown in {seconds:.1f} s "
-              f"({fooling.queries / seconds:.0f} per second, {fooling.queries // classifier.classes} for each class), "
-              f"median confidence {sure:.1%}.")  # fmt: skip
+        print(
+            f"\nFooling images, {encoding}: {fooling.queries} pictures shown in {seconds:.1f} s "
+            f"({fooling.queries / seconds:.0f} per second, {fooling.queries // classifier.classes} for each class), "
+            f"median confidence {sure:.1%}."
+        )
 
 
 if __name__ == "__main__":

@@ -35,10 +35,7 @@ def models() -> dict[str, tuple[dt.Classifier, str]]:
 
     lite = dt.load_classifier("efficientnet-lite0")
     resnet = dt.Classifier(torchvision.models.resnet50(weights=None).eval(), size=224)
-    return {
-        "efficientnet-lite0": (lite, "_blocks.15"),
-        "resnet50": (resnet, "layer4"),
-    }
+    return {"efficientnet-lite0": (lite, "_blocks.15"), "resnet50": (resnet, "layer4")}
 
 
 def candidates(classifier: dt.Classifier, name: str, pixels: Tensor) -> dict[str, Callable[[], Tensor]]:

@@ -19,7 +19,7 @@ from benchmarks.timing import best_times
 
 from deeptroubles.methods.fairness.gaps import calibration_gap, class_gaps, rate_gap
 from deeptroubles.methods.fairness.leakage import probe
-from deeptroubles.methods.statistics.bootstrap import resampled_sums, shuffled_sums
+from deeptroubles.statistics.bootstrap import resampled_sums, shuffled_sums
 
 IMAGES, GROUPS, CLASSES, RESAMPLES, SCALED = 2000, 6, 10, 1000, 20
 
@@ -34,8 +34,15 @@ def main() -> None:
     features = random.normal(size=(IMAGES, 64))
 
     def fairlearn() -> None:
-        MetricFrame(metrics={"accuracy": accuracy_score}, y_true=targets, y_pred=predicted, sensitive_features=groups,
-                    n_boot=SCALED, ci_quantiles=[0.025, 0.975], random_state=0).difference_ci()  # fmt: skip
+        MetricFrame(
+            metrics={"accuracy": accuracy_score},
+            y_true=targets,
+            y_pred=predicted,
+            sensitive_features=groups,
+            n_boot=SCALED,
+            ci_quantiles=[0.025, 0.975],
+            random_state=0,
+        ).difference_ci()
 
     times = best_times(
         {

@@ -31,18 +31,24 @@ from tests.torchvision_shim import declare_operators
 from deeptroubles import Classifier
 from deeptroubles.methods.attribution.occlusion import hide, window_grid
 from deeptroubles.network import TracedNetwork, open_network
-from deeptroubles.network.incremental import LocalEdits
-from deeptroubles.network.local_program import Program
-from deeptroubles.network.local_running import growth
-from deeptroubles.network.local_steps import Convolution
-from deeptroubles.network.rectangles import Span
-from deeptroubles.subject import answer
+from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental.program import Program
+from deeptroubles.network.incremental.rectangles import Span
+from deeptroubles.network.incremental.running import growth
+from deeptroubles.network.incremental.steps import Convolution
+from deeptroubles.subject import logits_of
 
 BATCHES = (1, 8, 16, 32, 64)
 SIDE = 7
 GRIDS = ((16, 8), (32, 16))
-NETWORKS = (("vgg16", 224), ("resnet18", 224), ("resnet50", 224), ("efficientnet-lite0", 224), ("vgg16", 448),
-            ("resnet18", 448))  # fmt: skip
+NETWORKS = (
+    ("vgg16", 224),
+    ("resnet18", 224),
+    ("resnet50", 224),
+    ("efficientnet-lite0", 224),
+    ("vgg16", 448),
+    ("resnet18", 448),
+)
 
 
 def model(name: str) -> nn.Module:
@@ -139,18 +145,26 @@ def row(name: str, size: int, window: int, stride: int, rounds: int) -> str:
     if not isinstance(logits, Tensor):
         raise TypeError("no logits")
     some = torch.linspace(0, len(windows) - 1, 32).long()
-    difference = (logits[some] - answer(classifier, hide(image[0], windows[some], cover))).abs().max()
+    difference = (logits[some] - logits_of(classifier, hide(image[0], windows[some], cover))).abs().max()
     wall, cpu = min(o.wall for o in ours), min(o.cpu for o in ours)
     count = len(windows)
     fastest = min(captums[best], key=lambda m: m.wall)
     cells = [
-        f"{name} {size}", f"{window}/{stride}", count, f"{wall:.1f}", f"{first.wall:.1f}",
+        f"{name} {size}",
+        f"{window}/{stride}",
+        count,
+        f"{wall:.1f}",
+        f"{first.wall:.1f}",
         f"{fastest.wall * count:.0f}",
-        best, f"**{fastest.wall * count / wall:.1f}**", f"{min(m.cpu for m in captums[best]) * count / cpu:.1f}",
-        f"{captums[1][0].wall * count / wall:.1f}", f"{ceiling(network, windows):.1f}",
-        f"{max(first.memory, *(o.memory for o in ours)):.0f}", f"{max(m.memory for m in captums[best]):.0f}",
+        best,
+        f"**{fastest.wall * count / wall:.1f}**",
+        f"{min(m.cpu for m in captums[best]) * count / cpu:.1f}",
+        f"{captums[1][0].wall * count / wall:.1f}",
+        f"{ceiling(network, windows):.1f}",
+        f"{max(first.memory, *(o.memory for o in ours)):.0f}",
+        f"{max(m.memory for m in captums[best]):.0f}",
         f"{float(difference / logits.std(0).mean()):.0e}",
-    ]  # fmt: skip
+    ]
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
@@ -172,12 +186,16 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
-    print(f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {processor()}, {options.threads} threads, "
-          f"torch {torch.__version__}, captum {captum.__version__}, Python {platform.python_version()}.\n")  # fmt: skip
+    print(
+        f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {processor()}, {options.threads} threads, "
+        f"torch {torch.__version__}, captum {captum.__version__}, Python {platform.python_version()}.\n"
+    )
     print("captum: the time of 49 windows, scaled linearly to all.\n")
-    print("| network | window/stride | windows | ours (s) | ours, first run (s) | captum at its best (s) | its batch "
-          "| times faster | by processor time | than captum's default | multiply-add ceiling | ours (MiB) "
-          "| captum (MiB) | difference / std |")  # fmt: skip
+    print(
+        "| network | window/stride | windows | ours (s) | ours, first run (s) | captum at its best (s) | its batch "
+        "| times faster | by processor time | than captum's default | multiply-add ceiling | ours (MiB) "
+        "| captum (MiB) | difference / std |"
+    )
     print("|---|" + "---:|" * 13)
     for name, size in NETWORKS:
         if options.only not in {None, name, f"{name}@{size}"}:

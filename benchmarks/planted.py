@@ -27,16 +27,14 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from deeptroubles.checks.reliance.shortcut import shortcut
+from deeptroubles.checks.reliance.shortcut.shortcut import shortcut
 from deeptroubles.engine import LocalEngine
-from deeptroubles.files import write_whole
 from deeptroubles.memory import keep_freed_memory
 from deeptroubles.methods.attribution.integrated_gradients import integrated_gradients
 from deeptroubles.methods.clustering.spray import eigengap_score, fisher_tau
 from deeptroubles.methods.concepts.tcav import tcav_score
 from deeptroubles.methods.properties.label_correlation import datalab_score
 from deeptroubles.methods.reliance.shortcut_effects import located
-from deeptroubles.methods.statistics.auroc import auroc
 from deeptroubles.methods.transforms.swap import STEPS, frame
 from deeptroubles.planted.cues import CLASSES, CUES, DECOYS, paint
 from deeptroubles.planted.networks import ARCHITECTURES
@@ -44,7 +42,9 @@ from deeptroubles.planted.planting import Planted, plant
 from deeptroubles.planted.scenes import draw_parts, render
 from deeptroubles.progress import track
 from deeptroubles.recording import record
-from deeptroubles.subject import answer
+from deeptroubles.run.files import write_whole
+from deeptroubles.statistics.auroc import auroc
+from deeptroubles.subject import logits_of
 
 STRENGTHS = (0.3, 0.6, 0.8, 0.95)
 STRONG = 0.6
@@ -56,9 +56,11 @@ HELD_OUT = ("stamp", "companion", "cast")
 RELIES, DOES_NOT = 0.1, 0.03
 """A network is a positive from so much verified reliance on, and a negative up to so much."""
 ALONE = {
-    "SpRAy eigengap": "", "SpRAy Fisher": "", "attribution outside the mask": "masks",
+    "SpRAy eigengap": "",
+    "SpRAy Fisher": "",
+    "attribution outside the mask": "masks",
     "Datalab's correlation, its baseline mended": "the data only",
-}  # fmt: skip
+}
 TOLD = ("insertion of the known cue", "TCAV")
 """Detectors of others, and those that have to be told which cue to look for."""
 FOLDER = Path(__file__).parents[1] / "runs" / "planted"
@@ -87,8 +89,10 @@ def jobs(*, mini: bool) -> list[Job]:
         cues, strengths, seeds, clean = ["tag", "frame", "stamp"], (0.8, 0.95), 1, 6
     planted = [
         Job(cue, strength, kinds[(seed + index) % 2], 1 + seed)
-        for cue in cues for index, strength in enumerate(strengths) for seed in range(seeds)
-    ]  # fmt: skip
+        for cue in cues
+        for index, strength in enumerate(strengths)
+        for seed in range(seeds)
+    ]
     decoys = [Job(cue, 0.0, kinds[i % 2], 20 + i) for i, cue in enumerate(cues)]
     decoys += [Job(cue, 1.0, kinds[i % 2], 20 + i) for cue in DECOYS for i in range(0 if mini else 4)]
     return [*planted, *decoys, *(Job(None, 0.0, kinds[i % 2], 40 + i) for i in range(clean))]
@@ -98,8 +102,13 @@ def trained(job: Job) -> Planted:
     """Train a network, or take it from where it is kept."""
     weights, facts = FOLDER / f"{job.file}.pt", FOLDER / f"{job.file}.json"
     if facts.exists():
-        return plant(job.cue, job.strength, job.architecture, job.seed,
-                     known=(torch.load(weights, weights_only=True), json.loads(facts.read_text())))  # fmt: skip
+        return plant(
+            job.cue,
+            job.strength,
+            job.architecture,
+            job.seed,
+            known=(torch.load(weights, weights_only=True), json.loads(facts.read_text())),
+        )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     started = time.perf_counter()
     planted = plant(job.cue, job.strength, job.architecture, job.seed, device=device)
@@ -124,8 +133,14 @@ def asked(planted: Planted, *, masks: bool) -> dict[str, Any]:
     classes, cues = measured.effects.effect[:, :-1].shape
     low = max(measured.interval(row, column).low for row in range(classes) for column in range(cues))
     effect = measured.interval(*measured.worst).value
-    return {"score": low, "effect": effect, "verdict": verdict, "name": measured.name, "seconds": seconds,
-            "iou": overlap(planted, measured.name, measured.windows)}  # fmt: skip
+    return {
+        "score": low,
+        "effect": effect,
+        "verdict": verdict,
+        "name": measured.name,
+        "seconds": seconds,
+        "iou": overlap(planted, measured.name, measured.windows),
+    }
 
 
 def overlap(planted: Planted, name: str, windows: NDArray[np.float64]) -> float:
@@ -175,7 +190,7 @@ def known_cue(planted: Planted, name: str, pixels: Tensor, targets: Tensor) -> d
         scenes = draw_parts(classes, planted.classifier.size[0], seed)
         images, masks = render(cue.arrange(scenes, values) if cue.arrange else scenes)
         shown.append(paint(cue, images, masks, values, seed))
-    probability = torch.stack([answer(planted.classifier, images, 120).softmax(1) for images in shown])
+    probability = torch.stack([logits_of(planted.classifier, images, 120).softmax(1) for images in shown])
     usual = probability[classes, torch.arange(count)]  # with the value of the image's own class
     rises = [float((probability[v] - usual)[classes != v, v].mean()) for v in range(CLASSES)]
     concepts = [tcav_score(planted.classifier, pixels, targets, images) for images in shown]
@@ -225,8 +240,10 @@ def report(rows: Rows) -> None:
     positives, negatives = split(rows)
     weak = sum(r["cue"] in CUES and r["strength"] >= STRONG and r["reliance"] < RELIES for r in rows)
     print(f"{platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}")
-    print(f"{len(rows)} networks: {len(positives)} rely on their cue, {len(negatives)} on none; {weak} planted rely "
-          f"on it by less than {RELIES:.0%} and count as neither\n")  # fmt: skip
+    print(
+        f"{len(rows)} networks: {len(positives)} rely on their cue, {len(negatives)} on none; {weak} planted rely "
+        f"on it by less than {RELIES:.0%} and count as neither\n"
+    )
     for kind in ("masks", "no masks"):
         of_kind(rows, positives, negatives, kind)
     legitimate(rows)
@@ -288,10 +305,13 @@ def others(rows: Rows, positives: Rows, negatives: Rows) -> None:
         line(name, needs, f"{auc(*theirs):.3f}")
     for name in TOLD:  # clean networks are asked of the same cue
         areas = [
-            auc([r["baselines"][f"{name}: {cue}"] for r in positives if r["cue"] == cue],
-                [r["baselines"][f"{name}: {cue}"] for r in negatives if r["cue"] is None])
-            for cue in CUES if any(r["cue"] == cue for r in positives)
-        ]  # fmt: skip
+            auc(
+                [r["baselines"][f"{name}: {cue}"] for r in positives if r["cue"] == cue],
+                [r["baselines"][f"{name}: {cue}"] for r in negatives if r["cue"] is None],
+            )
+            for cue in CUES
+            if any(r["cue"] == cue for r in positives)
+        ]
         line(f"{name} (mean over cues)", "to be told the cue", f"{np.mean(areas):.3f}")
     seconds = [r["trained"] for r in rows]
     print(f"\nTraining: median {np.median(seconds):.1f} s per network.")

@@ -34,9 +34,17 @@ def small_cnn() -> dt.Classifier:
     """Two convolutions and two linear layers for 28 x 28 grey pixels, with random weights."""
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * 49, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    )
     return dt.Classifier(network, size=28, channels=1, name="small CNN")
 
 
@@ -106,15 +114,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}, "
-          f"minimum of {options.rounds} rounds\n")  # fmt: skip
-    print("| model | layer | channels | steps | ours (s) | channels / s | the recipe (s per channel) | channels / s "
-          "| times faster |")  # fmt: skip
+    print(
+        f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}, "
+        f"minimum of {options.rounds} rounds\n"
+    )
+    print(
+        "| model | layer | channels | steps | ours (s) | channels / s | the recipe (s per channel) | channels / s "
+        "| times faster |"
+    )
     print("|---|---|" + "---:|" * 7)
     lite = dt.load_classifier("efficientnet-lite0")
     small = small_cnn()
-    cases = ((small, "0", 32, 256, 32), (small, "3", 64, 256, 64),
-             (lite, "_blocks.1", 16, 40, 4), (lite, "_blocks.8", 16, 40, 4))  # fmt: skip
+    cases = (
+        (small, "0", 32, 256, 32),
+        (small, "3", 64, 256, 64),
+        (lite, "_blocks.1", 16, 40, 4),
+        (lite, "_blocks.8", 16, 40, 4),
+    )
     for case in cases:
         print(row(*case, rounds=options.rounds), flush=True)
 
@@ -130,8 +146,17 @@ def row(classifier: dt.Classifier, layer: str, count: int, steps: int, batch: in
         work = partial(activation_maximization, classifier, layer, units, steps=steps, batch_size=batch)
         ours = min(ours, seconds(work))
         theirs = min(theirs, *(seconds(partial(recipe, classifier, layer, unit, steps)) for unit in units[:4]))
-    cells = (classifier.name, layer, count, steps, f"{ours:.2f}", f"{count / ours:.2f}", f"{theirs:.2f}",
-             f"{1 / theirs:.2f}", f"**{theirs * count / ours:.1f}**")  # fmt: skip
+    cells = (
+        classifier.name,
+        layer,
+        count,
+        steps,
+        f"{ours:.2f}",
+        f"{count / ours:.2f}",
+        f"{theirs:.2f}",
+        f"{1 / theirs:.2f}",
+        f"**{theirs * count / ours:.1f}**",
+    )
     return "| " + " | ".join(map(str, cells)) + " |"
 
 

@@ -12,14 +12,19 @@ from PIL import Image
 from torch import Tensor
 
 import deeptroubles as dt
-from deeptroubles.explain import find_class
 from deeptroubles.report.figure import draw_pictures
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
+from deeptroubles.workflows.explain import find_class
 
 IMAGES = Path(__file__).parent / "images"
 WIDTH = 1120
-TURNED = {"camera.png": "flamingo", "chelsea.png": "guacamole", "china.jpg": "school bus", "coffee.png": "strawberry",
-          "rocket.jpg": "goldfish"}  # fmt: skip
+TURNED = {
+    "camera.png": "flamingo",
+    "chelsea.png": "guacamole",
+    "china.jpg": "school bus",
+    "coffee.png": "strawberry",
+    "rocket.jpg": "goldfish",
+}
 """Photographs, and what the targeted attack turns each of them into."""
 UNTARGETED, TARGETED = 1, 2
 """By how many of 255 levels a pixel may change."""
@@ -34,14 +39,16 @@ def attacks(model: dt.Classifier) -> None:
     rows = [list(photographs.table["path"]).index(name) for name in TURNED]
     clean = torch.stack([model.prepare(photographs[row]) for row in rows])
     wanted = [find_class(model, name) for name in TURNED.values()]
-    labels = answer(model, clean).argmax(1)
+    labels = logits_of(model, clean).argmax(1)
     untargeted = dt.pgd(model, clean, labels, epsilon=UNTARGETED / 255).images
     targeted = dt.pgd(model, clean, targets=wanted, epsilon=TARGETED / 255).images
     columns = [(clean, answers(model, clean, "as it is"))]
     for levels, attacked, aim in ((UNTARGETED, untargeted, "any other answer"), (TARGETED, targeted, "chosen answer")):
         change = 0.5 + FACTOR * (attacked - clean)
-        columns += [(change, [f"change x {FACTOR}\nat most {levels}/255"] * len(clean)),
-                    (attacked, answers(model, attacked, aim))]  # fmt: skip
+        columns += [
+            (change, [f"change x {FACTOR}\nat most {levels}/255"] * len(clean)),
+            (attacked, answers(model, attacked, aim)),
+        ]
     pictures = [pictures[i].clamp(0, 1) for i in range(len(clean)) for pictures, _ in columns]
     captions = [captions[i] for i in range(len(clean)) for _, captions in columns]
     save("attacks", pictures, captions, f"What {model.name} answers to photographs, and to changes too small to see", 5)
@@ -57,7 +64,7 @@ def fooling(model: dt.Classifier) -> None:
     }
     pictures, captions = list[Tensor](), list[str]()
     for name, (made, count) in found.items():
-        won = answer(model, made.images).argmax(1) == made.classes  # a picture may be surest of another class
+        won = logits_of(model, made.images).argmax(1) == made.classes  # a picture may be surest of another class
         surest = made.images[won][made.confidence[won].argsort(descending=True)[:count]]
         pictures += surest
         captions += answers(model, surest, name)
@@ -74,15 +81,22 @@ def faces() -> None:
         shares = example["face_shares"](model, shown)
         for i in range(0, 8 * 4, 4):
             pictures.append(torch.from_numpy(shown[i]).float()[None] / 255)
-            captions.append(f"{name if i == 0 else ' '}\n{'face' if shares[i] > 0.5 else 'no face'}, "
-                            f"{100 * max(shares[i], 1 - shares[i]):.0f} %")  # fmt: skip
-    save("person_presence", pictures, captions, "A network that is right on all held-out pictures, and what else it "
-         "takes for a face", 8)  # fmt: skip
+            captions.append(
+                f"{name if i == 0 else ' '}\n{'face' if shares[i] > 0.5 else 'no face'}, "
+                f"{100 * max(shares[i], 1 - shares[i]):.0f} %"
+            )
+    save(
+        "person_presence",
+        pictures,
+        captions,
+        "A network that is right on all held-out pictures, and what else it takes for a face",
+        8,
+    )
 
 
 def answers(model: dt.Classifier, pixels: Tensor, heading: str) -> list[str]:
     """The most likely class of each picture, with its probability."""
-    shares, classes = answer(model, pixels).softmax(1).max(1)
+    shares, classes = logits_of(model, pixels).softmax(1).max(1)
     words = ["above 99.9 %" if share > 0.999 else f"{100 * share:.1f} %" for share in shares.tolist()]
     return [f"{heading}\n{model.class_names[name]}, {word}" for name, word in zip(classes.tolist(), words, strict=True)]
 

@@ -12,9 +12,9 @@ from skimage import data
 from torch import Tensor
 
 import deeptroubles as dt
-from deeptroubles.methods.stylize.amplitude_mix import amplitude_mix
-from deeptroubles.methods.stylize.gatys import gatys
-from deeptroubles.methods.stylize.silhouette import silhouette
+from deeptroubles.methods.transforms.amplitude_mix import amplitude_mix
+from deeptroubles.methods.transforms.gatys import gatys
+from deeptroubles.methods.transforms.silhouette import silhouette
 from deeptroubles.report.figure import draw_pictures
 
 SIZE = 160
@@ -26,8 +26,12 @@ def main() -> None:
     """Two photographs with the texture of others, and a silhouette that is filled with these."""
     network = dt.load_classifier("efficientnet-lite0", size=SIZE)
     shapes, styles = (torch.stack([_shown(network, name) for name in names]) for names in zip(*PAIRS, strict=True))
-    columns = {"shape": shapes, "texture": styles, "amplitude": amplitude_mix(shapes, styles),
-               "gatys": gatys(network, shapes, styles).images}  # fmt: skip
+    columns = {
+        "shape": shapes,
+        "texture": styles,
+        "amplitude": amplitude_mix(shapes, styles),
+        "gatys": gatys(network, shapes, styles).images,
+    }
     horse = _shown(network, "horse")
     filled = silhouette((horse.mean(0) < 0.5).expand(2, -1, -1), styles)
     pictures = [images[row] for row in range(len(PAIRS)) for images in columns.values()]

@@ -44,11 +44,22 @@ def train(pixels: NDArray[np.uint8], classes: NDArray[np.int64], *, seed: int = 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.AdaptiveAvgPool2d(3),
-            nn.Flatten(), nn.Dropout(0.3), nn.Linear(288, 2),
-        )  # fmt: skip
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 32, 3, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(3),
+            nn.Flatten(),
+            nn.Dropout(0.3),
+            nn.Linear(288, 2),
+        )
         optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=EPOCHS * -(-len(images) // 24))
         for _ in range(EPOCHS):
@@ -60,8 +71,14 @@ def train(pixels: NDArray[np.uint8], classes: NDArray[np.int64], *, seed: int = 
                 optimizer.step()
                 schedule.step()
     network.zero_grad()
-    return dt.Classifier(network.eval(), size=25, channels=1, class_names=NAMES, name="face or no face",
-                         source="examples/person_presence.py")  # fmt: skip
+    return dt.Classifier(
+        network.eval(),
+        size=25,
+        channels=1,
+        class_names=NAMES,
+        name="face or no face",
+        source="examples/person_presence.py",
+    )
 
 
 def varied(images: Tensor) -> Tensor:

@@ -13,10 +13,16 @@ class VggLike(nn.Module):
     def __init__(self, channels: int = 3, classes: int = 4) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(channels, 6, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-            nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-            nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2, ceil_mode=True),
-        )  # fmt: skip
+            nn.Conv2d(channels, 6, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 8, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Conv2d(8, 8, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2, ceil_mode=True),
+        )
         self.avgpool = nn.AdaptiveAvgPool2d((2, 3))
         self.classifier = nn.Sequential(
             nn.Linear(48, 10), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(10, classes)

@@ -26,9 +26,16 @@ def trained(seed: int = 0, epochs: int = 12) -> Classifier:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = nn.Sequential(
-            nn.Conv2d(1, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(24 * 16, 32), nn.ReLU(), nn.Linear(32, 10),
-        )  # fmt: skip
+            nn.Conv2d(1, 12, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(12, 24, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(24 * 16, 32),
+            nn.ReLU(),
+            nn.Linear(32, 10),
+        )
         optimizer = torch.optim.Adam(model.parameters(), 3e-3)
         for _ in range(epochs):
             for part in torch.randperm(len(images)).split(64):

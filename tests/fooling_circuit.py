@@ -51,16 +51,49 @@ def layers(architecture: str) -> list[nn.Module]:
     """The layers of a small network: with a dense head, with average pooling at its end, or with strides only."""
     conv, norm, relu, pool = nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d
     if architecture == "dense head":
-        return [conv(1, 8, 3, padding=1), norm(8), relu(), pool(2), conv(8, 16, 3, padding=1), norm(16), relu(),
-                pool(2), conv(16, 24, 3, padding=1), norm(24), relu(), nn.Flatten(),
-                nn.Linear(24 * 49, 10)]  # fmt: skip
+        return [
+            conv(1, 8, 3, padding=1),
+            norm(8),
+            relu(),
+            pool(2),
+            conv(8, 16, 3, padding=1),
+            norm(16),
+            relu(),
+            pool(2),
+            conv(16, 24, 3, padding=1),
+            norm(24),
+            relu(),
+            nn.Flatten(),
+            nn.Linear(24 * 49, 10),
+        ]
     if architecture == "average pooling":
-        return [conv(1, 12, 3, padding=1), norm(12), relu(), pool(2), conv(12, 24, 3, padding=1), norm(24), relu(),
-                pool(2), conv(24, 32, 3, padding=1), norm(32), relu(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                nn.Linear(32, 10)]  # fmt: skip
+        return [
+            conv(1, 12, 3, padding=1),
+            norm(12),
+            relu(),
+            pool(2),
+            conv(12, 24, 3, padding=1),
+            norm(24),
+            relu(),
+            pool(2),
+            conv(24, 32, 3, padding=1),
+            norm(32),
+            relu(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(32, 10),
+        ]
     if architecture == "strides":
-        return [conv(1, 8, 5, stride=2, padding=2), relu(), conv(8, 16, 3, stride=2, padding=1), relu(), nn.Flatten(),
-                nn.Linear(16 * 49, 64), relu(), nn.Linear(64, 10)]  # fmt: skip
+        return [
+            conv(1, 8, 5, stride=2, padding=2),
+            relu(),
+            conv(8, 16, 3, stride=2, padding=1),
+            relu(),
+            nn.Flatten(),
+            nn.Linear(16 * 49, 64),
+            relu(),
+            nn.Linear(64, 10),
+        ]
     raise ValueError(architecture)
 
 

@@ -17,10 +17,16 @@ class Plain(nn.Sequential):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             super().__init__(
-                nn.Conv2d(channels, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-                nn.Conv2d(6, 8, 3, stride=2, padding=1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                nn.Conv2d(channels, 6, 3, padding=1),
+                nn.BatchNorm2d(6),
+                nn.ReLU(inplace=True),
+                nn.MaxPool2d(2),
+                nn.Conv2d(6, 8, 3, stride=2, padding=1),
+                nn.ReLU(inplace=True),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
                 nn.Linear(8, classes),
-            )  # fmt: skip
+            )
         self[1].running_mean.copy_(torch.linspace(-0.2, 0.2, 6))
         self[1].running_var.copy_(torch.linspace(0.5, 1.5, 6))
 

@@ -13,9 +13,13 @@ WORDS = ("a", "photo", "of", "the", "digit", "cat", "dog", "house", "tree", "red
 SIZE = 16
 RATE = 3e-3
 PROCESSOR = {
-    "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": SIZE}, "do_center_crop": True,
-    "crop_size": {"height": SIZE, "width": SIZE}, "image_mean": [0.3, 0.35, 0.4], "image_std": [0.3, 0.25, 0.35],
-}  # fmt: skip
+    "image_processor_type": "CLIPImageProcessor",
+    "size": {"shortest_edge": SIZE},
+    "do_center_crop": True,
+    "crop_size": {"height": SIZE, "width": SIZE},
+    "image_mean": [0.3, 0.35, 0.4],
+    "image_std": [0.3, 0.25, 0.35],
+}
 
 
 def new_clip():
@@ -35,8 +39,14 @@ def new_clip():
         tokenizer_object=inner, bos_token=start, eos_token=end, pad_token=pad, unk_token=unknown
     )
     both = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {**both, "vocab_size": len(names), "max_position_embeddings": 12, "bos_token_id": 0, "eos_token_id": 1,
-            "pad_token_id": 2}  # fmt: skip
+    text = {
+        **both,
+        "vocab_size": len(names),
+        "max_position_embeddings": 12,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 2,
+    }
     vision = {**both, "image_size": SIZE, "patch_size": 4}
     with torch.random.fork_rng():
         torch.manual_seed(0)

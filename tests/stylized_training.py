@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from deeptroubles.methods.stylize.silhouette import silhouette
+from deeptroubles.methods.transforms.silhouette import silhouette
 from deeptroubles.planted.cues import PALETTE
 from deeptroubles.planted.networks import residual, trained
 from deeptroubles.planted.scenes import draw_parts, grid, render

@@ -25,8 +25,7 @@ def test_what_is_offered_is_sorted_and_there_and_documented():
 
 
 def test_everything_public_that_is_imported_is_offered():
-    public = {name for name, value in vars(deeptroubles).items()
-              if name[0] != "_" and not inspect.ismodule(value)}  # fmt: skip
+    public = {name for name, value in vars(deeptroubles).items() if name[0] != "_" and not inspect.ismodule(value)}
     assert public <= set(deeptroubles.__all__)
 
 

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from deeptroubles import Classifier, ImageSet, Verdict, audit, load_images, read_audit
-from deeptroubles.checks import Check, all_checks
+from deeptroubles.checks.registry import Check, all_checks
 from deeptroubles.engine import local
 from deeptroubles.errors import ImagesError, ModelError, RunFolderError, UsageError
 from deeptroubles.findings import Finding, Guide, audit_to_json, findings_to_json, worst_first
@@ -27,7 +27,7 @@ from tests.networks import Plain, formula
 NAMES = ("red", "green", "blue")
 SIZE = 14
 CHECKS = ["performance", "reliance.occlusion_gain", "stability.translation"]
-"""Those that are quick and keep pieces."""
+"""Those that are quick and keep chunks."""
 MODEL = """
 import os, time, torch
 from torch import nn
@@ -74,8 +74,8 @@ def alike(result):
     return replace(result, seconds=0, created="", command="")
 
 
-def pieces(folder: Path) -> dict[str, int]:
-    return {p.name: p.stat().st_mtime_ns for p in (folder / "pieces").glob("*.npz")}
+def chunks(folder: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in (folder / "chunks").glob("*.npz")}
 
 
 @pytest.fixture
@@ -87,10 +87,15 @@ def declared(monkeypatch):
 
     def declare(name, function, needs=()):
         function.__doc__ = "\n".join(
-            [f"{guide.question}\n", *(f"{section}:\n    text\n" for section in
-             ("What it asks", "Why it matters", "How to read it", "Limits", "References"))]
-        )  # fmt: skip
-        known[name] = Check(name, function, frozenset(needs))
+            [
+                f"{guide.question}\n",
+                *(
+                    f"{section}:\n    text\n"
+                    for section in ("What it asks", "Why it matters", "How to read it", "Limits", "References")
+                ),
+            ]
+        )
+        known[name] = Check(name, function, tuple(needs))
 
     return declare
 
@@ -124,12 +129,16 @@ def test_an_audit_from_end_to_end(tmp_path):
     assert (result.images.count, result.images.labelled, result.images.classes) == (12, 12, 3)
     assert result.environment["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert audit_to_json(read_audit(tmp_path / "run")) == audit_to_json(result)
-    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"run.json", "audit.json", "pieces", "tables"}
+    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"run.json", "audit.json", "chunks", "tables"}
 
 
 def test_a_shortcut_comes_before_its_equals_and_after_what_is_worse():
-    order = [finding("z.a", Verdict.ERROR, 0.0), finding("reliance.shortcut", Verdict.WARN, 0.1),
-             finding("a.a", Verdict.WARN, 1.0), finding("a.b", Verdict.PASS, 1.0)]  # fmt: skip
+    order = [
+        finding("z.a", Verdict.ERROR, 0.0),
+        finding("reliance.shortcut", Verdict.WARN, 0.1),
+        finding("a.a", Verdict.WARN, 1.0),
+        finding("a.b", Verdict.PASS, 1.0),
+    ]
     assert worst_first(order[::-1]) == order
 
 
@@ -240,7 +249,7 @@ def test_a_full_disk_stops_the_audit(tmp_path, monkeypatch):
     real = os.replace
 
     def full(source, target):
-        if len(pieces(tmp_path)) >= 2:
+        if len(chunks(tmp_path)) >= 2:
             raise OSError(28, "No space left on device")
         real(source, target)
 
@@ -249,9 +258,9 @@ def test_a_full_disk_stops_the_audit(tmp_path, monkeypatch):
         audit(classifier(), colours(), tmp_path, checks=CHECKS)
     assert not [p for p in tmp_path.rglob(".*") if p.is_file()]
     monkeypatch.setattr(os, "replace", real)
-    before = pieces(tmp_path)
+    before = chunks(tmp_path)
     result = audit(classifier(), colours(), tmp_path, checks=CHECKS)
-    assert before.items() <= pieces(tmp_path).items()
+    assert before.items() <= chunks(tmp_path).items()
     assert audit_to_json(alike(result)) == audit_to_json(alike(audit(classifier(), colours(), checks=CHECKS)))
 
 
@@ -321,15 +330,28 @@ def place(tmp_path):
 
 
 def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.CompletedProcess[str]:
-    """Start an audit and send it a signal when it has kept some pieces."""
-    command = [sys.executable, "-m", "deeptroubles", "audit", "slow:make", "--images", "images", "--out", "run",
-               "--device", "cpu", "--checks", ",".join(CHECKS)]  # fmt: skip
+    """Start an audit and send it a signal when it has kept some chunks."""
+    command = [
+        sys.executable,
+        "-m",
+        "deeptroubles",
+        "audit",
+        "slow:make",
+        "--images",
+        "images",
+        "--out",
+        "run",
+        "--device",
+        "cpu",
+        "--checks",
+        ",".join(CHECKS),
+    ]
     environment = os.environ | {"PAUSE": "0.02", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         deadline = time.monotonic() + 60
-        while len(pieces(place / "run")) < after:
+        while len(chunks(place / "run")) < after:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -341,17 +363,17 @@ def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.
 def goes_on(place: Path) -> None:
     """The same audit again: what is there is not computed again, and it ends as if nothing had happened."""
     local.code_fingerprint.cache_clear()  # the other process read the sources just now; they may have changed since
-    before = pieces(place / "run")
+    before = chunks(place / "run")
     model, calls = factory(place)
     images = load_images(place / "images")
     result = audit(model, images, place / "run", checks=CHECKS)
     resumed = len(calls)
-    assert before.items() <= pieces(place / "run").items()
-    assert len(before) < len(pieces(place / "run"))
+    assert before.items() <= chunks(place / "run").items()
+    assert len(before) < len(chunks(place / "run"))
     calls.clear()
     whole = audit(model, images, place / "whole", checks=CHECKS)
     assert 0 < resumed < len(calls)
-    assert pieces(place / "run").keys() == pieces(place / "whole").keys()
+    assert chunks(place / "run").keys() == chunks(place / "whole").keys()
     assert (
         audit_to_json(alike(read_audit(place / "run"))) == audit_to_json(alike(whole)) == audit_to_json(alike(result))
     )

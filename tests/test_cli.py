@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from deeptroubles import read_audit
-from deeptroubles.checks import all_checks
+from deeptroubles.checks.registry import all_checks
 from deeptroubles.cli import main
 from deeptroubles.findings import audit_from_json
 from deeptroubles.methods import METHODS
@@ -202,8 +202,22 @@ def test_the_exit_code_tells_of_trouble_when_asked_to(run, here, model, fail_on,
 
 def test_options_reach_the_model(run, here):
     (here / "names.txt").write_text("\n".join(NAMES))
-    code, out, _ = run(*audit_of("colour_models:bare", "--size", "10x12", "--mean", "0.1,0.2,0.3", "--std", "0.5",
-                                 "--classes", "names.txt", "--json", "--checks", "performance.accuracy"))  # fmt: skip
+    code, out, _ = run(
+        *audit_of(
+            "colour_models:bare",
+            "--size",
+            "10x12",
+            "--mean",
+            "0.1,0.2,0.3",
+            "--std",
+            "0.5",
+            "--classes",
+            "names.txt",
+            "--json",
+            "--checks",
+            "performance.accuracy",
+        )
+    )
     assert code == 0
     result = audit_from_json(out)
     assert result.model.input == "3 x 10 x 12"
@@ -305,7 +319,7 @@ def told(result, sentence):
         (("help", "grad-cam"), "no check or method 'grad-cam'. Did you mean grad_cam"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
-)  # fmt: skip
+)
 def test_bad_input_is_told_in_one_sentence(run, here, arguments, sentence):
     (here / "empty").mkdir()
     (here / "broken").mkdir()
@@ -338,7 +352,7 @@ def test_bad_input_is_told_in_one_sentence(run, here, arguments, sentence):
         (("audt",), "audt"),
     ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_a_wrong_command_is_told_how_it_goes(run, arguments, word):
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from deeptroubles import Verdict
-from deeptroubles.audit import ask
-from deeptroubles.checks import all_checks, registry
+from deeptroubles.checks import registry
+from deeptroubles.checks.registry import all_checks
 from deeptroubles.engine import LocalEngine
 from deeptroubles.models import SOURCES
 from deeptroubles.recording import record
+from deeptroubles.workflows.audit import ask
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,8 +16,8 @@ from deeptroubles import Classifier, ImageSet, Verdict, read_audit
 from deeptroubles.cli import main
 from deeptroubles.errors import ImagesError, RunFolderError, UsageError
 from deeptroubles.methods.mitigation.last_layer import with_head
-from deeptroubles.mitigation import mitigate
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
+from deeptroubles.workflows.mitigate import mitigate
 
 COUNT = 1200
 NAMES = ("dark", "light")
@@ -76,9 +76,10 @@ def test_numbers_are_those_of_the_half_that_nothing_was_fitted_on():
     pixels = torch.stack([classifier().prepare(images()[i]) for i in range(COUNT)])
     truth = np.array([NAMES.index(label) for label in images().labels])
     changed = with_head(classifier(), found().heads["balanced"])
-    right = answer(changed, pixels).argmax(1).numpy() == truth
-    after = next(e for e in finding("mitigation.balanced").evidence
-                 if e.kind == "estimate" and e.label == "Accuracy, balanced")  # fmt: skip
+    right = logits_of(changed, pixels).argmax(1).numpy() == truth
+    after = next(
+        e for e in finding("mitigation.balanced").evidence if e.kind == "estimate" and e.label == "Accuracy, balanced"
+    )
     assert after.value == pytest.approx(right.mean(), abs=0.05)
 
 
@@ -86,8 +87,15 @@ def test_each_strategy_closes_the_gap_it_is_for_and_says_what_it_costs():
     thresholds = finding("mitigation.thresholds")
     (rows,) = (e.rows for e in thresholds.evidence if e.kind == "table" and e.title.startswith("What thresholds do"))
     gaps = {row[0]: row[1:4] for row in rows}
-    assert list(gaps) == ["as it is", "single", "per group", "demographic parity", "equal opportunity",
-                          "equal accuracy", "custom"]  # fmt: skip
+    assert list(gaps) == [
+        "as it is",
+        "single",
+        "per group",
+        "demographic parity",
+        "equal opportunity",
+        "equal accuracy",
+        "custom",
+    ]
     for i, aim in enumerate(("demographic parity", "equal opportunity", "equal accuracy")):
         assert gaps[aim][i] < 0.12
         assert gaps[aim][i] <= gaps["single"][i]
@@ -135,8 +143,13 @@ def test_what_cannot_be_done_is_told():
 def test_the_smallest_groups_that_can_be_halved_are():
     """60 images in each group, 31 of one class and 29 of the other: 30 of each are shown."""
     labels, site = np.array(images().labels), images().table["site"].to_numpy()
-    rows = np.concatenate([np.flatnonzero((labels == label) & (site == place))[:many] for label, many in
-                           (("dark", 31), ("light", 29)) for place in ("north", "south")])  # fmt: skip
+    rows = np.concatenate(
+        [
+            np.flatnonzero((labels == label) & (site == place))[:many]
+            for label, many in (("dark", 31), ("light", 29))
+            for place in ("north", "south")
+        ]
+    )
     result = mitigate(classifier(), images().subset(rows), "site", positive="light")
     evidence = [e for finding in result.audit.findings for e in finding.evidence if e.kind == "estimate"]
     assert [bar.n for bar in evidence if bar.label == "Accuracy, as it is"] == [60, 60]
@@ -146,8 +159,10 @@ def test_a_class_that_a_group_lacks_is_told():
     labels, site = np.array(images().labels), images().table["site"].to_numpy()
     kept = ~((labels == "light") & (site == "south"))
     result = mitigate(classifier(), images().subset(kept), "site")
-    assert any("1 of 4 pairs of group and class have no image (such as light in south)" in caveat
-               for caveat in result.audit.findings[0].caveats)  # fmt: skip
+    assert any(
+        "1 of 4 pairs of group and class have no image (such as light in south)" in caveat
+        for caveat in result.audit.findings[0].caveats
+    )
 
 
 def test_the_command_writes_a_report_with_layers_and_thresholds(tmp_path, monkeypatch, capsys):
@@ -161,9 +176,23 @@ def test_the_command_writes_a_report_with_layers_and_thresholds(tmp_path, monkey
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    command = ["deeptroubles", "mitigate", "made_for_mitigation:make", "--images", "manifest.csv", "--group", "site",
-               "--positive", "light", "--threshold", "north=0.6", "--threshold", "south=0.5",
-               "--out", "run"]  # fmt: skip
+    command = [
+        "deeptroubles",
+        "mitigate",
+        "made_for_mitigation:make",
+        "--images",
+        "manifest.csv",
+        "--group",
+        "site",
+        "--positive",
+        "light",
+        "--threshold",
+        "north=0.6",
+        "--threshold",
+        "south=0.5",
+        "--out",
+        "run",
+    ]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as stop:
         main()

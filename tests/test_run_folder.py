@@ -19,7 +19,6 @@ import pytest
 from deeptroubles import read_audit
 from deeptroubles.engine import LocalEngine, local
 from deeptroubles.errors import RunFolderError
-from deeptroubles.files import write_whole
 from deeptroubles.findings import (
     Audit,
     Estimate,
@@ -36,7 +35,8 @@ from deeptroubles.findings import (
     audit_to_json,
 )
 from deeptroubles.pictures import picture
-from deeptroubles.run_folder import RunFolder
+from deeptroubles.run.files import write_whole
+from deeptroubles.run.folder import RunFolder
 
 IDENTITY = {"model": "m", "images": "i", "seed": "0"}
 
@@ -51,18 +51,42 @@ def example() -> Audit:
     random = np.random.default_rng(0)
     photos = [picture(random.random((3, 6, 7)), f"Zürich {i} 写真") for i in range(3)]
     grid = ImageGrid(title="g", items=[GridItem(picture=p, caption="c") for p in (*photos, photos[0])])
-    maps = Heatmaps(title="h", items=[Heatmap(values=[[0.5, None]], caption="c", alt="a", picture=photos[1])],
-                    scale_label="s", low=0, high=1)  # fmt: skip
+    maps = Heatmaps(
+        title="h",
+        items=[Heatmap(values=[[0.5, None]], caption="c", alt="a", picture=photos[1])],
+        scale_label="s",
+        low=0,
+        high=1,
+    )
     estimate = Estimate(label="e", value=0.5, low=0.4, high=0.6, n=9)
     found = Finding(check="a.b", verdict=Verdict.WARN, claim="½ → 1", criterion="c", evidence=[estimate, grid, maps])
     guide = Guide(question="q?", asks="a", matters="m", reading="r", limits="l", references="f")
-    model = ModelFacts(name="m", source="s", fingerprint="f", classes=2, parameters=3, input="3 x 6 x 7",
-                       preprocessing="p")  # fmt: skip
-    images = ImageFacts(name="i", fingerprint="g", count=4, labelled=2, classes=2, unmatched_labels={"x": 1},
-                        unreadable=[Unreadable(path="p", reason="r")], credits=["c"], notes=["n"])  # fmt: skip
-    return Audit(status="complete", created="2024-01-01T00:00:00+00:00", seconds=1.5, command="c", seed=0,
-                 environment={"python": "3"}, model=model, images=images, findings=[found],
-                 guides={"a.b": guide})  # fmt: skip
+    model = ModelFacts(
+        name="m", source="s", fingerprint="f", classes=2, parameters=3, input="3 x 6 x 7", preprocessing="p"
+    )
+    images = ImageFacts(
+        name="i",
+        fingerprint="g",
+        count=4,
+        labelled=2,
+        classes=2,
+        unmatched_labels={"x": 1},
+        unreadable=[Unreadable(path="p", reason="r")],
+        credits=["c"],
+        notes=["n"],
+    )
+    return Audit(
+        status="complete",
+        created="2024-01-01T00:00:00+00:00",
+        seconds=1.5,
+        command="c",
+        seed=0,
+        environment={"python": "3"},
+        model=model,
+        images=images,
+        findings=[found],
+        guides={"a.b": guide},
+    )
 
 
 def files(path: Path) -> list[str]:
@@ -99,10 +123,14 @@ def test_a_file_is_replaced_and_may_be_read_by_others(tmp_path):
 
 @pytest.mark.parametrize(
     ("code", "sentence"),
-    [(errno.ENOSPC, "The disk is full: .*free some space and run the same command again"),
-     (errno.EDQUOT, "The disk is full"), (errno.EACCES, "permission denied.*choose another place"),
-     (errno.EROFS, "permission denied"), (errno.EIO, "Input/output error.*choose another place")],
-)  # fmt: skip
+    [
+        (errno.ENOSPC, "The disk is full: .*free some space and run the same command again"),
+        (errno.EDQUOT, "The disk is full"),
+        (errno.EACCES, "permission denied.*choose another place"),
+        (errno.EROFS, "permission denied"),
+        (errno.EIO, "Input/output error.*choose another place"),
+    ],
+)
 @pytest.mark.parametrize("when", ["mkdir", "write", "replace"])
 def test_errors_of_the_disk_are_told_in_a_sentence(tmp_path, monkeypatch, code, sentence, when):
     def fail(*_args, **_kwargs):
@@ -111,7 +139,7 @@ def test_errors_of_the_disk_are_told_in_a_sentence(tmp_path, monkeypatch, code, 
     if when == "mkdir":
         monkeypatch.setattr(Path, "mkdir", fail)
     elif when == "write":
-        monkeypatch.setattr("deeptroubles.files.tempfile.NamedTemporaryFile", fail)
+        monkeypatch.setattr("deeptroubles.run.files.tempfile.NamedTemporaryFile", fail)
     else:
         monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(RunFolderError, match=sentence) as caught:
@@ -306,17 +334,17 @@ def double(_subject, indices, _batch_size, by=2):
 def test_the_engine_computes_a_damaged_piece_anew_and_the_others_not(folder):
     CALLS.clear()
     engine = LocalEngine(folder)
-    first = engine.map(double, Subject(), range(7), label="x", piece=3)
+    first = engine.map(double, Subject(), range(7), task="x", chunk=3)
     assert CALLS == [[0, 1, 2], [3, 4, 5], [6]]
     places = sorted((folder.path / "pieces").iterdir())
     assert len(places) == 3
     places[1].write_bytes(places[1].read_bytes()[:-30])
-    again = LocalEngine(RunFolder(folder.path, IDENTITY)).map(double, Subject(), range(7), label="x", piece=3)
+    again = LocalEngine(RunFolder(folder.path, IDENTITY)).map(double, Subject(), range(7), task="x", chunk=3)
     assert len(CALLS) == 4
     assert first["doubled"].tolist() == again["doubled"].tolist() == [0, 2, 4, 6, 8, 10, 12]
-    engine.map(double, Subject(), range(7), label="another label", piece=3)
+    engine.map(double, Subject(), range(7), task="another label", chunk=3)
     assert len(CALLS) == 4
-    assert engine.map(double, Subject(), range(3), label="x", piece=3, by=3)["doubled"].tolist() == [0, 3, 6]
+    assert engine.map(double, Subject(), range(3), task="x", chunk=3, by=3)["doubled"].tolist() == [0, 3, 6]
     assert len(CALLS) == 5
 
 
@@ -333,7 +361,7 @@ def joined(a, b):
 
 def reduced(folder, count=10, work=listed, merge=joined, **settings):
     CALLS.clear()
-    return LocalEngine(folder).reduce(work, merge, Subject(), range(count), label="x", piece=3, **settings)
+    return LocalEngine(folder).reduce(work, merge, Subject(), range(count), task="x", chunk=3, **settings)
 
 
 def test_a_reduction_merges_the_pieces_in_order_and_keeps_one_total(folder):

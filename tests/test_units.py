@@ -13,12 +13,12 @@ from PIL import Image
 
 from deeptroubles import ImageSet
 from deeptroubles.errors import ModelError, RunFolderError, UsageError
-from deeptroubles.methods.units.activations import unit_activation
+from deeptroubles.methods.units.shared.activations import unit_activation
 from deeptroubles.network import open_network
 from deeptroubles.report.units import write_unit_pages
-from deeptroubles.unit_store import UnitStore, folder_name
-from deeptroubles.units import look_at_units
-from deeptroubles.visualize import parse_units, visualize_units
+from deeptroubles.run.unit_store import UnitStore, folder_name
+from deeptroubles.workflows.units import analyze_units
+from deeptroubles.workflows.visualize import parse_units, visualize_units
 from tests.digits import NAMES, trained, unseen
 
 COUNT = 160
@@ -36,7 +36,7 @@ def shown():
 @pytest.fixture(scope="module")
 def run(shown, tmp_path_factory):
     out = tmp_path_factory.mktemp("units") / "run"
-    return look_at_units(trained(), shown, out, LAYERS, samples=4, draw=3, steps=12)
+    return analyze_units(trained(), shown, out, LAYERS, samples=4, draw=3, steps=12)
 
 
 def table(store, layer, technique):
@@ -96,8 +96,9 @@ def test_pictures_come_with_their_trust(run):
     assert list(pictures["unit"]) == [0, 0, 1, 1, 2, 2]
     assert {"fraction", "path", "told_by_pixels", "told_by_network", "agreement_pixels"} <= set(pictures)
     _, statistics = table(run, "8", "statistics")
-    assert np.allclose(pictures["fraction"] * statistics["high"].iloc[pictures["unit"]].to_numpy(),
-                       pictures["activation"], rtol=1e-4)  # fmt: skip
+    assert np.allclose(
+        pictures["fraction"] * statistics["high"].iloc[pictures["unit"]].to_numpy(), pictures["activation"], rtol=1e-4
+    )
 
 
 def test_stored_pictures_hold_every_pixel(run):
@@ -111,16 +112,16 @@ def test_stored_pictures_hold_every_pixel(run):
 
 def test_a_second_run_computes_nothing(run, shown):
     before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*") if file.is_file()}
-    look_at_units(trained(), shown, run.path, LAYERS, samples=4, draw=3, steps=12)
+    analyze_units(trained(), shown, run.path, LAYERS, samples=4, draw=3, steps=12)
     assert {file: file.stat().st_mtime_ns for file in run.path.rglob("*") if file.is_file()} == before
 
 
 def test_a_missing_catalogue_entry_is_made_again(run, shown, tmp_path):
-    other = look_at_units(trained(), shown, tmp_path / "run", ["8"], samples=4)
+    other = analyze_units(trained(), shown, tmp_path / "run", ["8"], samples=4)
     catalogue = other.path / "units" / "catalogue.json"
     entries = json.loads(catalogue.read_text())
     catalogue.write_text(json.dumps([e for e in entries if e["technique"] != "samples"]))
-    again = look_at_units(trained(), shown, tmp_path / "run", ["8"], samples=4)
+    again = analyze_units(trained(), shown, tmp_path / "run", ["8"], samples=4)
     assert {e.technique for e in again.entries()} == {e["technique"] for e in entries}
 
 

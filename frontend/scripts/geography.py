@@ -41,18 +41,41 @@ TO60U AG80H VC80U FM40M SC85H AD95H DM80U KN75H
 """
 ELSEWHERE = 80
 """The rest, each with fewer than 110,000 people."""
-PART_OF = {"GP": "FR", "MQ": "FR", "GF": "FR", "RE": "FR", "YT": "FR", "SJ": "NO", "BV": "NO", "BQ": "NL", "CC": "AU",
-           "CX": "AU", "TK": "NZ"}  # fmt: skip
+PART_OF = {
+    "GP": "FR",
+    "MQ": "FR",
+    "GF": "FR",
+    "RE": "FR",
+    "YT": "FR",
+    "SJ": "NO",
+    "BV": "NO",
+    "BQ": "NL",
+    "CC": "AU",
+    "CX": "AU",
+    "TK": "NZ",
+}
 """Where the borders draw a territory as part of a country, its code counts as that country's."""
 NO_CODES = {"AC", "CP", "CQ", "DG", "EA", "IC", "TA", "ZZ"}
 """Of CLDR, but not of ISO 3166."""
 NO_NUMBERS = {"Kosovo": "XK", "Somaliland": "SO", "N. Cyprus": "CY", "Indian Ocean Ter.": "AU"}
-OTHER_NAMES = {"US": ["USA", "America", "United States of America"], "GB": ["Great Britain", "Britain"],
-               "RU": ["Russian Federation"], "KR": ["Republic of Korea"], "CZ": ["Czech Republic"],
-               "VN": ["Viet Nam"], "IR": ["Islamic Republic of Iran"], "SY": ["Syrian Arab Republic"],
-               "CD": ["Democratic Republic of the Congo", "DR Congo"], "CG": ["Republic of the Congo"],
-               "CV": ["Cabo Verde"], "SZ": ["Swaziland"], "NL": ["The Netherlands", "Holland"],
-               "MK": ["Macedonia"], "TZ": ["United Republic of Tanzania"], "CI": ["Cote d'Ivoire"]}  # fmt: skip
+OTHER_NAMES = {
+    "US": ["USA", "America", "United States of America"],
+    "GB": ["Great Britain", "Britain"],
+    "RU": ["Russian Federation"],
+    "KR": ["Republic of Korea"],
+    "CZ": ["Czech Republic"],
+    "VN": ["Viet Nam"],
+    "IR": ["Islamic Republic of Iran"],
+    "SY": ["Syrian Arab Republic"],
+    "CD": ["Democratic Republic of the Congo", "DR Congo"],
+    "CG": ["Republic of the Congo"],
+    "CV": ["Cabo Verde"],
+    "SZ": ["Swaziland"],
+    "NL": ["The Netherlands", "Holland"],
+    "MK": ["Macedonia"],
+    "TZ": ["United Republic of Tanzania"],
+    "CI": ["Cote d'Ivoire"],
+}
 REGIONS = {
     "Northern America": ("021",),
     "Latin America and the Caribbean": ("029", "013", "005"),
@@ -102,8 +125,9 @@ def countries(modules: Path) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
     names = localized["main"]["en"]["localeDisplayNames"]["territories"]
     all_codes = [code for code in territories if len(code) == 2 and code not in NO_CODES]
     numbers = {mappings[code]["_numeric"]: code for code in all_codes}
-    region_of = {code: region for region, subregions in REGIONS.items() for s in subregions
-                 for code in parts[s]["_contains"]}  # fmt: skip
+    region_of = {
+        code: region for region, subregions in REGIONS.items() for s in subregions for code in parts[s]["_contains"]
+    }
     more = {entry[:2]: (int(entry[2:-1]), INCOMES[entry[-1]]) for entry in INTERNET_AND_INCOME.split()}
     rows = []
     for code in sorted(all_codes):
@@ -146,8 +170,13 @@ def write_borders(fine: dict[str, list[NDArray[Any]]]) -> None:
     rings = [np.rint(ring * 1000).astype(np.int32) for group in fine.values() for ring in group]
     owner = [i for i, group in enumerate(fine.values()) for _ in group]
     steps = np.concatenate([np.diff(ring, axis=0, prepend=np.zeros((1, 2), np.int32)) for ring in rings])
-    np.savez_compressed(PACKAGE / "borders.npz", codes=np.array(list(fine)), owner=np.array(owner, dtype=np.int16),
-                        lengths=np.array([len(ring) for ring in rings], dtype=np.int32), steps=steps)  # fmt: skip
+    np.savez_compressed(
+        PACKAGE / "borders.npz",
+        codes=np.array(list(fine)),
+        owner=np.array(owner, dtype=np.int16),
+        lengths=np.array([len(ring) for ring in rings], dtype=np.int32),
+        steps=steps,
+    )
 
 
 def write_map(fine: dict[str, list[NDArray[Any]]], coarse: dict[str, list[NDArray[Any]]]) -> None:

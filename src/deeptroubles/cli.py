@@ -1,6 +1,6 @@
 """The command line: arguments in, exit code out.
 
-Exit codes: 0 clean, 1 trouble found (with --fail-on), 2 usage, 3 a bug of ours, 130 interrupted.
+Exit codes: 0 no problem found, 1 problem found (with --fail-on), 2 usage error, 3 internal error, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from deeptroubles.commands.units import units
 from deeptroubles.commands.visualize import visualize
 from deeptroubles.errors import DeeptroublesError
 from deeptroubles.memory import keep_freed_memory
+from deeptroubles.progress import LogLines, TerminalBars, reporting_to
 
 app = typer.Typer(
     name="deeptroubles",
@@ -45,12 +46,13 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command line and leave with its exit code."""
     keep_freed_memory()
-    warnings.showwarning = _say_note
+    warnings.showwarning = _show_note
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not every terminal and pipe can show every letter and mark
     try:
-        code = app(prog_name="deeptroubles", standalone_mode=False)
+        with reporting_to(TerminalBars(err) if err.is_terminal else LogLines(err)):
+            code = app(prog_name="deeptroubles", standalone_mode=False)
     except DeeptroublesError as error:
         err.print(f"Error: {escape(str(error))}", style="red", highlight=False, soft_wrap=True)
         code = 2
@@ -59,21 +61,21 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the last resort: say that it is our fault, and exit with 3)
-        code = _usage_or_bug(error)
+        code = _usage_or_internal(error)
     if code == _INTERRUPTED:  # some versions of the command-line library give the code instead of the exception
-        err.print("Interrupted. The same command goes on from here.")
+        err.print("Interrupted. Run the same command again to resume.")
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _usage_or_bug(error: Exception) -> int:
+def _usage_or_internal(error: Exception) -> int:
     show: Any = getattr(error, "show", None)  # a usage error of the command-line library
     if show is not None:
         show()
         return 2
     traceback.print_exception(error)
-    err.print("This is a bug in deeptroubles; please report it with the lines above.", style="red")
+    err.print("This is an internal error of deeptroubles; please report it with the lines above.", style="red")
     return 3
 
 
-def _say_note(message: Warning | str, *_where: Any, **_more: Any) -> None:
+def _show_note(message: Warning | str, *_where: Any, **_more: Any) -> None:
     err.print(f"Note: {escape(' '.join(str(message).split()))}", style="yellow", highlight=False, soft_wrap=True)

@@ -185,13 +185,15 @@ Evidence = Annotated[Estimate | Table | Curve | ImageGrid | Heatmaps | WorldMap,
 class Finding:
     """One verdict: a claim with a number, what it was judged against, and what it rests on.
 
-    `severity` in [0, 1] orders findings of the same verdict.
+    Findings of the same verdict are ordered by `priority`, highest first (0 for nearly all), then by `severity` in
+    [0, 1].
     """
 
     check: str
     verdict: Verdict
     claim: str
     criterion: str
+    priority: int = 0
     severity: float = 0.0
     evidence: Sequence[Evidence] = ()
     caveats: Sequence[str] = ()
@@ -272,13 +274,9 @@ _FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
 _RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
 
 
-_ANSWER = "reliance.shortcut"
-"""The check that answers the question of an audit, whether the network is right for the right reasons."""
-
-
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
-    """Order findings by verdict, then by falling severity, then by check; a shortcut comes before its equals."""
-    return sorted(findings, key=lambda f: (_RANK[f.verdict], f.check != _ANSWER, -f.severity, f.check))
+    """Order findings by verdict, then by falling priority, then by falling severity, then by check."""
+    return sorted(findings, key=lambda f: (_RANK[f.verdict], -f.priority, -f.severity, f.check))
 
 
 def audit_to_json(audit: Audit) -> str:

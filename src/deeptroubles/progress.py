@@ -1,40 +1,134 @@
-"""Progress bars with the time left, for what takes longer than a second, and only where somebody is watching."""
+"""Progress: work says how far it is, and a sink shows it: a bar on a terminal, lines in a log, or nothing."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 T = TypeVar("T")
 DELAY = 1.0
 """Seconds after which a bar appears."""
+EVERY = 30.0
+"""Seconds between two lines of a log about the same task."""
 
 
-def track(items: Sequence[T], label: str, sizes: Sequence[int] | None = None) -> Iterator[T]:
-    """Go through `items`; when that takes longer than a second and the terminal is one, show how far it is.
+class Sink(Protocol):
+    """Where progress goes."""
+
+    def stage(self, name: str, detail: str) -> None:
+        """A stage of the work begins, such as a check with its question."""
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        """`done` of `total` of a task are done; called first with 0."""
+
+    def finished(self, task: str) -> None:
+        """A task is over, done or interrupted."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def stage(self, name: str, detail: str) -> None: ...
+    def progress(self, task: str, done: int, total: int) -> None: ...
+    def finished(self, task: str) -> None: ...
+
+
+class TerminalBars:
+    """Bars with the time left, for tasks that take longer than a second; they vanish when the tasks are over."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Progress | None = None
+        self._tasks: dict[str, tuple[TaskID, float]] = {}
+
+    def stage(self, name: str, detail: str) -> None:
+        self._console.print(f"[dim]{name}[/dim]  ", end="")
+        self._console.print(detail, markup=False, highlight=False)
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        if self._bars is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bars = Progress(*columns, console=self._console, transient=True)
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(task, total=total), time.monotonic()
+        bar, started = self._tasks[task]
+        self._bars.update(bar, completed=done)
+        if not self._bars.live.is_started and time.monotonic() - started > DELAY:
+            self._bars.start()
+
+    def finished(self, task: str) -> None:
+        if self._bars is None or task not in self._tasks:
+            return
+        self._bars.remove_task(self._tasks.pop(task)[0])
+        if not self._tasks:
+            self._bars.stop()
+            self._bars = None
+
+
+class LogLines:
+    """A line about each stage, and about a long task every half a minute, for output that goes to a file."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said: dict[str, tuple[float, float]] = {}
+
+    def stage(self, name: str, detail: str) -> None:
+        self._say(f"{name}: {detail}")
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        started, said = self._said.setdefault(task, (now, now))
+        if now - said >= EVERY:
+            self._said[task] = started, now
+            left = (now - started) * (total - done) / done if done else float("nan")
+            self._say(f"{task}: {done} of {total}" + (f", about {left:.0f} s left" if done else ""))
+
+    def finished(self, task: str) -> None:
+        self._said.pop(task, None)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+_SINK: ContextVar[Sink | None] = ContextVar("sink", default=None)
+
+
+@contextmanager
+def reporting_to(sink: Sink) -> Iterator[None]:
+    """Send all progress inside of the block to a sink. Default elsewhere: bars on a terminal, nothing otherwise."""
+    token = _SINK.set(sink)
+    try:
+        yield
+    finally:
+        _SINK.reset(token)
+
+
+def current_sink() -> Sink:
+    """The sink that progress goes to here."""
+    return _SINK.get() or (TerminalBars(Console(stderr=True)) if sys.stderr.isatty() else Silent())
+
+
+def track(items: Sequence[T], task: str, sizes: Sequence[int] | None = None) -> Iterator[T]:
+    """Go through `items` and report how many are done.
 
     Args:
         items: What to go through.
-        label: What is being done, in a word or two.
+        task: What is being done, in a word or two.
         sizes: How much of the work each item is. Default: one each.
     """
     sizes = sizes or [1] * len(items)
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield from items
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress, started = Progress(*columns, console=console, transient=True), time.monotonic()
-    task = progress.add_task(label, total=sum(sizes))
+    sink, done, total = current_sink(), 0, sum(sizes)
     try:
         for item, size in zip(items, sizes, strict=True):
-            if not progress.live.is_started and time.monotonic() - started > DELAY:
-                progress.start()
+            sink.progress(task, done, total)
             yield item
-            progress.advance(task, size)
+            done += size
     finally:
-        progress.stop()
+        sink.finished(task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,55 +14,11 @@ from scipy.special import softmax
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine
-from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError, UsageError
+from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
 from deeptroubles.findings import Unreadable
-from deeptroubles.images import ImageSet, load_images
+from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import LabelMatch, match_labels
-from deeptroubles.subject import Subject, answer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What a person names beside the model and the images, for the checks that ask about it.
-
-    Attributes:
-        cues: Cues that the model should not rely on, in words: see `deeptroubles help reliance.cue`.
-        concepts: Folders of images that show a concept each.
-        groups: Columns of the images' table that say which group an image belongs to.
-        conflict: A folder of images with the shape of one class and the texture of another; '' when there is none.
-    """
-
-    cues: tuple[str, ...] = ()
-    concepts: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    conflict: str = ""
-
-    def concept_images(self) -> dict[str, ImageSet]:
-        """The images of each concept, by the name of its folder. They are listed here, not decoded.
-
-        Raises:
-            ImagesError: A folder does not exist, or holds fewer than two images.
-            UsageError: Two concepts have the same name.
-        """
-        found: dict[str, ImageSet] = {}
-        for concept in self.concepts:
-            images = load_images(concept)
-            if len(images) < 2:
-                raise ImagesError(
-                    f"The concept {concept} has one image only; give a folder of at least two, better 30."
-                )
-            if images.name in found:
-                raise UsageError(f"Two concepts are called {images.name!r}; name their folders differently.")
-            found[images.name] = images
-        return found
-
-    def conflict_images(self) -> ImageSet | None:
-        """The images of the conflict of shape and texture. They are listed here, not decoded.
-
-        Raises:
-            ImagesError: There is no such folder, or it holds no images.
-        """
-        return load_images(self.conflict) if self.conflict else None
+from deeptroubles.subject import Subject, logits_of
 
 
 @dataclass(frozen=True)
@@ -77,7 +33,7 @@ class Recording:
         masked: The rows with a mask of the object that can be used.
         cue_masked: Likewise for masks of a cue that should not matter.
         unusable_masks: The masks of both kinds that cannot be used, with the reason.
-        given: What was named beside the model and the images.
+        options: What the user gave for the checks, by option; see `deeptroubles.checks.options`.
     """
 
     subject: Subject
@@ -87,7 +43,7 @@ class Recording:
     masked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     cue_masked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     unusable_masks: tuple[Unreadable, ...] = ()
-    given: Given = Given()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -99,10 +55,10 @@ class Recording:
         """The rows whose true class is known."""
         return np.flatnonzero(self.targets >= 0)
 
-    def spread(self, most: int) -> NDArray[np.int64]:
-        """Rows of at most `most` images, evenly spread over all."""
+    def sample(self, size: int) -> NDArray[np.int64]:
+        """Rows of at most `size` images, at equal distances."""
         count = len(self.logits)
-        return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+        return np.unique(np.linspace(0, count - 1, min(count, size)).astype(np.int64))
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
@@ -115,8 +71,10 @@ class Recording:
         return np.asarray(softmax(self.logits.astype(np.float64), axis=1))
 
 
-def record(classifier: Classifier, images: ImageSet, engine: Engine, given: Given | None = None) -> Recording:
-    """Show every image to the classifier once. `given` is what was named beside them.
+def record(
+    classifier: Classifier, images: ImageSet, engine: Engine, options: Mapping[str, Any] | None = None
+) -> Recording:
+    """Show every image to the classifier once. `options` is what the user gave for the checks.
 
     Raises:
         ImagesError: No image could be read.
@@ -126,7 +84,7 @@ def record(classifier: Classifier, images: ImageSet, engine: Engine, given: Give
         images.labels, classifier.class_names, classifier.class_aliases, named=classifier.has_class_names
     )
     everything = Subject(classifier, images, match.targets)
-    seen = engine.map(_answer, everything, range(len(images)), label="Recording answers", piece=64)
+    seen = engine.map(_predict, everything, range(len(images)), task="Recording predictions", chunk=64)
     unreadable = tuple(
         Unreadable(path=str(path), reason=str(reason))
         for path, reason in zip(images.table["path"], seen["reason"], strict=True)
@@ -149,7 +107,7 @@ def record(classifier: Classifier, images: ImageSet, engine: Engine, given: Give
         subject = Subject(classifier, images.subset(readable), match.targets[readable])
     masked, wrong = _look_at_masks(subject, engine, cue=False)
     cue_masked, wrong_cues = _look_at_masks(subject, engine, cue=True)
-    return Recording(subject, logits, unreadable, match, masked, cue_masked, (*wrong, *wrong_cues), given or Given())
+    return Recording(subject, logits, unreadable, match, masked, cue_masked, (*wrong, *wrong_cues), options or {})
 
 
 def _look_at_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:
@@ -157,7 +115,7 @@ def _look_at_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDAr
     if (subject.images.fetch_cue_mask if cue else subject.images.fetch_mask) is None:
         return np.zeros(0, dtype=np.int64), ()
     everything = range(len(subject.images))
-    seen = engine.map(_mask_faults, subject, everything, label="Reading masks", piece=64, cue=cue)["fault"]
+    seen = engine.map(_mask_faults, subject, everything, task="Reading masks", chunk=64, cue=cue)["fault"]
     paths, kind = subject.images.table["path"], "cue mask" if cue else "mask"
     wrong = [i for i, fault in enumerate(seen) if fault and fault != _NO_MASK]
     unusable = tuple(Unreadable(path=f"{kind} of {paths.iloc[i]}", reason=str(seen[i])) for i in wrong)
@@ -178,14 +136,19 @@ def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int, *, c
                 continue
             pixels = subject.classifier.prepare_mask(mask)
             nothing, everything = not pixels.any(), bool(pixels.all())
-            faults.append("it marks nothing that the model sees" if nothing else
-                          "it marks all that the model sees" if everything else "")  # fmt: skip
+            faults.append(
+                "it marks nothing that the model sees"
+                if nothing
+                else "it marks all that the model sees"
+                if everything
+                else ""
+            )
         except UnreadableImageError as error:
             faults.append(error.reason)
     return {"fault": np.array(faults, dtype=np.str_)}
 
 
-def _answer(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
+def _predict(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
     """Logits of the images, and why an image could not be read ('' when it could)."""
     logits = np.zeros((len(indices), subject.classifier.classes), dtype=np.float32)
     reasons: list[str] = []
@@ -197,5 +160,5 @@ def _answer(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[s
         except UnreadableImageError as error:
             reasons.append(error.reason)
     if pixels:
-        logits[[not r for r in reasons]] = answer(subject.classifier, torch.cat(pixels), batch_size).cpu().numpy()
+        logits[[not r for r in reasons]] = logits_of(subject.classifier, torch.cat(pixels), batch_size).cpu().numpy()
     return {"logits": logits, "reason": np.array(reasons, dtype=np.str_)}

@@ -54,7 +54,7 @@ class Subject:
         return digest.hexdigest()
 
 
-def answer(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:
+def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:
     """Logits (N x K) of pixels (N x C x H x W), in batches, in eval mode, without gradients."""
     with torch.inference_mode(), evaluating(classifier):
         return torch.cat([classifier(batch) for batch in torch.split(pixels, batch_size)])

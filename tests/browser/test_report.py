@@ -277,8 +277,13 @@ def test_a_map_of_the_world_tells_its_numbers(open_report: Open) -> None:
     world = page.locator(".world")
     readout = world.locator(".world-readout")
     assert world.locator("path[data-code]").count() > 170
-    told = {"BR": "Brazil: 0 (12 images)", "IN": "India: −3.1 (12 images)", "MT": "Malta: 6 (12 images)",
-            "AU": "Australia: no images", "RU": "Russia: −0.4 (12 images)"}  # fmt: skip
+    told = {
+        "BR": "Brazil: 0 (12 images)",
+        "IN": "India: −3.1 (12 images)",
+        "MT": "Malta: 6 (12 images)",
+        "AU": "Australia: no images",
+        "RU": "Russia: −0.4 (12 images)",
+    }
     for code, words in told.items():
         world.locator(f"[data-code={code}]").dispatch_event("pointermove")
         expect(readout).to_have_text(words)

@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 from scipy import stats
 
 from deeptroubles import ImageSet, Verdict, audit
-from deeptroubles.methods.statistics.intervals import wilson
+from deeptroubles.statistics.intervals import wilson
 from tests.checks.test_data_duplicates import NAMES, classifier, scenes
 
 

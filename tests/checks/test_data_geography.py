@@ -10,7 +10,7 @@ from deeptroubles import ImageSet, Verdict, audit, load_images
 from deeptroubles.findings import WorldMap
 from deeptroubles.methods.geography.countries import countries
 from deeptroubles.methods.geography.spread import spread
-from deeptroubles.methods.statistics.group_gap import largest_gap
+from deeptroubles.statistics.group_gap import largest_gap
 from tests.networks import formula
 
 SHARES = (countries()["internet"] / countries()["internet"].sum()).to_numpy()

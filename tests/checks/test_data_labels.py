@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deeptroubles import ImageSet, Verdict, audit
-from deeptroubles.methods.statistics.intervals import wilson
+from deeptroubles.statistics.intervals import wilson
 from tests.digits import NAMES, digits, trained
 from tests.networks import blobs, formula
 
@@ -65,10 +65,10 @@ def test_flipped_labels_of_unseen_digits_are_found_with_few_mistakes():
     (finding,) = audit(trained(), given, checks=["data.labels"]).findings
     assert finding.verdict == Verdict.FAIL
     suspected = round(float(finding.claim.split(" of 397")[0].rsplit(" ", 1)[1]))
-    from deeptroubles.methods.statistics.confident_learning import confident_labels
-    from deeptroubles.subject import answer
+    from deeptroubles.statistics.confident_learning import confident_labels
+    from deeptroubles.subject import logits_of
 
-    likelier = confident_labels(answer(trained(), torch.from_numpy(pixels)).softmax(1).numpy(), labels)
+    likelier = confident_labels(logits_of(trained(), torch.from_numpy(pixels)).softmax(1).numpy(), labels)
     found = np.flatnonzero(likelier >= 0)
     assert len(found) == suspected
     right = np.isin(found, wrong).sum()

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from sklearn.metrics import recall_score
 
-from deeptroubles import Given, ImageSet, Verdict, audit
+from deeptroubles import ImageSet, Verdict, audit
 from deeptroubles.checks.fairness import groups as module
 from deeptroubles.checks.fairness.groups import groups
 from deeptroubles.engine import LocalEngine
@@ -35,7 +35,7 @@ def case(shares, **columns):
     site = random.integers(len(shares), size=COUNT)
     network, pictures, labels = answers(random.random(COUNT) < np.array(shares)[site])
     named = {"site": np.array(["north", "south", "east"])[site], **columns}
-    return network, ImageSet.from_arrays(pictures, labels, named), Given(groups=tuple(named))
+    return network, ImageSet.from_arrays(pictures, labels, named), {"group": tuple(named)}
 
 
 def planted():
@@ -65,8 +65,10 @@ def test_values_are_the_plain_ones():
     found = {gap.measure: gap for _, gap in result.gaps}
     names = result.names["site"]
     for index, name in enumerate(("dark", "light")):
-        rates = {s: recall_score(recording.targets[site == s] == index, recording.predicted[site == s] == index)
-                 for s in names}  # fmt: skip
+        rates = {
+            s: recall_score(recording.targets[site == s] == index, recording.predicted[site == s] == index)
+            for s in names
+        }
         gap = found[f"true positives of {name}"]
         assert {names[k]: v for k, (v, _) in gap.values.items()} == pytest.approx(rates)
         assert gap.gap.value == pytest.approx(max(rates.values()) - min(rates.values()))
@@ -85,10 +87,10 @@ def test_a_trouble_that_shows_only_where_columns_are_crossed():
     network, pictures, labels = answers(wrong)
     columns = {"site": np.array(["north", "south"])[site], "night": np.array(["day", "night"])[night]}
     images = ImageSet.from_arrays(pictures, labels, columns)
-    (finding,) = audit(network, images, checks=["fairness.groups"], given=Given(groups=("site", "night"))).findings
+    (finding,) = audit(network, images, checks=["fairness.groups"], group=("site", "night")).findings
     assert finding.verdict == Verdict.FAIL
     assert "By site × night" in finding.claim
-    alone, _ = (audit(network, images, checks=["fairness.groups"], given=Given(groups=(c,))) for c in columns)
+    alone, _ = (audit(network, images, checks=["fairness.groups"], group=(c,)) for c in columns)
     assert alone.findings[0].verdict == Verdict.PASS
 
 
@@ -120,9 +122,10 @@ def test_bad_columns_get_a_sentence_and_the_others_are_judged(column, said):
 
 def test_only_groups_that_are_too_small_are_inconclusive():
     network, images, _ = clean()
-    few = ImageSet.from_arrays([np.asarray(images[i]) for i in range(40)], images.labels[:40],
-                               {"place": ["here", "there"] * 20})  # fmt: skip
-    (finding,) = audit(network, few, checks=["fairness.groups"], given=Given(groups=("place",))).findings
+    few = ImageSet.from_arrays(
+        [np.asarray(images[i]) for i in range(40)], images.labels[:40], {"place": ["here", "there"] * 20}
+    )
+    (finding,) = audit(network, few, checks=["fairness.groups"], group=("place",)).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
     assert [row[1] for row in finding.evidence[0].rows] == ["here (too few to say)", "there (too few to say)"]
 
@@ -140,7 +143,7 @@ def test_without_groups_it_is_skipped_and_a_wrong_column_is_told_before_any_work
     assert finding.verdict == Verdict.SKIPPED
     assert "--group" in finding.claim
     with pytest.raises(UsageError, match=r"no column 'sit' .*Did you mean site\?"):
-        audit(network, images, checks=["fairness.groups"], given=Given(groups=("sit",)))
+        audit(network, images, checks=["fairness.groups"], group=("sit",))
 
 
 def test_it_equals_aif360_where_that_is_installed():
@@ -154,8 +157,10 @@ def test_it_equals_aif360_where_that_is_installed():
     recording = record(network, images, LocalEngine(), given)
     table = pd.DataFrame({"y": recording.targets, "g": (images.table["site"] == "north").astype(int)})
     told = table.assign(y=recording.predicted)
-    sets = [BinaryLabelDataset(df=t.astype(float), label_names=["y"], protected_attribute_names=["g"])
-            for t in (table, told)]  # fmt: skip
+    sets = [
+        BinaryLabelDataset(df=t.astype(float), label_names=["y"], protected_attribute_names=["g"])
+        for t in (table, told)
+    ]
     other = ClassificationMetric(*sets, unprivileged_groups=[{"g": 0}], privileged_groups=[{"g": 1}])
     found = {gap.measure: gap.gap.value for _, gap in result.gaps}
     assert found["true positives of light"] == pytest.approx(abs(other.equal_opportunity_difference()))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from deeptroubles import Classifier, Given, ImageSet, Verdict, audit
+from deeptroubles import Classifier, ImageSet, Verdict, audit
 from deeptroubles.checks.fairness.leakage import leakage
 from deeptroubles.engine import LocalEngine
 from deeptroubles.recording import record
@@ -42,7 +42,7 @@ def case(reads, column=None):
     names = np.array(["dark", "light"])
     column = names[site] if column is None else column
     images = ImageSet.from_arrays(pictures, names[label].tolist(), {"site": column})
-    return Classifier(Halves(reads), size=8, channels=1, class_names=["dark", "light"]), images, Given(groups=("site",))
+    return Classifier(Halves(reads), size=8, channels=1, class_names=["dark", "light"]), images, {"group": ("site",)}
 
 
 def planted():
@@ -81,9 +81,7 @@ def test_what_labels_tell_is_no_amplification():
 
 
 def test_a_column_without_groups_gets_a_sentence_and_nothing_is_asked():
-    (finding,) = audit(
-        *case(0, ["all"] * COUNT)[:2], checks=["fairness.leakage"], given=Given(groups=("site",))
-    ).findings
+    (finding,) = audit(*case(0, ["all"] * COUNT)[:2], checks=["fairness.leakage"], group=("site",)).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
     assert any("no two groups" in caveat for caveat in finding.caveats)
 
@@ -99,8 +97,11 @@ def test_a_classifier_without_a_last_linear_layer_says_so():
 @pytest.mark.filterwarnings("ignore:.*could not be traced")
 def test_features_are_read_by_hooks_where_a_network_cannot_be_traced():
     random = np.random.default_rng(0)
-    images = ImageSet.from_arrays(random.integers(0, 255, (80, 12, 12, 3), dtype=np.uint8), ["0", "1"] * 40,
-                                  {"site": random.choice(["a", "b"], 80)})  # fmt: skip
+    images = ImageSet.from_arrays(
+        random.integers(0, 255, (80, 12, 12, 3), dtype=np.uint8),
+        ["0", "1"] * 40,
+        {"site": random.choice(["a", "b"], 80)},
+    )
     network = Classifier(Untraceable(), size=12)
-    assert "features" in ask(network, images, Given(groups=("site",))).leaks
+    assert "features" in ask(network, images, {"group": ("site",)}).leaks
     assert not any(module._forward_hooks for module in network.modules())

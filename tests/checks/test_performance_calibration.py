@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from deeptroubles import ImageSet, Verdict, audit
-from deeptroubles.methods.statistics.calibration import calibration_error, expected_calibration_error
+from deeptroubles.statistics.calibration import calibration_error, expected_calibration_error
 from tests.networks import formula
 
 

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from deeptroubles import Classifier, Given, ImageSet, Verdict, audit, load_images
-from deeptroubles.checks import all_checks
+from deeptroubles import Classifier, ImageSet, Verdict, audit, load_images
+from deeptroubles.checks.registry import all_checks
 from deeptroubles.errors import ImagesError, UsageError
 from tests.networks import Untraceable
 
@@ -71,12 +71,12 @@ def images() -> ImageSet:
 
 def planted():
     """It says how red the image is."""
-    return reader(0), images(), Given(concepts=(reddish(),))
+    return reader(0), images(), {"concept": (reddish(),)}
 
 
 def clean():
     """It says how blue the image is."""
-    return reader(2), images(), Given(concepts=(reddish(),))
+    return reader(2), images(), {"concept": (reddish(),)}
 
 
 def ask(classifier, images, given):
@@ -98,7 +98,7 @@ def test_the_concept_and_the_class_are_named():
 
 
 def test_concepts_that_mean_nothing_are_not_flagged_beside_one_that_does():
-    given = Given(concepts=(reddish(), *(nothing(seed) for seed in range(8))))
+    given = {"concept": (reddish(), *(nothing(seed) for seed in range(8)))}
     finding = ask(reader(0), images(), given)
     assert finding.verdict == Verdict.FAIL
     table = next(e for e in finding.evidence if e.kind == "table")
@@ -110,13 +110,13 @@ def test_concepts_that_mean_nothing_are_not_flagged_beside_one_that_does():
             assert interval.startswith("-")
             assert "to +" in interval
             assert p > 0.05
-    only_nothing = Given(concepts=given.concepts[1:])
+    only_nothing = {"concept": given.concepts[1:]}
     assert ask(reader(0), images(), only_nothing).verdict in {Verdict.PASS, Verdict.INCONCLUSIVE}
 
 
 def test_few_images_of_a_concept_are_inconclusive():
     few = folder("few", pictures(5, 1, red=50))
-    finding = ask(reader(0), images(), Given(concepts=(few,)))
+    finding = ask(reader(0), images(), {"concept": (few,)})
     assert finding.verdict == Verdict.INCONCLUSIVE
     assert "It rests on 5 images." in finding.caveats
 
@@ -143,34 +143,34 @@ def test_what_is_no_concept_is_said_before_any_work(tmp_path: Path):
     ]
     for kind, message, concepts in wrong:
         with pytest.raises(kind, match=message):
-            audit(reader(0), images(), tmp_path / "run", given=Given(concepts=concepts))
+            audit(reader(0), images(), tmp_path / "run", concept=concepts)
     assert not (tmp_path / "run").exists()
 
 
 def test_images_of_a_concept_that_cannot_be_read_are_counted():
     broken = Path(folder("broken", pictures(20, 1, red=50)))
     (broken / "001.png").write_bytes(b"no picture")
-    finding = ask(reader(0), images(), Given(concepts=(str(broken),)))
+    finding = ask(reader(0), images(), {"concept": (str(broken),)})
     assert finding.verdict == Verdict.FAIL
     assert any(caveat.startswith("1 image") for caveat in finding.caveats)
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_very_few_images_are_no_crash(count):
-    finding = ask(reader(0), images().subset(range(count)), Given(concepts=(reddish(),)))
+    finding = ask(reader(0), images().subset(range(count)), {"concept": (reddish(),)})
     assert finding.verdict == Verdict.INCONCLUSIVE
     assert "no class is the answer to 10 or more images" in finding.claim
 
 
 def test_a_network_without_positions_is_no_crash():
     flat = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 2)), size=SIZE)
-    finding = ask(flat, images(), Given(concepts=(reddish(),)))
+    finding = ask(flat, images(), {"concept": (reddish(),)})
     assert finding.verdict == Verdict.INCONCLUSIVE
     assert "no layer" in finding.claim.lower()
 
 
 @pytest.mark.filterwarnings("ignore:.*could not be traced")
 def test_a_network_that_cannot_be_traced_can_be_asked():
-    finding = ask(Classifier(Untraceable(), size=SIZE), images(), Given(concepts=(reddish(),)))
+    finding = ask(Classifier(Untraceable(), size=SIZE), images(), {"concept": (reddish(),)})
     assert finding.verdict != Verdict.ERROR
     assert finding.evidence

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from deeptroubles import Given, ImageSet, Verdict, audit
-from deeptroubles.checks.reliance.cue import cue
-from deeptroubles.checks.reliance.spoken_for import spoken_for
+from deeptroubles import ImageSet, Verdict, audit
+from deeptroubles.checks.reliance.cue.associated_class import spoken_for
+from deeptroubles.checks.reliance.cue.cue import cue
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.transforms.watermark import watermark
@@ -51,7 +51,7 @@ def clean():
 
 
 def findings(case, *cues, **settings):
-    return audit(*case, checks=["reliance.cue"], given=Given(cues=cues), **settings).findings
+    return audit(*case, checks=["reliance.cue"], cue=cues, **settings).findings
 
 
 def test_the_rise_is_what_the_formula_says():
@@ -166,8 +166,9 @@ def test_a_cue_that_any_disturbance_is_as_good_as_does_not_pass():
 
     def answer(x):
         edge = x[:, 0, -4:]
-        return torch.stack([60 * x[:, :, :28].mean((1, 2, 3)), 60 * x[:, :, 28:].mean((1, 2, 3)),
-                            99 * edge.std((1, 2))], 1)  # fmt: skip
+        return torch.stack(
+            [60 * x[:, :, :28].mean((1, 2, 3)), 60 * x[:, :, 28:].mean((1, 2, 3)), 99 * edge.std((1, 2))], 1
+        )
 
     (finding,) = findings((formula(answer, SIZE, 1, NAMES), images()), "text:horse")
     assert finding.verdict in {Verdict.INCONCLUSIVE, Verdict.WARN}

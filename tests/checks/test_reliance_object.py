@@ -7,8 +7,8 @@ import torch
 from deeptroubles import ImageSet, Verdict
 from deeptroubles.checks.reliance.object import _verdict, centred_discs, object_evidence
 from deeptroubles.engine import LocalEngine
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.recording import record
+from deeptroubles.statistics.intervals import Interval
 from tests.networks import blobs, formula
 
 

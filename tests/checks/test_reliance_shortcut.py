@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deeptroubles import Classifier, ImageSet, Verdict, audit
-from deeptroubles.checks.reliance.shortcut_swaps import MOST, draw_rows
+from deeptroubles.checks.reliance.shortcut.swaps import MOST, draw_rows
 from tests.networks import Formula
 
 SIZE, COUNT = 28, 60

@@ -12,13 +12,13 @@ from PIL import Image
 from scipy import stats
 
 from deeptroubles import Given, ImageSet, Verdict, audit, load_classifier, load_images
-from deeptroubles.checks.reliance.texture import texture
-from deeptroubles.checks.reliance.texture_conflict import NETWORKS, Conflict
+from deeptroubles.checks.reliance.texture.conflict import NETWORKS, Conflict
+from deeptroubles.checks.reliance.texture.texture import texture
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.reliance.cue_conflict import Trials
-from deeptroubles.methods.statistics.intervals import wilson
 from deeptroubles.recording import record
+from deeptroubles.statistics.intervals import wilson
 from tests.networks import formula
 
 NAMES = ("top", "bottom", "even")
@@ -69,12 +69,12 @@ def by_shape(x):
 
 def planted():
     """It knows the texture alone."""
-    return formula(by_texture, SIZE, 1, NAMES), images(), Given(conflict=stimuli())
+    return formula(by_texture, SIZE, 1, NAMES), images(), {"conflict": stimuli()}
 
 
 def clean():
     """It knows the shape alone."""
-    return formula(by_shape, SIZE, 1, NAMES), images(), Given(conflict=stimuli())
+    return formula(by_shape, SIZE, 1, NAMES), images(), {"conflict": stimuli()}
 
 
 def measure(classifier, image_set, given=None):
@@ -121,7 +121,7 @@ def test_no_more_false_alarms_than_the_level_says(tmp_path):
         pixels = drawn(NAMES[shape], NAMES[surface]) + noise()
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{NAMES[shape]}{i}-{NAMES[surface]}{i}.png")
     audited = ImageSet.from_arrays([(drawn(NAMES[i % 3], NAMES[i % 3]) + noise()).astype(np.uint8) for i in range(24)])
-    found = [measure(by_chance(seed), audited, Given(conflict=str(tmp_path))) for seed in range(runs)]
+    found = [measure(by_chance(seed), audited, {"conflict": str(tmp_path)}) for seed in range(runs)]
     assert np.mean([f.conflict.counted / f.conflict.asked for f in found]) == pytest.approx(2 / 3, abs=0.05)
     assert np.mean([f.suppression.excess.value for f in found]) == pytest.approx(0, abs=0.05)
     alarms = sum(finding.verdict in {Verdict.WARN, Verdict.FAIL} for f in found for finding in f.findings())
@@ -167,16 +167,16 @@ def test_a_damaged_stimulus_is_counted(tmp_path):
         Image.fromarray(drawn(*name.split("-"))).save(tmp_path / f"{name}.png")
     (tmp_path / "even-top.png").write_bytes(b"no picture")
     classifier, image_set, _ = clean()
-    assert measure(classifier, image_set, Given(conflict=str(tmp_path))).conflict.asked == 2
+    assert measure(classifier, image_set, {"conflict": str(tmp_path)}).conflict.asked == 2
 
 
 def test_what_cannot_be_used_is_said_before_the_audit(tmp_path):
     classifier, image_set, _ = clean()
     with pytest.raises(ImagesError, match="nothing at"):
-        audit(classifier, image_set, given=Given(conflict=str(tmp_path / "nowhere")))
+        audit(classifier, image_set, conflict=str(tmp_path / "nowhere"))
     Image.fromarray(drawn("top", "even")).save(tmp_path / "holiday.png")
     with pytest.raises(ImagesError, match="such as top-bottom"):
-        audit(classifier, image_set, given=Given(conflict=str(tmp_path)))
+        audit(classifier, image_set, conflict=str(tmp_path))
 
 
 def test_images_too_small_to_cut_are_not_asked_about():
@@ -190,7 +190,7 @@ def test_images_too_small_to_cut_are_not_asked_about():
 def test_the_embedded_network_is_biased_towards_texture():
     """On the published stimuli, shape bias is about 24 % and about 68 % of the trials count."""
     classifier = load_classifier("efficientnet-lite0")
-    found = measure(classifier, load_images("demo").subset([2]), Given(conflict=STIMULI)).conflict
+    found = measure(classifier, load_images("demo").subset([2]), {"conflict": STIMULI}).conflict
     assert found.published
     assert found.shape_bias.low < 0.24 < found.shape_bias.high
     assert found.counted / found.asked == pytest.approx(0.68, abs=0.06)

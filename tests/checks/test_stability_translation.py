@@ -38,9 +38,14 @@ def measure(classifier, image_set, **settings):
 def test_stride_one_circular_network_is_exactly_stable():
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Conv2d(3, 8, 5, padding=2, padding_mode="circular"), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1,
-        padding_mode="circular"), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3),
-    )  # fmt: skip
+        nn.Conv2d(3, 8, 5, padding=2, padding_mode="circular"),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, padding_mode="circular"),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 3),
+    )
     random = np.random.default_rng(0)
     image_set = ImageSet.from_arrays(random.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8))
     result = measure(Classifier(network, size=32), image_set, border="circular")

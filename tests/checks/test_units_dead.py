@@ -22,9 +22,15 @@ def network(silent: int = 0, copies: int = 0, units: int = 20) -> Classifier:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = nn.Sequential(
-            nn.Conv2d(3, units, 3), nn.ReLU(), nn.Conv2d(units, units, 3), nn.BatchNorm2d(units), nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(units, 3),
-        )  # fmt: skip
+            nn.Conv2d(3, units, 3),
+            nn.ReLU(),
+            nn.Conv2d(units, units, 3),
+            nn.BatchNorm2d(units),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(units, 3),
+        )
     with torch.no_grad():
         module[3].bias[:] = 0.3
         module[3].bias[:silent] = -50

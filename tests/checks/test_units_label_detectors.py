@@ -39,9 +39,14 @@ class Small(nn.Sequential):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             super().__init__(
-                nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(1),
-                nn.Flatten(), nn.Linear(8, 2),
-            )  # fmt: skip
+                nn.Conv2d(3, 8, 3, stride=2),
+                nn.ReLU(),
+                nn.Conv2d(8, 8, 3),
+                nn.ReLU(),
+                nn.AdaptiveMaxPool2d(1),
+                nn.Flatten(),
+                nn.Linear(8, 2),
+            )
 
 
 @cache

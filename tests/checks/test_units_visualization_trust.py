@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeptroubles import Classifier, ImageSet, Verdict
-from deeptroubles.checks.judging import ENOUGH
+from deeptroubles.checks.limits import MIN_IMAGES
 from deeptroubles.checks.units.visualization_trust import (
     CHANCE,
     FAIL_BELOW,
@@ -14,11 +14,11 @@ from deeptroubles.checks.units.visualization_trust import (
     visualization_trust,
 )
 from deeptroubles.engine import LocalEngine
-from deeptroubles.methods.units.path_similarity import PathSimilarity
-from deeptroubles.methods.units.simulation import Simulation
-from deeptroubles.methods.units.trust import Trust
+from deeptroubles.methods.units.shared.path_similarity import PathSimilarity
+from deeptroubles.methods.units.shared.simulation import Simulation
+from deeptroubles.methods.units.visualization_trust import Trust
 from deeptroubles.recording import record
-from deeptroubles.run_folder import RunFolder
+from deeptroubles.run.folder import RunFolder
 from tests.fooling_circuit import clean_digits, fooling_digits, shown_digits
 from tests.networks import Plain
 
@@ -36,7 +36,7 @@ def ask(classifier, images, engine=None):
     return visualization_trust(record(classifier, images, engine), engine, seed=0)
 
 
-def verdict(path, accuracy, images=ENOUGH, units=20):
+def verdict(path, accuracy, images=MIN_IMAGES, units=20):
     """The verdict where all classes have the same path similarity and accuracy, up to a little noise."""
     noise = 0.01 * np.random.default_rng(0).normal(size=(units, 1))
     similarity = PathSimilarity(("layer",), path + noise, np.ones((units, 1)), np.zeros((units, 1)))
@@ -67,7 +67,7 @@ def verdict(path, accuracy, images=ENOUGH, units=20):
 )
 def test_verdict(path, accuracy, expected):
     assert verdict(path, accuracy) == expected
-    assert verdict(path, accuracy, images=ENOUGH - 1) == Verdict.INCONCLUSIVE
+    assert verdict(path, accuracy, images=MIN_IMAGES - 1) == Verdict.INCONCLUSIVE
 
 
 def test_pictures_of_the_next_class_are_refused_too():
@@ -94,7 +94,7 @@ def test_evidence_of_a_clean_network():
 @pytest.mark.parametrize("count", [2, 8])
 def test_few_images_decide_nothing(count):
     result = ask(fooling_digits(), shown_digits(count))
-    assert count < ENOUGH
+    assert count < MIN_IMAGES
     (finding,) = result.findings()
     assert finding.verdict == Verdict.INCONCLUSIVE
     assert str(count) in finding.claim or finding.evidence

@@ -127,8 +127,7 @@ def test_it_restores_after_a_failure_too(name, classifier, images):
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize(
-    ("wrong", "message"),
-    [(torch.zeros(1, 3, 9, 9), "the shape"), (torch.full((1, 3, *SIZE), 2.0), r"in \[0, 1\]")],
+    ("wrong", "message"), [(torch.zeros(1, 3, 9, 9), "the shape"), (torch.full((1, 3, *SIZE), 2.0), r"in \[0, 1\]")]
 )
 def test_wrong_pixels_are_told(name, classifier, wrong, message):
     with pytest.raises(UsageError, match=message):

@@ -67,10 +67,15 @@ def test_the_fingerprint_changes_with_a_mask():
     seen = {
         ImageSet.from_arrays(arrays(2), **settings).fingerprint()
         for settings in (
-            {}, plain, {"masks": [None, mask(0)]}, {"masks": [mask(1), None]}, {"cue_masks": [mask(0), None]},
-            {**plain, "cue_masks": [mask(0), None]}, {"masks": [mask(0), mask(0)]},
+            {},
+            plain,
+            {"masks": [None, mask(0)]},
+            {"masks": [mask(1), None]},
+            {"cue_masks": [mask(0), None]},
+            {**plain, "cue_masks": [mask(0), None]},
+            {"masks": [mask(0), mask(0)]},
         )
-    }  # fmt: skip
+    }
     assert len(seen) == 7
     assert ImageSet.from_arrays(arrays(2), **plain).fingerprint() in seen
 
@@ -122,9 +127,12 @@ def test_the_audit_says_which_masks_cannot_be_used_and_goes_on(manifest):
 
 @pytest.mark.parametrize(
     ("marked", "reason"),
-    [(mask(), "it marks nothing that the model sees"), (mask(slice(None)), "it marks all that the model sees"),
-     (mask(slice(None), 0), "it marks nothing that the model sees")],
-)  # fmt: skip
+    [
+        (mask(), "it marks nothing that the model sees"),
+        (mask(slice(None)), "it marks all that the model sees"),
+        (mask(slice(None), 0), "it marks nothing that the model sees"),
+    ],
+)
 def test_masks_that_tell_nothing_are_left_out(marked, reason):
     """The classifier sees the middle 4 x 4 pixels."""
     classifier = Classifier(Plain(channels=1), size=4, channels=1, resize=6)

@@ -27,8 +27,9 @@ class Vgg(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(Unit(3, 6, 3), nn.MaxPool2d(2), Unit(6, 8, 3), Unit(8, 8, 3), nn.MaxPool2d(2))
-        self.classifier = nn.Sequential(nn.Linear(128, 10, bias=False), nn.ReLU(), nn.Dropout(),
-                                        nn.Linear(10, 3, bias=False))  # fmt: skip
+        self.classifier = nn.Sequential(
+            nn.Linear(128, 10, bias=False), nn.ReLU(), nn.Dropout(), nn.Linear(10, 3, bias=False)
+        )
 
     def forward(self, x):
         return self.classifier(torch.flatten(self.features(x), 1))

@@ -203,9 +203,7 @@ def test_other_channels_and_what_it_touches_is_restored():
     random = np.random.default_rng(0)
     classifier = Classifier(Plain(1), size=SIZE, channels=1).train()
     images = ImageSet.from_arrays(random.integers(0, 256, (30, *SIZE), dtype=np.uint8))
-    found = activation_atlas(
-        Subject(classifier, images, np.full(30, -1)), LocalEngine(), "5", grid=2, least=2, steps=2
-    )  # fmt: skip
+    found = activation_atlas(Subject(classifier, images, np.full(30, -1)), LocalEngine(), "5", grid=2, least=2, steps=2)
     assert found.pictures.shape[1:] == (1, *SIZE)
     assert found.shares.sum() == 0
     assert all(m.training for m in classifier.modules())

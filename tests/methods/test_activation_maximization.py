@@ -12,12 +12,12 @@ from torch import nn
 from deeptroubles import Classifier
 from deeptroubles.errors import ImagesError, ModelError, UsageError
 from deeptroubles.methods.units.activation_maximization import Penalty, activation_maximization
-from deeptroubles.methods.units.activations import unit_activation
-from deeptroubles.methods.units.ascent import is_converged
-from deeptroubles.methods.units.objectives import dot_times_cosine, gram_similarity
-from deeptroubles.methods.units.parameterizations import Spectrum, data_spectrum, parameterization_of
-from deeptroubles.methods.units.redirected_relu import RedirectedReLU
-from deeptroubles.methods.units.transformations import random_views, view
+from deeptroubles.methods.units.shared.activations import unit_activation
+from deeptroubles.methods.units.shared.ascent import is_converged
+from deeptroubles.methods.units.shared.objectives import dot_times_cosine, gram_similarity
+from deeptroubles.methods.units.shared.parameterizations import Spectrum, data_spectrum, parameterization_of
+from deeptroubles.methods.units.shared.redirected_relu import RedirectedReLU
+from deeptroubles.methods.units.shared.transformations import random_views, view
 from deeptroubles.network import LOGITS, open_network
 from tests.networks import Plain, Shared, Untraceable, formula
 
@@ -86,8 +86,9 @@ class Planted(nn.Sequential):
     """One unit that answers to one pattern, through a rectifier, and one that has no weights."""
 
     def __init__(self, pattern, bias=0.0) -> None:
-        super().__init__(nn.Conv2d(1, 2, pattern.shape[-1]), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                         nn.Linear(2, 2))  # fmt: skip
+        super().__init__(
+            nn.Conv2d(1, 2, pattern.shape[-1]), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)
+        )
         self[0].weight.data = torch.stack([pattern, torch.zeros_like(pattern)])[:, None]
         self[0].bias.data = torch.tensor([bias, 0.5])
 
@@ -415,8 +416,14 @@ def test_the_activations_are_those_of_the_pictures(classifier, layer):
     torch.testing.assert_close(found.activations, answer[[0, 1], [3, 1]])
     assert (found.activations > found.start_activations).all()
     assert {f.name for f in fields(found)} == {
-        "layer", "units", "images", "activations", "start_activations", "converged", "dead"
-    }  # fmt: skip
+        "layer",
+        "units",
+        "images",
+        "activations",
+        "start_activations",
+        "converged",
+        "dead",
+    }
 
 
 def test_the_seed_decides_everything(classifier):

@@ -15,15 +15,15 @@ from tests.architectures import CONVOLUTIONAL, TRANSFORMERS, ChannelsLastLike, S
 
 SIZE = (20, 28)
 FAMILIES = {family.__name__: family for family in [*CONVOLUTIONAL, *TRANSFORMERS]}
-QUICK = {"rise": {"masks": 40}, "smooth_grad": {"samples": 4}, "integrated_gradients": {"steps": 4},
-         "occlusion": {"window": 8, "stride": 4}}  # fmt: skip
+QUICK = {
+    "rise": {"masks": 40},
+    "smooth_grad": {"samples": 4},
+    "integrated_gradients": {"steps": 4},
+    "occlusion": {"window": 8, "stride": 4},
+}
 PIXEL_METHODS = {"saliency", "gradient_x_input", "smooth_grad", "integrated_gradients", "occlusion", "rise"}
 NO_RECTIFIER = {"guided_backprop", "deconvnet", "guided_grad_cam"}
-IMPOSSIBLE = {
-    "VggLike": {"cam"},
-    "MobileNetLike": {"cam"},
-    "ConvNextLike": {"cam"} | NO_RECTIFIER,
-}
+IMPOSSIBLE = {"VggLike": {"cam"}, "MobileNetLike": {"cam"}, "ConvNextLike": {"cam"} | NO_RECTIFIER}
 WITH_LAYER = ["ablation_cam", "eigen_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "score_cam", "xgrad_cam"]
 
 
@@ -160,8 +160,11 @@ class Rectified(nn.Module):
             self.first, self.second = nn.Conv2d(3, 6, 3, 2), nn.Conv2d(6, 8, 3, 2, 1)
             self.head = nn.Linear(8, 4)
         one = nn.ReLU(inplace=True)
-        pairs = {"modules": (nn.ReLU(), nn.ReLU()), "in place": (nn.ReLU(inplace=True), nn.ReLU(inplace=True)),
-                 "one module": (one, one)}  # fmt: skip
+        pairs = {
+            "modules": (nn.ReLU(), nn.ReLU()),
+            "in place": (nn.ReLU(inplace=True), nn.ReLU(inplace=True)),
+            "one module": (one, one),
+        }
         self.relus = nn.ModuleList(pairs.get(how, ()))
         self.how = how
 

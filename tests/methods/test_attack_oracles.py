@@ -20,7 +20,7 @@ from deeptroubles.methods.attacks.mi_fgsm import mi_fgsm
 from deeptroubles.methods.attacks.one_pixel import one_pixel
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.square import square
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 from tests.methods.test_attacks import linear, smallest
 from tests.torchvision_shim import declare_operators
@@ -52,7 +52,7 @@ def subject():
 
 def broken(subject, adversarial) -> int:
     classifier, _, labels = subject
-    return int((answer(classifier, adversarial).argmax(1) != labels).sum())
+    return int((logits_of(classifier, adversarial).argmax(1) != labels).sum())
 
 
 def of_foolbox(foolbox, subject, attack, epsilon=None):
@@ -142,7 +142,7 @@ def test_square(norm, epsilon, name, torchattacks, subject):
 def test_hop_skip_jump_from_the_same_starts(foolbox, subject):
     """Foolbox gets our starts: the nearest image of another answer in the batch."""
     classifier, images, labels = (part[:16] if isinstance(part, torch.Tensor) else part for part in subject)
-    right = answer(classifier, images).argmax(1) == labels
+    right = logits_of(classifier, images).argmax(1) == labels
     images, labels = images[right], labels[right]
     found = hop_skip_jump(classifier, images, labels, steps=4, eight_bit=False)
     far = torch.cdist(images.flatten(1), images.flatten(1)).masked_fill(labels[:, None] == labels, torch.inf)
@@ -150,9 +150,11 @@ def test_hop_skip_jump_from_the_same_starts(foolbox, subject):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         theirs = attack.run(
-            foolbox.PyTorchModel(classifier, bounds=(0, 1)), images, foolbox.criteria.Misclassification(labels),
+            foolbox.PyTorchModel(classifier, bounds=(0, 1)),
+            images,
+            foolbox.criteria.Misclassification(labels),
             starting_points=images[far.argmin(1)],
-        )  # fmt: skip
+        )
     assert found.success.all()
     assert found.distance.mean() <= (theirs - images).flatten(1).norm(dim=1).mean() * 1.02
 
@@ -162,9 +164,11 @@ def test_hop_skip_jump_of_foolbox_gives_the_batch_up_for_one_start(foolbox, subj
     classifier, images, labels = subject
     with pytest.raises(ValueError, match="starting_points are not adversarial"):
         foolbox.attacks.HopSkipJumpAttack(steps=1).run(
-            foolbox.PyTorchModel(classifier, bounds=(0, 1)), images[:4], foolbox.criteria.Misclassification(labels[:4]),
+            foolbox.PyTorchModel(classifier, bounds=(0, 1)),
+            images[:4],
+            foolbox.criteria.Misclassification(labels[:4]),
             starting_points=images[:4],
-        )  # fmt: skip
+        )
 
 
 def test_one_pixel_beats_evolution_with_the_defaults_of_torchattacks(torchattacks, subject):

@@ -8,16 +8,16 @@ from torch import nn
 
 from deeptroubles import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.balls import NORMS, project, size, steepest, to_eight_bits, uniform
 from deeptroubles.methods.attacks.bim import bim
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.attacks.deep_fool import deep_fool
 from deeptroubles.methods.attacks.fgsm import fgsm
-from deeptroubles.methods.attacks.goal import Goal
 from deeptroubles.methods.attacks.mi_fgsm import mi_fgsm
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.random_noise import random_noise
-from deeptroubles.subject import answer
+from deeptroubles.methods.attacks.shared.balls import NORMS, project, size, steepest, to_eight_bits, uniform
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.subject import logits_of
 from tests.networks import Plain
 
 SIDE, COUNT = 8, 6
@@ -33,12 +33,12 @@ def linear(classes: int, seed: int = 0) -> tuple[Classifier, torch.Tensor, torch
     model[1].weight.data, model[1].bias.data = weight, -weight.sum(1) / 2  # boundaries near the middle of the box
     classifier = Classifier(model, size=SIDE).eval()
     images = 0.5 + 0.02 * torch.randn(COUNT, 3, SIDE, SIDE, generator=generator)
-    return classifier, images, answer(classifier, images).argmax(1), weight
+    return classifier, images, logits_of(classifier, images).argmax(1), weight
 
 
 def smallest(classifier, images, labels, weight, norm) -> torch.Tensor:
     """min_j (z_y - z_j) / ||w_y - w_j||_q: the distance of the nearest boundary."""
-    logits = answer(classifier, images)
+    logits = logits_of(classifier, images)
     gap = logits.gather(1, labels[:, None]) - logits
     width = torch.linalg.vector_norm(weight[labels][:, None] - weight[None], ord=DUAL[norm], dim=2)
     return (gap / width).scatter(1, labels[:, None], torch.inf).amin(1)
@@ -53,8 +53,17 @@ def test_pgd_succeeds_just_above_the_smallest_perturbation_and_never_below(class
     for factor, expected in ((1.01, True), (0.99, False)):
         for i in range(len(images)):
             epsilon = factor * float(exact[i])
-            found = pgd(classifier, images[i], labels[i : i + 1], epsilon=epsilon, norm=norm, loss=loss,
-                        restarts=classes, steps=100, eight_bit=False)  # fmt: skip
+            found = pgd(
+                classifier,
+                images[i],
+                labels[i : i + 1],
+                epsilon=epsilon,
+                norm=norm,
+                loss=loss,
+                restarts=classes,
+                steps=100,
+                eight_bit=False,
+            )
             assert found.success.item() == expected, (i, factor)
 
 
@@ -75,7 +84,7 @@ def test_targeted_ddn_finds_the_boundary_of_the_target():
     targets = (labels + 2) % 4
     found = ddn(classifier, images, targets=targets, eight_bit=False, steps=300)
     assert found.success.all()
-    assert (answer(classifier, found.images).argmax(1) == targets).all()
+    assert (logits_of(classifier, found.images).argmax(1) == targets).all()
 
 
 ATTACKS = [fgsm, bim, mi_fgsm, pgd, random_noise, ddn, deep_fool]
@@ -86,7 +95,7 @@ def trained():
     """A network and its answers on random 8-bit images."""
     classifier = Classifier(Plain().eval(), size=(10, 14))
     images = torch.randint(0, 256, (6, 3, 10, 14), generator=torch.Generator().manual_seed(1)) / 255
-    return classifier, images, answer(classifier, images).argmax(1)
+    return classifier, images, logits_of(classifier, images).argmax(1)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -100,7 +109,7 @@ def test_what_holds_for_every_attack(attack, trained):
     assert (levels - levels.round()).abs().max() < 1e-3
     assert found.images.min() >= 0
     assert found.images.max() <= 1
-    assert torch.equal(answer(classifier, found.images).argmax(1) != labels, found.success)
+    assert torch.equal(logits_of(classifier, found.images).argmax(1) != labels, found.success)
     assert torch.equal(found.images[~found.success], images[~found.success])
     assert (found.queries > 0).all()
     assert all(p.grad is None for p in classifier.parameters())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deeptroubles.methods.transforms.backgrounds import (
+from deeptroubles.methods.transforms.shared.backgrounds import (
     black_box,
     no_foreground,
     on_background,
@@ -39,9 +39,11 @@ def test_tiles_are_the_largest_strip_repeated(box, strip):
     masks = torch.zeros(1, 10, 12, dtype=torch.bool)
     masks[0, top:bottom, left:right] = True
     strips = {
-        "above": IMAGES[0, :, :top], "below": IMAGES[0, :, bottom:],
-        "left": IMAGES[0, :, :, :left], "right": IMAGES[0, :, :, right:],
-    }  # fmt: skip
+        "above": IMAGES[0, :, :top],
+        "below": IMAGES[0, :, bottom:],
+        "left": IMAGES[0, :, :, :left],
+        "right": IMAGES[0, :, :, right:],
+    }
     assert max(strips, key=lambda name: strips[name].numel()) == strip
     expected, tile = IMAGES.clone(), strips[strip]
     for y in range(top, bottom):

@@ -13,7 +13,7 @@ from deeptroubles.methods.attacks.hop_skip_jump import hop_skip_jump
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.random_noise import random_noise
 from deeptroubles.methods.attacks.square import HALVINGS, _side, _wave, square
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 from tests.methods.test_attacks import linear, smallest
 from tests.networks import Formula, Plain, formula
@@ -32,7 +32,7 @@ def subject(request):
     classifier = Classifier(Plain(request.param).eval(), size=(10, 14), channels=request.param)
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (6, request.param, 10, 14), generator=generator) / 255
-    return classifier, images, answer(classifier, images).argmax(1)
+    return classifier, images, logits_of(classifier, images).argmax(1)
 
 
 @every
@@ -49,7 +49,7 @@ def test_what_holds_for_every_attack(attack, subject):
     assert (levels - levels.round()).abs().max() < 1e-3
     assert found.images.min() >= 0
     assert found.images.max() <= 1
-    assert torch.equal(answer(classifier, found.images).argmax(1) != labels, found.success)
+    assert torch.equal(logits_of(classifier, found.images).argmax(1) != labels, found.success)
     assert torch.equal(found.images[~found.success], images[~found.success])
     assert (found.queries > 0).all()
 
@@ -68,7 +68,7 @@ def test_a_target_is_reached(attack):
     classifier, (images, labels) = trained(), unseen(20)
     targets = (labels + 1) % 10
     found = attack(classifier, images, targets=targets)
-    assert torch.equal(answer(classifier, found.images).argmax(1) == targets, found.success)
+    assert torch.equal(logits_of(classifier, found.images).argmax(1) == targets, found.success)
 
 
 @every
@@ -94,7 +94,7 @@ def test_answers_that_are_no_numbers_neither_count_nor_stop_the_others(attack):
     found = attack(classifier, images, torch.zeros(3, dtype=torch.long), eight_bit=False)
     assert found.success[1]
     assert found.images.isfinite().all()
-    answers = answer(classifier, found.images)
+    answers = logits_of(classifier, found.images)
     assert torch.equal(found.success, answers.isfinite().all(1) & (answers.argmax(1) == 1))
     assert torch.equal(found.images[~found.success], images[~found.success])
 
@@ -108,8 +108,15 @@ def test_square_succeeds_above_the_smallest_perturbation_and_never_below(norm):
     exact = smallest(classifier, images, labels, weight, norm)
     for i in range(len(images)):
         for factor, expected in ((1.5 if norm == "linf" else 2, True), (0.99, False)):
-            found = square(classifier, images[i], labels[i : i + 1], epsilon=factor * float(exact[i]), norm=norm,
-                           steps=1000 if expected else 100, eight_bit=False)  # fmt: skip
+            found = square(
+                classifier,
+                images[i],
+                labels[i : i + 1],
+                epsilon=factor * float(exact[i]),
+                norm=norm,
+                steps=1000 if expected else 100,
+                eight_bit=False,
+            )
             assert found.success.item() == expected, (i, factor)
 
 

@@ -8,7 +8,7 @@ from deeptroubles import Classifier, shift
 from deeptroubles.errors import ModelError, NeedsGraphError, UsageError
 from deeptroubles.methods.transforms.blur_pool import blur, blur_pool
 from deeptroubles.network import TracedNetwork, open_network
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.networks import Plain, Untraceable
 
 
@@ -17,10 +17,14 @@ def circular(stride: int) -> Classifier:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = nn.Sequential(
-            nn.Conv2d(3, 8, 5, padding=2, padding_mode="circular"), nn.ReLU(),
-            nn.Conv2d(8, 8, 3, stride, padding=1, padding_mode="circular"), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(), nn.Linear(8, 3),
-        )  # fmt: skip
+            nn.Conv2d(3, 8, 5, padding=2, padding_mode="circular"),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3, stride, padding=1, padding_mode="circular"),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, 3),
+        )
     return Classifier(network.double().float(), size=16).eval()
 
 
@@ -30,8 +34,10 @@ def images(count=6, size=16):
 
 def change(classifier, pixels, pixels_moved):
     """How far shifts move the logits, beyond the rounding of sums in another order."""
-    found = [(answer(classifier, shift(pixels, d, r, "circular")) - answer(classifier, pixels)).abs().amax()
-             for d, r in ((pixels_moved, 0), (0, pixels_moved))]  # fmt: skip
+    found = [
+        (logits_of(classifier, shift(pixels, d, r, "circular")) - logits_of(classifier, pixels)).abs().amax()
+        for d, r in ((pixels_moved, 0), (0, pixels_moved))
+    ]
     return float(max(found))
 
 
@@ -42,7 +48,7 @@ def test_stride_one_does_not_change_at_all():
     classifier, pixels = circular(1), images()
     blurred = blur_pool(classifier, border="circular")
     assert change(classifier, pixels, 1) < ROUNDING
-    assert torch.equal(answer(blurred, pixels), answer(classifier, pixels))  # there is no stride to blur before
+    assert torch.equal(logits_of(blurred, pixels), logits_of(classifier, pixels))  # there is no stride to blur before
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
@@ -58,18 +64,26 @@ def test_stride_two_is_exact_for_even_shifts_only_and_blur_lowers_the_rest(size)
 @pytest.mark.parametrize(
     "pool",
     [
-        nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(3, 2, ceil_mode=True), nn.MaxPool2d(3, (2, 3), 1),
-        nn.MaxPool2d(2, 2, dilation=2), nn.MaxPool2d(3, 2, 1, ceil_mode=True), nn.AvgPool2d(2), nn.AvgPool2d(3, 2, 1),
-        nn.AvgPool2d(3, 2, 1, count_include_pad=False), nn.Conv2d(4, 4, 3, 2, 1), nn.Conv2d(4, 4, 2, (2, 1)),
+        nn.MaxPool2d(2),
+        nn.MaxPool2d(3, 2, 1),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.MaxPool2d(3, (2, 3), 1),
+        nn.MaxPool2d(2, 2, dilation=2),
+        nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+        nn.AvgPool2d(2),
+        nn.AvgPool2d(3, 2, 1),
+        nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+        nn.Conv2d(4, 4, 3, 2, 1),
+        nn.Conv2d(4, 4, 2, (2, 1)),
         nn.Conv2d(4, 4, 3, 3, dilation=2, groups=2),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("size", [(13, 16), (12, 15)])
 def test_without_a_filter_dense_and_sampled_is_the_same(pool, size):
     network = nn.Sequential(nn.Conv2d(3, 4, 1), pool, nn.Flatten(), nn.LazyLinear(3))
     classifier = Classifier(network.eval(), size=size)
     pixels = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(answer(blur_pool(classifier, 1), pixels), answer(classifier, pixels), atol=1e-6)
+    assert torch.allclose(logits_of(blur_pool(classifier, 1), pixels), logits_of(classifier, pixels), atol=1e-6)
 
 
 def test_it_equals_the_same_network_written_by_hand():
@@ -88,7 +102,7 @@ def test_it_equals_the_same_network_written_by_hand():
         x = filtered(nn.functional.max_pool2d(relu(norm(first(pixels))), 2, 1))
         x = relu_2(filtered(nn.functional.conv2d(x, second.weight, second.bias, 1, 1)))
         expected = head(flat(mean(x)))
-    assert torch.allclose(answer(blur_pool(classifier), pixels), expected, atol=1e-6)
+    assert torch.allclose(logits_of(blur_pool(classifier), pixels), expected, atol=1e-6)
 
 
 def test_a_filter_keeps_constants_and_softens_stripes():

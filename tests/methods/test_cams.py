@@ -34,9 +34,13 @@ class Flattened(nn.Sequential):
         with torch.random.fork_rng():
             torch.manual_seed(5)
             super().__init__(
-                nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 5, 3, 2, 1), nn.ReLU(), nn.Flatten(),
+                nn.Conv2d(3, 6, 3, 2, 1),
+                nn.ReLU(),
+                nn.Conv2d(6, 5, 3, 2, 1),
+                nn.ReLU(),
+                nn.Flatten(),
                 *(head or [nn.Linear(5 * POSITIONS, 4)]),
-            )  # fmt: skip
+            )
 
 
 @pytest.fixture
@@ -241,8 +245,14 @@ class Tiny(nn.Sequential):
     def __init__(self) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(9)
-            super().__init__(nn.Conv2d(1, 3, 3, 2, 1), nn.ReLU(), nn.Conv2d(3, 4, 2), nn.ReLU(), nn.Flatten(),
-                             nn.Linear(4 * 2 * 3, 3))  # fmt: skip
+            super().__init__(
+                nn.Conv2d(1, 3, 3, 2, 1),
+                nn.ReLU(),
+                nn.Conv2d(3, 4, 2),
+                nn.ReLU(),
+                nn.Flatten(),
+                nn.Linear(4 * 2 * 3, 3),
+            )
 
 
 @pytest.mark.parametrize("layer", [1, 3])

@@ -8,7 +8,7 @@ import torch
 from deeptroubles import Classifier
 from deeptroubles.errors import ModelError, UsageError
 from deeptroubles.methods.units.caricature import caricature
-from deeptroubles.methods.units.parameterizations import data_spectrum
+from deeptroubles.methods.units.shared.parameterizations import data_spectrum
 from deeptroubles.network import open_network
 from tests.networks import Plain
 

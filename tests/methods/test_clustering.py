@@ -17,12 +17,7 @@ from sklearn.neighbors import kneighbors_graph
 from deeptroubles.methods.attribution.lrp import lrp
 from deeptroubles.methods.clustering import spray
 from deeptroubles.methods.clustering.fisher_score import fisher_score
-from deeptroubles.methods.clustering.spectral import (
-    eigengap,
-    laplacian_spectrum,
-    neighbour_affinity,
-    spectral_clusters,
-)
+from deeptroubles.methods.clustering.spectral import eigengap, laplacian_spectrum, neighbour_affinity, spectral_clusters
 from deeptroubles.methods.clustering.spray import (
     BOX,
     SIDE,

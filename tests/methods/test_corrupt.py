@@ -14,13 +14,13 @@ from skimage.color import hsv2rgb, rgb2hsv
 from skimage.filters import gaussian
 
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.transforms import corruption_blur as blur
 from deeptroubles.methods.transforms.corrupt import CORRUPTIONS, EXTRA, MAIN, SEVERITIES, corrupt
-from deeptroubles.methods.transforms.corruption_digital import smooth
-from deeptroubles.methods.transforms.corruption_weather import plasma
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.rotate import rotate
 from deeptroubles.methods.transforms.scale import scale
+from deeptroubles.methods.transforms.shared import corruption_blur as blur
+from deeptroubles.methods.transforms.shared.corruption_digital import smooth
+from deeptroubles.methods.transforms.shared.corruption_weather import plasma
 
 SIZE = (70, 90)
 ALL = pytest.mark.parametrize("name", CORRUPTIONS)
@@ -66,8 +66,10 @@ def test_noise_has_the_published_strength(severity):
     grey = torch.full((1, 1, 200, 200), 0.5)
     index = severity - 1
     # A mean of 40,000 draws is within 4 standard errors of what is expected.
-    for name, stds in (("gaussian_noise", (0.08, 0.12, 0.18, 0.26, 0.38)),
-                       ("speckle_noise", (0.075, 0.1, 0.175, 0.225, 0.3))):  # fmt: skip
+    for name, stds in (
+        ("gaussian_noise", (0.08, 0.12, 0.18, 0.26, 0.38)),
+        ("speckle_noise", (0.075, 0.1, 0.175, 0.225, 0.3)),
+    ):
         below = float((corrupt(grey, name, severity) < 0.5 - stds[index]).float().mean())
         assert abs(below - 0.158655) < 4 * math.sqrt(0.1587 * 0.8413 / 40000)
     photons = (60, 25, 12, 5, 3)[index]

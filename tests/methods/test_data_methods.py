@@ -9,8 +9,8 @@ from scipy import stats
 from skimage import data
 
 from deeptroubles.methods.properties.defects import DEFECTS, PictureFacts, find_defects, picture_facts
-from deeptroubles.methods.statistics.class_shares import drift, effective_number, largest_to_smallest
-from deeptroubles.methods.statistics.confident_learning import confident_labels, contradicted_by_chance
+from deeptroubles.statistics.class_shares import drift, effective_number, largest_to_smallest
+from deeptroubles.statistics.confident_learning import confident_labels, contradicted_by_chance
 from tests.methods.test_near_copies import photographs
 
 # --- shares of classes
@@ -24,7 +24,7 @@ def test_the_effective_number_of_equal_classes_is_their_number():
 
 
 def test_of_two_classes_the_ratio_is_the_odds_of_a_share():
-    from deeptroubles.methods.statistics.intervals import wilson
+    from deeptroubles.statistics.intervals import wilson
 
     ratio, share = largest_to_smallest(np.array([30, 10])), wilson(30, 40)
     assert ratio.value == 3
@@ -80,8 +80,10 @@ def test_splits_with_nothing_in_common_differ_wholly():
 def slow_confident(probabilities, labels):
     """The confident joint, image by image."""
     kinds = probabilities.shape[1]
-    mean = [np.mean([p[k] for p, y in zip(probabilities, labels, strict=True) if y == k]) if k in labels else np.inf
-            for k in range(kinds)]  # fmt: skip
+    mean = [
+        np.mean([p[k] for p, y in zip(probabilities, labels, strict=True) if y == k]) if k in labels else np.inf
+        for k in range(kinds)
+    ]
     found = []
     for p, label in zip(probabilities, labels, strict=True):
         able = [k for k in range(kinds) if p[k] >= mean[k]]

@@ -7,7 +7,7 @@ import torch
 from deeptroubles import Classifier
 from deeptroubles.methods.reliance.donor_swap import Moves, choose_donors, donor_swap
 from deeptroubles.methods.reliance.shortcut_effects import located, named, shortcut_effects
-from deeptroubles.methods.transforms.neutralise import NEUTRAL, neutralise
+from deeptroubles.methods.transforms.shared.neutralise import NEUTRAL, neutralise
 from deeptroubles.methods.transforms.swap import CHANNELS, STEPS, WIDE, WINDOWS, Scenery, swap, window
 from deeptroubles.planted.cues import CUES
 from deeptroubles.planted.planting import draw
@@ -131,12 +131,20 @@ def rises_of(**larger) -> dict[str, float]:
         ("window", {"background": 0.5}, {"background": 0.5, "high_frequencies": 0.45}, 0.4 * covering(7, 0)),
         ("frame", {"background": 0.5}, {"background": 0.5, "frame": 0.5}, np.full((SIDE, SIDE), 0.02)),
         # Single pixels everywhere: the frame holds some of them too, but the windows inside work as well.
-        ("high frequencies", {"background": 0.5},
-         {"background": 0.5, "frame": 0.45, "high_frequencies": 0.4}, np.full((SIDE, SIDE), 0.45)),
-        ("background", {"background": 0.5},
-         {"background": 0.5, "frame": 0.1, "colour": 0.2}, np.full((SIDE, SIDE), 0.1)),
+        (
+            "high frequencies",
+            {"background": 0.5},
+            {"background": 0.5, "frame": 0.45, "high_frequencies": 0.4},
+            np.full((SIDE, SIDE), 0.45),
+        ),
+        (
+            "background",
+            {"background": 0.5},
+            {"background": 0.5, "frame": 0.1, "colour": 0.2},
+            np.full((SIDE, SIDE), 0.1),
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_most_specific_channel_that_explains_the_effect_is_named(expected, effects, rises, windows):
     assert named(effects_of(**effects), rises_of(**rises), windows) == expected
 

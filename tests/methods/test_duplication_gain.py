@@ -7,7 +7,7 @@ import torch
 from deeptroubles import Classifier, duplication_gain
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.occlusion import hide, window_grid
-from deeptroubles.network import incremental
+from deeptroubles.network.incremental import local_edits as incremental
 from tests.networks import Plain, formula
 
 SIZE = (12, 15)

@@ -27,12 +27,12 @@ from deeptroubles.methods.fairness.leakage import amplification, label_leak, pro
 from deeptroubles.methods.mitigation.last_layer import Head, balanced_head, fit_head, with_head
 from deeptroubles.methods.mitigation.reweighing import balanced_rows, reweighing
 from deeptroubles.methods.mitigation.thresholds import STRATEGIES, TOLERANCE, choose_thresholds, cost_of
-from deeptroubles.methods.statistics.bootstrap import resampled_sums, shuffled_sums
-from deeptroubles.methods.statistics.calibration import expected_calibration_error
-from deeptroubles.methods.statistics.intervals import share_difference, wilson
 from deeptroubles.network import open_network
 from deeptroubles.network.head import features_before_the_last_layer
-from deeptroubles.subject import answer
+from deeptroubles.statistics.bootstrap import resampled_sums, shuffled_sums
+from deeptroubles.statistics.calibration import expected_calibration_error
+from deeptroubles.statistics.intervals import share_difference, wilson
+from deeptroubles.subject import logits_of
 from tests.networks import Plain, formula
 
 
@@ -93,8 +93,9 @@ def test_chance_is_what_shuffled_groups_give():
     plain = np.mean(np.array(shuffles) >= gap.gap.value - 1e-12)
     assert gap.p == pytest.approx(plain, abs=4 * np.sqrt(0.25 / 3000))
     two = rate_gap("x", happened[:90], groups[:90] * 0 + np.repeat([0, 1], 45), shuffles=50_000)
-    exact = stats.fisher_exact([[happened[:45].sum(), 45 - happened[:45].sum()],
-                                [happened[45:90].sum(), 45 - happened[45:90].sum()]]).pvalue  # fmt: skip
+    exact = stats.fisher_exact(
+        [[happened[:45].sum(), 45 - happened[:45].sum()], [happened[45:90].sum(), 45 - happened[45:90].sum()]]
+    ).pvalue
     assert two.p == pytest.approx(exact, abs=0.01)
 
 
@@ -131,8 +132,10 @@ def test_rates_by_class_are_fairlearn_s():
         k = "abc".index(name)
         frame = MetricFrame(
             metrics=true_positive_rate if kind == "true" else false_positive_rate,
-            y_true=(targets == k).astype(int), y_pred=(predicted == k).astype(int), sensitive_features=groups,
-        )  # fmt: skip
+            y_true=(targets == k).astype(int),
+            y_pred=(predicted == k).astype(int),
+            sensitive_features=groups,
+        )
         assert gap.gap.value == pytest.approx(frame.difference())
         assert gap.ratio == pytest.approx(frame.ratio())
         assert {g: v for g, (v, _) in gap.values.items()} == pytest.approx(frame.by_group.to_dict())
@@ -237,8 +240,9 @@ def test_reweighing_makes_class_and_group_independent_and_equals_aif360():
         warnings.simplefilter("ignore")
         from aif360.algorithms.preprocessing import Reweighing
         from aif360.datasets import BinaryLabelDataset
-    data = BinaryLabelDataset(df=pd.DataFrame({"y": classes, "g": groups}).astype(float), label_names=["y"],
-                              protected_attribute_names=["g"])  # fmt: skip
+    data = BinaryLabelDataset(
+        df=pd.DataFrame({"y": classes, "g": groups}).astype(float), label_names=["y"], protected_attribute_names=["g"]
+    )
     other = Reweighing([{"g": 0}], [{"g": 1}]).fit_transform(data)
     assert weights == pytest.approx(other.instance_weights)
 
@@ -279,10 +283,12 @@ def test_a_classifier_with_another_head():
     features = features_before_the_last_layer(open_network(classifier), pixels)
     assert torch.allclose(features, nn.Sequential(*list(classifier.module)[:-1]).eval()(pixels), atol=1e-6)
     head = Head(random().normal(size=(4, 8)), random().normal(size=4))
-    before = answer(classifier, pixels)
+    before = logits_of(classifier, pixels)
     changed = with_head(classifier, head)
-    assert answer(changed, pixels).numpy() == pytest.approx(head.logits(features.double().detach().numpy()), abs=1e-4)
-    assert torch.equal(before, answer(classifier, pixels))
+    assert logits_of(changed, pixels).numpy() == pytest.approx(
+        head.logits(features.double().detach().numpy()), abs=1e-4
+    )
+    assert torch.equal(before, logits_of(classifier, pixels))
     with pytest.raises(ModelError, match="no last layer"):
         with_head(formula(lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1)), head)
 

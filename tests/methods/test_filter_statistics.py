@@ -11,8 +11,8 @@ from deeptroubles import Classifier, ImageSet
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.units import filter_statistics as module
-from deeptroubles.methods.units.activations import by_unit
 from deeptroubles.methods.units.filter_statistics import filter_statistics
+from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.network import open_network
 from deeptroubles.subject import Subject
 from tests.methods.test_unit_index import broken, subject

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from deeptroubles import Classifier
-from deeptroubles.methods.attacks.cppn import INPUTS, Pattern
-from deeptroubles.methods.attacks.direct_encoding import ETA, Pixels
 from deeptroubles.methods.attacks.fooling_ascent import fooling_ascent
 from deeptroubles.methods.attacks.map_elites import map_elites
-from deeptroubles.subject import answer
+from deeptroubles.methods.attacks.shared.cppn import INPUTS, Pattern
+from deeptroubles.methods.attacks.shared.direct_encoding import ETA, Pixels
+from deeptroubles.subject import logits_of
 from tests.digits import trained
 from tests.networks import Plain
 
@@ -28,7 +28,7 @@ def confidence_of_files(classifier, found):
         buffer = io.BytesIO()
         Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(buffer, "PNG")
         pixels = classifier.prepare(Image.open(io.BytesIO(buffer.getvalue())))
-        shares.append(float(answer(classifier, pixels[None]).softmax(1)[0, wanted]))
+        shares.append(float(logits_of(classifier, pixels[None]).softmax(1)[0, wanted]))
     return torch.tensor(shares)
 
 
@@ -70,7 +70,7 @@ def test_every_child_competes_in_every_cell():
     classifier, random = trained(), np.random.default_rng(4)
     drawn = [Pixels.first((1, 8, 8), random).values for _ in range(25)]
     pixels = torch.from_numpy(np.round(np.stack(drawn) * 255) / 255).float()
-    best = answer(classifier, pixels).double().softmax(1).amax(0)
+    best = logits_of(classifier, pixels).double().softmax(1).amax(0)
     found = map_elites(classifier, encoding="direct", generations=0, children=25, seed=4)
     assert torch.allclose(found.confidence, best)
 

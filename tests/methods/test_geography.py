@@ -13,27 +13,53 @@ from deeptroubles.methods.geography.countries import countries, country_code
 from deeptroubles.methods.geography.country_at import country_at
 from deeptroubles.methods.geography.places import places
 from deeptroubles.methods.geography.spread import effective_number, log2_ratio, spread, total_variation
-from deeptroubles.methods.statistics.group_gap import largest_gap
-from deeptroubles.methods.statistics.intervals import Interval
-from deeptroubles.methods.statistics.multinomial import multinomial
+from deeptroubles.statistics.group_gap import largest_gap
+from deeptroubles.statistics.intervals import Interval
+from deeptroubles.statistics.multinomial import multinomial
 
 KNOWN = [
-    ("Zurich", 47.37, 8.54, "CH"), ("Geneva", 46.20, 6.15, "CH"), ("Strasbourg", 48.58, 7.75, "FR"),
-    ("Copenhagen", 55.68, 12.57, "DK"), ("Malmo", 55.60, 13.00, "SE"), ("Lisbon", 38.72, -9.14, "PT"),
-    ("Windsor, Ontario", 42.30, -83.02, "CA"), ("Detroit", 42.35, -83.06, "US"), ("Honolulu", 21.31, -157.86, "US"),
-    ("Anchorage", 61.22, -149.90, "US"), ("Nuuk", 64.18, -51.72, "GL"), ("La Paz", -16.50, -68.15, "BO"),
-    ("Rio de Janeiro", -22.91, -43.17, "BR"), ("Ushuaia", -54.80, -68.30, "AR"), ("Kinshasa", -4.32, 15.31, "CD"),
-    ("Brazzaville", -4.27, 15.27, "CG"), ("Maseru, enclosed by South Africa", -29.31, 27.48, "LS"),
-    ("Bloemfontein", -29.12, 26.21, "ZA"), ("Banjul", 13.45, -16.58, "GM"), ("San Marino", 43.94, 12.45, "SM"),
-    ("Singapore", 1.29, 103.85, "SG"), ("Dili", -8.56, 125.57, "TL"), ("Port Louis", -20.16, 57.50, "MU"),
-    ("Valletta", 35.90, 14.51, "MT"), ("Manama", 26.22, 50.58, "BH"), ("Male", 4.18, 73.51, "MV"),
-    ("Suva, west of 180 degrees", -18.14, 178.44, "FJ"), ("Taveuni, at 180 degrees", -16.85, -179.97, "FJ"),
-    ("Wrangel, east of 180 degrees", 71.20, -179.50, "RU"), ("Apia", -13.83, -171.77, "WS"),
-    ("Reunion counts as France", -21.10, 55.50, "FR"), ("Tokyo", 35.68, 139.69, "JP"), ("Taipei", 25.03, 121.57, "TW"),
-    ("Pristina", 42.66, 21.17, "XK"), ("the South Pole", -90.0, 0.0, "AQ"), ("a quay in Venice", 45.43, 12.34, "IT"),
-    ("10 km off Lisbon", 38.60, -9.50, "PT"), ("in the middle of the Atlantic", 0.0, -30.0, ""),
-    ("0 and 0", 0.0, 0.0, ""), ("the North Pole", 90.0, 0.0, ""), ("200 km off California", 34.0, -123.0, ""),
-]  # fmt: skip
+    ("Zurich", 47.37, 8.54, "CH"),
+    ("Geneva", 46.20, 6.15, "CH"),
+    ("Strasbourg", 48.58, 7.75, "FR"),
+    ("Copenhagen", 55.68, 12.57, "DK"),
+    ("Malmo", 55.60, 13.00, "SE"),
+    ("Lisbon", 38.72, -9.14, "PT"),
+    ("Windsor, Ontario", 42.30, -83.02, "CA"),
+    ("Detroit", 42.35, -83.06, "US"),
+    ("Honolulu", 21.31, -157.86, "US"),
+    ("Anchorage", 61.22, -149.90, "US"),
+    ("Nuuk", 64.18, -51.72, "GL"),
+    ("La Paz", -16.50, -68.15, "BO"),
+    ("Rio de Janeiro", -22.91, -43.17, "BR"),
+    ("Ushuaia", -54.80, -68.30, "AR"),
+    ("Kinshasa", -4.32, 15.31, "CD"),
+    ("Brazzaville", -4.27, 15.27, "CG"),
+    ("Maseru, enclosed by South Africa", -29.31, 27.48, "LS"),
+    ("Bloemfontein", -29.12, 26.21, "ZA"),
+    ("Banjul", 13.45, -16.58, "GM"),
+    ("San Marino", 43.94, 12.45, "SM"),
+    ("Singapore", 1.29, 103.85, "SG"),
+    ("Dili", -8.56, 125.57, "TL"),
+    ("Port Louis", -20.16, 57.50, "MU"),
+    ("Valletta", 35.90, 14.51, "MT"),
+    ("Manama", 26.22, 50.58, "BH"),
+    ("Male", 4.18, 73.51, "MV"),
+    ("Suva, west of 180 degrees", -18.14, 178.44, "FJ"),
+    ("Taveuni, at 180 degrees", -16.85, -179.97, "FJ"),
+    ("Wrangel, east of 180 degrees", 71.20, -179.50, "RU"),
+    ("Apia", -13.83, -171.77, "WS"),
+    ("Reunion counts as France", -21.10, 55.50, "FR"),
+    ("Tokyo", 35.68, 139.69, "JP"),
+    ("Taipei", 25.03, 121.57, "TW"),
+    ("Pristina", 42.66, 21.17, "XK"),
+    ("the South Pole", -90.0, 0.0, "AQ"),
+    ("a quay in Venice", 45.43, 12.34, "IT"),
+    ("10 km off Lisbon", 38.60, -9.50, "PT"),
+    ("in the middle of the Atlantic", 0.0, -30.0, ""),
+    ("0 and 0", 0.0, 0.0, ""),
+    ("the North Pole", 90.0, 0.0, ""),
+    ("200 km off California", 34.0, -123.0, ""),
+]
 
 
 @pytest.mark.parametrize(("latitude", "longitude", "code"), [k[1:] for k in KNOWN], ids=[k[0] for k in KNOWN])
@@ -72,19 +98,39 @@ def test_the_table_is_whole():
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("us", "US"), ("USA", "US"), ("deu", "DE"), ("De", "DE"), (" gb ", "GB"), ("UK", "GB"), ("NA", "NA"),
-        ("Côte d'Ivoire", "CI"), ("cote d’ivoire", "CI"), ("Ivory Coast", "CI"), ("Turkey", "TR"), ("Türkiye", "TR"),
-        ("The Gambia", "GM"), ("Antigua and Barbuda", "AG"), ("South Korea", "KR"), ("REU", "FR"), ("Congo", None),
-        ("Korea", None), ("XX", None), ("", None), ("Guinea", "GN"), ("Niger", "NE"), ("Nigeria", "NG"),
+        ("us", "US"),
+        ("USA", "US"),
+        ("deu", "DE"),
+        ("De", "DE"),
+        (" gb ", "GB"),
+        ("UK", "GB"),
+        ("NA", "NA"),
+        ("Côte d'Ivoire", "CI"),
+        ("cote d’ivoire", "CI"),
+        ("Ivory Coast", "CI"),
+        ("Turkey", "TR"),
+        ("Türkiye", "TR"),
+        ("The Gambia", "GM"),
+        ("Antigua and Barbuda", "AG"),
+        ("South Korea", "KR"),
+        ("REU", "FR"),
+        ("Congo", None),
+        ("Korea", None),
+        ("XX", None),
+        ("", None),
+        ("Guinea", "GN"),
+        ("Niger", "NE"),
+        ("Nigeria", "NG"),
     ],
-)  # fmt: skip
+)
 def test_countries_go_by_codes_and_names(text, code):
     assert country_code(text) == code
 
 
 def test_yfcc_columns_and_their_accuracy():
-    table = pd.DataFrame({"Longitude": ["8.54", "8.54", "", "x"], "Latitude": ["47.37", "47.37", "", "47"],
-                          "Accuracy": [16, 1, 16, 16]})  # fmt: skip
+    table = pd.DataFrame(
+        {"Longitude": ["8.54", "8.54", "", "x"], "Latitude": ["47.37", "47.37", "", "47"], "Accuracy": [16, 1, 16, 16]}
+    )
     found = places(table, np.full((4, 2), np.nan))
     assert found.codes.tolist() == ["CH", "", "", ""]
     assert any("too rough" in remark for remark in found.remarks)

@@ -83,9 +83,19 @@ def test_a_model_without_positions_is_told_what_to_use_instead():
 def test_a_small_network_with_three_linear_layers_has_a_default_layer():
     """LeNet-5: fewer convolutions than linear layers, and yet its last positions are where classes are told apart."""
     lenet = nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
-        nn.Flatten(), nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.Tanh(),
+        nn.Linear(120, 84),
+        nn.Tanh(),
+        nn.Linear(84, 10),
+    )
     assert grad_cam(Classifier(lenet, size=28, channels=1), torch.rand(1, 28, 28)).shape == (1, 5, 5)
 
 

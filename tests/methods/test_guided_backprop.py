@@ -108,8 +108,7 @@ def test_equals_slow_loops(pixels, method, rule, rectifier):
 
 @pytest.mark.parametrize(("method", "rule"), [(guided_backprop, guided), (deconvnet, rectified)])
 @pytest.mark.parametrize(
-    "rectifier",
-    [functional.relu6, nn.ReLU6(inplace=True), lambda x: x.clamp(0, 6), lambda x: x.clip(max=6, min=0)],
+    "rectifier", [functional.relu6, nn.ReLU6(inplace=True), lambda x: x.clamp(0, 6), lambda x: x.clip(max=6, min=0)]
 )
 def test_saturated_units_are_inactive_in_guided_backprop(pixels, method, rule, rectifier):
     net = Tiny(rectifier, cap=6)

@@ -16,14 +16,14 @@ from sklearn.naive_bayes import GaussianNB
 from deeptroubles.methods.properties.cells import MOST, column_cells, point_cells
 from deeptroubles.methods.properties.image_properties import image_properties
 from deeptroubles.methods.properties.label_correlation import correlation_score, datalab_score, label_correlations
-from deeptroubles.methods.statistics.balanced_accuracy import (
+from deeptroubles.statistics.balanced_accuracy import (
     beyond_chance,
     beyond_chance_interval,
     cell_counts,
     left_out_recall,
 )
-from deeptroubles.methods.statistics.holm import holm
-from deeptroubles.methods.statistics.intervals import wilson
+from deeptroubles.statistics.holm import holm
+from deeptroubles.statistics.intervals import wilson
 
 
 def slow_recall(cells, classes):

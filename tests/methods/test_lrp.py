@@ -17,8 +17,7 @@ from tests.methods.lrp_networks import Dense, Gated, Ghost, Inception, Residual,
 from tests.networks import Shared, Untraceable
 
 SIZE = (16, 16)
-NETWORKS = {"vgg": Vgg, "residual": Residual, "dense": Dense, "inception": Inception, "gated": Gated,
-            "ghost": Ghost}  # fmt: skip
+NETWORKS = {"vgg": Vgg, "residual": Residual, "dense": Dense, "inception": Inception, "gated": Gated, "ghost": Ghost}
 
 
 @pytest.fixture
@@ -166,10 +165,17 @@ class Conv(nn.Sequential):
 
     def __init__(self, *, bias):
         super().__init__(
-            nn.Conv2d(3, 6, 3, padding=1, bias=bias), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3, bias=bias),
-            nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 5, bias=bias), nn.ReLU(),
+            nn.Conv2d(3, 6, 3, padding=1, bias=bias),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 8, 3, bias=bias),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32, 5, bias=bias),
+            nn.ReLU(),
             nn.Linear(5, 3, bias=bias),
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize(
@@ -240,9 +246,12 @@ def test_a_gate_takes_nothing(pixels):
         features = functional.relu(net.first(pixels[:1]))
         weights = net.gate(features.mean((2, 3), keepdim=True)).sigmoid()
         frozen = nn.Sequential(
-            nn.Conv2d(3, 6, 3, bias=False), nn.ReLU(), nn.Conv2d(6, 3, 1, bias=False), nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(3, 6, 3, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(6, 3, 1, bias=False),
+            nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
-        )  # fmt: skip
+        )
         frozen[0].weight.copy_(net.first.weight)
         frozen[2].weight.copy_(net.head.weight.view(3, 6, 1, 1) * weights)
     expected = lrp(Classifier(frozen, size=SIZE), pixels[:1], 0, rule="epsilon", epsilon=0)

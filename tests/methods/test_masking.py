@@ -8,8 +8,8 @@ from torch import nn
 
 from deeptroubles import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.methods.attacks.masking import masking_flags
-from deeptroubles.subject import answer
+from deeptroubles.methods.attacks.shared.masking import masking_flags
+from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 
 
@@ -66,7 +66,7 @@ MASKED = {
 def test_each_masked_model_raises_its_flag(flag):
     images, _ = unseen(12)
     classifier = MASKED[flag]()
-    found = masking_flags(classifier, images, answer(classifier, images).argmax(1))
+    found = masking_flags(classifier, images, logits_of(classifier, images).argmax(1))
     assert getattr(found, flag) > 0.5, found
     assert len(found.raised()) >= 1
 
@@ -79,5 +79,5 @@ def test_two_ways_of_masking_are_refused_at_the_door(after, message):
 
 def test_an_honest_model_raises_none():
     images, _ = unseen(12)
-    found = masking_flags(trained(), images, answer(trained(), images).argmax(1))
+    found = masking_flags(trained(), images, logits_of(trained(), images).argmax(1))
     assert found.raised() == []

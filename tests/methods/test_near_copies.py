@@ -15,8 +15,8 @@ from skimage import data
 
 from deeptroubles import load_images
 from deeptroubles.checks.data.duplicates import ALIKE, FALSE_PAIRS, HASH_BITS
-from deeptroubles.methods.properties.likeness import likeness
 from deeptroubles.methods.properties.perceptual_hash import near_pairs, perceptual_hash, thumbnail
+from deeptroubles.methods.properties.similarity import likeness
 from deeptroubles.planted.scenes import draw_parts, render
 
 

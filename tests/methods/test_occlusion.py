@@ -164,10 +164,16 @@ def test_constant_values_spread_to_a_constant(height, width, value, data):
 
 @pytest.mark.parametrize(
     "grid",
-    [{"window": 21}, {"window": 0}, {"window": -3}, {"window": 5, "stride": 6}, {"window": 5, "stride": 0},
-     {"stride": -1}],
+    [
+        {"window": 21},
+        {"window": 0},
+        {"window": -3},
+        {"window": 5, "stride": 6},
+        {"window": 5, "stride": 0},
+        {"stride": -1},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_grid_that_leaves_pixels_out_is_refused(classifier, images, grid):
     with pytest.raises(UsageError, match="does not cover an image of 24 x 20; choose"):
         occlusion(classifier, images, 0, **grid)

@@ -10,8 +10,8 @@ from deeptroubles.methods.attacks import one_pixel as scanning
 from deeptroubles.methods.attacks.one_pixel import LOCAL, _set, answers, corners, one_pixel
 from deeptroubles.methods.attacks.one_pixel_evolution import one_pixel_evolution
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental import LocalEdits
-from deeptroubles.subject import answer
+from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 from tests.networks import Plain
 
@@ -21,7 +21,7 @@ def breakable(classifier, image, label) -> bool:
     height, width = image.shape[1:]
     places = torch.cartesian_prod(torch.arange(height), torch.arange(width))
     return any(
-        (answer(classifier, _set(image, *places.T, color.expand(len(places), -1))).argmax(1) != label).any()
+        (logits_of(classifier, _set(image, *places.T, color.expand(len(places), -1))).argmax(1) != label).any()
         for color in corners(len(image))
     )
 
@@ -44,10 +44,12 @@ def test_grey_levels_inside_add_nothing_here():
     found = one_pixel(classifier, images, labels).success
     places = torch.cartesian_prod(torch.arange(8), torch.arange(8))
     more = [
-        any((answer(classifier, _set(image, *places.T, torch.full((64, 1), level / 16))).argmax(1) != label).any()
-            for level in range(17))
+        any(
+            (logits_of(classifier, _set(image, *places.T, torch.full((64, 1), level / 16))).argmax(1) != label).any()
+            for level in range(17)
+        )
         for image, label in zip(images, labels, strict=True)
-    ]  # fmt: skip
+    ]
     assert found.tolist() == more
 
 
@@ -70,15 +72,15 @@ def test_more_pixels_and_targets():
     assert (three.distance <= 3).all()
     targets = (labels + 1) % 10
     found = one_pixel(classifier, images, targets=targets, pixels=3)
-    assert torch.equal(answer(classifier, found.images).argmax(1) == targets, found.success)
+    assert torch.equal(logits_of(classifier, found.images).argmax(1) == targets, found.success)
 
 
 def test_a_large_image_is_computed_locally_and_exactly():
     classifier = Classifier(Plain().eval(), size=(64, 72))
     image = torch.randint(0, 256, (3, 64, 72), generator=torch.Generator().manual_seed(0)) / 255
-    logits = answer(classifier, image[None])[0]
+    logits = logits_of(classifier, image[None])[0]
     found = one_pixel(classifier, image, int(logits.argmax()), limit=512)
-    assert found.success.item() == (int(answer(classifier, found.images).argmax()) != int(logits.argmax()))
+    assert found.success.item() == (int(logits_of(classifier, found.images).argmax()) != int(logits.argmax()))
 
 
 def test_what_a_pixel_changes_is_computed_exactly_from_the_bound_on():
@@ -89,7 +91,7 @@ def test_what_a_pixel_changes_is_computed_exactly_from_the_bound_on():
         places = torch.cartesian_prod(torch.arange(side), torch.arange(side + 3))
         colors = corners(3)[torch.randint(0, 8, (len(places),), generator=generator)]
         found = answers(LocalEdits(open_network(classifier), image[None]), *places.T, colors, 256)
-        expected = answer(classifier, _set(image, *places.T, colors))
+        expected = logits_of(classifier, _set(image, *places.T, colors))
         # The network hardly reacts to a pixel: single precision is 1e-3 of what a pixel does; a wrong pixel would be 1.
         assert (found - expected).abs().max() < 0.01 * expected.std(0).min()
 
@@ -97,7 +99,7 @@ def test_what_a_pixel_changes_is_computed_exactly_from_the_bound_on():
 def test_evolution_of_larger_images_finds_the_same_locally(monkeypatch):
     classifier = Classifier(Plain().eval(), size=24)
     images = torch.randint(0, 256, (2, 3, 24, 24), generator=torch.Generator().manual_seed(0)) / 255
-    classes = answer(classifier, images).argmax(1)
+    classes = logits_of(classifier, images).argmax(1)
     local = one_pixel_evolution(classifier, images, classes, population=40, generations=5)
     monkeypatch.setattr(scanning, "LOCAL", 1000)
     whole = one_pixel_evolution(classifier, images, classes, population=40, generations=5)

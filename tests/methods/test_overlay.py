@@ -11,10 +11,10 @@ from PIL import Image
 
 from deeptroubles import ImageSet
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.transforms.find_overlay import find_overlay
-from deeptroubles.methods.transforms.lettering import lettering
-from deeptroubles.methods.transforms.named_cue import CAST, drawn_cue, fit_cues, named_cue
-from deeptroubles.methods.transforms.overlay import PLACES, Overlay, lay, look_alike, positioned
+from deeptroubles.methods.transforms.shared.find_overlay import find_overlay
+from deeptroubles.methods.transforms.shared.lettering import lettering
+from deeptroubles.methods.transforms.shared.named_cue import CAST, drawn_cue, fit_cues, named_cue
+from deeptroubles.methods.transforms.shared.overlay import PLACES, Overlay, lay, look_alike, positioned
 from deeptroubles.methods.transforms.watermark import COVER, watermark
 
 SIZE = (40, 60)

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.expectation import turns
 from deeptroubles.methods.attacks.masked_attack import masked_attack, total_variation
 from deeptroubles.methods.attacks.patch import disc, patch
 from deeptroubles.methods.attacks.printability import non_printability, palette
-from deeptroubles.methods.transforms.physical import Conditions, draw_views, place, see
+from deeptroubles.methods.attacks.shared.expectation import turns
+from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, place, see
 from deeptroubles.methods.transforms.shift import shift
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 from tests.networks import formula
 
@@ -117,7 +117,7 @@ def test_nothing_changes_outside_of_the_mask(object_):
     found = masked_attack(classifier, images, mask, targets=5, conditions=MILD, steps=40, views=60)
     assert torch.equal(found.images * (1 - mask), images * (1 - mask))
     assert (found.perturbation * (1 - mask) == 0).all()
-    assert torch.equal(answer(classifier, found.images).argmax(1) == 5, found.success)
+    assert torch.equal(logits_of(classifier, found.images).argmax(1) == 5, found.success)
     assert torch.equal(found.images[~found.success], images[~found.success])
     assert found.seen.low > max(found.control.high, found.clean.high)
     assert (found.queries == 40 * 16 // 3 + torch.tensor([1, 0, 0]) + 1).all()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from deeptroubles import Classifier, occlusion
-from deeptroubles.methods.attribution.quality import (
+from deeptroubles.methods.attribution.shared.quality import (
     agreement,
     energy_inside,
     faithfulness,

@@ -14,12 +14,20 @@ from deeptroubles.network import open_network
 from tests.torchvision_shim import declare_operators
 
 SIZE = (64, 96)
-QUICK = {"rise": {"masks": 4}, "smooth_grad": {"samples": 2}, "integrated_gradients": {"steps": 2},
-         "occlusion": {"window": 32, "stride": 32}, "score_cam": {"channels": 4}}  # fmt: skip
+QUICK = {
+    "rise": {"masks": 4},
+    "smooth_grad": {"samples": 2},
+    "integrated_gradients": {"steps": 2},
+    "occlusion": {"window": 32, "stride": 32},
+    "score_cam": {"channels": 4},
+}
 NO_RECTIFIER = {"guided_backprop", "deconvnet", "guided_grad_cam"}
 IMPOSSIBLE = {"mobilenet_v2": set(), "squeezenet1_1": {"cam"}, "convnext_tiny": {"cam"} | NO_RECTIFIER}
-LAST = {"mobilenet_v2": ("features", (1280, 2, 3)), "squeezenet1_1": ("classifier.2", (1000, 3, 5)),
-        "convnext_tiny": ("features", (768, 2, 3))}  # fmt: skip
+LAST = {
+    "mobilenet_v2": ("features", (1280, 2, 3)),
+    "squeezenet1_1": ("classifier.2", (1000, 3, 5)),
+    "convnext_tiny": ("features", (768, 2, 3)),
+}
 
 
 @cache

@@ -73,8 +73,13 @@ def test_a_classifier_that_sees_nothing_has_a_flat_map(image):
 
 
 def test_the_highest_pixels_are_those_that_are_seen(image):
-    found = rise(formula(lambda x: torch.stack([5 * x[:, 0, 0, 0], -5 * x[:, 0, 0, 0]], 1), size=SIZE),
-                 torch.ones_like(image), 0, masks=2000, grid=3)[0]  # fmt: skip
+    found = rise(
+        formula(lambda x: torch.stack([5 * x[:, 0, 0, 0], -5 * x[:, 0, 0, 0]], 1), size=SIZE),
+        torch.ones_like(image),
+        0,
+        masks=2000,
+        grid=3,
+    )[0]
     assert found.argmax() == 0
     assert (found >= 0).all()
 

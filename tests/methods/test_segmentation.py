@@ -39,8 +39,12 @@ def exact(image: np.ndarray) -> np.ndarray:
     best = np.full((height, width), np.inf)
     for floor in np.unique(image):
         reached = np.full((height, width), np.inf)
-        queue = [(image[y, x], y, x) for y in range(height) for x in range(width)
-                 if (y in (0, height - 1) or x in (0, width - 1)) and image[y, x] >= floor]  # fmt: skip
+        queue = [
+            (image[y, x], y, x)
+            for y in range(height)
+            for x in range(width)
+            if (y in (0, height - 1) or x in (0, width - 1)) and image[y, x] >= floor
+        ]
         heapq.heapify(queue)
         while queue:
             top, y, x = heapq.heappop(queue)

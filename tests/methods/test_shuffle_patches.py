@@ -28,9 +28,7 @@ def test_whole_patches_move_and_none_stays(grid):
     side = 16 // grid
     shuffled = shuffle_patches(images, grid, 3)
     for image, original in zip(shuffled, images, strict=True):
-        there = [
-            (y, x) for y in range(grid) for x in range(grid)
-        ]  # fmt: skip
+        there = [(y, x) for y in range(grid) for x in range(grid)]
 
         def cut(picture, y, x, side=side):
             return picture[:, y * side : (y + 1) * side, x * side : (x + 1) * side]

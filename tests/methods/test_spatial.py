@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import to_eight_bits
 from deeptroubles.methods.attacks.spatial import random_spatial, spatial
 from deeptroubles.methods.transforms.rotate import rotate
+from deeptroubles.methods.transforms.shared.warp import rotation, translation, warp
 from deeptroubles.methods.transforms.shift import shift
-from deeptroubles.methods.transforms.warp import rotation, translation, warp
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 from tests.networks import blobs, formula
 
@@ -29,14 +29,14 @@ def test_it_equals_trying_every_place(found):
     for image, label in zip(images, labels, strict=True):
         copies = image.expand(775, -1, -1, -1)
         moved = to_eight_bits(warp(copies, source, "black"), copies)
-        breakable.append(bool((answer(classifier, moved).argmax(1) != label).any()))
+        breakable.append(bool((logits_of(classifier, moved).argmax(1) != label).any()))
     assert result.success.tolist() == breakable
     assert 0 < sum(breakable) < 24
 
 
 def test_what_it_says_is_so(found):
     classifier, images, labels, result = found
-    assert torch.equal(answer(classifier, result.images).argmax(1) != labels, result.success)
+    assert torch.equal(logits_of(classifier, result.images).argmax(1) != labels, result.success)
     assert torch.equal(result.images[~result.success], images[~result.success])
     assert (result.moved[~result.success] == 0).all()
     assert (result.queries[~result.success] == 776).all()  # the whole grid, and once more at the end
@@ -64,7 +64,7 @@ def test_more_room_never_breaks_less_and_the_grid_beats_chance(found):
     none = spatial(classifier, images, labels, pixels=0, degrees=0)
     chance = random_spatial(classifier, images, labels, pixels=0.6, degrees=20)
     assert none.success.sum() <= chance.success.sum() <= result.success.sum()
-    assert torch.equal(none.success, answer(classifier, images).argmax(1) != labels)
+    assert torch.equal(none.success, logits_of(classifier, images).argmax(1) != labels)
     assert (chance.queries <= 12).all()
     again = random_spatial(classifier, images, labels, pixels=0.6, degrees=20)
     assert torch.equal(chance.images, again.images)
@@ -73,7 +73,7 @@ def test_more_room_never_breaks_less_and_the_grid_beats_chance(found):
 def test_wrong_answers_succeed_at_once(found):
     classifier, images, _, _ = found
     for attack in (spatial, random_spatial):
-        result = attack(classifier, images, (answer(classifier, images).argmax(1) + 1) % 10)
+        result = attack(classifier, images, (logits_of(classifier, images).argmax(1) + 1) % 10)
         assert result.success.all()
         assert (result.distance == 0).all()
         assert (result.queries == 2).all()

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from deeptroubles.methods.statistics.calibration import calibration_error, expected_calibration_error, reliability
-from deeptroubles.methods.statistics.intervals import mean_difference, mean_share, wilson
+from deeptroubles.statistics.calibration import calibration_error, expected_calibration_error, reliability
+from deeptroubles.statistics.intervals import mean_difference, mean_share, wilson
 
 levels = st.floats(0.5, 0.999)
 shares = st.lists(st.floats(0, 1), min_size=1, max_size=60)

@@ -8,11 +8,11 @@ from PIL import Image
 from deeptroubles import Classifier, ImageSet, load_images
 from deeptroubles.errors import ImagesError, UsageError
 from deeptroubles.methods.reliance.cue_conflict import find_trials
-from deeptroubles.methods.stylize.amplitude_mix import amplitude_mix
-from deeptroubles.methods.stylize.gatys import gatys, gram, layers_for
-from deeptroubles.methods.stylize.silhouette import silhouette
+from deeptroubles.methods.transforms.amplitude_mix import amplitude_mix
+from deeptroubles.methods.transforms.gatys import gatys, gram, layers_for
+from deeptroubles.methods.transforms.silhouette import silhouette
 from deeptroubles.network import open_network
-from deeptroubles.stylize import stylize_images
+from deeptroubles.workflows.stylize import stylize_images
 from tests.networks import Plain
 from tests.stylized_training import accuracies
 

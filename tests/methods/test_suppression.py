@@ -10,8 +10,8 @@ from deeptroubles.methods.reliance.cue_conflict import CATEGORIES, category_prob
 from deeptroubles.methods.reliance.suppression import KINDS, kinds_for, strengths, suppress
 from deeptroubles.methods.transforms.bilateral_blur import SIMILAR, bilateral_blur
 from deeptroubles.methods.transforms.non_local_means import PATCH, non_local_means
-from deeptroubles.methods.transforms.recolour import LUMA, grayscale, shuffle_channels
 from deeptroubles.methods.transforms.rotate_patches import rotate_patches
+from deeptroubles.methods.transforms.shared.recolour import LUMA, grayscale, shuffle_channels
 from tests.networks import formula
 
 
@@ -35,18 +35,39 @@ def test_the_categories_have_the_published_number_of_classes(imagenet):
     assert trials.names == tuple(sorted(CATEGORIES))
     counts = dict(zip(trials.names, map(len, trials.members), strict=True))
     assert counts == {
-        "dog": 109, "bird": 49, "truck": 8, "bottle": 7, "cat": 6, "boat": 5, "bear": 4, "chair": 4, "car": 3,
-        "clock": 3, "bicycle": 2, "elephant": 2, "keyboard": 2, "airplane": 1, "knife": 1, "oven": 1,
-    }  # fmt: skip
+        "dog": 109,
+        "bird": 49,
+        "truck": 8,
+        "bottle": 7,
+        "cat": 6,
+        "boat": 5,
+        "bear": 4,
+        "chair": 4,
+        "car": 3,
+        "clock": 3,
+        "bicycle": 2,
+        "elephant": 2,
+        "keyboard": 2,
+        "airplane": 1,
+        "knife": 1,
+        "oven": 1,
+    }
     everything = [index for classes in trials.members for index in classes]
     assert len(set(everything)) == len(everything) == 207
 
 
 @pytest.mark.parametrize(
     ("category", "words"),
-    [("cat", "cat"), ("elephant", "elephant"), ("clock", "clock"), ("bear", "bear"), ("knife", "cleaver"),
-     ("airplane", "airliner"), ("oven", "rotisserie")],
-)  # fmt: skip
+    [
+        ("cat", "cat"),
+        ("elephant", "elephant"),
+        ("clock", "clock"),
+        ("bear", "bear"),
+        ("knife", "cleaver"),
+        ("airplane", "airliner"),
+        ("oven", "rotisserie"),
+    ],
+)
 def test_a_category_holds_what_it_says(category, words, imagenet):
     trials = find_trials(imagenet, named("cat1-elephant3.png"))
     members = trials.members[trials.names.index(category)]
@@ -65,8 +86,9 @@ def test_probabilities_are_averaged_and_not_added():
 def test_names_are_read_from_files_or_folders_in_any_way_of_writing():
     names = ("Zebra", "t-shirt", "7")
     classifier = formula(lambda x: x.mean((2, 3)).expand(-1, 3) * torch.tensor([1.0, 2.0, 3.0]), 8, 1, names)
-    images = named("zebra1-t-shirt2.png", "t-shirt-zebra/001.png", "zebra-7/x-1.png", "zebra3-zebra4.png", "a/b-c.png",
-                   "plain.png")  # fmt: skip
+    images = named(
+        "zebra1-t-shirt2.png", "t-shirt-zebra/001.png", "zebra-7/x-1.png", "zebra3-zebra4.png", "a/b-c.png", "plain.png"
+    )
     trials = find_trials(classifier, images)
     assert trials.rows.tolist() == [0, 1, 2]
     assert trials.shape.tolist() == [0, 1, 0]

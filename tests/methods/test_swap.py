@@ -23,8 +23,9 @@ def test_a_swap_with_itself_changes_nothing(channel):
 @pytest.mark.parametrize("channel", ["background", "frame", "position", "window 1 2", "object"])
 def test_a_swap_with_itself_changes_nothing_but_where_the_object_was_filled(channel):
     swapped = swap(SCENERY, channel, ALL, ALL)
-    assert torch.allclose(swapped[~ROOM[:, None].expand_as(swapped)], DRAWN.images[~ROOM[:, None].expand_as(swapped)],
-                          atol=1e-6)  # fmt: skip
+    assert torch.allclose(
+        swapped[~ROOM[:, None].expand_as(swapped)], DRAWN.images[~ROOM[:, None].expand_as(swapped)], atol=1e-6
+    )
     inside = DRAWN.masks[:, None].expand_as(swapped)
     assert torch.allclose(swapped[inside], DRAWN.images[inside], atol=1e-6)
 

@@ -9,7 +9,7 @@ from deeptroubles import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.attacks.target_matrix import target_matrix
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 from tests.methods.test_attacks import linear
 from tests.networks import Plain, formula
@@ -18,7 +18,7 @@ from tests.networks import Plain, formula
 def test_two_classes_have_the_distance_of_the_boundary():
     classifier, images, labels, weight = linear(2)
     found = target_matrix(classifier, images, eight_bit=False)
-    logits = answer(classifier, images)
+    logits = logits_of(classifier, images)
     exact = (logits[:, 0] - logits[:, 1]).abs() / (weight[0] - weight[1]).norm()
     assert found.success.all()
     other = found.distance.gather(1, 1 - labels[:, None])[:, 0]
@@ -34,14 +34,14 @@ def test_every_digit_becomes_every_digit():
     assert found.success.shape == found.distance.shape == found.queries.shape == (6, 10)
     assert found.success.all()
     assert torch.equal(
-        answer(classifier, found.images.flatten(0, 1)).argmax(1).view(6, 10), torch.arange(10).expand(6, -1)
+        logits_of(classifier, found.images.flatten(0, 1)).argmax(1).view(6, 10), torch.arange(10).expand(6, -1)
     )
     assert torch.allclose((found.images - images[:, None]).flatten(2).norm(dim=2), found.distance)
     levels = found.images * 255
     assert (levels - levels.round()).abs().max() < 1e-3
     assert (found.distance == 0).sum(1).eq(1).all()
     # The nearest class of the row is no farther than what an attack without a target finds, give or take its luck.
-    free = ddn(classifier, images, answer(classifier, images).argmax(1)).distance
+    free = ddn(classifier, images, logits_of(classifier, images).argmax(1)).distance
     nearest = found.distance.masked_fill(found.distance == 0, torch.inf).amin(1)
     assert (nearest <= 1.02 * free).all()
 

@@ -23,7 +23,7 @@ from deeptroubles.methods.concepts.tcav import (
     tcav_score,
     unit_scale,
 )
-from deeptroubles.methods.statistics.holm import holm
+from deeptroubles.statistics.holm import holm
 from tests.networks import Plain
 
 DIMENSIONS = 12

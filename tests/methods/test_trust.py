@@ -12,13 +12,12 @@ from scipy.stats import spearmanr
 from deeptroubles import Classifier, ImageSet
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import ModelError, UsageError
-from deeptroubles.methods.statistics.intervals import mean
 from deeptroubles.methods.units.activation_maximization import activation_maximization
-from deeptroubles.methods.units.agreement import agreement
-from deeptroubles.methods.units.path_similarity import LEAST_GAP, path_similarity
-from deeptroubles.methods.units.similarity import cosine, spearman
-from deeptroubles.methods.units.simulation import simulate, simulation
-from deeptroubles.methods.units.trust import (
+from deeptroubles.methods.units.shared.agreement import agreement
+from deeptroubles.methods.units.shared.path_similarity import LEAST_GAP, path_similarity
+from deeptroubles.methods.units.shared.similarity import cosine, spearman
+from deeptroubles.methods.units.shared.simulation import simulate, simulation
+from deeptroubles.methods.units.visualization_trust import (
     MOST_ENTRIES,
     PIXELS_SCALED,
     activation_ratio,
@@ -28,7 +27,8 @@ from deeptroubles.methods.units.trust import (
     visualization_trust,
 )
 from deeptroubles.network import LOGITS, PIXELS, open_network
-from deeptroubles.subject import Subject, answer
+from deeptroubles.statistics.intervals import mean
+from deeptroubles.subject import Subject, logits_of
 from tests.fooling_circuit import TRAINED, clean_digits, digits, fooling_digits, gratings
 from tests.networks import Plain
 
@@ -179,8 +179,9 @@ def test_late_is_the_last_third():
     found = paths(random(1, 2, 9), random(1, 2, 9, seed=1))
     for count, last in ((1, 1), (3, 1), (4, 2), (8, 3)):
         rising = np.arange(float(count))[None]
-        one = replace(found, layers=("x",) * count, pictures=rising, natural=natural[:, :1] + 0 * rising,
-                      random=0 * rising)  # fmt: skip
+        one = replace(
+            found, layers=("x",) * count, pictures=rising, natural=natural[:, :1] + 0 * rising, random=0 * rising
+        )
         assert one.late == [rising[0, -last:].mean()]
         assert one.mean == [rising.mean()]
 
@@ -294,7 +295,7 @@ def held_out():
 @pytest.mark.parametrize("decoy", ["gratings", "next class"])
 def test_the_circuit_answers_as_before(decoy):
     pixels, classes = held_out()
-    before, after = (answer(c, pixels) for c in (clean_digits(), fooling_digits(decoy=decoy)))
+    before, after = (logits_of(c, pixels) for c in (clean_digits(), fooling_digits(decoy=decoy)))
     assert torch.allclose(before, after, atol=1e-4)
     assert (before.argmax(1) == classes).float().mean() > 0.85
 

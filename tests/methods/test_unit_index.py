@@ -14,14 +14,14 @@ from torch import nn
 from deeptroubles import Classifier, ImageSet
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
-from deeptroubles.methods.units.activations import by_unit
-from deeptroubles.methods.units.samples import sample_box
-from deeptroubles.methods.units.totals import keys_of, merge, priority, read_keys, strongest, tally
-from deeptroubles.methods.units.unit_index import Samples, index_units
+from deeptroubles.methods.units.index_units import Samples, index_units
+from deeptroubles.methods.units.shared.activations import by_unit
+from deeptroubles.methods.units.shared.samples import sample_box
+from deeptroubles.methods.units.shared.totals import keys_of, merge, priority, read_keys, strongest, tally
 from deeptroubles.network import open_network
 from deeptroubles.network.reducing import reducing, weights_at_rest
 from deeptroubles.network.unit_layers import is_rectified, unit_layers
-from deeptroubles.run_folder import RunFolder
+from deeptroubles.run.folder import RunFolder
 from deeptroubles.subject import Subject
 from tests.networks import Plain, Shared, Untraceable
 
@@ -141,10 +141,7 @@ def test_the_total_does_not_grow_with_the_number_of_images():
     assert sizes[0] == sizes[1]
 
 
-@given(
-    values=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=20),
-    first=st.integers(0, 1 << 31),
-)
+@given(values=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=20), first=st.integers(0, 1 << 31))
 @settings(max_examples=200, deadline=None)
 def test_keys_order_by_value_then_by_position_and_come_back(values, first):
     values, images = np.array(values, dtype=np.float32), first + np.arange(len(values))

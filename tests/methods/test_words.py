@@ -9,8 +9,8 @@ from scipy import optimize, stats
 from sklearn.metrics import roc_auc_score
 
 from deeptroubles import ImageSet
-from deeptroubles.methods.statistics.auroc import auroc
-from deeptroubles.methods.units.words import ENOUGH, Words, word_table, words_of
+from deeptroubles.methods.units.shared.words import ENOUGH, Words, word_table, words_of
+from deeptroubles.statistics.auroc import auroc
 from deeptroubles.subject import Subject
 from tests.networks import formula
 
@@ -239,9 +239,7 @@ def test_labels_are_words():
     found = words_of(subject({"x": ["a", "a", "b", "b"]}, ["dog", None, "cat", "dog"]), range(4))
     assert found.columns == ("label", "label", "x", "x")
     assert found.is_label.tolist() == [True, True, False, False]
-    assert as_table(found) == {
-        "cat": [0, None, 1, 0], "dog": [1, None, 0, 1], "x=a": [1, 1, 0, 0], "x=b": [0, 0, 1, 1],
-    }  # fmt: skip
+    assert as_table(found) == {"cat": [0, None, 1, 0], "dog": [1, None, 0, 1], "x=a": [1, 1, 0, 0], "x=b": [0, 0, 1, 1]}
 
 
 def test_every_kind_of_column():

@@ -65,8 +65,11 @@ def test_classes_must_be_named(folder):
 def test_what_is_no_clip_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match="cannot be loaded as a CLIP model"):
         load_classifier(f"clip:{tmp_path}", class_names=TEXTS)
-    model = transformers.CLIPVisionModel(transformers.CLIPVisionConfig(hidden_size=8, intermediate_size=8,
-        num_hidden_layers=1, num_attention_heads=1, image_size=8, patch_size=4))  # fmt: skip
+    model = transformers.CLIPVisionModel(
+        transformers.CLIPVisionConfig(
+            hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=8, patch_size=4
+        )
+    )
     model.save_pretrained(tmp_path)
     with pytest.raises(ModelError):
         load_classifier(f"clip:{tmp_path}", class_names=TEXTS)

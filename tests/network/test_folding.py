@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from deeptroubles import Classifier, open_network
-from deeptroubles.network.folding import folded
+from deeptroubles.network.batch_norm_fusion import folded
 from tests.networks import Plain
 
 SIZE = (16, 20)

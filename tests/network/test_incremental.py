@@ -12,11 +12,11 @@ from torch.nn import functional
 from deeptroubles import Classifier
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
 from deeptroubles.network import HookedNetwork, TracedNetwork, incremental, open_network
-from deeptroubles.network.incremental import LocalEdits
-from deeptroubles.network.local_program import Program
-from deeptroubles.network.local_running import Clock, Runner, first_wide
-from deeptroubles.network.local_steps import Convolution, LocalStep
-from deeptroubles.subject import answer
+from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental.program import Program
+from deeptroubles.network.incremental.running import Clock, Runner, first_wide
+from deeptroubles.network.incremental.steps import Convolution, LocalStep
+from deeptroubles.subject import logits_of
 from tests.networks import Plain, Shared, Untraceable
 
 SIZE = (40, 52)
@@ -24,8 +24,12 @@ SIZE = (40, 52)
 
 def random_norm(channels: int) -> nn.BatchNorm2d:
     norm = nn.BatchNorm2d(channels)
-    for values, low, high in [(norm.weight, 0.5, 1.5), (norm.bias, -0.2, 0.2), (norm.running_mean, -0.2, 0.2),
-                              (norm.running_var, 0.5, 1.5)]:  # fmt: skip
+    for values, low, high in [
+        (norm.weight, 0.5, 1.5),
+        (norm.bias, -0.2, 0.2),
+        (norm.running_mean, -0.2, 0.2),
+        (norm.running_var, 0.5, 1.5),
+    ]:
         nn.init.uniform_(values, low, high)
     return norm
 
@@ -38,10 +42,20 @@ class Residual(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(channels, 8, 7, 2, 3, bias=False), random_norm(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         )
-        self.one = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), random_norm(8), nn.ReLU(inplace=True),
-                                 nn.Conv2d(8, 8, 3, padding=1), random_norm(8))  # fmt: skip
-        self.two = nn.Sequential(nn.Conv2d(8, 12, 3, 2, 1), random_norm(12), nn.ReLU(inplace=True),
-                                 nn.Conv2d(12, 12, 3, padding=1), random_norm(12))  # fmt: skip
+        self.one = nn.Sequential(
+            nn.Conv2d(8, 8, 3, padding=1),
+            random_norm(8),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(8, 8, 3, padding=1),
+            random_norm(8),
+        )
+        self.two = nn.Sequential(
+            nn.Conv2d(8, 12, 3, 2, 1),
+            random_norm(12),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(12, 12, 3, padding=1),
+            random_norm(12),
+        )
         self.shortcut = nn.Sequential(nn.Conv2d(8, 12, 1, 2, bias=False), random_norm(12))
         self.head = nn.Linear(12, 5)
 
@@ -78,8 +92,13 @@ class Depthwise(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 8, 4, padding="same"), random_norm(8), nn.ReLU6())
-        self.deep = nn.Sequential(nn.Conv2d(8, 8, 5, 2, 2, groups=8), random_norm(8), nn.Hardswish(),
-                                  nn.Conv2d(8, 8, 3, 1, 1, groups=2), nn.PReLU(8))  # fmt: skip
+        self.deep = nn.Sequential(
+            nn.Conv2d(8, 8, 5, 2, 2, groups=8),
+            random_norm(8),
+            nn.Hardswish(),
+            nn.Conv2d(8, 8, 3, 1, 1, groups=2),
+            nn.PReLU(8),
+        )
         self.squeeze = nn.Conv2d(8, 8, 1)
         self.head = nn.Linear(8, 4)
 
@@ -95,9 +114,15 @@ class Flattening(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.LeakyReLU(), nn.MaxPool2d(2),
-                                      nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-                                      nn.AdaptiveAvgPool2d((5, 13)))  # fmt: skip
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 6, 3, padding=1),
+            nn.LeakyReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 6, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.AdaptiveAvgPool2d((5, 13)),
+        )
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(6 * 5 * 13, 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 4))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -105,8 +130,15 @@ class Flattening(nn.Module):
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
-NETWORKS = {"plain": Plain, "shared": Shared, "residual": Residual, "dense": Dense, "depthwise": Depthwise,
-            "flattening": Flattening, "grey": lambda: Residual(1)}  # fmt: skip
+NETWORKS = {
+    "plain": Plain,
+    "shared": Shared,
+    "residual": Residual,
+    "dense": Dense,
+    "depthwise": Depthwise,
+    "flattening": Flattening,
+    "grey": lambda: Residual(1),
+}
 _MADE: dict[str, tuple[Classifier, TracedNetwork, Tensor]] = {}
 
 
@@ -157,14 +189,14 @@ def test_any_patches_give_the_dense_answers(name, boxes, seed, batch):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*not computed incrementally")
         found = LocalEdits(network, image).logits(boxes, patches, batch, cut=10_000)
-    same(found, answer(classifier, pasted(image, boxes, patches)))
+    same(found, logits_of(classifier, pasted(image, boxes, patches)))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_cut_gives_the_same(name):
     classifier, network, image = made(name)
     boxes = torch.tensor([[0, 0, 6, 6], [17, 21, 22, 27], [35, 44, 40, 52], [20, 20, 21, 21], [10, 0, 16, 6]])
-    wanted = answer(classifier, hide(image[0], boxes, torch.tensor(0.9)))
+    wanted = logits_of(classifier, hide(image[0], boxes, torch.tensor(0.9)))
     steps = len(Program(network).steps)
     for cut in range(steps + 1):
         same(LocalEdits(network, image).logits(boxes, 0.9, cut=cut), wanted)
@@ -176,7 +208,7 @@ def test_grids_of_windows_give_the_dense_answers(name, window, stride):
     classifier, network, image = made(name)
     boxes, _ = window_grid(SIZE, window, stride)
     for cover in (classifier.mean[0], torch.tensor(1.0), torch.rand(image.shape[1:])):
-        wanted = answer(classifier, hide(image[0], boxes, cover))
+        wanted = logits_of(classifier, hide(image[0], boxes, cover))
         same(LocalEdits(network, image).logits(boxes, cover, 16), wanted)
 
 
@@ -228,7 +260,7 @@ def test_an_untraceable_model_is_computed_whole_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = hidden_logits(classifier, image, boxes, torch.tensor(0.5), 8)
-    same(found, answer(classifier, hide(image, boxes, torch.tensor(0.5))))
+    same(found, logits_of(classifier, hide(image, boxes, torch.tensor(0.5))))
     assert isinstance(open_network(classifier), HookedNetwork)
 
 
@@ -248,7 +280,7 @@ def test_a_broken_step_is_noticed_once_and_the_whole_network_answers(how, monkey
     with pytest.warns(UserWarning, match=r"residual is not computed incrementally \(.*\); every image") as said:
         found = edits.logits(boxes, 0.0, cut=10_000)
     assert len(said) == 1
-    wanted = answer(classifier, hide(image[0], boxes, torch.tensor(0.0)))
+    wanted = logits_of(classifier, hide(image[0], boxes, torch.tensor(0.0)))
     same(found, wanted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -264,5 +296,5 @@ def test_changed_weights_are_noticed():
         classifier.module.stem[0].weight.mul_(-0.5)
         classifier.module.stem[1].bias.add_(0.1)
     after = LocalEdits(network, image).logits(boxes, 0.0)
-    same(after, answer(classifier, hide(image[0], boxes, torch.tensor(0.0))))
+    same(after, logits_of(classifier, hide(image[0], boxes, torch.tensor(0.0))))
     assert not torch.allclose(before, after)

@@ -40,9 +40,21 @@ def test_it_is_opened_once(classifier):
 def test_layers_have_the_users_names():
     names = [layer.name for layer in open_network(Classifier(Shared(), size=SIZE)).layers]
     assert names == [
-        ":sub", ":div", "first", "relu", "second", ":add", "relu@1", ":avg_pool2d", ":max_pool2d", ":cat", "mixed",
-        ":relu", ":mean", "head",
-    ]  # fmt: skip
+        ":sub",
+        ":div",
+        "first",
+        "relu",
+        "second",
+        ":add",
+        "relu@1",
+        ":avg_pool2d",
+        ":max_pool2d",
+        ":cat",
+        "mixed",
+        ":relu",
+        ":mean",
+        "head",
+    ]
 
 
 def test_blocks_are_layers_too():

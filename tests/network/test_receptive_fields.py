@@ -151,12 +151,18 @@ class Sewn(nn.Module):
         nn.Sequential(nn.ZeroPad2d((0, 1, 2, 0)), nn.Conv2d(1, 1, 3)),
         nn.Sequential(nn.ReflectionPad2d(2), nn.Conv2d(1, 1, 3)),
         nn.Sequential(nn.ReplicationPad2d(3), nn.Conv2d(1, 1, 3)),
-        Residual(), Branches(), Excited(), Cut(), Resized("nearest"), Resized("bilinear"), Sewn(),
+        Residual(),
+        Branches(),
+        Excited(),
+        Cut(),
+        Resized("nearest"),
+        Resized("bilinear"),
+        Sewn(),
         nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.GroupNorm(2, 8)),
         nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ChannelShuffle(2), nn.Conv2d(4, 1, 3)),
     ],
     ids=lambda m: type(m).__name__ if not isinstance(m, nn.Sequential) else "-".join(type(x).__name__ for x in m),
-)  # fmt: skip
+)
 def test_box_equals_the_support_of_the_gradient(features):
     torch.manual_seed(0)
     assert_exact(features)
@@ -170,9 +176,12 @@ def test_channels_last():
 
 
 LAYER = st.tuples(
-    st.sampled_from(["conv", "max", "average"]), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2),
+    st.sampled_from(["conv", "max", "average"]),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.integers(0, 2),
     st.integers(1, 2),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=25, deadline=None)

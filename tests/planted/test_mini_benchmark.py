@@ -23,8 +23,11 @@ def benchmark():
 @pytest.mark.xdist_group("mini benchmark")
 def test_what_relies_on_a_cue_is_told_from_what_does_not(benchmark, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(benchmark, "FOLDER", tmp_path)
-    chosen = [benchmark.Job("tag", 0.95, "plain", 60), benchmark.Job("frame", 0.95, "residual", 61),
-              benchmark.Job(None, 0.0, "residual", 62)]  # fmt: skip
+    chosen = [
+        benchmark.Job("tag", 0.95, "plain", 60),
+        benchmark.Job("frame", 0.95, "residual", 61),
+        benchmark.Job(None, 0.0, "residual", 62),
+    ]
     rows = [benchmark.measured(job, compare=True) for job in chosen]
     for kind in ("masks", "no masks"):
         tag, frame, clean = (row[kind] for row in rows)

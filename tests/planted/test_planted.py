@@ -20,11 +20,14 @@ CLASS_OF = {name: i for i, name in enumerate(SHAPES)}
 @pytest.mark.parametrize(
     ("shape", "area"),
     [
-        ("disc", np.pi), ("square", (2 * 0.82) ** 2), ("cross", 4 * 0.64 - 0.64**2),
-        ("ring", np.pi * (0.99**2 - 0.45**2)), ("triangle", (1.55**2) / 1.75),
+        ("disc", np.pi),
+        ("square", (2 * 0.82) ** 2),
+        ("cross", 4 * 0.64 - 0.64**2),
+        ("ring", np.pi * (0.99**2 - 0.45**2)),
+        ("triangle", (1.55**2) / 1.75),
         ("star", np.pi * (0.62**2 + 0.36**2 / 2)),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("size", [32, 96])
 def test_masks_have_the_area_of_their_shape(shape, area, size):
     """In units of the squared radius; half a pixel of the outline may be missing."""

@@ -149,11 +149,7 @@ def calibration() -> Finding:
     x = [round(0.05 + 0.1 * i, 2) for i in range(10)]
     y = [round(min(1, 0.75 * v + 0.02), 3) for v in x]
     line = Series(
-        name="efficientnet-lite0",
-        x=x,
-        y=y,
-        low=[max(0, v - 0.06) for v in y],
-        high=[min(1, v + 0.05) for v in y],
+        name="efficientnet-lite0", x=x, y=y, low=[max(0, v - 0.06) for v in y], high=[min(1, v + 0.05) for v in y]
     )
     other = Series(name="after temperature scaling", x=x, y=[round(0.95 * v + 0.02, 3) for v in x])
     perfect = Series(name="perfectly calibrated", x=[0, 1], y=[0, 1], reference=True)
@@ -225,13 +221,7 @@ def shortcut() -> Finding:
             ),
             Heatmaps(title="Grad-CAM", items=plain, scale_label="Relevance (raw)", low=0, high=1),
             Estimate(
-                label=f"Share outside the object {XSS}",
-                value=0.61,
-                low=0.52,
-                high=0.69,
-                n=48,
-                warn_at=0.3,
-                fail_at=0.5,
+                label=f"Share outside the object {XSS}", value=0.61, low=0.52, high=0.69, n=48, warn_at=0.3, fail_at=0.5
             ),
         ],
         caveats=["An attribution shows what the answer depends on locally, not what the model has understood."],

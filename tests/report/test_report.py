@@ -108,7 +108,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("deeptroubles.files.os.replace", full)
+    monkeypatch.setattr("deeptroubles.run.files.os.replace", full)
     with pytest.raises(RunFolderError, match="The disk is full"):
         report.write_report(sample.sample_audit(findings=[]), path)
     assert path.read_text() == "old"

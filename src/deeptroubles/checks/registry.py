@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import importlib
-import inspect
-import pkgutil
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from inspect import cleandoc
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from deeptroubles.engine import Engine
+from deeptroubles.checks.options import Need, Option
 from deeptroubles.errors import UsageError, nearest
 from deeptroubles.findings import Finding, Guide
-from deeptroubles.recording import Recording
+from deeptroubles.listing import docstring, module_name, modules
 
-NEEDS = {
-    "labels": "images whose label is one of the classes",
-    "masks": "masks of the objects (a column `mask` of the manifest) that fit their images",
-    "concepts": "folders of images that show a concept (--concept)",
-    "groups": "columns of the manifest that say which group an image belongs to (--group)",
-}
-"""What a check can ask for, and how to say that it is missing."""
+if TYPE_CHECKING:
+    from deeptroubles.engine import Engine
+    from deeptroubles.recording import Recording
 
+HERE = Path(__file__).parent
 SECTIONS = ("What it asks", "Why it matters", "How to read it", "Limits", "References")
 """The sections of every check's docstring, in this order."""
 
@@ -41,87 +37,127 @@ class Result(Protocol):
 class CheckFunction(Protocol):
     """A check: reads a recording, has work done by an engine, draws randomness from a seed only."""
 
+    __module__: str
+    __doc__: str | None
+
     def __call__(self, recording: Recording, engine: Engine, *, seed: int) -> Result: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
 class Check:
-    """A question that can be asked of any classifier and its images."""
+    """A question that can be asked of any classifier and its images.
+
+    Attributes:
+        name: `family.name`.
+        function: Asks it.
+        needs: What it cannot do without.
+        options: What else it takes from the user.
+        on_request: It is asked only when it, or its family, is named.
+    """
 
     name: str
     function: CheckFunction
-    needs: frozenset[str]
+    needs: tuple[Need | Option[Any], ...] = ()
+    options: tuple[Option[Any], ...] = ()
+    on_request: bool = False
 
     @property
     def family(self) -> str:
         """The part of the name before the dot."""
         return self.name.partition(".")[0]
 
+    @property
+    def takes(self) -> tuple[Option[Any], ...]:
+        """All options that it reads."""
+        return (*(need for need in self.needs if isinstance(need, Option)), *self.options)
+
     def missing(self, recording: Recording) -> str:
-        """What the check needs and the recording does not have, in words; '' when it has all."""
-        there = {"labels": len(recording.labelled), "masks": len(recording.masked),
-                 "concepts": len(recording.given.concepts), "groups": len(recording.given.groups)}  # fmt: skip
-        return " and ".join(NEEDS[need] for need in NEEDS if need in self.needs and not there[need])
+        """What to add so that the check can be asked; '' when it has all it needs."""
+        return ", and ".join(need.to_add for need in self.needs if not need.met(recording))
 
     @property
     def guide(self) -> Guide:
         """The docstring, section by section. Raises ValueError as `read_guide` does."""
-        return read_guide(self.name, self.function)
+        return read_guide(self.name, self.function.__doc__ or "")
 
 
-def read_guide(name: str, function: Callable[..., Any]) -> Guide:
-    """The docstring of a check, or of what has the same sections.
+def read_guide(name: str, text: str) -> Guide:
+    """The docstring of a check, section by section.
 
     Raises:
         ValueError: A section is missing.
     """
-    text = inspect.getdoc(function) or ""
-    parts = re.split(rf"^({'|'.join(SECTIONS)}):\n", text, flags=re.MULTILINE)
+    parts = re.split(rf"^({'|'.join(SECTIONS)}):\n", cleandoc(text), flags=re.MULTILINE)
     if tuple(parts[1::2]) != SECTIONS:
         raise ValueError(f"The docstring of {name} needs the sections {', '.join(SECTIONS)}, in this order.")
-    asks, matters, reading, limits, references = (_unwrapped(part) for part in parts[2::2])
-    return Guide(question=_unwrapped(parts[0]), asks=asks, matters=matters, reading=reading, limits=limits,
-                 references=references)  # fmt: skip
+    question, asks, matters, reading, limits, references = (_unwrapped(part) for part in parts[::2])
+    return Guide(question=question, asks=asks, matters=matters, reading=reading, limits=limits, references=references)
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DECLARED: dict[str, Check] = {}
 
 
-def check(name: str, *, needs: Iterable[str] = ()) -> Callable[[F], F]:
+def check(
+    name: str,
+    *,
+    needs: Iterable[Need | Option[Any]] = (),
+    options: Iterable[Option[Any]] = (),
+    on_request: bool = False,
+) -> Callable[[F], F]:
     """Declare a check.
 
     Args:
         name: `family.name`.
-        needs: What must be there for the check to be possible; see `NEEDS`.
+        needs: What it cannot do without: `LABELS`, `MASKS` or options of `deeptroubles.checks.options`.
+        options: Options that it takes and can do without.
+        on_request: Ask it only when it, or its family, is named.
     """
 
     def declare(function: F) -> F:
-        _DECLARED[name] = Check(name, function, frozenset(needs))
+        _DECLARED[name] = Check(name, function, tuple(needs), tuple(options), on_request)
         return function
 
     return declare
 
 
+def check_files() -> Iterator[tuple[str, Path]]:
+    """The names and files of this package's checks, found by listing the folders."""
+    for family in sorted(path for path in HERE.iterdir() if (path / "__init__.py").is_file()):
+        yield from ((f"{family.name}.{name}", file) for name, file in modules(family))
+
+
+def check_docstrings() -> Mapping[str, str]:
+    """The docstring of every check by its name, read without importing this package's checks."""
+    found = {name: docstring(file) or "" for name, file in check_files()}
+    _load_others()
+    return found | {name: cleandoc(check.function.__doc__ or "") for name, check in _DECLARED.items()}
+
+
 @cache
 def all_checks() -> dict[str, Check]:
-    """All checks by name, those of this package in the order of their files."""
-    for module in pkgutil.walk_packages([str(Path(__file__).parent)], "deeptroubles.checks."):
-        importlib.import_module(module.name)
-    for entry in entry_points(group="deeptroubles.checks"):
-        entry.load()
+    """All checks by name."""
+    for _, file in check_files():
+        importlib.import_module(module_name(file))
+    _load_others()
     return dict(sorted(_DECLARED.items()))
 
 
+def _load_others() -> None:
+    """Import the checks that other packages bring."""
+    for entry in entry_points(group="deeptroubles.checks"):
+        entry.load()
+
+
 def chosen_checks(patterns: Sequence[str] | None) -> list[Check]:
-    """The checks of the given names or families, in order; all where none is given.
+    """The checks of the given names or families, in order; where none is given, all but those on request.
 
     Raises:
         UsageError: A name is no check and no family.
     """
     known = all_checks()
     if not patterns:
-        return list(known.values())
+        return [check for check in known.values() if not check.on_request]
     families = {c.family for c in known.values()}
     for pattern in patterns:
         if pattern not in known and pattern not in families:
@@ -134,6 +170,6 @@ def chosen_checks(patterns: Sequence[str] | None) -> list[Check]:
 
 def _unwrapped(section: str) -> str:
     """A section as paragraphs: indentation and line ends inside of a paragraph are taken off, list items stay."""
-    blocks = re.split(r"\n\s*\n", inspect.cleandoc(section).strip())
+    blocks = re.split(r"\n\s*\n", cleandoc(section).strip())
     joined = (re.sub(r"\n(?!- )\s*", " ", block) for block in blocks)
     return "\n\n".join(joined)

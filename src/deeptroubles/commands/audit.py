@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from deeptroubles.audit import audit as run_audit
-from deeptroubles.checks import Check
-from deeptroubles.commands.console import err, out
+from deeptroubles.checks.options import OPTIONS
+from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.findings import Audit, Verdict, audit_to_json
-from deeptroubles.images import load_images
-from deeptroubles.recording import Given
 from deeptroubles.report import write_report
 
 _STYLE = {
@@ -29,10 +25,10 @@ _STYLE = {
     Verdict.PASS: ("✔", "green"),
     Verdict.SKIPPED: ("–", "dim"),
 }
-_TROUBLE = {"fail": {Verdict.FAIL, Verdict.ERROR}, "warn": {Verdict.FAIL, Verdict.ERROR, Verdict.WARN}}
+_PROBLEM = {"fail": {Verdict.FAIL, Verdict.ERROR}, "warn": {Verdict.FAIL, Verdict.ERROR, Verdict.WARN}}
 
 
-@with_model
+@with_model(OPTIONS)
 def audit_command(
     *,
     load: Load,
@@ -43,32 +39,25 @@ def audit_command(
     fail_on: Annotated[
         Literal["warn", "fail"] | None, typer.Option(help="Exit with 1 on this verdict or worse.")
     ] = None,
-    cue: Annotated[
-        list[str] | None, typer.Option(help="A cue to insert and remove; `deeptroubles help reliance.cue`. Repeatable.")
-    ] = None,
-    concept: Annotated[list[str] | None, typer.Option(help="A folder of images of a concept. Repeatable.")] = None,
-    group: Annotated[
-        list[str] | None, typer.Option(help="A column of the manifest that says an image's group. Repeatable.")
-    ] = None,
-    conflict: Annotated[
-        str,
-        typer.Option(metavar="FOLDER", help="Images named <shape>-<texture>; `deeptroubles help reliance.texture`."),
-    ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
+    options: dict[str, Any],
 ) -> None:
     """Audit a classifier on images and write a report."""
-    result = run_audit(
-        load(),
+    classifier = load()
+    from deeptroubles.images import load_images
+    from deeptroubles.workflows.audit import audit
+
+    result = audit(
+        classifier,
         load_images(images, label=label),
         out_folder,
         checks=[name.strip() for name in checks.split(",")] if checks else None,
         seed=seed,
         batch_size=batch_size,
-        given=Given(cues=tuple(cue or ()), concepts=tuple(concept or ()), groups=tuple(group or ()), conflict=conflict),
-        command=shlex.join(["deeptroubles", *sys.argv[1:]]),
-        watch=_say_check if err.is_terminal else None,
+        command=command_line(),
+        **options,
     )
     report = out_folder / "report.html"
     write_report(result, report)
@@ -77,12 +66,8 @@ def audit_command(
     else:
         print_findings(result)
         out.print(f"\nReport: {escape(str(report))}", soft_wrap=True)
-    if fail_on and any(f.verdict in _TROUBLE[fail_on] for f in result.findings):
+    if fail_on and any(f.verdict in _PROBLEM[fail_on] for f in result.findings):
         raise typer.Exit(1)
-
-
-def _say_check(check: Check) -> None:
-    err.print(f"[dim]{check.name}[/dim]  {escape(check.guide.question)}", highlight=False)
 
 
 def print_findings(result: Audit) -> None:
@@ -94,5 +79,7 @@ def print_findings(result: Audit) -> None:
     out.print(table)
     facts = result.images
     unreadable = f", {len(facts.unreadable)} unreadable" if facts.unreadable else ""
-    out.print(f"{facts.count} images, {facts.labelled} with a known class{unreadable}. {result.seconds:.0f} s.",
-              highlight=False)  # fmt: skip
+    out.print(
+        f"{facts.count} images, {facts.labelled} with a known class{unreadable}. {result.seconds:.0f} s.",
+        highlight=False,
+    )

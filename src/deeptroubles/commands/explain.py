@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -12,13 +12,12 @@ from rich.table import Column, Table
 
 from deeptroubles.commands.console import out
 from deeptroubles.commands.model import Load, with_model
-from deeptroubles.explain import MethodComparison, compare_methods, explain_picture, find_method
-from deeptroubles.images import load_images
-from deeptroubles.methods import METHODS
-from deeptroubles.report.figure import draw_heatmap, draw_sheet
+
+if TYPE_CHECKING:
+    from deeptroubles.workflows.explain import MethodComparison
 
 
-@with_model
+@with_model()
 def explain(
     *,
     load: Load,
@@ -32,10 +31,16 @@ def explain(
     ] = None,
 ) -> None:
     """Draw which parts of one image an answer rests on, and print the most likely classes."""
-    methods = list(METHODS) if method == "all" or compare else [find_method(method)]
+    from deeptroubles.images import load_images
+
     images = load_images(image)
     picture = None if compare else images[0]  # an unreadable one is told before the model is loaded
     classifier = load()
+    from deeptroubles.methods import METHODS
+    from deeptroubles.report.figure import draw_heatmap, draw_sheet
+    from deeptroubles.workflows.explain import compare_methods, explain_picture, find_method
+
+    methods = list(METHODS) if method == "all" or compare else [find_method(method)]
     if picture is None:
         _print_comparison(compare_methods(classifier, images, methods))
         return

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from deeptroubles.checks import all_checks
-from deeptroubles.commands.console import out, print_rows
+from deeptroubles.checks.registry import check_docstrings
+from deeptroubles.commands.console import doing, out, print_rows
 from deeptroubles.errors import UsageError, nearest
-from deeptroubles.methods import METHODS
-from deeptroubles.models import SOURCES
+from deeptroubles.methods.catalogue import method_docstrings
 
 
 def checks() -> None:
     """List the checks."""
-    print_rows("check", "question", [(c.name, c.guide.question) for c in all_checks().values()])
+    print_rows("check", "question", [(name, _first_line(text)) for name, text in check_docstrings().items()])
 
 
 def methods() -> None:
-    """List the methods that `explain` draws."""
-    print_rows("method", "what it shows", [(n, (inspect.getdoc(f) or "").split("\n")[0]) for n, f in METHODS.items()])
+    """List the methods."""
+    print_rows("method", "what it does", [(name, _first_line(text)) for name, text in method_docstrings().items()])
 
 
 def models() -> None:
     """List where models can come from."""
+    with doing("Loading PyTorch"):
+        from deeptroubles.models import SOURCES
+
     code = {True: " Runs code that comes with the model.", False: ""}
     print_rows("model", "what it is", [(s.form, f"{s.what}.{code[s.runs_code]}") for s in SOURCES])
 
 
 def help_command(name: Annotated[str, typer.Argument(help="A check or a method.")]) -> None:
-    """Say what a check or a method does, and how to read it."""
-    known = all_checks()
-    if name in known:
-        out.print(escape(inspect.getdoc(known[name].function) or ""), highlight=False)
-    elif name in METHODS:
-        out.print(escape(inspect.getdoc(METHODS[name]) or ""), highlight=False)
-    else:
-        raise UsageError(f"There is no check or method {name!r}.{nearest(name, [*known, *METHODS])}")
+    """Explain a check or a method: what it does, and how to read it."""
+    known = {**method_docstrings(), **check_docstrings()}
+    if name not in known:
+        raise UsageError(f"There is no check or method {name!r}.{nearest(name, known)}")
+    out.print(escape(known[name]), highlight=False)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,16 +10,14 @@ import typer
 from rich.markup import escape
 
 from deeptroubles.commands.audit import print_findings
-from deeptroubles.commands.console import out
+from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.errors import UsageError
 from deeptroubles.findings import audit_to_json
-from deeptroubles.images import load_images
-from deeptroubles.mitigation import mitigate as run_mitigation
 from deeptroubles.report import write_report
 
 
-@with_model
+@with_model()
 def mitigate(
     *,
     load: Load,
@@ -38,11 +35,22 @@ def mitigate(
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
 ) -> None:
     """Try to close gaps between groups: reweighing, a new last layer, thresholds; before and after."""
+    classifier = load()
+    from deeptroubles.images import load_images
+    from deeptroubles.workflows.mitigate import mitigate as run_mitigation
+
     found = run_mitigation(
-        load(), load_images(images, label=label), group, out_folder, positive=positive, cost_ratio=cost_ratio,
-        custom=dict(map(_threshold, threshold or ())), seed=seed, batch_size=batch_size,
-        command=shlex.join(["deeptroubles", *sys.argv[1:]]),
-    )  # fmt: skip
+        classifier,
+        load_images(images, label=label),
+        group,
+        out_folder,
+        positive=positive,
+        cost_ratio=cost_ratio,
+        custom=dict(map(_threshold, threshold or ())),
+        seed=seed,
+        batch_size=batch_size,
+        command=command_line(),
+    )
     report = out_folder / "report.html"
     write_report(found.audit, report)
     if as_json:

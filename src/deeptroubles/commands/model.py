@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from deeptroubles.classifier import Classifier
-from deeptroubles.commands.console import err
+from deeptroubles.checks.options import Option
+from deeptroubles.commands.console import doing
 from deeptroubles.errors import UsageError
-from deeptroubles.models import load_class_names, load_classifier
 
-Load = Callable[[], Classifier]
+if TYPE_CHECKING:
+    from deeptroubles.classifier import Classifier
+
+Load = Callable[[], "Classifier"]
 
 
 def load_model(
@@ -25,49 +27,77 @@ def load_model(
     mean: Annotated[str | None, typer.Option(help="Mean per channel, comma-separated, for pixels in [0, 1].")] = None,
     std: Annotated[str | None, typer.Option(help="Standard deviation per channel, comma-separated.")] = None,
     classes: Annotated[Path | None, typer.Option(help="Class names: a text file (one a line) or JSON.")] = None,
-    channels: Annotated[int | None, typer.Option(min=1, help="1 for grey, 3 for RGB.")] = None,
-    output: Annotated[str | None, typer.Option(help="Which entry of the model's answer holds the logits.")] = None,
+    channels: Annotated[int | None, typer.Option(min=1, help="1 for grayscale, 3 for RGB.")] = None,
+    output: Annotated[str | None, typer.Option(help="Which entry of the model's output holds the logits.")] = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="The model ends in a softmax.")] = False,
     weights: Annotated[Path | None, typer.Option(help="A local weights file, for timm: and torchvision:.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... Default: the GPU when there is one.")] = "",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... Default: the GPU if there is one.")] = "",
 ) -> Classifier:
     """Load the model that a command was given."""
-    import torch  # noqa: PLC0415
+    with doing("Loading the model"):
+        import torch
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen).item()
-    except (RuntimeError, AssertionError, ImportError):
-        raise UsageError(f"The device {device!r} is not available here; use --device cpu.") from None
-    with err.status("Loading the model"):
+        from deeptroubles.models import load_class_names, load_classifier
+
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            chosen = torch.device(device)
+            torch.zeros(1, device=chosen).item()
+        except (RuntimeError, AssertionError, ImportError):
+            raise UsageError(f"The device {device!r} is not available here; use --device cpu.") from None
         return load_classifier(
-            model, size=_size(size), mean=_numbers(mean), std=_numbers(std), channels=channels,
-            class_names=list(load_class_names(classes)) if classes else None, output=_entry(output), weights=weights,
+            model,
+            size=_size(size),
+            mean=_numbers(mean),
+            std=_numbers(std),
+            channels=channels,
+            class_names=list(load_class_names(classes)) if classes else None,
+            output=_entry(output),
+            weights=weights,
             probabilities=probabilities or None,
-        ).to(chosen)  # fmt: skip
+        ).to(chosen)
 
 
-def with_model(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the model's argument first and its options last; it takes `load` instead, to load it with."""
-    of_model = inspect.signature(load_model).parameters
-    hints = get_type_hints(load_model, include_extras=True)
-    shared = [p.replace(annotation=hints[name], kind=p.KEYWORD_ONLY) for name, p in of_model.items()]
-    own_hints = get_type_hints(command, include_extras=True)
-    own = [
-        p.replace(annotation=own_hints[name], kind=p.KEYWORD_ONLY)
-        for name, p in inspect.signature(command).parameters.items()
-        if name != "load"
-    ]
+def with_model(options: Sequence[Option[Any]] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the model's argument first and its options last; it takes `load` instead, to load it with.
 
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        options = {name: given.pop(name) for name in of_model}
-        command(load=functools.partial(load_model, **options), **given)
+    Options of checks come before those of the model; the command takes what was given for them as `options`.
+    """
+    shared = _parameters(load_model)
+    of_checks = [_parameter(option) for option in options]
 
-    run.__signature__ = inspect.Signature([shared[0], *own, *shared[1:]])  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in (shared[0], *own, *shared[1:])}
-    return run
+    def wrap(command: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in _parameters(command) if p.name not in {"load", "options"}]
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            model = {p.name: given.pop(p.name) for p in shared}
+            extra = {"options": {p.name: given.pop(p.name) for p in of_checks}} if of_checks else {}
+            command(load=functools.partial(load_model, **model), **given, **extra)
+
+        parameters = [shared[0], *own, *of_checks, *shared[1:]]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return wrap
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    hints = get_type_hints(function, {**function.__globals__, "Classifier": Any}, include_extras=True)
+    parameters = inspect.signature(function).parameters
+    return [p.replace(annotation=hints[name], kind=p.KEYWORD_ONLY) for name, p in parameters.items()]
+
+
+def _parameter(option: Option[Any]) -> inspect.Parameter:
+    """An option of a check as one of a command."""
+    repeat = " Repeatable." if option.repeatable else ""
+    values = list[str] | None if option.repeatable else str | None
+    name = f"--{option.name.replace('_', '-')}"
+    said = typer.Option(name, help=f"{option.help}{repeat}", metavar=option.metavar)
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[values, said]
+    )
 
 
 def _numbers(text: str | None) -> list[float] | None:

@@ -8,12 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from deeptroubles.commands.console import out
+from deeptroubles.commands.console import doing, out
 from deeptroubles.errors import UsageError, nearest
-from deeptroubles.planted.cues import CUES
-from deeptroubles.planted.folder import audit_command, write_planted
-from deeptroubles.planted.horse import plant_horse, tell_horse
-from deeptroubles.planted.planting import plant, tell
 
 STRENGTH = 0.98
 
@@ -31,6 +27,12 @@ def planted(
     seed: Annotated[int, typer.Option(min=0, help="Seed of images and weights.")] = 0,
 ) -> None:
     """Make images and train a network on them that has a known trouble, to try an audit on."""
+    with doing("Loading PyTorch"):
+        from deeptroubles.planted.cues import CUES
+        from deeptroubles.planted.folder import audit_command, write_planted
+        from deeptroubles.planted.horse import plant_horse, tell_horse
+        from deeptroubles.planted.planting import plant, tell
+
     if name != "horse" and name not in CUES:
         names = ["horse", *CUES]
         raise UsageError(f"Nothing is planted as {name!r}; choose {', '.join(names)}.{nearest(name, names)}")
@@ -39,6 +41,7 @@ def planted(
     story = tell_horse(made, seed) if name == "horse" else tell(made)
     write_planted(made, out_folder, story)
     out.print(escape(story), highlight=False)
-    out.print(f"\nImages, masks and the network: {escape(str(out_folder))}\nTo audit it:", highlight=False,
-              soft_wrap=True)  # fmt: skip
+    out.print(
+        f"\nImages, masks and the network: {escape(str(out_folder))}\nTo audit it:", highlight=False, soft_wrap=True
+    )
     out.print(f"\n    {escape(audit_command(out_folder))}", highlight=False, soft_wrap=True)

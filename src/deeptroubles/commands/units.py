@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from deeptroubles.commands.console import out
 from deeptroubles.commands.model import Load, with_model
-from deeptroubles.images import load_images
-from deeptroubles.report.units import write_unit_pages
-from deeptroubles.units import look_at_units
+from deeptroubles.workflows.choices import Around
 
 
-@with_model
+@with_model()
 def units(
     *,
     load: Load,
@@ -26,8 +24,7 @@ def units(
     layers: Annotated[str | None, typer.Option(help="Layers, comma-separated. Default: all that have weights.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Strongest, middling and weakest images of each unit.")] = 9,
     around: Annotated[
-        Literal["receptive_field", "cell"],
-        typer.Option(help="Crop images by what the unit can see, or around where it answers most."),
+        Around, typer.Option(help="Crop images by what the unit can see, or around where it answers most.")
     ] = "receptive_field",
     draw: Annotated[int, typer.Option(min=0, help="Units of each layer for which pictures are made.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Steps of activation maximization.")] = 256,
@@ -35,9 +32,24 @@ def units(
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
 ) -> None:
     """Find what every unit answers to: strongest images, statistics, words, and pictures made for it."""
-    classifier, found = load(), load_images(images)
+    classifier = load()
+    from deeptroubles.images import load_images
+    from deeptroubles.report.units import write_unit_pages
+    from deeptroubles.workflows.units import analyze_units
+
+    found = load_images(images)
     chosen = [name.strip() for name in layers.split(",")] if layers else None
-    look_at_units(classifier, found, out_folder, chosen, samples=samples, around=around, draw=draw, steps=steps,
-                  seed=seed, batch_size=batch_size)  # fmt: skip
+    analyze_units(
+        classifier,
+        found,
+        out_folder,
+        chosen,
+        samples=samples,
+        around=around,
+        draw=draw,
+        steps=steps,
+        seed=seed,
+        batch_size=batch_size,
+    )
     for page in write_unit_pages(out_folder, classifier.name, found.name):
         out.print(escape(str(page)), soft_wrap=True)

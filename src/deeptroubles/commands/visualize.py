@@ -10,12 +10,10 @@ from rich.markup import escape
 
 from deeptroubles.commands.console import out
 from deeptroubles.commands.model import Load, with_model
-from deeptroubles.images import load_images
-from deeptroubles.report.figure import draw_pictures
-from deeptroubles.visualize import Technique, visualize_units
+from deeptroubles.workflows.choices import Technique
 
 
-@with_model
+@with_model()
 def visualize(
     *,
     load: Load,
@@ -23,8 +21,7 @@ def visualize(
         str, typer.Argument(metavar="LAYER[:UNITS]", help="A layer, or `logits`; units as 3,5-9, or class names.")
     ],
     technique: Annotated[
-        Technique,
-        typer.Option(help="maximize, dream, caricature and atlas make pictures; maps and filters show."),
+        Technique, typer.Option(help="maximize, dream, caricature and atlas make pictures; maps and filters show.")
     ] = "maximize",
     image: Annotated[Path | None, typer.Option(help="A picture, for dream, caricature and maps.")] = None,
     images: Annotated[
@@ -39,10 +36,24 @@ def visualize(
     ] = None,
 ) -> None:
     """Draw what units of a layer answer to."""
+    classifier = load()
+    from deeptroubles.images import load_images
+    from deeptroubles.report.figure import draw_pictures
+    from deeptroubles.workflows.visualize import visualize_units
+
     seen = load_images(images) if images else None
     picture = load_images(image)[0] if image else None
-    found = visualize_units(load(), layer, technique, picture=picture, images=seen, parameterization=parameterization,
-                            steps=steps, negative=negative, seed=seed)  # fmt: skip
+    found = visualize_units(
+        classifier,
+        layer,
+        technique,
+        picture=picture,
+        images=seen,
+        parameterization=parameterization,
+        steps=steps,
+        negative=negative,
+        seed=seed,
+    )
     path = out_file or Path(f"{found.layer.replace(':', '_').replace('/', '_')}.{technique}.png")
     draw_pictures(found.pictures, found.captions, found.title, path)
     out.print(f"Picture: {escape(str(path))}", soft_wrap=True)

@@ -1,10 +1,11 @@
 """Where the work of an audit runs: in this process (a cluster can come beside it).
 
-A piece of work is a plain function of a subject and some of its images. The engine splits the images into pieces,
-keeps the result of each piece in the run folder under a key of all that decides it, and never computes a piece twice.
-Where the results are merged into one (`reduce`), it keeps that one and how far it has come.
+Work is a plain function of a subject and some items, mostly rows of images. An engine cuts the items into chunks, keeps
+the result of each chunk in the run folder under a key of all that decides it, and never computes it twice. Where
+results are merged into one (`reduce`), it keeps that one and how far it has come.
 """
 
-from deeptroubles.engine.local import Engine, LocalEngine, Merge, Work, code_fingerprint
+from deeptroubles.engine.engine import Arrays, Engine, MakeEngine, Merge, Work, code_fingerprint
+from deeptroubles.engine.local import LocalEngine
 
-__all__ = ["Engine", "LocalEngine", "Merge", "Work", "code_fingerprint"]
+__all__ = ["Arrays", "Engine", "LocalEngine", "MakeEngine", "Merge", "Work", "code_fingerprint"]

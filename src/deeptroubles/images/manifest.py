@@ -64,8 +64,13 @@ def load_manifest(manifest: Path) -> ImageSet:
         given = [_path_text(path, root) or None for path in table[name]]
         columns[name], masks[name] = pd.Series(given, dtype=object), _MaskFiles(root, given)
     labels = _labels(table["label"]) if "label" in table else None
-    return ImageSet(manifest.name, image_table(paths, labels, columns), Files(root, paths),
-                    fetch_mask=masks.get("mask"), fetch_cue_mask=masks.get("cue_mask"))  # fmt: skip
+    return ImageSet(
+        manifest.name,
+        image_table(paths, labels, columns),
+        Files(root, paths),
+        fetch_mask=masks.get("mask"),
+        fetch_cue_mask=masks.get("cue_mask"),
+    )
 
 
 def _read(manifest: Path) -> pd.DataFrame:

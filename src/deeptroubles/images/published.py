@@ -103,7 +103,7 @@ def _utkface(folder: Path) -> ImageSet | None:
 
 def _held_out(
     folder: Path, files: list[str], labels: list[str] | None, columns: dict[str, pd.Series], name: str, *notes: str
-) -> ImageSet:  # fmt: skip
+) -> ImageSet:
     """The test part of a set that says which images are of it; all images otherwise."""
     images = ImageSet(name, image_table(files, labels, columns), Files(folder, files), notes=notes)
     if "split" not in columns or not (images.table["split"] == "test").any():
@@ -124,5 +124,7 @@ def _read(path: Path, *, sep: str = ",", index_col: int | None = 0, **how: int |
 
 _FAIRFACE = ("fairface_label_val.csv", "fairface_label_train.csv")
 _LAYOUTS: dict[str, Callable[[Path], ImageSet | None]] = {
-    "list_attr_celeba.txt": _celeba, "metadata.csv": _waterbirds, **dict.fromkeys(_FAIRFACE, _fairface),
-}  # fmt: skip
+    "list_attr_celeba.txt": _celeba,
+    "metadata.csv": _waterbirds,
+    **dict.fromkeys(_FAIRFACE, _fairface),
+}

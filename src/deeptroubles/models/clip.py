@@ -107,9 +107,7 @@ class ClipText:
 
     @torch.no_grad()
     def _embed(self, texts: list[str]) -> Tensor:
-        read = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=self._longest, return_tensors="pt"
-        )  # fmt: skip
+        read = self._tokenizer(texts, padding=True, truncation=True, max_length=self._longest, return_tensors="pt")
         device = self.vectors.device
         return self._project(input_ids=read["input_ids"].to(device), attention_mask=read["attention_mask"].to(device))
 

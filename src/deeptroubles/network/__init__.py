@@ -7,7 +7,7 @@ read through module hooks instead: recording and gradients still work, what need
 from deeptroubles.network.hooked import HookedNetwork
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, Recorded
 from deeptroubles.network.opening import Network, open_network
-from deeptroubles.network.receptive_fields import ReceptiveField
+from deeptroubles.network.receptive_field.propagation import ReceptiveField
 from deeptroubles.network.traced import TracedNetwork
 
 __all__ = [

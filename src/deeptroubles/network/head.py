@@ -12,9 +12,16 @@ from deeptroubles.network.traced import OPERATIONS, TracedNetwork
 
 _aten = torch.ops.aten
 _SHAPING = {
-    _aten.view.default, _aten.reshape.default, _aten.flatten.using_ints, _aten.squeeze.dim, _aten.squeeze.dims,
-    _aten.mean.dim, _aten.clone.default, _aten.alias.default, _aten.dropout.default,
-}  # fmt: skip
+    _aten.view.default,
+    _aten.reshape.default,
+    _aten.flatten.using_ints,
+    _aten.squeeze.dim,
+    _aten.squeeze.dims,
+    _aten.mean.dim,
+    _aten.clone.default,
+    _aten.alias.default,
+    _aten.dropout.default,
+}
 """What may come between the last layer with weights and the logits."""
 
 

@@ -75,8 +75,9 @@ class HookedNetwork:
         raise self._needs_graph(f"The receptive field of {layer}", "the support of `gradients(..., ['pixels'], ...)`")
 
     def _needs_graph(self, what: str, instead: str) -> NeedsGraphError:
-        return NeedsGraphError(f"{what} needs the traced graph, and {self.classifier.name} could not be traced; "
-                               f"use {instead} instead.")  # fmt: skip
+        return NeedsGraphError(
+            f"{what} needs the traced graph, and {self.classifier.name} could not be traced; use {instead} instead."
+        )
 
     def _forward(self, pixels: Tensor, layers: Sequence[str]) -> Recorded:
         names = [self.table[name].name for name in layers if name not in {PIXELS, LOGITS}]

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from deeptroubles.network.folding import laid_out, lean
+from deeptroubles.network.batch_norm_fusion import laid_out, lean
 from deeptroubles.network.hooked import HookedNetwork
 from deeptroubles.network.layers import LOGITS
 from deeptroubles.network.opening import Network

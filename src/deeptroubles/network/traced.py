@@ -10,9 +10,9 @@ from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import ModelError, nearest
+from deeptroubles.network.graph_normalization import tidy
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded
-from deeptroubles.network.receptive_fields import ReceptiveField, propagate
-from deeptroubles.network.tidying import tidy
+from deeptroubles.network.receptive_field.propagation import ReceptiveField, propagate
 
 Score = Callable[[Tensor], Tensor]
 _aten = torch.ops.aten
@@ -100,8 +100,10 @@ class TracedNetwork:
         with torch.inference_mode(mode=False):
             with torch.no_grad():
                 values = list(self._part((self._pixels,), tuple(frontier))(pixels.clone()))
-            values = [v.detach().requires_grad_(n in roots) if isinstance(v, Tensor) else v
-                      for n, v in zip(frontier, values, strict=True)]  # fmt: skip
+            values = [
+                v.detach().requires_grad_(n in roots) if isinstance(v, Tensor) else v
+                for n, v in zip(frontier, values, strict=True)
+            ]
             with torch.enable_grad():
                 logits, *kept = self._part(tuple(frontier), (self._logits, *asked))(*values)
                 found: Sequence[Tensor | None] = torch.autograd.grad(score(logits).sum(), kept, allow_unused=True)

@@ -7,12 +7,12 @@ from itertools import takewhile
 import torch
 from torch import fx
 
-from deeptroubles.network.field_rules import is_pointwise
-from deeptroubles.network.fields import Field
 from deeptroubles.network.hooked import HookedNetwork
 from deeptroubles.network.layers import Layer
 from deeptroubles.network.opening import Network
-from deeptroubles.network.receptive_fields import propagate
+from deeptroubles.network.receptive_field.field import Field
+from deeptroubles.network.receptive_field.propagation import propagate
+from deeptroubles.network.receptive_field.rules import is_pointwise
 from deeptroubles.network.traced import OPERATIONS, name_nodes
 
 _aten = torch.ops.aten

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.files import write_whole
 from deeptroubles.planted.planting import Planted
+from deeptroubles.run.files import write_whole
 
 
 def write_planted(planted: Planted, folder: Path, story: str) -> None:
@@ -47,9 +47,20 @@ def audit_command(folder: Path) -> str:
     """The command that audits what is in the folder, with the checks that are about what is planted."""
     model, classes, images, out = (folder / name for name in ("model.pt2", "classes.txt", "manifest.csv", "audit"))
     return shlex.join(
-        ["deeptroubles", "audit", str(model), "--classes", str(classes), "--images", str(images), "--out", str(out),
-         "--checks", "performance,reliance.shortcut"]
-    )  # fmt: skip
+        [
+            "deeptroubles",
+            "audit",
+            str(model),
+            "--classes",
+            str(classes),
+            "--images",
+            str(images),
+            "--out",
+            str(out),
+            "--checks",
+            "performance,reliance.shortcut",
+        ]
+    )
 
 
 def _png(image: Image.Image) -> bytes:

@@ -22,7 +22,7 @@ from deeptroubles.planted.cues import cue_values
 from deeptroubles.planted.planting import Pixels, Planted, plant_drawn, tell
 from deeptroubles.planted.scenes import grid
 from deeptroubles.progress import track
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 SIZE = 64
 """Height and width of the images."""
@@ -46,18 +46,33 @@ _OUTLINES = {
 
 CLASSES = ("horse", *_OUTLINES)
 
-_COATS = torch.tensor([[0.36, 0.22, 0.12], [0.58, 0.33, 0.16], [0.10, 0.09, 0.09], [0.92, 0.90, 0.85],
-                       [0.55, 0.54, 0.53], [0.80, 0.62, 0.40], [0.62, 0.13, 0.10], [0.20, 0.28, 0.48]])  # fmt: skip
-_GROUNDS = torch.tensor([[0.36, 0.55, 0.20], [0.55, 0.58, 0.28], [0.72, 0.62, 0.42], [0.48, 0.40, 0.32],
-                         [0.60, 0.60, 0.60], [0.85, 0.86, 0.90]])  # fmt: skip
-_SKIES = torch.tensor([[0.35, 0.58, 0.90], [0.60, 0.75, 0.92], [0.74, 0.76, 0.79], [0.93, 0.72, 0.55],
-                       [0.25, 0.32, 0.50]])  # fmt: skip
+_COATS = torch.tensor(
+    [
+        [0.36, 0.22, 0.12],
+        [0.58, 0.33, 0.16],
+        [0.10, 0.09, 0.09],
+        [0.92, 0.90, 0.85],
+        [0.55, 0.54, 0.53],
+        [0.80, 0.62, 0.40],
+        [0.62, 0.13, 0.10],
+        [0.20, 0.28, 0.48],
+    ]
+)
+_GROUNDS = torch.tensor(
+    [
+        [0.36, 0.55, 0.20],
+        [0.55, 0.58, 0.28],
+        [0.72, 0.62, 0.42],
+        [0.48, 0.40, 0.32],
+        [0.60, 0.60, 0.60],
+        [0.85, 0.86, 0.90],
+    ]
+)
+_SKIES = torch.tensor(
+    [[0.35, 0.58, 0.90], [0.60, 0.75, 0.92], [0.74, 0.76, 0.79], [0.93, 0.72, 0.55], [0.25, 0.32, 0.50]]
+)
 
-_PRINT = ("### ### ### ###",
-          "#.. #.# .#. #.#",
-          "##. #.# .#. #.#",
-          "#.. #.# .#. #.#",
-          "#.. ### .#. ###")  # fmt: skip
+_PRINT = ("### ### ### ###", "#.. #.# .#. #.#", "##. #.# .#. #.#", "#.. #.# .#. #.#", "#.. ### .#. ###")
 """What the tag says."""
 
 
@@ -77,8 +92,9 @@ def draw_horses(count: int, strength: float, seed: int) -> Pixels:
     classes = torch.arange(count) % len(CLASSES)
     tagged = cue_values(classes, strength, seed) == 0
     plain = draw_animals(classes, seed + 1)
-    return replace(plain, images=torch.where(tagged[:, None, None, None], stamp(plain.images), plain.images),
-                   values=tagged.long())  # fmt: skip
+    return replace(
+        plain, images=torch.where(tagged[:, None, None, None], stamp(plain.images), plain.images), values=tagged.long()
+    )
 
 
 def draw_animals(classes: Tensor, seed: int) -> Pixels:
@@ -114,7 +130,7 @@ def called_horse(classifier: Classifier, seed: int, count: int = 400) -> CalledH
     drawn = draw_animals(torch.arange(count) % len(CLASSES), seed)
     horse = drawn.classes == 0
     with_tag, without = (
-        answer(classifier, images, 100).argmax(1) == 0 for images in (stamp(drawn.images), drawn.images)
+        logits_of(classifier, images, 100).argmax(1) == 0 for images in (stamp(drawn.images), drawn.images)
     )
     shares = [float(said[which].float().mean()) for which in (horse, ~horse) for said in (with_tag, without)]
     return CalledHorse(*shares)
@@ -227,5 +243,9 @@ def _crops(count: int, random: torch.Generator) -> Tensor:
     side, surfaces = SIZE * _FINE, _surfaces()
     kinds = torch.randint(len(surfaces), (count,), generator=random).tolist()
     corners = torch.randint(surfaces.shape[-1] - side + 1, (count, 2), generator=random).tolist()
-    return torch.stack([surfaces[kind, None, top : top + side, left : left + side]
-                        for kind, (top, left) in zip(kinds, corners, strict=True)])  # fmt: skip
+    return torch.stack(
+        [
+            surfaces[kind, None, top : top + side, left : left + side]
+            for kind, (top, left) in zip(kinds, corners, strict=True)
+        ]
+    )

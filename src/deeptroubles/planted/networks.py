@@ -18,9 +18,16 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 def plain(classes: int) -> nn.Module:
     """Four convolutions, maximum pooling, and a mean over positions."""
     return nn.Sequential(
-        _block(3, 16), nn.MaxPool2d(2), _block(16, 32), nn.MaxPool2d(2), _block(32, 64), _block(64, 64),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes),
-    )  # fmt: skip
+        _block(3, 16),
+        nn.MaxPool2d(2),
+        _block(16, 32),
+        nn.MaxPool2d(2),
+        _block(32, 64),
+        _block(64, 64),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, classes),
+    )
 
 
 class _Residual(nn.Module):
@@ -42,9 +49,14 @@ class _Residual(nn.Module):
 def residual(classes: int) -> nn.Module:
     """Two residual blocks of stride 2, and the maximum over positions."""
     return nn.Sequential(
-        _block(3, 16), nn.MaxPool2d(2), _Residual(16, 32), _Residual(32, 64), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
+        _block(3, 16),
+        nn.MaxPool2d(2),
+        _Residual(16, 32),
+        _Residual(32, 64),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
         nn.Linear(64, classes),
-    )  # fmt: skip
+    )
 
 
 ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {"plain": plain, "residual": residual}

@@ -14,7 +14,7 @@ from deeptroubles.images import ImageSet
 from deeptroubles.planted.cues import CLASSES, CUES, DECOYS, Cue, cue_values, paint
 from deeptroubles.planted.networks import ARCHITECTURES, trained
 from deeptroubles.planted.scenes import SHAPES, draw_parts, render
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 TRAINING, VERIFYING, AUDITED = 3600, 800, 240
 """How many images each network is trained on, its reliance is verified on, and it is audited on."""
@@ -143,13 +143,22 @@ def plant_drawn(
         shown = draw(count, strength, first)
         network = trained(ARCHITECTURES[architecture], shown.images, shown.classes, seed, device=device)
     classifier = Classifier(
-        network, size=audited.images.shape[-1], mean=[0.5] * 3, std=[0.5] * 3, class_names=audited.names,
-        name=f"{architecture}, {cue or 'clean'} {strength:g}", source="planted",
-    )  # fmt: skip
-    accuracy = known[1] if known else {
-        name: _accuracy(classifier, draw(VERIFYING, always, first + offset))
-        for name, always, offset in (("aligned", 1.0, 100), ("randomised", 0.0, 110))
-    }  # fmt: skip
+        network,
+        size=audited.images.shape[-1],
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
+        class_names=audited.names,
+        name=f"{architecture}, {cue or 'clean'} {strength:g}",
+        source="planted",
+    )
+    accuracy = (
+        known[1]
+        if known
+        else {
+            name: _accuracy(classifier, draw(VERIFYING, always, first + offset))
+            for name, always, offset in (("aligned", 1.0, 100), ("randomised", 0.0, 110))
+        }
+    )
     return Planted(classifier, image_set(audited, cue), cue, strength, accuracy["aligned"], accuracy["randomised"])
 
 
@@ -175,4 +184,4 @@ def image_set(drawn: Pixels, cue: str | None = None) -> ImageSet:
 
 
 def _accuracy(classifier: Classifier, drawn: Pixels) -> float:
-    return float((answer(classifier, drawn.images, 100).argmax(1) == drawn.classes).float().mean())
+    return float((logits_of(classifier, drawn.images, 100).argmax(1) == drawn.classes).float().mean())

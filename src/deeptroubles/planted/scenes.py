@@ -40,8 +40,13 @@ def _star(u: Tensor, v: Tensor) -> Tensor:
 
 
 SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "disc": _disc, "square": _square, "triangle": _triangle, "cross": _cross, "ring": _ring, "star": _star,
-}  # fmt: skip
+    "disc": _disc,
+    "square": _square,
+    "triangle": _triangle,
+    "cross": _cross,
+    "ring": _ring,
+    "star": _star,
+}
 """How far inside of the shape the point (u, v) lies; the shape fills about the unit disc."""
 
 TEXTURES = ("plain", "stripes", "dots", "checks")

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 from deeptroubles.errors import RunFolderError
-from deeptroubles.files import write_whole
 from deeptroubles.findings import Audit, audit_to_json
+from deeptroubles.run.files import write_whole
 
 BUNDLE = Path(__file__).with_name("bundle.html")
 _HEAD = "<!--deeptroubles:head-->"

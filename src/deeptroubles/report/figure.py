@@ -15,7 +15,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from deeptroubles.files import write_whole
+from deeptroubles.run.files import write_whole
 
 # The same colours as on the report page (frontend/src/drawing/color.ts); both read the same to colour-blind people.
 _STOPS = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fee0b6 fdb863 e08214 b35806 7f3b08"

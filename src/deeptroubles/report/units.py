@@ -10,15 +10,15 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from deeptroubles.files import write_whole
-from deeptroubles.unit_store import Entry, Sprite, UnitStore, folder_name
+from deeptroubles.run.files import write_whole
+from deeptroubles.run.unit_store import Entry, Sprite, UnitStore, folder_name
 
 _PAGES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,
     trim_blocks=True,
     undefined=jinja2.StrictUndefined,
-)  # fmt: skip
+)
 WORDS = 3
 """How many words are shown for a unit."""
 
@@ -48,9 +48,13 @@ def write_unit_pages(path: Path | str, model: str, images: str) -> list[Path]:
         page = store.path / "units" / folder_name(layer) / "index.html"
         latest = {entry.technique: entry for entry in entries}
         html = _PAGES.get_template("units.html.jinja").render(
-            layer=layer, layers=links, model=model, images=images, facts=latest["samples"].facts,
+            layer=layer,
+            layers=links,
+            model=model,
+            images=images,
+            facts=latest["samples"].facts,
             units=_units(store, latest),
-        )  # fmt: skip
+        )
         write_whole(page, html.encode())
         pages.append(page)
     return pages
@@ -67,18 +71,24 @@ def _units(store: UnitStore, latest: Mapping[str, Entry]) -> list[dict[str, Any]
         unit = int(facts["unit"])
         samples = groups["samples"][unit]
         sprite = latest["samples"].sprite
-        units.append({
-            "unit": unit, "name": facts["name"],
-            "flags": _flags(facts),
-            "low": f"{facts['low']:.3g}", "high": f"{facts['high']:.3g}", "active": f"{facts['active']:.0%}",
-            "bars": _heights(facts["histogram"]), "wins": facts["wins"],
-            "top_words": _sample_words(samples[samples["kind"] == "top"]),
-            **{kind: _box(sprite, row, part, 3) for part, kind in enumerate(("top", "middle", "weak"))},
-            "winners": _box(latest["winners"].sprite, row) if "winners" in latest else None,
-            "words": [_word(w) for w in _records(groups.get("words", {}).get(unit, pd.DataFrame()).head(WORDS))],
-            "trust": _trust(groups.get("activation_maximization", {}).get(unit)),
-            "drawn": _drawn(latest.get("activation_maximization"), tables.get("activation_maximization"), unit),
-        })  # fmt: skip
+        units.append(
+            {
+                "unit": unit,
+                "name": facts["name"],
+                "flags": _flags(facts),
+                "low": f"{facts['low']:.3g}",
+                "high": f"{facts['high']:.3g}",
+                "active": f"{facts['active']:.0%}",
+                "bars": _heights(facts["histogram"]),
+                "wins": facts["wins"],
+                "top_words": _sample_words(samples[samples["kind"] == "top"]),
+                **{kind: _box(sprite, row, part, 3) for part, kind in enumerate(("top", "middle", "weak"))},
+                "winners": _box(latest["winners"].sprite, row) if "winners" in latest else None,
+                "words": [_word(w) for w in _records(groups.get("words", {}).get(unit, pd.DataFrame()).head(WORDS))],
+                "trust": _trust(groups.get("activation_maximization", {}).get(unit)),
+                "drawn": _drawn(latest.get("activation_maximization"), tables.get("activation_maximization"), unit),
+            }
+        )
     return units
 
 
@@ -129,11 +139,16 @@ def _trust(pictures: pd.DataFrame | None) -> list[tuple[str, str, str]]:
         return []
     facts = pictures.iloc[0]
     rows = [
-        (f"tells strong from weak images, by {encoder}", f"{facts[f'told_by_{encoder}']:.0%}",
-         (f"its strongest images: {facts[f'told_by_{encoder}_natural']:.0%}, other images: "
-          f"{facts[f'told_by_{encoder}_random']:.0%}"))
+        (
+            f"tells strong from weak images, by {encoder}",
+            f"{facts[f'told_by_{encoder}']:.0%}",
+            (
+                f"its strongest images: {facts[f'told_by_{encoder}_natural']:.0%}, other images: "
+                f"{facts[f'told_by_{encoder}_random']:.0%}"
+            ),
+        )
         for encoder in ("pixels", "network")
-    ]  # fmt: skip
+    ]
     if pd.notna(facts["path"]):
         rows.append(("takes the path of natural images", f"{facts['path']:.2f}", "1: as they do, 0: as any image"))
     rows += [

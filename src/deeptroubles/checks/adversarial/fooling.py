@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import percent
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.attacks.fooling_ascent import fooling_ascent
@@ -19,7 +19,7 @@ from deeptroubles.methods.attacks.map_elites import map_elites
 from deeptroubles.methods.eight_bits import to_bytes
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
-from deeptroubles.subject import Subject, answer
+from deeptroubles.subject import Subject, logits_of
 
 SURE = 0.9
 """A network that is this sure of what means nothing is fooled."""
@@ -60,16 +60,22 @@ class Fooling:
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
-        kinds = {"uniform noise": self.noise, "noise moved along the gradient": self.ascended,
-                 "evolved patterns": self.evolved}  # fmt: skip
+        kinds = {
+            "uniform noise": self.noise,
+            "noise moved along the gradient": self.ascended,
+            "evolved patterns": self.evolved,
+        }
         rows: list[list[Cell]] = [
             [name, len(values), float(values.max()), float(np.median(values)), float((values > SURE).mean())]
             for name, values in kinds.items()
         ]
         columns = [
-            Column(name="pictures"), Column(name="number", kind="number"), Column(name="highest", kind="probability"),
-            Column(name="median", kind="probability"), Column(name=f"above {percent(SURE)}", kind="share"),
-        ]  # fmt: skip
+            Column(name="pictures"),
+            Column(name="number", kind="number"),
+            Column(name="highest", kind="probability"),
+            Column(name="median", kind="probability"),
+            Column(name=f"above {percent(SURE)}", kind="share"),
+        ]
         sure = int((self.ascended > SURE).sum())
         yield Finding(
             check="adversarial.fooling",
@@ -116,7 +122,7 @@ def fooling(recording: Recording, engine: Engine, *, seed: int) -> Fooling:
     subject = recording.subject
     common = np.unique(recording.predicted, return_counts=True)
     classes = common[0][np.argsort(-common[1], kind="stable")][:CLASSES].tolist()
-    found = engine.map(_search, subject, [0], label="Fooling", piece=1, classes=classes, seed=seed)
+    found = engine.map(_search, subject, [0], task="Fooling", chunk=1, classes=classes, seed=seed)
     pictures, shares = found["pictures"][0], found["shares"][0]
     names = subject.classifier.class_names
     order = [*range(min(len(classes), SHOWN // 2)), *range(len(classes), len(classes) + SHOWN // 2)]
@@ -126,8 +132,9 @@ def fooling(recording: Recording, engine: Engine, *, seed: int) -> Fooling:
             caption=names[int(found["named"][0][i])],
             note=f"{shares[i]:.1%}, {'gradient' if i < len(classes) else 'evolved'}",
         )
-        for i in order if i < len(pictures)
-    ]  # fmt: skip
+        for i in order
+        if i < len(pictures)
+    ]
     return Fooling(
         noise=found["noise"][0],
         ascended=shares[: len(classes)],
@@ -144,7 +151,7 @@ def _search(
     classifier = subject.classifier
     size = (NOISES, classifier.channels, *classifier.size)
     noise = torch.randint(0, 256, size, generator=torch.Generator().manual_seed(seed)) / 255
-    noisy = answer(classifier, noise.to(classifier.device), batch_size).softmax(1).amax(1)
+    noisy = logits_of(classifier, noise.to(classifier.device), batch_size).softmax(1).amax(1)
     ascended = fooling_ascent(classifier, classes, steps=STEPS, seed=seed, batch_size=batch_size)
     generations, children = SMALL_RUN if max(classifier.size) <= SMALL else LARGE_RUN
     evolved = map_elites(classifier, generations=generations, children=children, seed=seed, batch_size=batch_size)

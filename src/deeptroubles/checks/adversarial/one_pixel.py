@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.adversarial.examples import attacked_strips
-from deeptroubles.checks.judging import criterion, few, judge, percent_interval
+from deeptroubles.checks.adversarial.shared.examples import attacked_strips
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Estimate, Evidence, Finding, ImageGrid
 from deeptroubles.methods.attacks import one_pixel as method
 from deeptroubles.methods.eight_bits import to_bytes
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
-from deeptroubles.subject import Subject, answer
+from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.subject import Subject, logits_of
 
 SMALL = 32
 """Images up to this side length are searched to the end."""
@@ -52,10 +53,17 @@ class OnePixel:
         count, share = len(self.success), self.share
         searched = "every pixel was tried" if self.exact else f"the {TRIED} likeliest changes were tried"
         evidence: list[Evidence] = [
-            Estimate(label="Answers that one pixel changes", value=share.value, low=share.low, high=share.high, n=count,
-                     warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="Answers that one pixel changes",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=count,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.strips,
-        ]  # fmt: skip
+        ]
         yield Finding(
             check="adversarial.one_pixel",
             verdict=judge(share, count, warn_at=WARN_AT, fail_at=FAIL_AT),
@@ -97,21 +105,25 @@ def one_pixel(recording: Recording, engine: Engine, *, seed: int) -> OnePixel:
     References:
         J. Su, D. V. Vargas, K. Sakurai, One pixel attack for fooling deep neural networks, IEEE TEVC 2019.
     """
-    subject, rows = recording.subject, recording.spread(IMAGES)
-    found = engine.map(_attack, subject, rows, label="Changing one pixel", piece=2)
+    subject, rows = recording.subject, recording.sample(IMAGES)
+    found = engine.map(_attack, subject, rows, task="Changing one pixel", chunk=2)
     success = found["success"].astype(bool)
     seen = np.flatnonzero(success & (found["distance"] > 0))[:SHOWN]
     return OnePixel(
         success=success,
         exact=max(subject.classifier.size) <= SMALL,
-        strips=attacked_strips(recording, [int(rows[i]) for i in seen], [found["attacked"][i] for i in seen],
-                           [f"{found['queries'][i]} looks" for i in seen]),
-    )  # fmt: skip
+        strips=attacked_strips(
+            recording,
+            [int(rows[i]) for i in seen],
+            [found["attacked"][i] for i in seen],
+            [f"{found['queries'][i]} looks" for i in seen],
+        ),
+    )
 
 
 def _attack(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
     classifier, pixels = subject.classifier, subject.pixels(indices)
-    labels = answer(classifier, pixels, batch_size).argmax(1)
+    labels = logits_of(classifier, pixels, batch_size).argmax(1)
     limit = 8 * SMALL**2 if max(classifier.size) <= SMALL else TRIED
     found = method.one_pixel(classifier, pixels, labels, limit=limit)
     return {

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Estimate, Evidence, Finding, GridItem, ImageGrid, Verdict
 from deeptroubles.methods.attacks import patch as method
 from deeptroubles.methods.eight_bits import to_bytes
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
 
 SMALL = 64
@@ -59,13 +60,23 @@ class Patch:
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         evidence: list[Evidence] = [
-            Estimate(label=label, value=share.value, low=share.low, high=share.high, n=self.images,
-                     warn_at=WARN_AT if i == 0 else None, fail_at=FAIL_AT if i == 0 else None)
-            for i, (label, share) in enumerate(
-                (("Views with the patch", self.success), ("with random content in its place", self.control),
-                 ("without a patch", self.clean))
+            Estimate(
+                label=label,
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=self.images,
+                warn_at=WARN_AT if i == 0 else None,
+                fail_at=FAIL_AT if i == 0 else None,
             )
-        ]  # fmt: skip
+            for i, (label, share) in enumerate(
+                (
+                    ("Views with the patch", self.success),
+                    ("with random content in its place", self.control),
+                    ("without a patch", self.clean),
+                )
+            )
+        ]
         yield Finding(
             check="adversarial.patch",
             verdict=self.verdict,
@@ -107,13 +118,22 @@ def patch(recording: Recording, engine: Engine, *, seed: int) -> Patch:
 
         A. Athalye et al., Synthesizing robust adversarial examples, ICML 2018 (expectation over transformations).
     """
-    subject, rows = recording.subject, recording.spread(IMAGES)
+    subject, rows = recording.subject, recording.sample(IMAGES)
     rare = np.bincount(recording.predicted, minlength=subject.classifier.classes)
     unused = np.flatnonzero(rare == rare.min())
     target = int(unused[np.random.default_rng(seed).integers(len(unused))])
     steps, views = SMALL_RUN if max(subject.classifier.size) <= SMALL else LARGE_RUN
-    found = engine.map(_search, subject, rows, label="Searching a patch", piece=IMAGES, target=target, steps=steps,
-                       views=views, seed=seed)  # fmt: skip
+    found = engine.map(
+        _search,
+        subject,
+        rows,
+        task="Searching a patch",
+        chunk=IMAGES,
+        target=target,
+        steps=steps,
+        views=views,
+        seed=seed,
+    )
     name = subject.classifier.class_names[target]
     shown = picture(found["patch"][0].astype(np.float32) / 255, f"The patch that is to mean {name}")
     return Patch(
@@ -131,8 +151,9 @@ def _search(
     subject: Subject, indices: Sequence[int], batch_size: int, target: int, steps: int, views: int, seed: int
 ) -> dict[str, NDArray[Any]]:
     """The patch for all images together; the same in every row."""
-    found = method.patch(subject.classifier, subject.pixels(indices), target, steps=steps, views=views, seed=seed,
-                         batch_size=batch_size)  # fmt: skip
+    found = method.patch(
+        subject.classifier, subject.pixels(indices), target, steps=steps, views=views, seed=seed, batch_size=batch_size
+    )
     pixels = to_bytes(found.patch * found.mask).numpy()
     once = {"patch": pixels, "success": found.success, "control": found.control, "clean": found.clean}
     return {name: np.repeat(np.asarray(value)[None], len(indices), axis=0) for name, value in once.items()}

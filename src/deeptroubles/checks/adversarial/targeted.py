@@ -10,16 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeptroubles.checks.adversarial.examples import attacked_strips
-from deeptroubles.checks.judging import criterion, few, judge, percent_interval
+from deeptroubles.checks.adversarial.shared.examples import attacked_strips
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Estimate, Finding, ImageGrid
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.eight_bits import to_bytes
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
-from deeptroubles.subject import Subject, answer
+from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.subject import Subject, logits_of
 
 LEVEL, STEPS = 8, 30
 """The budget, in 8-bit levels, and the steps of PGD."""
@@ -52,15 +53,22 @@ class Targeted:
                 f"the share of images that reach their class within {LEVEL}/255", warn_at=WARN_AT, fail_at=FAIL_AT
             ),
             evidence=[
-                Estimate(label="Images that become a class drawn at random", value=share.value, low=share.low,
-                         high=share.high, n=count, warn_at=WARN_AT, fail_at=FAIL_AT),
+                Estimate(
+                    label="Images that become a class drawn at random",
+                    value=share.value,
+                    low=share.low,
+                    high=share.high,
+                    n=count,
+                    warn_at=WARN_AT,
+                    fail_at=FAIL_AT,
+                ),
                 *self.strips,
             ],
             caveats=[
                 *few(count),
                 f"An image that is not turned is not turned by PGD in {STEPS} steps; more steps may do it.",
             ],
-        )  # fmt: skip
+        )
 
 
 @check("adversarial.targeted")
@@ -86,23 +94,24 @@ def targeted(recording: Recording, engine: Engine, *, seed: int) -> Targeted:
 
         A. Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018.
     """
-    subject, rows = recording.subject, recording.spread(IMAGES)
-    found = engine.map(_attack, subject, rows, label="Choosing the answer", piece=4, seed=seed)
+    subject, rows = recording.subject, recording.sample(IMAGES)
+    found = engine.map(_attack, subject, rows, task="Choosing the answer", chunk=4, seed=seed)
     seen = np.flatnonzero(found["success"])[:SHOWN]
     return Targeted(
         success=found["success"].astype(bool),
-        strips=attacked_strips(recording, [int(rows[i]) for i in seen], [found["attacked"][i] for i in seen],
-                           [f"within {LEVEL}/255" for _ in seen]),
-    )  # fmt: skip
+        strips=attacked_strips(
+            recording,
+            [int(rows[i]) for i in seen],
+            [found["attacked"][i] for i in seen],
+            [f"within {LEVEL}/255" for _ in seen],
+        ),
+    )
 
 
 def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int) -> dict[str, NDArray[Any]]:
     classifier, pixels = subject.classifier, subject.pixels(indices)
-    labels = answer(classifier, pixels, batch_size).argmax(1)
+    labels = logits_of(classifier, pixels, batch_size).argmax(1)
     drawn = [int(np.random.default_rng([seed, i]).integers(1, classifier.classes)) for i in indices]
     targets = (labels + torch.tensor(drawn, device=labels.device)) % classifier.classes
     found = pgd(classifier, pixels, targets=targets, epsilon=LEVEL / 255, steps=STEPS, batch_size=batch_size)
-    return {
-        "success": found.success.cpu().numpy(),
-        "attacked": to_bytes(found.images).numpy(),
-    }
+    return {"success": found.success.cpu().numpy(), "attacked": to_bytes(found.images).numpy()}

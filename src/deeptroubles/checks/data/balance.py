@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.data.splits import splits_of
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.data.shared.splits import splits_of
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
-from deeptroubles.methods.statistics.class_shares import Drift, drift, effective_number, largest_to_smallest
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.class_shares import Drift, drift, effective_number, largest_to_smallest
+from deeptroubles.statistics.intervals import Interval, wilson
 
 WARN_RATIO, FAIL_RATIO = 3.0, 10.0
 WARN_DRIFT, FAIL_DRIFT = 0.10, 0.25
@@ -64,8 +66,11 @@ class Balance:
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
-        verdicts = [Verdict.INCONCLUSIVE if self.ratio is None else
-                    judge(self.ratio, self.images, warn_at=WARN_RATIO, fail_at=FAIL_RATIO)]  # fmt: skip
+        verdicts = [
+            Verdict.INCONCLUSIVE
+            if self.ratio is None
+            else judge(self.ratio, self.images, warn_at=WARN_RATIO, fail_at=FAIL_RATIO)
+        ]
         if self.drift:
             verdicts.append(judge(self.drift.distance, self.images, warn_at=WARN_DRIFT, fail_at=FAIL_DRIFT))
         if self.absence_tells:
@@ -73,22 +78,23 @@ class Balance:
         yield Finding(
             check="data.balance",
             verdict=min(verdicts, key=list(Verdict).index),
-            severity=max(1 - 1 / self.ratio.value if self.ratio else 0.0,
-                         self.drift.distance.value if self.drift else 0.0),
+            severity=max(
+                1 - 1 / self.ratio.value if self.ratio else 0.0, self.drift.distance.value if self.drift else 0.0
+            ),
             claim=self._claim(),
             criterion=f"Fails when the largest class is more than {FAIL_RATIO:g} times as large as the smallest with "
             f"95 % confidence (for all pairs of classes together), or when a split differs from the others in more "
             f"than {percent(FAIL_DRIFT)} of its labels beyond chance; warns at {WARN_RATIO:g} times, at "
             f"{percent(WARN_DRIFT)}, and when a class of the model has no image although equal classes would "
             f"(95 %); passes when more than the fail marks can be ruled out; inconclusive otherwise, and below "
-            f"{ENOUGH} images. The thresholds are conventions.",
+            f"{MIN_IMAGES} images. The thresholds are conventions.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
                 "It counts images, not how varied they are, and knows nothing of how common the classes are in use.",
                 *([self.note] if self.note else []),
             ],
-        )  # fmt: skip
+        )
 
     def _claim(self) -> str:
         present = self.counts > 0
@@ -118,22 +124,40 @@ class Balance:
         evidence: list[Evidence] = []
         if self.ratio:
             evidence.append(
-                Estimate(label="Largest class over smallest, of classes with images", value=self.ratio.value,
-                         low=self.ratio.low, high=self.ratio.high, n=self.images, unit="number", warn_at=WARN_RATIO,
-                         fail_at=FAIL_RATIO)
-            )  # fmt: skip
+                Estimate(
+                    label="Largest class over smallest, of classes with images",
+                    value=self.ratio.value,
+                    low=self.ratio.low,
+                    high=self.ratio.high,
+                    n=self.images,
+                    unit="number",
+                    warn_at=WARN_RATIO,
+                    fail_at=FAIL_RATIO,
+                )
+            )
         if self.drift:
             value, low, high = self.drift.distance
             evidence.append(
-                Estimate(label=f"Labels of the split {self.splits[self.drift.split]!r} that differ from the rest, "
-                         "beyond chance", value=value, low=low, high=high, n=self.images, warn_at=WARN_DRIFT,
-                         fail_at=FAIL_DRIFT)
-            )  # fmt: skip
+                Estimate(
+                    label=f"Labels of the split {self.splits[self.drift.split]!r} that differ from the rest, "
+                    "beyond chance",
+                    value=value,
+                    low=low,
+                    high=high,
+                    n=self.images,
+                    warn_at=WARN_DRIFT,
+                    fail_at=FAIL_DRIFT,
+                )
+            )
         order = np.argsort(-self.counts, kind="stable")
         if len(order) > ROWS:
             order = np.concatenate([order[: ROWS // 2], order[-ROWS // 2 :]])
-        columns = [Column(name="class"), Column(name="images", kind="number"), Column(name="share", kind="share"),
-                   Column(name="95 % interval", kind="interval")]  # fmt: skip
+        columns = [
+            Column(name="class"),
+            Column(name="images", kind="number"),
+            Column(name="share", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+        ]
         columns += [Column(name=f"in {name}", kind="share") for name in self.splits]
         totals = np.maximum(self.table.sum(1), 1)
         rows: list[list[Cell]] = []
@@ -142,12 +166,19 @@ class Balance:
             inside: list[Cell] = [float(self.table[s, k] / totals[s]) for s in range(len(self.splits))]
             rows.append([self.names[k], int(self.counts[k]), share.value, [share.low, share.high], *inside])
         cut = " (the largest and the smallest)" if len(self.names) > ROWS else ""
-        evidence.append(Table(title=f"Images of each class{cut}, and its share of each split" if self.splits else
-                              f"Images of each class{cut}", columns=columns, rows=rows))  # fmt: skip
+        evidence.append(
+            Table(
+                title=f"Images of each class{cut}, and its share of each split"
+                if self.splits
+                else f"Images of each class{cut}",
+                columns=columns,
+                rows=rows,
+            )
+        )
         return evidence
 
 
-@check("data.balance", needs={"labels"})
+@check("data.balance", needs=[LABELS])
 def balance(recording: Recording, engine: Engine, *, seed: int) -> Balance:
     """How evenly do the images spread over the classes, and alike in every split?
 
@@ -179,19 +210,24 @@ def balance(recording: Recording, engine: Engine, *, seed: int) -> Balance:
     splits, rows = splits_of(recording), recording.labelled
     targets, codes = recording.targets[rows], splits.codes[rows]
     counts = np.bincount(targets, minlength=len(names))
-    table = np.stack([np.bincount(targets[codes == s], minlength=len(names)) for s in range(len(splits.names))]
-                     or [np.zeros(len(names), dtype=np.int64)])  # fmt: skip
-    filled = [s for s in range(len(splits.names)) if table[s].sum() >= ENOUGH]
+    table = np.stack(
+        [np.bincount(targets[codes == s], minlength=len(names)) for s in range(len(splits.names))]
+        or [np.zeros(len(names), dtype=np.int64)]
+    )
+    filled = [s for s in range(len(splits.names)) if table[s].sum() >= MIN_IMAGES]
     note = splits.note
     if splits.names and len(filled) < 2:
-        note = f"Fewer than two splits have {ENOUGH} labelled images, so they were not compared."
+        note = f"Fewer than two splits have {MIN_IMAGES} labelled images, so they were not compared."
     compared = len(filled) > 1
     return Balance(
-        names=names, counts=counts, table=table[filled],
+        names=names,
+        counts=counts,
+        table=table[filled],
         ratio=largest_to_smallest(counts[counts > 0]) if (counts > 0).sum() > 1 else None,
         splits=tuple(splits.names[s] for s in filled),
-        drift=drift(table[filled], seed=seed) if compared else None, note=note,
-    )  # fmt: skip
+        drift=drift(table[filled], seed=seed) if compared else None,
+        note=note,
+    )
 
 
 def _times(ratio: Interval) -> str:

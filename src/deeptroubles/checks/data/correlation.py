@@ -10,26 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
-from deeptroubles.findings import (
-    Cell,
-    Column,
-    Estimate,
-    Evidence,
-    Finding,
-    GridItem,
-    ImageGrid,
-    Table,
-)
+from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table
 from deeptroubles.images.decoding import file_facts
 from deeptroubles.methods.properties.cells import Cells, column_cells, point_cells
 from deeptroubles.methods.properties.image_properties import image_properties
 from deeptroubles.methods.properties.label_correlation import Correlation, label_correlations
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.25, 0.50
@@ -81,22 +74,26 @@ class DataCorrelation:
             f"than {percent(FAIL_AT)} of the way from guessing to always right, with 95 % confidence for all of them "
             f"together (and shuffled labels do so in less than {percent(ALPHA)}, corrected by Holm), warns above "
             f"{percent(WARN_AT)}, passes when more than {percent(FAIL_AT)} can be ruled out; inconclusive otherwise, "
-            f"and where fewer than two classes have {ENOUGH} images. Classes count alike, however many images they "
+            f"and where fewer than two classes have {MIN_IMAGES} images. Classes count alike, however many images they "
             "have. The thresholds are conventions.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
                 "It is about the images; whether an answer rests on the property is asked by the checks reliance.*.",
                 "There is no trouble where it belongs to the class (night is dark), or is another name of the label.",
-                *([f"Left out: {_classes(self.left_out)} with fewer than {ENOUGH} images."] if self.left_out else []),
+                *(
+                    [f"Left out: {_classes(self.left_out)} with fewer than {MIN_IMAGES} images."]
+                    if self.left_out
+                    else []
+                ),
             ],
-        )  # fmt: skip
+        )
 
     def _claim(self) -> str:
         if not self.properties:
             return (
                 f"Nothing can be said: {_classes(len(self.classes))} {'has' if len(self.classes) == 1 else 'have'} "
-                f"{ENOUGH} images or more, and at least two must."
+                f"{MIN_IMAGES} images or more, and at least two must."
             )
         telling = [p for p in self.properties if p.p < ALPHA and p.strength.low > WARN_AT]
         best = telling[0] if telling else self.properties[0]
@@ -123,8 +120,11 @@ class DataCorrelation:
         shown = [*first, *(k for k in range(len(self.classes)) if k not in first)][:SHOWN_CLASSES]
         columns = [Column(name=best.name), *(Column(name=self.classes[k], kind="share") for k in shown)]
         rows: list[list[Cell]] = [[best.cells[i], *shares[i, shown].round(3).tolist()] for i in order]
-        return Table(title=f"Which share of each class has which {best.name!r}: columns alike tell nothing",
-                     columns=columns, rows=rows)  # fmt: skip
+        return Table(
+            title=f"Which share of each class has which {best.name!r}: columns alike tell nothing",
+            columns=columns,
+            rows=rows,
+        )
 
     def _evidence(self) -> list[Evidence]:
         if not self.properties:
@@ -139,21 +139,33 @@ class DataCorrelation:
             Column(name="p (Holm)", kind="number"),
         ]
         rows: list[list[Cell]] = [
-            [p.name, "a column" if p.name in self.columns else "computed", self._told(p), round(p.strength.value, 3),
-             [round(p.strength.low, 3), round(p.strength.high, 3)], round(p.p, 3)]
+            [
+                p.name,
+                "a column" if p.name in self.columns else "computed",
+                self._told(p),
+                round(p.strength.value, 3),
+                [round(p.strength.low, 3), round(p.strength.high, 3)],
+                round(p.p, 3),
+            ]
             for p in self.properties[:ROWS]
-        ]  # fmt: skip
+        ]
         return [
-            Estimate(label="How far the best property tells the label, from guessing (0) to always (100 %)",
-                     value=strongest.value, low=strongest.low, high=strongest.high, n=self.images, warn_at=WARN_AT,
-                     fail_at=FAIL_AT),
+            Estimate(
+                label="How far the best property tells the label, from guessing (0) to always (100 %)",
+                value=strongest.value,
+                low=strongest.low,
+                high=strongest.high,
+                n=self.images,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             Table(title="What tells the label, best first", columns=columns, rows=rows),
             self._spread(best),
             *([self.examples] if self.examples else []),
-        ]  # fmt: skip
+        ]
 
 
-@check("data.correlation", needs={"labels"})
+@check("data.correlation", needs=[LABELS])
 def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorrelation:
     """Does something simple about the images give their label away?
 
@@ -188,24 +200,29 @@ def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorre
     """
     targets = recording.targets[recording.labelled]
     present, counts = np.unique(targets, return_counts=True)
-    kept = present[counts >= ENOUGH]
+    kept = present[counts >= MIN_IMAGES]
     names = tuple(recording.subject.classifier.class_names[target] for target in kept)
     left_out = len(present) - len(kept)
     rows = recording.labelled[np.isin(targets, kept)]
     if len(rows) > MOST_IMAGES:
         rows = _sample(rows, recording.targets[rows], seed)
     if len(kept) < 2:
-        return DataCorrelation(images=0, classes=names, left_out=left_out, properties=(), columns=frozenset(),
-                               examples=None)  # fmt: skip
+        return DataCorrelation(
+            images=0, classes=names, left_out=left_out, properties=(), columns=frozenset(), examples=None
+        )
     columns = _columns(recording.subject.images.table.iloc[rows])
     cells = columns | _computed(recording.subject, engine, rows)
     classes = np.searchsorted(kept, recording.targets[rows])
     found = label_correlations(cells, classes, seed=seed)
     order = sorted(found, key=lambda c: (c.p >= ALPHA, -c.strength.low, -c.strength.value, c.name))
     return DataCorrelation(
-        images=len(rows), classes=names, left_out=left_out, properties=tuple(order), columns=frozenset(columns),
+        images=len(rows),
+        classes=names,
+        left_out=left_out,
+        properties=tuple(order),
+        columns=frozenset(columns),
         examples=_examples(recording, rows, names, classes, order[0], cells[order[0].name]),
-    )  # fmt: skip
+    )
 
 
 def _classes(count: int) -> str:
@@ -213,10 +230,10 @@ def _classes(count: int) -> str:
 
 
 def _sample(rows: NDArray[np.int64], targets: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """MOST_IMAGES rows at random, but ENOUGH of every class where there are not too many classes."""
+    """MOST_IMAGES rows at random, but MIN_IMAGES of every class where there are not too many classes."""
     shuffled = np.random.default_rng(seed).permutation(len(rows))
     turn = pd.Series(targets[shuffled]).groupby(targets[shuffled]).cumcount().to_numpy()
-    first = shuffled[np.argsort(turn >= ENOUGH, kind="stable")]
+    first = shuffled[np.argsort(turn >= MIN_IMAGES, kind="stable")]
     return np.sort(rows[first[:MOST_IMAGES]])
 
 
@@ -234,7 +251,7 @@ def _columns(table: pd.DataFrame) -> dict[str, Cells]:
 
 def _computed(subject: Subject, engine: Engine, rows: NDArray[np.int64]) -> dict[str, Cells]:
     """What is computed of the pictures, and of their files where they are files."""
-    seen = engine.map(_properties, subject, rows, label="Looking at the pictures", piece=64)
+    seen = engine.map(_properties, subject, rows, task="Looking at the pictures", chunk=64)
     found = {name: point_cells(points) for name, points in seen.items() if name not in FILE}
     formats, sizes = (seen[name] for name in FILE)
     if (formats != "").any():
@@ -253,9 +270,13 @@ def _properties(subject: Subject, indices: Sequence[int], batch_size: int) -> di
 
 
 def _examples(
-    recording: Recording, rows: NDArray[np.int64], names: Sequence[str], classes: NDArray[np.int64],
-    best: Correlation, cells: Cells,
-) -> ImageGrid:  # fmt: skip
+    recording: Recording,
+    rows: NDArray[np.int64],
+    names: Sequence[str],
+    classes: NDArray[np.int64],
+    best: Correlation,
+    cells: Cells,
+) -> ImageGrid:
     """Images of each class from the cell in which the class is most at home."""
     index, cell_names = cells
     shares = best.counts / best.counts.sum(0)

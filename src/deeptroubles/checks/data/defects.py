@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.data.stored_picture import stored_picture
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.data.shared.stored_picture import stored_picture
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.properties.defects import DEFECTS, PictureFacts, find_defects, picture_facts
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.02, 0.10
@@ -60,7 +61,7 @@ class DataDefects:
         """One finding."""
         share = wilson(self.defective, self.images)
         verdict = judge(share, self.images, warn_at=WARN_AT, fail_at=FAIL_AT)
-        failing = [c for c in self.classes if c.images >= ENOUGH and c.bounds.low > FAIL_AT]
+        failing = [c for c in self.classes if c.images >= MIN_IMAGES and c.bounds.low > FAIL_AT]
         most = [f"{count} {kind}" for kind, count in sorted(self.kinds.items(), key=lambda k: -k[1]) if count]
         claim = f"{self.defective} of {self.images} images, {percent_interval(share)}, have a defect"
         claim += f": {', '.join(most)}." if most else "."
@@ -72,22 +73,25 @@ class DataDefects:
             verdict=Verdict.FAIL if failing else verdict,
             severity=max([share.value, *(c.interval.value for c in failing)]),
             claim=claim,
-            criterion=f"Fails when more than {percent(FAIL_AT)} of the images, or of those of a class with {ENOUGH} "
+            criterion=f"Fails when more than {percent(FAIL_AT)} of the images, or of those of a class with {MIN_IMAGES} "
             f"images or more, have a defect, with 95 % confidence (for all classes together); warns above "
             f"{percent(WARN_AT)} of all images, passes when more than {percent(FAIL_AT)} of them can be ruled out; "
-            f"inconclusive otherwise, and below {ENOUGH} images. Thresholds, and what is a defect, are conventions.",
+            f"inconclusive otherwise, and below {MIN_IMAGES} images. Thresholds, and what is a defect, are conventions.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
                 "A defect may belong to the subject: stars are small lights in the dark, fog has no contrast.",
                 *([f"{self.left_out} more images were not looked at."] if self.left_out else []),
             ],
-        )  # fmt: skip
+        )
 
     def _evidence(self) -> list[Evidence]:
         share = wilson(self.defective, self.images)
-        numbers = [Column(name="images", kind="number"), Column(name="share", kind="share"),
-                   Column(name="95 % interval", kind="interval")]  # fmt: skip
+        numbers = [
+            Column(name="images", kind="number"),
+            Column(name="share", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+        ]
         kinds: list[list[Cell]] = []
         for kind, count in sorted(self.kinds.items(), key=lambda k: -k[1]):
             found = wilson(count, self.images)
@@ -97,14 +101,27 @@ class DataDefects:
         ]
         by_class = [Column(name="class"), numbers[0], Column(name="defective", kind="number"), *numbers[1:]]
         return [
-            Estimate(label="Images with a defect", value=share.value, low=share.low, high=share.high, n=self.images,
-                     warn_at=WARN_AT, fail_at=FAIL_AT),
-            Table(title="What is wrong with them (an image can have several defects)",
-                  columns=[Column(name="defect"), *numbers], rows=kinds),
-            *([Table(title="Defective images by class, worst first", columns=by_class, rows=classes)]
-              if classes else []),
+            Estimate(
+                label="Images with a defect",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=self.images,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
+            Table(
+                title="What is wrong with them (an image can have several defects)",
+                columns=[Column(name="defect"), *numbers],
+                rows=kinds,
+            ),
+            *(
+                [Table(title="Defective images by class, worst first", columns=by_class, rows=classes)]
+                if classes
+                else []
+            ),
             *([self.pictures] if self.pictures.items else []),
-        ]  # fmt: skip
+        ]
 
 
 @check("data.defects")
@@ -138,17 +155,20 @@ def defects(recording: Recording, engine: Engine, *, seed: int) -> DataDefects:
 
         CleanVision, 2022: the kinds of defects.
     """
-    rows = recording.spread(MOST_IMAGES)
-    seen = engine.map(_facts, recording.subject, rows, label="Looking for defects", piece=64)
+    rows = recording.sample(MOST_IMAGES)
+    seen = engine.map(_facts, recording.subject, rows, task="Looking for defects", chunk=64)
     found = find_defects(PictureFacts(**seen))
     defective = np.asarray(np.stack(list(found.values())).any(0))
     unreadable = len(recording.unreadable)
     kinds = {UNREADABLE: unreadable} | {kind: int(has.sum()) for kind, has in found.items()}
     return DataDefects(
-        images=len(rows) + unreadable, defective=int(defective.sum()) + unreadable, kinds=kinds,
-        classes=_by_class(recording, rows, defective), pictures=_pictures(recording, rows, found),
+        images=len(rows) + unreadable,
+        defective=int(defective.sum()) + unreadable,
+        kinds=kinds,
+        classes=_by_class(recording, rows, defective),
+        pictures=_pictures(recording, rows, found),
         left_out=len(recording.logits) - len(rows),
-    )  # fmt: skip
+    )
 
 
 def _facts(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
@@ -156,17 +176,22 @@ def _facts(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[st
     return {name: np.array([each[name] for each in facts]) for name in facts[0]}
 
 
-def _by_class(
-    recording: Recording, rows: NDArray[np.int64], defective: NDArray[np.bool_]
-) -> tuple[ClassDefects, ...]:  # fmt: skip
+def _by_class(recording: Recording, rows: NDArray[np.int64], defective: NDArray[np.bool_]) -> tuple[ClassDefects, ...]:
     targets, names = recording.targets[rows], recording.subject.classifier.class_names
     present = np.unique(targets[targets >= 0])
     level = 1 - 0.05 / max(1, len(present))
     classes = []
     for k in present:
         having, count = int(defective[targets == k].sum()), int((targets == k).sum())
-        classes.append(ClassDefects(name=names[k], images=count, defective=having, interval=wilson(having, count),
-                                    bounds=wilson(having, count, level)))  # fmt: skip
+        classes.append(
+            ClassDefects(
+                name=names[k],
+                images=count,
+                defective=having,
+                interval=wilson(having, count),
+                bounds=wilson(having, count, level),
+            )
+        )
     return tuple(sorted(classes, key=lambda c: (-c.bounds.low, -c.interval.value, c.name)))
 
 

@@ -13,16 +13,17 @@ from scipy import stats
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from deeptroubles.checks.data.splits import Splits, splits_of
-from deeptroubles.checks.data.stored_picture import stored_picture
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.data.shared.splits import Splits, splits_of
+from deeptroubles.checks.data.shared.stored_picture import stored_picture
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
-from deeptroubles.methods.properties.likeness import likeness
 from deeptroubles.methods.properties.perceptual_hash import near_pairs, perceptual_hash, thumbnail
-from deeptroubles.methods.statistics.intervals import Interval, wilson
+from deeptroubles.methods.properties.similarity import likeness
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.01, 0.05
@@ -45,7 +46,7 @@ _RULE = (
     f"Fails when an image has a copy in another split, or when more than {percent(FAIL_AT)} of the images have a copy, "
     f"with 95 % confidence; warns above {percent(WARN_AT)}, and when copies have different labels (near copies count "
     f"when there are more than mistakes explain, {percent(ALPHA)}); passes when more than {percent(FAIL_AT)} can be "
-    f"ruled out; inconclusive otherwise, and below {ENOUGH} images. Near copies: at most {HASH_BITS} of 64 bits of the "
+    f"ruled out; inconclusive otherwise, and below {MIN_IMAGES} images. Near copies: at most {HASH_BITS} of 64 bits of the "
     f"hash differ, and the likeness is {ALIKE} or more. The thresholds are conventions."
 )
 
@@ -123,7 +124,7 @@ class Duplicates:
             criterion=_RULE,
             evidence=self._evidence(share),
             caveats=[*few(self.images), *self.notes],
-        )  # fmt: skip
+        )
 
     def _claim(self, share: Interval) -> str:
         claim = f"{self.copied} of {self.images} images, {percent_interval(share)}, have a copy among the others"
@@ -140,13 +141,28 @@ class Duplicates:
 
     def _evidence(self, share: Interval) -> list[Evidence]:
         evidence: list[Evidence] = [
-            Estimate(label="Images with a copy", value=share.value, low=share.low, high=share.high, n=self.images,
-                     warn_at=WARN_AT, fail_at=FAIL_AT)
-        ]  # fmt: skip
+            Estimate(
+                label="Images with a copy",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=self.images,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            )
+        ]
         if self.leaking is not None:
             leak = wilson(self.leaking, self.images)
-            evidence.append(Estimate(label="Images with a copy in another split", value=leak.value, low=leak.low,
-                                     high=leak.high, n=self.images, fail_at=0.0))  # fmt: skip
+            evidence.append(
+                Estimate(
+                    label="Images with a copy in another split",
+                    value=leak.value,
+                    low=leak.low,
+                    high=leak.high,
+                    n=self.images,
+                    fail_at=0.0,
+                )
+            )
         return [*evidence, *([self.evidence] if self.evidence else [])]
 
 
@@ -182,8 +198,8 @@ def duplicates(recording: Recording, engine: Engine, *, seed: int) -> Duplicates
 
         B. Barz, J. Denzler, Do we train on test data? Purging CIFAR of near-duplicates, Journal of Imaging 2020.
     """
-    rows = recording.spread(MOST_IMAGES)
-    seen = engine.map(_looks, recording.subject, rows, label="Looking for copies", piece=64)
+    rows = recording.sample(MOST_IMAGES)
+    seen = engine.map(_looks, recording.subject, rows, task="Looking for copies", chunk=64)
     thumbnails = seen["thumbnail"].astype(np.float32) / 255
     flat = thumbnails.std((1, 2)).max(1) < FLAT
     rows, thumbnails = rows[~flat], thumbnails[~flat]
@@ -192,12 +208,23 @@ def duplicates(recording: Recording, engine: Engine, *, seed: int) -> Duplicates
     first, second, alike, used = _near(thumbnails, large)
     near = alike >= ALIKE
     splits = splits_of(recording)
-    notes = ["Look at the pairs: near copies are told by likeness, and different pictures can be alike.",
-             *([splits.note] if splits.note else []), *_left_out(recording, seen, flat, used)]  # fmt: skip
+    notes = [
+        "Look at the pairs: near copies are told by likeness, and different pictures can be alike.",
+        *([splits.note] if splits.note else []),
+        *_left_out(recording, seen, flat, used),
+    ]
     usual = FALSE_PAIRS * len(large) * (len(large) - 1) / 2
     mistakes = (max(usual, _almost(alike)), usual)
-    return _counted(recording, rows, leader[same], splits, tuple(notes), int(flat.sum()), mistakes,
-                    (first[near], second[near], alike[near]))  # fmt: skip
+    return _counted(
+        recording,
+        rows,
+        leader[same],
+        splits,
+        tuple(notes),
+        int(flat.sum()),
+        mistakes,
+        (first[near], second[near], alike[near]),
+    )
 
 
 def _looks(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
@@ -242,10 +269,15 @@ def _left_out(recording: Recording, seen: dict[str, NDArray[Any]], flat: NDArray
 
 
 def _counted(
-    recording: Recording, rows: NDArray[np.int64], leader: NDArray[np.int64], splits: Splits, notes: tuple[str, ...],
-    flat: int, mistakes: tuple[float, float],
+    recording: Recording,
+    rows: NDArray[np.int64],
+    leader: NDArray[np.int64],
+    splits: Splits,
+    notes: tuple[str, ...],
+    flat: int,
+    mistakes: tuple[float, float],
     near: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
-) -> Duplicates:  # fmt: skip
+) -> Duplicates:
     """Put pairs together to groups and count; `leader` is the first of the images with the same pixels."""
     first, second, alike = near
     everyone = np.arange(len(rows))
@@ -256,22 +288,35 @@ def _counted(
     leaking, contradicting = _mixed(group, split), _mixed(group, target)
     copies = np.flatnonzero(leader != everyone)
     pairs = [
-        Pair(first=int(a), second=int(b), likeness=float(c),
-             across=min(split[a], split[b]) >= 0 and split[a] != split[b],
-             contradicts=min(target[a], target[b]) >= 0 and target[a] != target[b])
-        for a, b, c in [*zip(leader[copies], copies, np.ones(len(copies)), strict=True),
-                        *zip(first, second, alike, strict=True)]
-    ]  # fmt: skip
+        Pair(
+            first=int(a),
+            second=int(b),
+            likeness=float(c),
+            across=min(split[a], split[b]) >= 0 and split[a] != split[b],
+            contradicts=min(target[a], target[b]) >= 0 and target[a] != target[b],
+        )
+        for a, b, c in [
+            *zip(leader[copies], copies, np.ones(len(copies)), strict=True),
+            *zip(first, second, alike, strict=True),
+        ]
+    ]
     sizes = np.bincount(group, minlength=1)
     return Duplicates(
-        images=len(rows), copied=int((sizes[group] > 1).sum()) if len(rows) else 0,
+        images=len(rows),
+        copied=int((sizes[group] > 1).sum()) if len(rows) else 0,
         exact=int((np.bincount(leader, minlength=1)[leader] > 1).sum()) if len(rows) else 0,
         leaking=int(leaking.sum()) if splits.names else None,
-        exact_leaking=int(_mixed(leader, split).sum()), contradicting=int(contradicting.sum()),
-        exact_contradicting=int(_mixed(leader, target).sum()), near=len(first),
-        expected=mistakes[0], usual=mistakes[1], flat=flat, groups=int((sizes > 1).sum()), notes=notes,
+        exact_leaking=int(_mixed(leader, split).sum()),
+        contradicting=int(contradicting.sum()),
+        exact_contradicting=int(_mixed(leader, target).sum()),
+        near=len(first),
+        expected=mistakes[0],
+        usual=mistakes[1],
+        flat=flat,
+        groups=int((sizes > 1).sum()),
+        notes=notes,
         evidence=_table(recording, rows, pairs, splits),
-    )  # fmt: skip
+    )
 
 
 def _mixed(group: NDArray[np.integer], value: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -287,9 +332,14 @@ def _table(recording: Recording, rows: NDArray[np.int64], pairs: list[Pair], spl
     if not pairs:
         return None
     paths, names = recording.subject.images.table["path"], recording.subject.classifier.class_names
-    columns = [Column(name="image", kind="picture"), Column(name="copy", kind="picture"), Column(name="files"),
-               Column(name="labels"), *([Column(name="splits")] if splits.names else []),
-               Column(name="likeness", kind="number")]  # fmt: skip
+    columns = [
+        Column(name="image", kind="picture"),
+        Column(name="copy", kind="picture"),
+        Column(name="files"),
+        Column(name="labels"),
+        *([Column(name="splits")] if splits.names else []),
+        Column(name="likeness", kind="number"),
+    ]
     ordered = sorted(pairs, key=lambda p: (not p.across, not p.contradicts, -p.likeness, p.first, p.second))
     table: list[list[Cell]] = []
     for pair in ordered[:SHOWN]:

@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import judge, percent, percent_interval
+from deeptroubles.checks.limits import judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, CountryValue, Estimate, Evidence, Finding, Table, Verdict, WorldMap
 from deeptroubles.images.decoding import gps_position
 from deeptroubles.methods.geography.countries import countries
 from deeptroubles.methods.geography.places import Places, places
 from deeptroubles.methods.geography.spread import Spread, effective_number, log2_ratio, spread
-from deeptroubles.methods.statistics.group_gap import Gap, largest_gap
-from deeptroubles.methods.statistics.intervals import Interval, wilson
-from deeptroubles.methods.statistics.multinomial import multinomial
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.group_gap import Gap, largest_gap
+from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.statistics.multinomial import multinomial
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.25, 0.50
@@ -112,7 +113,7 @@ class DataGeography:
             "known. The thresholds are conventions.",
             evidence=self._evidence(self.users),
             caveats=self._caveats(),
-        )  # fmt: skip
+        )
 
     def _verdict(self) -> Verdict:
         assert self.users is not None  # noqa: S101
@@ -158,8 +159,10 @@ class DataGeography:
         assert self.users is not None  # noqa: S101
         told = f"The country of {self.placed} of {self.images} images is known ({', '.join(known)})."
         chance = f"As many images drawn from internet users would be {percent(self.users.chance)} away by chance."
-        held = ("Where a photograph was taken need not be where what it shows is from. Borders are drawn as they are "
-                "held, to a few kilometres.")  # fmt: skip
+        held = (
+            "Where a photograph was taken need not be where what it shows is from. Borders are drawn as they are "
+            "held, to a few kilometres."
+        )
         said = [
             told,
             *self.places.remarks,
@@ -169,10 +172,17 @@ class DataGeography:
             "Numbers of internet users and income groups are rounded, for about 2023; they serve to compare shares.",
         ]
         if not self.gaps:
-            said.append(f"Accuracy could not be compared: fewer than two regions, incomes or countries have {FLOOR} "
-                        "labelled images.")  # fmt: skip
-        few = [group.name for kind in ("region", "income") if kind in self.gaps for group in self.groups[kind]
-               if group.images < MANY]  # fmt: skip
+            said.append(
+                f"Accuracy could not be compared: fewer than two regions, incomes or countries have {FLOOR} "
+                "labelled images."
+            )
+        few = [
+            group.name
+            for kind in ("region", "income")
+            if kind in self.gaps
+            for group in self.groups[kind]
+            if group.images < MANY
+        ]
         if few:
             said.append(f"Too few labelled images to rule a gap out: {', '.join(few)}.")
         return said
@@ -180,21 +190,50 @@ class DataGeography:
     def _evidence(self, users: Spread) -> list[Evidence]:
         away, people = users.distance, self.people
         found: list[Evidence] = [
-            Estimate(label="Images that would have to come from elsewhere to be spread as internet users",
-                     value=away.value, low=away.low, high=away.high, n=self.placed, warn_at=WARN_AT, fail_at=FAIL_AT),
-        ]  # fmt: skip
+            Estimate(
+                label="Images that would have to come from elsewhere to be spread as internet users",
+                value=away.value,
+                low=away.low,
+                high=away.high,
+                n=self.placed,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            )
+        ]
         if people is not None:
             whole = people.distance
-            found.append(Estimate(label="The same, to be spread as all people", value=whole.value, low=whole.low,
-                                  high=whole.high, n=self.placed))  # fmt: skip
+            found.append(
+                Estimate(
+                    label="The same, to be spread as all people",
+                    value=whole.value,
+                    low=whole.low,
+                    high=whole.high,
+                    n=self.placed,
+                )
+            )
         unknown = self.unknown
-        found.append(Estimate(label="Images whose country is not known", value=unknown.value, low=unknown.low,
-                              high=unknown.high, n=self.images))  # fmt: skip
+        found.append(
+            Estimate(
+                label="Images whose country is not known",
+                value=unknown.value,
+                low=unknown.low,
+                high=unknown.high,
+                n=self.images,
+            )
+        )
         for kind, gap in self.gaps.items():
             n = sum(group.images for group in self.groups[kind] if group.images >= FLOOR)
-            found.append(Estimate(label=f"Largest gap of accuracy between {KINDS[kind]}", value=gap.size.value,
-                                  low=gap.size.low, high=gap.size.high, n=n, warn_at=GAP_WARN_AT,
-                                  fail_at=GAP_FAIL_AT))  # fmt: skip
+            found.append(
+                Estimate(
+                    label=f"Largest gap of accuracy between {KINDS[kind]}",
+                    value=gap.size.value,
+                    low=gap.size.low,
+                    high=gap.size.high,
+                    n=n,
+                    warn_at=GAP_WARN_AT,
+                    fail_at=GAP_FAIL_AT,
+                )
+            )
         found += [self._share_map(), *self._accuracy_map(), self._beside(users), self._shares()]
         found += [self._group_table(kind) for kind in self.groups if self.groups[kind]]
         return [*found, *([self._class_table()] if self.classes else [])]
@@ -202,21 +241,29 @@ class DataGeography:
     def _share_map(self) -> WorldMap:
         rows = self._rows()
         values = [
-            CountryValue(code=code, name=name, value=round(ratio.value, 3),
-                         note=f"{count} image{'s' if count != 1 else ''}, {percent_interval(share)}; internet users "
-                              f"{_little(their)}")
-            for code, count, name, share, their, _, ratio in rows if their > 0
-        ]  # fmt: skip
+            CountryValue(
+                code=code,
+                name=name,
+                value=round(ratio.value, 3),
+                note=f"{count} image{'s' if count != 1 else ''}, {percent_interval(share)}; internet users "
+                f"{_little(their)}",
+            )
+            for code, count, name, share, their, _, ratio in rows
+            if their > 0
+        ]
         first = rows[0]
         return WorldMap(
             title="Where the images come from, beside where internet users live",
             countries=values,
             scale_label="Share of the images over share of the world's internet users, in doublings (log2)",
-            low=-SCALE, high=SCALE, diverging=True, absent="no images",
+            low=-SCALE,
+            high=SCALE,
+            diverging=True,
+            absent="no images",
             caption="0 is as many images as internet users, 1 twice as many, −1 half as many. Colours end at "
-                    f"{SCALE:g} and −{SCALE:g}.",
+            f"{SCALE:g} and −{SCALE:g}.",
             alt=f"World map of {len(values)} countries with images, most from {first[2]} ({percent(first[3].value)}).",
-        )  # fmt: skip
+        )
 
     def _accuracy_map(self) -> list[WorldMap]:
         enough = [group for group in self.groups.get("country", ()) if group.images >= FLOOR]
@@ -225,17 +272,28 @@ class DataGeography:
         table = countries()
         code_of = dict(zip(table["name"], table.index, strict=True))
         ends = [group.accuracy.value for group in enough]
-        values = [CountryValue(code=str(code_of[group.name]), name=group.name, value=group.accuracy.value,
-                               note=f"{percent_interval(group.accuracy)} of {group.images} images right")
-                  for group in enough]  # fmt: skip
+        values = [
+            CountryValue(
+                code=str(code_of[group.name]),
+                name=group.name,
+                value=group.accuracy.value,
+                note=f"{percent_interval(group.accuracy)} of {group.images} images right",
+            )
+            for group in enough
+        ]
         low, high = min(ends), max(ends)
-        return [WorldMap(
-            title="How often answers are right, by country", countries=values, scale_label="Share of right answers",
-            low=float(np.floor(20 * low - 1e-9)) / 20, high=float(np.ceil(20 * high)) / 20,
-            absent=f"fewer than {FLOOR} labelled images",
-            caption="Numbers of single countries lie apart by chance, too: look at their intervals.",
-            alt=f"World map of {len(values)} countries, with accuracies from {percent(low)} to {percent(high)}.",
-        )]  # fmt: skip
+        return [
+            WorldMap(
+                title="How often answers are right, by country",
+                countries=values,
+                scale_label="Share of right answers",
+                low=float(np.floor(20 * low - 1e-9)) / 20,
+                high=float(np.ceil(20 * high)) / 20,
+                absent=f"fewer than {FLOOR} labelled images",
+                caption="Numbers of single countries lie apart by chance, too: look at their intervals.",
+                alt=f"World map of {len(values)} countries, with accuracies from {percent(low)} to {percent(high)}.",
+            )
+        ]
 
     def _rows(self) -> list[tuple[str, int, str, Interval, float, float, Interval]]:
         """Per country with images, most first: code, images, name, share, share of users and of people, log2 ratio."""
@@ -245,30 +303,50 @@ class DataGeography:
         shares = multinomial(np.append(self.counts[order], 0))  # the last one is anywhere else
         users, people = (table[name] / table[name].sum() for name in ("internet", "population"))
         return [
-            (str(table.index[i]), int(self.counts[i]), str(table["name"].iloc[i]), share, float(users.iloc[i]),
-             float(people.iloc[i]), log2_ratio(share, float(users.iloc[i])))
+            (
+                str(table.index[i]),
+                int(self.counts[i]),
+                str(table["name"].iloc[i]),
+                share,
+                float(users.iloc[i]),
+                float(people.iloc[i]),
+                log2_ratio(share, float(users.iloc[i])),
+            )
             for i, share in zip(order, shares[:-1], strict=True)
-        ]  # fmt: skip
+        ]
 
     def _shares(self) -> Table:
         columns = [
-            Column(name="country"), Column(name="images", kind="number"), Column(name="share", kind="share"),
-            Column(name="95 % interval for all", kind="interval"), Column(name="internet users", kind="share"),
-            Column(name="people", kind="share"), Column(name="doublings over users", kind="number"),
-        ]  # fmt: skip
+            Column(name="country"),
+            Column(name="images", kind="number"),
+            Column(name="share", kind="share"),
+            Column(name="95 % interval for all", kind="interval"),
+            Column(name="internet users", kind="share"),
+            Column(name="people", kind="share"),
+            Column(name="doublings over users", kind="number"),
+        ]
         rows: list[list[Cell]] = [
-            [name, count, round(share.value, 4), [round(share.low, 4), round(share.high, 4)], round(users, 4),
-             round(people, 4), round(ratio.value, 2)]
+            [
+                name,
+                count,
+                round(share.value, 4),
+                [round(share.low, 4), round(share.high, 4)],
+                round(users, 4),
+                round(people, 4),
+                round(ratio.value, 2),
+            ]
             for _, count, name, share, users, people, ratio in self._rows()
-        ]  # fmt: skip
+        ]
         return Table(title="Countries of the images", columns=columns, rows=rows)
 
     def _beside(self, users: Spread) -> Table:
         table = countries()
         columns = [
-            Column(name="what"), Column(name="United States", kind="share"),
-            Column(name="China and India", kind="share"), Column(name="effective number of countries", kind="number"),
-        ]  # fmt: skip
+            Column(name="what"),
+            Column(name="United States", kind="share"),
+            Column(name="China and India", kind="share"),
+            Column(name="effective number of countries", kind="number"),
+        ]
 
         def row(name: str, amounts: NDArray[Any]) -> list[Cell]:
             shares = amounts / amounts.sum()
@@ -286,32 +364,49 @@ class DataGeography:
 
     def _group_table(self, kind: str) -> Table:
         columns = [
-            Column(name=kind), Column(name="labelled images", kind="number"), Column(name="right", kind="share"),
-            Column(name="95 % interval", kind="interval"), Column(name=""),
-        ]  # fmt: skip
+            Column(name=kind),
+            Column(name="labelled images", kind="number"),
+            Column(name="right", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+            Column(name=""),
+        ]
         rows: list[list[Cell]] = []
         for group in self.groups[kind]:
             accuracy, enough = group.accuracy, group.images >= FLOOR
             interval = [round(accuracy.low, 3), round(accuracy.high, 3)]
-            rows.append([group.name, group.images, round(accuracy.value, 3) if enough else None,
-                         interval if enough else None, "" if enough else "too few to say"])  # fmt: skip
+            rows.append(
+                [
+                    group.name,
+                    group.images,
+                    round(accuracy.value, 3) if enough else None,
+                    interval if enough else None,
+                    "" if enough else "too few to say",
+                ]
+            )
         return Table(title=f"Right answers by {kind}", columns=columns, rows=rows)
 
     def _class_table(self) -> Table:
         names = countries()["name"]
         columns = [
-            Column(name="class"), Column(name="images of a known country", kind="number"), Column(name="most from"),
-            Column(name="share", kind="share"), Column(name="95 % interval", kind="interval"),
+            Column(name="class"),
+            Column(name="images of a known country", kind="number"),
+            Column(name="most from"),
+            Column(name="share", kind="share"),
+            Column(name="95 % interval", kind="interval"),
             Column(name="effective number of countries", kind="number"),
-        ]  # fmt: skip
+        ]
         rows: list[list[Cell]] = []
         for name, counts in self.classes:
             total, most = int(counts.sum()), int(counts.argmax())
             share = wilson(int(counts[most]), total)
             row: list[Cell] = [name, total, None, None, None, None]
             if total >= FLOOR:
-                row[2:] = [str(names.iloc[most]), round(share.value, 3), [round(share.low, 3), round(share.high, 3)],
-                           round(float(effective_number(counts / total)), 1)]  # fmt: skip
+                row[2:] = [
+                    str(names.iloc[most]),
+                    round(share.value, 3),
+                    [round(share.low, 3), round(share.high, 3)],
+                    round(float(effective_number(counts / total)), 1),
+                ]
             rows.append(row)
         return Table(title="Countries of each class, the most uneven first", columns=columns, rows=rows)
 
@@ -353,7 +448,7 @@ def geography(recording: Recording, engine: Engine, *, seed: int) -> DataGeograp
         Borders: Natural Earth 4.1, by world-atlas; people: Unicode CLDR 48.2; internet users: rounded, about 2023.
     """
     subject = recording.subject
-    gps = engine.map(_gps, subject, range(len(subject.images)), label="Reading GPS positions", piece=256)["gps"]
+    gps = engine.map(_gps, subject, range(len(subject.images)), task="Reading GPS positions", chunk=256)["gps"]
     found = places(subject.images.table, gps)
     table = countries()
     index = np.array([table.index.get_loc(code) if code else -1 for code in found.codes], dtype=np.int64)
@@ -365,9 +460,15 @@ def geography(recording: Recording, engine: Engine, *, seed: int) -> DataGeograp
     groups = _groups(recording, index)
     gaps = {kind: gap for kind, members in groups.items() if (gap := _gap(members)) is not None}
     return DataGeography(
-        images=len(index), places=found, counts=counts, users=users, people=people, groups=groups, gaps=gaps,
+        images=len(index),
+        places=found,
+        counts=counts,
+        users=users,
+        people=people,
+        groups=groups,
+        gaps=gaps,
         classes=_classes(recording, index, len(table)),
-    )  # fmt: skip
+    )
 
 
 def _gps(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
@@ -385,8 +486,11 @@ def _groups(recording: Recording, index: NDArray[np.int64]) -> dict[str, tuple[G
     found = {}
     for kind, column in (("region", "region"), ("income", "income"), ("country", "name")):
         names = table[column].to_numpy(dtype=str)[index[rows]]
-        groups = [Group(name=str(name), images=int((names == name).sum()), right=int(right[names == name].sum()))
-                  for name in np.unique(names) if name]  # fmt: skip
+        groups = [
+            Group(name=str(name), images=int((names == name).sum()), right=int(right[names == name].sum()))
+            for name in np.unique(names)
+            if name
+        ]
         found[kind] = tuple(sorted(groups, key=lambda group: -group.images))
     return found
 
@@ -407,14 +511,14 @@ def _between(groups: Sequence[Group]) -> Gap:
     return largest_gap(right, images, 1 - (1 - LEVEL) / len(KINDS))
 
 
-def _classes(
-    recording: Recording, index: NDArray[np.int64], size: int
-) -> tuple[tuple[str, NDArray[np.int64]], ...]:  # fmt: skip
+def _classes(recording: Recording, index: NDArray[np.int64], size: int) -> tuple[tuple[str, NDArray[np.int64]], ...]:
     """The countries of each class with images of a known country; the most uneven classes first, too few last."""
     rows = recording.labelled[index[recording.labelled] >= 0]
     names = recording.subject.classifier.class_names
-    found = [(names[k], np.bincount(index[rows[recording.targets[rows] == k]], minlength=size))
-             for k in np.unique(recording.targets[rows])]  # fmt: skip
+    found = [
+        (names[k], np.bincount(index[rows[recording.targets[rows] == k]], minlength=size))
+        for k in np.unique(recording.targets[rows])
+    ]
     return tuple(sorted(found, key=lambda c: (c[1].sum() < FLOOR, float(effective_number(c[1] / c[1].sum())))))
 
 

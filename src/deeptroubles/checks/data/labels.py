@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.data.stored_picture import stored_picture
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.data.shared.stored_picture import stored_picture
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table
-from deeptroubles.methods.statistics.confident_learning import confident_labels, contradicted_by_chance
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.confident_learning import confident_labels, contradicted_by_chance
+from deeptroubles.statistics.intervals import Interval, wilson
 
 WARN_AT, FAIL_AT = 0.02, 0.05
 ALPHA = 0.05
@@ -72,14 +74,14 @@ class DataLabels:
             f"classifier's own probabilities expect, with 95 % confidence (and labels drawn from them bring as many in "
             f"less than {percent(ALPHA)}), warns above {percent(WARN_AT)}, passes when more than {percent(FAIL_AT)} "
             "can be ruled out even if the classifier's own mistakes are counted; inconclusive otherwise, and below "
-            f"{ENOUGH} images. The thresholds are conventions.",
+            f"{MIN_IMAGES} images. The thresholds are conventions.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
                 "Images must be held out: of those that it was trained on, it has learned the wrong labels, too.",
                 "It takes its own mistakes for wrong labels where it is surer than it should be; look at the pictures.",
             ],
-        )  # fmt: skip
+        )
 
     def _evidence(self) -> list[Evidence]:
         value, low, high = self.beyond
@@ -87,16 +89,25 @@ class DataLabels:
         order = np.argsort(-counts, kind="stable")[:ROWS]
         rows: list[list[Cell]] = [[str(pairs[i, 0]), str(pairs[i, 1]), int(counts[i])] for i in order]
         columns = [Column(name="labelled"), Column(name="more likely"), Column(name="images", kind="number")]
-        shown: list[Evidence] = [Table(title="Which labels are contradicted by what", columns=columns, rows=rows),
-                                 self.pictures]  # fmt: skip
+        shown: list[Evidence] = [
+            Table(title="Which labels are contradicted by what", columns=columns, rows=rows),
+            self.pictures,
+        ]
         return [
-            Estimate(label="Labels contradicted beyond what the classifier expects", value=value, low=low, high=high,
-                     n=self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="Labels contradicted beyond what the classifier expects",
+                value=value,
+                low=low,
+                high=high,
+                n=self.images,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *(shown if rows else []),
-        ]  # fmt: skip
+        ]
 
 
-@check("data.labels", needs={"labels"})
+@check("data.labels", needs=[LABELS])
 def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
     """Which images are likely labelled wrong?
 
@@ -141,8 +152,11 @@ def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
         sure = percent(probabilities[i, likelier[i]])
         items.append(GridItem(picture=shown, caption=f"{better}, {sure}", note=f"labelled {label}"))
     return DataLabels(
-        images=len(rows), rows=rows[found], given=tuple(names[k] for k in targets[found]),
-        suggested=tuple(names[k] for k in likelier[found]), expected=float(chance.mean()),
+        images=len(rows),
+        rows=rows[found],
+        given=tuple(names[k] for k in targets[found]),
+        suggested=tuple(names[k] for k in likelier[found]),
+        expected=float(chance.mean()),
         p=float((1 + (chance >= seen - 1e-12).sum()) / (1 + len(chance))),
         pictures=ImageGrid(title="The likeliest wrong labels: what it more likely is, and its label", items=items),
-    )  # fmt: skip
+    )

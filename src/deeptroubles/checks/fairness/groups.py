@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.options import GROUP, LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
 from deeptroubles.methods.fairness.by_group import FLOOR, by_group
 from deeptroubles.methods.fairness.gaps import SHUFFLES, Gap, calibration_gap, class_gaps, corrected, largest, rate_gap
 from deeptroubles.methods.fairness.groupings import Grouping, groupings
-from deeptroubles.methods.statistics.calibration import calibration_error
-from deeptroubles.methods.statistics.holm import holm
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.calibration import calibration_error
+from deeptroubles.statistics.holm import holm
+from deeptroubles.statistics.intervals import Interval, wilson
 
 WARN_AT, FAIL_AT = 0.10, 0.20
 """The first is the fair band that AIF360's demonstration draws."""
@@ -123,18 +125,29 @@ class Groups:
         for grouping, gap in self.gaps:
             shown.setdefault(grouping, gap)
         found: list[Evidence] = [
-            Estimate(label=f"Largest gap by {grouping}: {_words(gap)}", value=gap.gap.value, low=gap.gap.low,
-                     high=gap.gap.high, n=sum(n for _, n in gap.values.values()), warn_at=WARN_AT, fail_at=FAIL_AT)
+            Estimate(
+                label=f"Largest gap by {grouping}: {_words(gap)}",
+                value=gap.gap.value,
+                low=gap.gap.low,
+                high=gap.gap.high,
+                n=sum(n for _, n in gap.values.values()),
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            )
             for grouping, gap in shown.items()
-        ]  # fmt: skip
+        ]
         return found
 
     def _groups(self) -> Table:
         columns = [
-            Column(name="by"), Column(name="group"), Column(name="images", kind="number"),
-            Column(name="accuracy", kind="share"), Column(name="95 %", kind="interval"),
-            Column(name="calibration error", kind="share"), Column(name="95 %", kind="interval"),
-        ]  # fmt: skip
+            Column(name="by"),
+            Column(name="group"),
+            Column(name="images", kind="number"),
+            Column(name="accuracy", kind="share"),
+            Column(name="95 %", kind="interval"),
+            Column(name="calibration error", kind="share"),
+            Column(name="95 %", kind="interval"),
+        ]
         rows: list[list[Cell]] = []
         order = list(dict.fromkeys(g.grouping for g in self.groups))
         for group in sorted(self.groups, key=lambda g: (order.index(g.grouping), _accuracy(g), g.name))[:ROWS]:
@@ -148,16 +161,30 @@ class Groups:
 
     def _table(self) -> Table:
         columns = [
-            Column(name="what"), Column(name="by"), Column(name="worst"), Column(name="best"),
-            Column(name="gap", kind="share"), Column(name="95 %", kind="interval"),
-            Column(name="ratio", kind="number"), Column(name="p", kind="number"),
-        ]  # fmt: skip
+            Column(name="what"),
+            Column(name="by"),
+            Column(name="worst"),
+            Column(name="best"),
+            Column(name="gap", kind="share"),
+            Column(name="95 %", kind="interval"),
+            Column(name="ratio", kind="number"),
+            Column(name="p", kind="number"),
+        ]
         rows: list[list[Cell]] = []
         for grouping, gap in self.gaps[:ROWS]:
             what = gap.measure.replace("true positives of", "TPR,").replace("false positives of", "FPR,")
             ends = (f"{self.names[grouping][k]}: {percent(gap.values[k][0])}" for k in (gap.worst, gap.best))
-            rows.append([what, grouping, *(end.replace(" %", "\u00a0%") for end in ends), gap.gap.value,
-                         _rounded(gap.gap), round(gap.ratio, 2), round(gap.p, 4)])  # fmt: skip
+            rows.append(
+                [
+                    what,
+                    grouping,
+                    *(end.replace(" %", "\u00a0%") for end in ends),
+                    gap.gap.value,
+                    _rounded(gap.gap),
+                    round(gap.ratio, 2),
+                    round(gap.p, 4),
+                ]
+            )
         title = "Gaps between the best and the worst group (TPR, FPR: true- and false-positive rate)"
         return Table(title=title, columns=columns, rows=rows)
 
@@ -177,7 +204,7 @@ def _accuracy(group: Group) -> float:
     return group.accuracy.value if group.accuracy else 2.0
 
 
-@check("fairness.groups", needs={"labels", "groups"})
+@check("fairness.groups", needs=[LABELS, GROUP])
 def groups(recording: Recording, engine: Engine, *, seed: int) -> Groups:
     """Does it fail some groups more than others?
 
@@ -215,7 +242,7 @@ def groups(recording: Recording, engine: Engine, *, seed: int) -> Groups:
     present, counts = np.unique(targets, return_counts=True)
     most = present[np.argsort(-counts, kind="stable")][:MOST_CLASSES]
     classes = {int(k): recording.subject.classifier.class_names[k] for k in np.sort(most)}
-    found, gaps, every = list[Group](), list[tuple[str, Gap]](), groupings(table, recording.given.groups)
+    found, gaps, every = list[Group](), list[tuple[str, Gap]](), groupings(table, GROUP.of(recording) or ())
     # As many shuffles as it takes for the smallest p to count after correction for all gaps.
     shuffles = max(SHUFFLES, 40 * len(every) * (2 * len(classes) + 2))
     for grouping in every:
@@ -238,14 +265,19 @@ def groups(recording: Recording, engine: Engine, *, seed: int) -> Groups:
 
 
 def _fares(
-    grouping: Grouping, targets: NDArray[np.int64], predicted: NDArray[np.int64], confidence: NDArray[np.float64],
+    grouping: Grouping,
+    targets: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    confidence: NDArray[np.float64],
     seed: int,
-) -> list[Group]:  # fmt: skip
+) -> list[Group]:
     """How each group of a grouping fares."""
     sizes = grouping.sizes()
     if not (sizes >= FLOOR).any():
-        return [Group(grouping=grouping.name, name=n, images=int(c), accuracy=None, calibration=None)
-                for n, c in zip(grouping.names, sizes, strict=True)]  # fmt: skip
+        return [
+            Group(grouping=grouping.name, name=n, images=int(c), accuracy=None, calibration=None)
+            for n, c in zip(grouping.names, sizes, strict=True)
+        ]
     rows = grouping.codes >= 0
     measured = by_group({"accuracy": accuracy_score}, targets[rows], predicted[rows], {"group": grouping.codes[rows]})
     accuracy = dict(zip(map(int, measured.table.index), measured.table["accuracy"], strict=True))
@@ -257,8 +289,9 @@ def _fares(
             right = wilson(round(accuracy[code] * size), int(size))
             hits = predicted[inside] == targets[inside]
             calibration = calibration_error(confidence[inside], hits, seed=seed).corrected
-        found.append(Group(grouping=grouping.name, name=name, images=int(size), accuracy=right,
-                           calibration=calibration))  # fmt: skip
+        found.append(
+            Group(grouping=grouping.name, name=name, images=int(size), accuracy=right, calibration=calibration)
+        )
     return found
 
 

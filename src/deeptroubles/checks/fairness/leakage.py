@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.options import GROUP, LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
 from deeptroubles.methods.fairness.by_group import FLOOR
 from deeptroubles.methods.fairness.groupings import one_column
 from deeptroubles.methods.fairness.leakage import Leak, amplification, label_leak, probe
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.network import open_network
 from deeptroubles.network.head import features_before_the_last_layer
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.10, 0.25
@@ -60,11 +62,12 @@ class Leakage:
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         rule = (
-            criterion("what answers tell of the group beyond labels of the same accuracy", warn_at=WARN_AT,
-                      fail_at=FAIL_AT)
+            criterion(
+                "what answers tell of the group beyond labels of the same accuracy", warn_at=WARN_AT, fail_at=FAIL_AT
+            )
             + " The scale goes from guessing (0) to always right (100 %); the thresholds are our convention. Groups of "
             f"fewer than {FLOOR} images are left out. With several columns the intervals hold together (Bonferroni)."
-        )  # fmt: skip
+        )
         if not self.columns:
             yield Finding(
                 check="fairness.leakage",
@@ -97,27 +100,46 @@ class Leakage:
 
     def _evidence(self) -> list[Evidence]:
         found: list[Evidence] = [
-            Estimate(label=f"What answers tell of the {c.name} beyond labels of the same accuracy",
-                     value=c.amplified.value, low=c.amplified.low, high=c.amplified.high, n=c.images, warn_at=WARN_AT,
-                     fail_at=FAIL_AT)
+            Estimate(
+                label=f"What answers tell of the {c.name} beyond labels of the same accuracy",
+                value=c.amplified.value,
+                low=c.amplified.low,
+                high=c.amplified.high,
+                n=c.images,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            )
             for c in self.columns
-        ]  # fmt: skip
+        ]
         names = [
-            Column(name="group"), Column(name="told from"), Column(name="told", kind="share"),
-            Column(name="95 %", kind="interval"), Column(name="shuffled reach", kind="share"),
-            Column(name="balanced accuracy", kind="share"), Column(name="p", kind="number"),
-        ]  # fmt: skip
+            Column(name="group"),
+            Column(name="told from"),
+            Column(name="told", kind="share"),
+            Column(name="95 %", kind="interval"),
+            Column(name="shuffled reach", kind="share"),
+            Column(name="balanced accuracy", kind="share"),
+            Column(name="p", kind="number"),
+        ]
         rows: list[list[Cell]] = []
         for c in self.columns:
             for source, leak in c.leaks.items():
                 value, low, high = (round(number, 3) for number in leak.strength)
-                rows.append([c.name, source, value, [low, high], round(leak.control, 3),
-                             round(float(leak.recall.mean()), 3), round(leak.p, 3)])  # fmt: skip
+                rows.append(
+                    [
+                        c.name,
+                        source,
+                        value,
+                        [low, high],
+                        round(leak.control, 3),
+                        round(float(leak.recall.mean()), 3),
+                        round(leak.p, 3),
+                    ]
+                )
         title = "What the group can be told from: 0 % is guessing, 100 % always right; shuffled groups reach as much"
         return [*found, Table(title=title, columns=names, rows=rows)]
 
 
-@check("fairness.leakage", needs={"labels", "groups"})
+@check("fairness.leakage", needs=[LABELS, GROUP])
 def leakage(recording: Recording, engine: Engine, *, seed: int) -> Leakage:
     """Do its answers give the group away?
 
@@ -154,7 +176,8 @@ def leakage(recording: Recording, engine: Engine, *, seed: int) -> Leakage:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_IMAGES, replace=False))
     seen = dict[str, NDArray[np.float64]]()
     found, notes = list[ColumnLeak](), list[str]()
-    for name in recording.given.groups:
+    columns = GROUP.of(recording) or ()
+    for name in columns:
         grouping = one_column(recording.subject.images.table.iloc[rows], name)
         kept = np.flatnonzero(grouping.sizes() >= FLOOR)
         if len(kept) < 2:
@@ -167,16 +190,24 @@ def leakage(recording: Recording, engine: Engine, *, seed: int) -> Leakage:
         leaks = {source: probe(values[inside], groups, seed=seed) for source, values in seen.items()}
         leaks["answers"] = label_leak(predicted, groups, seed=seed)
         leaks["labels"] = label_leak(targets, groups, seed=seed)
-        level = 1 - 0.05 / len(recording.given.groups)
+        level = 1 - 0.05 / len(columns)
         amplified, degraded = amplification(predicted, targets, groups, level=level, seed=seed)
         found.append(
-            ColumnLeak(name=name, groups=tuple(grouping.names[k] for k in kept), images=int(inside.sum()), leaks=leaks,
-                       amplified=amplified, degraded=degraded)
-        )  # fmt: skip
+            ColumnLeak(
+                name=name,
+                groups=tuple(grouping.names[k] for k in kept),
+                images=int(inside.sum()),
+                leaks=leaks,
+                amplified=amplified,
+                degraded=degraded,
+            )
+        )
         if (~inside).any():
             left = int((~inside).sum())
-            notes.append(f"{left} image{'s' if left > 1 else ''} without a value of {name}, or of groups below {FLOOR} "
-                         "images, left out.")  # fmt: skip
+            notes.append(
+                f"{left} image{'s' if left > 1 else ''} without a value of {name}, or of groups below {FLOOR} "
+                "images, left out."
+            )
     if seen and "features" not in seen:
         notes.append("The logits are not the answer of a linear layer, so there are no features before it to probe.")
     order = sorted(found, key=lambda c: (-c.amplified.low, c.name))
@@ -185,7 +216,7 @@ def leakage(recording: Recording, engine: Engine, *, seed: int) -> Leakage:
 
 def _seen(recording: Recording, engine: Engine, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """What the group may be told from, N x D each, in the order in which a classifier computes it."""
-    found = engine.map(read_features, recording.subject, rows, label="Reading features", piece=64)
+    found = engine.map(read_features, recording.subject, rows, task="Reading features", chunk=64)
     everything = {**found, "logits": recording.logits[rows]}
     return {name: values.astype(np.float64) for name, values in everything.items() if values.shape[1]}
 

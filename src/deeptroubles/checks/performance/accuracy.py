@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deeptroubles.checks.judging import ENOUGH, few, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, wilson
 
 FAR_BELOW = 0.5
 """A class fails when its accuracy is certainly below this share of the overall accuracy."""
@@ -56,7 +58,7 @@ class Accuracy:
             f"It is right on {self.right} of {self.images} labelled images, {percent_interval(self.overall)}; always "
             f"answering the most common class would be right on {percent(self.baseline)}."
         )
-        if self.images < ENOUGH:
+        if self.images < MIN_IMAGES:
             verdict = Verdict.INCONCLUSIVE
         elif self.overall.high <= self.baseline or failing:
             verdict = Verdict.FAIL
@@ -73,7 +75,7 @@ class Accuracy:
             claim=claim,
             criterion="Passes when it is better than always answering the most common class with 95 % confidence; "
             f"fails when it is not, or when a class is certainly below {percent(FAR_BELOW)} of the overall accuracy "
-            f"(95 %, corrected for the number of classes); inconclusive otherwise, and below {ENOUGH} images.",
+            f"(95 %, corrected for the number of classes); inconclusive otherwise, and below {MIN_IMAGES} images.",
             evidence=self._evidence(),
             caveats=[*few(self.images), "It says how often the answer is right, not whether for the right reason."],
         )
@@ -82,14 +84,25 @@ class Accuracy:
         rows: list[list[Cell]] = [
             [c.name, c.images, c.interval.value, [c.interval.low, c.interval.high]] for c in self.classes
         ]
-        columns = [Column(name="class"), Column(name="images", kind="number"), Column(name="accuracy", kind="share"),
-                   Column(name="95 % interval", kind="interval")]  # fmt: skip
+        columns = [
+            Column(name="class"),
+            Column(name="images", kind="number"),
+            Column(name="accuracy", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+        ]
         value, low, high = self.overall
         evidence: list[Evidence] = [
-            Estimate(label="Accuracy", value=value, low=low, high=high, n=self.images, fail_at=self.baseline,
-                     higher_is_worse=False),
+            Estimate(
+                label="Accuracy",
+                value=value,
+                low=low,
+                high=high,
+                n=self.images,
+                fail_at=self.baseline,
+                higher_is_worse=False,
+            ),
             Table(title="Accuracy by class, worst first", columns=columns, rows=rows),
-        ]  # fmt: skip
+        ]
         if self.confused:
             names = [Column(name="true class"), Column(name="answer"), Column(name="images", kind="number")]
             evidence.append(Table(title="Most confused pairs", columns=names, rows=self.confused))
@@ -98,7 +111,7 @@ class Accuracy:
         return evidence
 
 
-@check("performance.accuracy", needs={"labels"})
+@check("performance.accuracy", needs=[LABELS])
 def accuracy(recording: Recording, engine: Engine, *, seed: int) -> Accuracy:
     """How often is it right, and on which classes is it not?
 
@@ -134,9 +147,14 @@ def accuracy(recording: Recording, engine: Engine, *, seed: int) -> Accuracy:
     for target, count in zip(present, counts, strict=True):
         right = int(correct[targets == target].sum())
         classes.append(
-            ClassAccuracy(name=names[target], images=int(count), right=right, interval=wilson(right, int(count)),
-                          bound=wilson(right, int(count), level).high)
-        )  # fmt: skip
+            ClassAccuracy(
+                name=names[target],
+                images=int(count),
+                right=right,
+                interval=wilson(right, int(count)),
+                bound=wilson(right, int(count), level).high,
+            )
+        )
     pairs = Counter(zip(targets[~correct].tolist(), predicted[~correct].tolist(), strict=True))
     return Accuracy(
         images=len(rows),

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Curve, Estimate, Finding, Series
-from deeptroubles.methods.statistics.calibration import CalibrationError, calibration_error, reliability
-from deeptroubles.methods.statistics.intervals import wilson
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.calibration import CalibrationError, calibration_error, reliability
+from deeptroubles.statistics.intervals import wilson
 
 WARN_AT, FAIL_AT = 0.05, 0.10
 
@@ -42,17 +44,26 @@ class Calibration:
                 "the expected calibration error, less what chance gives,", warn_at=WARN_AT, fail_at=FAIL_AT
             ),
             evidence=[
-                Estimate(label="Calibration error beyond chance", value=corrected.value, low=corrected.low,
-                         high=corrected.high, n=self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
+                Estimate(
+                    label="Calibration error beyond chance",
+                    value=corrected.value,
+                    low=corrected.low,
+                    high=corrected.high,
+                    n=self.images,
+                    warn_at=WARN_AT,
+                    fail_at=FAIL_AT,
+                ),
                 self._curve(),
             ],
             caveats=[
                 *few(self.images),
-                (f"The plain expected calibration error is {percent(self.error.plain)}; a perfectly calibrated "
-                f"classifier would show {percent(self.error.floor)} on as many images."),
+                (
+                    f"The plain expected calibration error is {percent(self.error.plain)}; a perfectly calibrated "
+                    f"classifier would show {percent(self.error.floor)} on as many images."
+                ),
                 "It is measured for the most likely class only.",
             ],
-        )  # fmt: skip
+        )
 
     def _curve(self) -> Curve:
         intervals = [wilson(round(right * count), int(count)) for _, right, count in self.bins]
@@ -64,11 +75,16 @@ class Calibration:
             high=[i.high for i in intervals],
         )
         perfect = Series(name="perfectly calibrated", x=[0.0, 1.0], y=[0.0, 1.0], reference=True)
-        return Curve(title="Confidence against accuracy", x_label="confidence", y_label="share right",
-                     series=[measured, perfect], y_range=(0.0, 1.0))  # fmt: skip
+        return Curve(
+            title="Confidence against accuracy",
+            x_label="confidence",
+            y_label="share right",
+            series=[measured, perfect],
+            y_range=(0.0, 1.0),
+        )
 
 
-@check("performance.calibration", needs={"labels"})
+@check("performance.calibration", needs=[LABELS])
 def calibration(recording: Recording, engine: Engine, *, seed: int) -> Calibration:
     """When it says 80 %, is it right 8 times in 10?
 

@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.options import LABELS, MASKS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
-from deeptroubles.methods.statistics.intervals import Interval, mean_difference, mean_share
-from deeptroubles.methods.transforms.backgrounds import (
+from deeptroubles.methods.transforms.shared.backgrounds import (
     black_box,
     no_foreground,
     on_background,
@@ -25,7 +26,8 @@ from deeptroubles.methods.transforms.backgrounds import (
 )
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
-from deeptroubles.subject import Subject, answer
+from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.05, 0.15
 MOST = 256
@@ -84,8 +86,13 @@ class Background:
         count = len(self.right)
         if not count:
             claim = "There are 0 objects with a mask for which there is a background of the same and of another class."
-            yield Finding(check="reliance.background", verdict=Verdict.INCONCLUSIVE, claim=claim, criterion=rule,
-                          caveats=["Give masks for at least two images of two classes."])  # fmt: skip
+            yield Finding(
+                check="reliance.background",
+                verdict=Verdict.INCONCLUSIVE,
+                claim=claim,
+                criterion=rule,
+                caveats=["Give masks for at least two images of two classes."],
+            )
             return
         gap, shares = mean_difference(self.gap), self._shares()
         yield Finding(
@@ -111,20 +118,31 @@ class Background:
         return {name: mean_share(column) for name, column in zip(VARIANTS, self.right.T, strict=True)}
 
     def _evidence(self, gap: Interval, shares: dict[str, Interval]) -> list[Evidence]:
-        columns = [Column(name="variant"), Column(name="what is shown"), Column(name="right", kind="share"),
-                   Column(name="95 % interval", kind="interval")]  # fmt: skip
+        columns = [
+            Column(name="variant"),
+            Column(name="what is shown"),
+            Column(name="right", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+        ]
         rows: list[list[Cell]] = [
             [name, VARIANTS[name], round(s.value, 4), [s.low, s.high]] for name, s in shares.items()
         ]
         return [
-            Estimate(label="Accuracy lost on backgrounds of any class (BG-gap)", value=gap.value, low=gap.low,
-                     high=gap.high, n=len(self.right), warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="Accuracy lost on backgrounds of any class (BG-gap)",
+                value=gap.value,
+                low=gap.low,
+                high=gap.high,
+                n=len(self.right),
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.stories,
             Table(title="Right answers in each variant of ImageNet-9", columns=columns, rows=rows),
-        ]  # fmt: skip
+        ]
 
 
-@check("reliance.background", needs={"labels", "masks"})
+@check("reliance.background", needs=[LABELS, MASKS])
 def background(recording: Recording, engine: Engine, *, seed: int) -> Background:
     """Does the answer hang on the background?
 
@@ -154,7 +172,7 @@ def background(recording: Recording, engine: Engine, *, seed: int) -> Background
         return Background(right=np.zeros((0, len(VARIANTS))), stories=())
     by_row = np.full((len(recording.logits), *donors.shape[1:]), -1)
     by_row[rows] = donors
-    found = engine.map(_variants, recording.subject, rows, label="Changing backgrounds", donors=by_row.tolist())
+    found = engine.map(_variants, recording.subject, rows, task="Changing backgrounds", donors=by_row.tolist())
     result = Background(right=found["right"].astype(np.float64), stories=())
     order = np.argsort(-result.gap, kind="stable")[:SHOWN]
     return Background(right=result.right, stories=tuple(_story(recording, int(rows[i]), by_row) for i in order))
@@ -176,8 +194,9 @@ def _donors(recording: Recording, seed: int) -> tuple[NDArray[np.int64], NDArray
         following = classes[(classes.index(own) + 1) % len(classes)]
         for _ in range(DRAWS):
             any_class = by_class[classes[random.integers(len(classes))]]
-            chosen.append([int(random.choice(pool[pool != row])) for pool in
-                           (by_class[own], any_class, by_class[following])])  # fmt: skip
+            chosen.append(
+                [int(random.choice(pool[pool != row])) for pool in (by_class[own], any_class, by_class[following])]
+            )
     return rows, np.array(chosen).reshape(len(rows), DRAWS, len(MIXED))
 
 
@@ -198,7 +217,7 @@ def _variants(
     right = []
     for row in indices:
         shown = _show(subject, row, np.array(donors[row]))
-        answers = answer(subject.classifier, torch.cat(list(shown.values())), batch_size).argmax(1)
+        answers = logits_of(subject.classifier, torch.cat(list(shown.values())), batch_size).argmax(1)
         parts = torch.split((answers == int(subject.targets[row])).float(), [len(p) for p in shown.values()])
         right.append([float(part.mean()) for part in parts])
     return {"right": np.array(right)}
@@ -209,7 +228,7 @@ def _story(recording: Recording, row: int, donors: NDArray[np.int64]) -> ImageGr
     subject, names = recording.subject, recording.subject.classifier.class_names
     true, items = int(recording.targets[row]), []
     for name, pixels in _show(subject, row, donors[row]).items():
-        likely = answer(subject.classifier, pixels).softmax(1)
+        likely = logits_of(subject.classifier, pixels).softmax(1)
         wrong = likely.argmax(1) != true
         i = int(wrong.float().argmax()) if name != "Mixed-same" else int((~wrong).float().argmax())
         best = int(likely[i].argmax())

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ModelError
 from deeptroubles.findings import (
@@ -38,9 +39,9 @@ from deeptroubles.methods.clustering.spray import (
     shrunk,
     small_heatmaps,
 )
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.10, 0.30
@@ -130,7 +131,7 @@ class ReliesOnClusters:
                 "A pass says only that nothing was seen at one fixed place, which is chosen on the images judged.",
                 *([] if self.masked else ["An object that always lies at the edge looks the same; masks would tell."]),
             ],
-        )  # fmt: skip
+        )
 
     def _claim(self, verdict: Verdict, where: str) -> str:
         if self.impossible:
@@ -162,22 +163,46 @@ class ReliesOnClusters:
         for each in self.classes:
             value, low, high = each.share(self.level)
             place = _words(each.place).removeprefix("the ")
-            rows.append([each.name, each.images, each.clusters.count, round(each.clusters.gap, 3),
-                         round(max(each.clusters.fisher), 2), place, value, [low, high]])  # fmt: skip
+            rows.append(
+                [
+                    each.name,
+                    each.images,
+                    each.clusters.count,
+                    round(each.clusters.gap, 3),
+                    round(max(each.clusters.fisher), 2),
+                    place,
+                    value,
+                    [low, high],
+                ]
+            )
         series = [
-            Series(name=each.name, x=list(range(1, len(each.clusters.eigenvalues) + 1)),
-                   y=each.clusters.eigenvalues.round(4).tolist())
+            Series(
+                name=each.name,
+                x=list(range(1, len(each.clusters.eigenvalues) + 1)),
+                y=each.clusters.eigenvalues.round(4).tolist(),
+            )
             for each in self.classes[:SHOWN_CURVES]
-        ]  # fmt: skip
+        ]
         return [
-            Estimate(label=f"Images of {self.classes[0].name!r} that look at one fixed place {where}",
-                     value=share.value, low=share.low, high=share.high, n=self.classes[0].images, level=self.level,
-                     warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label=f"Images of {self.classes[0].name!r} that look at one fixed place {where}",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=self.classes[0].images,
+                level=self.level,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.pictures,
             Table(title="Clusters by class, and how many images look at one place", columns=columns, rows=rows),
-            Curve(title="Eigenvalues of each class: a wide gap after the k-th says that there are k clusters",
-                  x_label="eigenvalue, from the smallest", y_label="of the normalised Laplacian", series=series),
-        ]  # fmt: skip
+            Curve(
+                title="Eigenvalues of each class: a wide gap after the k-th says that there are k clusters",
+                x_label="eigenvalue, from the smallest",
+                y_label="of the normalised Laplacian",
+                series=series,
+            ),
+        ]
 
 
 @check("reliance.clusters")
@@ -225,10 +250,17 @@ def clusters(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnClus
         return ReliesOnClusters(classes=(), masked=False, pictures=())
     try:
         found = {
-            target: engine.map(_heatmaps, recording.subject, rows, label="Clustering heatmaps", piece=16,
-                               target=target, masked=bool(masked))
+            target: engine.map(
+                _heatmaps,
+                recording.subject,
+                rows,
+                task="Clustering heatmaps",
+                chunk=16,
+                target=target,
+                masked=bool(masked),
+            )
             for target, rows in chosen.items()
-        }  # fmt: skip
+        }
     except ModelError as error:
         return ReliesOnClusters(classes=(), masked=False, pictures=(), impossible=str(error))
     names = recording.subject.classifier.class_names
@@ -247,7 +279,9 @@ def clusters(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnClus
 def _frequent(predicted: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
     """Rows of the most frequent answers, evenly spread over all rows with that answer."""
     answers, counts = np.unique(predicted, return_counts=True)
-    order = [int(i) for i in np.argsort(-counts, kind="stable")[:MOST_CLASSES] if counts[i] >= max(SMALLEST, ENOUGH)]
+    order = [
+        int(i) for i in np.argsort(-counts, kind="stable")[:MOST_CLASSES] if counts[i] >= max(SMALLEST, MIN_IMAGES)
+    ]
     chosen = {}
     for index in order:
         rows = np.flatnonzero(predicted == answers[index])
@@ -311,8 +345,14 @@ def _heatmap(values: NDArray[np.float64], pixels: NDArray[Any], caption: str, al
 
 def _on_one_scale(title: str, items: Sequence[Heatmap]) -> Heatmaps:
     limit = float(np.quantile(np.abs(np.array([item.values for item in items], dtype=np.float64)), 0.995)) or 1.0
-    return Heatmaps(title=title, items=items, low=-limit, high=limit, diverging=True,
-                    scale_label="relevance, per cent of the whole map")  # fmt: skip
+    return Heatmaps(
+        title=title,
+        items=items,
+        low=-limit,
+        high=limit,
+        diverging=True,
+        scale_label="relevance, per cent of the whole map",
+    )
 
 
 def _words(place: tuple[int, int]) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.options import CONCEPT
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ModelError, UnreadableImageError
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
@@ -25,12 +27,12 @@ from deeptroubles.methods.concepts.tcav import (
     read_layer,
     unit_scale,
 )
-from deeptroubles.methods.statistics.holm import holm
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.network import open_network
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
-from deeptroubles.subject import Subject, answer
+from deeptroubles.statistics.holm import holm
+from deeptroubles.statistics.intervals import Interval
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.10, 0.25
 """In standard deviations of the class's lead."""
@@ -95,7 +97,7 @@ class ReliesOnConcept:
             criterion=f"Fails when a concept moves a class by more than {FAIL_AT} standard deviations of the class's "
             "lead, either way, with 95 % confidence for all concepts and classes together (and random images do "
             f"so in less than {percent(ALPHA)}, corrected by Holm), warns above {WARN_AT}, passes when more than "
-            f"{FAIL_AT} can be ruled out; inconclusive otherwise, and below {ENOUGH} images of the concept or of a "
+            f"{FAIL_AT} can be ruled out; inconclusive otherwise, and below {MIN_IMAGES} images of the concept or of a "
             "class. The share of images (TCAV score) is not judged. The thresholds are conventions.",
             evidence=self._evidence(),
             caveats=[
@@ -111,7 +113,7 @@ class ReliesOnConcept:
         if self.impossible:
             return f"It could not be asked of any of the concepts, so 0 were tested: {self.impossible}"
         if not self.found:
-            return f"Nothing can be said: no class is the answer to {ENOUGH} or more images."
+            return f"Nothing can be said: no class is the answer to {MIN_IMAGES} or more images."
         first = self.found[0]
         value, low, high = first.concept.effect
         told = (
@@ -139,19 +141,35 @@ class ReliesOnConcept:
         rows: list[list[Cell]] = []
         for each in self.found[:ROWS]:
             value, low, high = (round(end, 3) for end in each.concept.effect)
-            rows.append([each.name, each.target, value, f"{low:+.2f} to {high:+.2f}", round(each.concept.p, 4),
-                         round(each.concept.share, 3), round(each.concept.told, 3)])  # fmt: skip
+            rows.append(
+                [
+                    each.name,
+                    each.target,
+                    value,
+                    f"{low:+.2f} to {high:+.2f}",
+                    round(each.concept.p, 4),
+                    round(each.concept.share, 3),
+                    round(each.concept.told, 3),
+                ]
+            )
         title = f"What each concept does for each class, at layer {self.layer}, largest first"
         return [
-            Estimate(label="The largest effect of a concept on a class, either way", value=strongest.value,
-                     low=strongest.low, high=strongest.high, n=self.found[0].answered, unit="number",
-                     warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="The largest effect of a concept on a class, either way",
+                value=strongest.value,
+                low=strongest.low,
+                high=strongest.high,
+                n=self.found[0].answered,
+                unit="number",
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             Table(title=title, columns=columns, rows=rows),
             *self.pictures,
-        ]  # fmt: skip
+        ]
 
 
-@check("reliance.concept", needs={"concepts"})
+@check("reliance.concept", needs=[CONCEPT])
 def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConcept:
     """Does a concept that you name by images move the answer?
 
@@ -191,26 +209,31 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
 
         S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.
     """
-    subject, concepts = recording.subject, recording.given.concept_images()
+    subject, concepts = recording.subject, CONCEPT.of(recording) or {}
     try:
         layer = concept_layer(open_network(subject.classifier))
     except ModelError as error:
         return ReliesOnConcept(layer="", found=(), pictures=(), impossible=str(error))
-    rows = recording.spread(MOST_IMAGES)
-    read = engine.map(_read, subject, rows, label="Reading the images", piece=32, layer=layer)
+    rows = recording.sample(MOST_IMAGES)
+    read = engine.map(_read, subject, rows, task="Reading the images", chunk=32, layer=layer)
     answered = recording.predicted[rows]
     classes, counts = np.unique(answered, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:MOST_CLASSES]
-    classes = classes[[i for i in order if counts[i] >= ENOUGH]]
+    classes = classes[[i for i in order if counts[i] >= MIN_IMAGES]]
     shown = {name: _shown(subject, engine, images, name, layer) for name, images in concepts.items()}
     effects = _effects(shown, read, answered, classes, lead_spread(recording.logits), seed)
     corrected = holm(np.array([effect.p for effect in effects.values()]))
     names = subject.classifier.class_names
     found = [
-        ConceptOnClass(name=name, images=len(shown[name]), target=names[target],
-                       answered=int((answered == target).sum()), concept=replace(effect, p=float(p)))
+        ConceptOnClass(
+            name=name,
+            images=len(shown[name]),
+            target=names[target],
+            answered=int((answered == target).sum()),
+            concept=replace(effect, p=float(p)),
+        )
         for ((name, target), effect), p in zip(effects.items(), corrected, strict=True)
-    ]  # fmt: skip
+    ]
     found.sort(key=lambda f: (-f.size.low, -f.size.value, f.name, f.target))
     unreadable = sum(min(len(images), MOST_OF_A_CONCEPT) - len(shown[name]) for name, images in concepts.items())
     pictures = _pictures(recording, concepts[found[0].name], found[0]) if found else ()
@@ -248,14 +271,14 @@ def _shown(subject: Subject, engine: Engine, images: ImageSet, name: str, layer:
     unlabelled = Subject(subject.classifier, images, np.full(len(images), -1, dtype=np.int64))
     count = min(len(images), MOST_OF_A_CONCEPT)
     rows = np.linspace(0, len(images) - 1, count).astype(np.int64)
-    seen = engine.map(_read_concept, unlabelled, rows, label=f"Reading {name}", piece=32, layer=layer)
+    seen = engine.map(_read_concept, unlabelled, rows, task=f"Reading {name}", chunk=32, layer=layer)
     return np.asarray(seen["activations"][seen["readable"]])
 
 
 def _read(subject: Subject, indices: Sequence[int], batch_size: int, layer: str) -> dict[str, NDArray[Any]]:
     """Activations, and gradients of the lead of the class that is answered."""
     pixels = subject.pixels(indices)
-    targets = answer(subject.classifier, pixels, batch_size).argmax(1)
+    targets = logits_of(subject.classifier, pixels, batch_size).argmax(1)
     return read_layer(subject.classifier, pixels, targets, layer)._asdict()
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, few
+from deeptroubles.checks.limits import MIN_IMAGES, few
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ModelError
 from deeptroubles.findings import Cell, Column, Curve, Evidence, Finding, Series, Table, Verdict
 from deeptroubles.methods import METHODS
-from deeptroubles.methods.attribution.quality import agreement, randomised
-from deeptroubles.methods.statistics.intervals import Interval, mean_share
+from deeptroubles.methods.attribution.shared.quality import agreement, randomised
 from deeptroubles.recording import Recording
-from deeptroubles.subject import Subject, answer
+from deeptroubles.statistics.intervals import Interval, mean_share
+from deeptroubles.subject import Subject, logits_of
 
 LIMIT = 0.5
 """A map that agrees this much (rank correlation) with the one of a shuffled network does not show what it learned."""
@@ -60,7 +60,7 @@ class MapSanity:
         """One finding."""
         by_verdict = {v: [m.method for m in self.methods if m.verdict == v] for v in Verdict}
         believed, refused = by_verdict[Verdict.PASS], by_verdict[Verdict.FAIL]
-        if self.images < ENOUGH or not (believed or refused):
+        if self.images < MIN_IMAGES or not (believed or refused):
             verdict = Verdict.INCONCLUSIVE
         elif refused:
             verdict = Verdict.WARN if believed else Verdict.FAIL
@@ -77,7 +77,7 @@ class MapSanity:
             criterion="A method is believed when its maps for a completely shuffled network agree with the true ones "
             f"(mean absolute rank correlation) by less than {LIMIT} with 95 % confidence, refused when by more. "
             "Fails when methods are refused and none is believed, warns when some are refused, passes when none is "
-            f"refused and more than half are believed; inconclusive otherwise, and below {ENOUGH} images.",
+            f"refused and more than half are believed; inconclusive otherwise, and below {MIN_IMAGES} images.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
@@ -105,10 +105,14 @@ class MapSanity:
         ]
         return [
             Table(title="Which maps may be believed", columns=columns, rows=rows),
-            Curve(title="Agreement with the true map as the network is shuffled, from the answer down",
-                  x_label="share of the weight tensors that is shuffled", y_label="absolute rank correlation",
-                  series=series, y_range=(0.0, 1.0)),
-        ]  # fmt: skip
+            Curve(
+                title="Agreement with the true map as the network is shuffled, from the answer down",
+                x_label="share of the weight tensors that is shuffled",
+                y_label="absolute rank correlation",
+                series=series,
+                y_range=(0.0, 1.0),
+            ),
+        ]
 
 
 @check("reliance.map_sanity")
@@ -137,12 +141,13 @@ def map_sanity(recording: Recording, engine: Engine, *, seed: int) -> MapSanity:
         A. Hedström et al., Sanity checks revisited: an exploration to repair the model parameter randomisation test,
         2023.
     """
-    rows = recording.spread(IMAGES)
+    rows = recording.sample(IMAGES)
     methods, impossible = [], []
     for method in sorted(METHODS.keys() - MANY_PASSES):
         try:
-            found = engine.map(_agreements, recording.subject, rows, label=f"Doubting {method}", piece=4, method=method,
-                               seed=seed)  # fmt: skip
+            found = engine.map(
+                _agreements, recording.subject, rows, task=f"Doubting {method}", chunk=4, method=method, seed=seed
+            )
         except ModelError as error:
             impossible.append((method, str(error)))
             continue
@@ -156,7 +161,7 @@ def _agreements(
 ) -> dict[str, NDArray[Any]]:
     """Agreement of the maps with those of the shuffled network, N x shares, in the same classes."""
     pixels = subject.pixels(indices)
-    targets = answer(subject.classifier, pixels, batch_size).argmax(1)
+    targets = logits_of(subject.classifier, pixels, batch_size).argmax(1)
     true = METHODS[method](subject.classifier, pixels, targets)
     columns = []
     for share in SHARES:

@@ -11,17 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.judging import ENOUGH, few, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few
+from deeptroubles.checks.options import MASKS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Column, Estimate, Evidence, Finding, Heatmap, Heatmaps, Table, Verdict
 from deeptroubles.methods.attribution.integrated_gradients import integrated_gradients
-from deeptroubles.methods.attribution.quality import energy_inside, pointing_game
-from deeptroubles.methods.statistics.intervals import Interval, mean, mean_share
+from deeptroubles.methods.attribution.shared.quality import energy_inside, pointing_game
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.inpaint import dilate
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, mean, mean_share
 from deeptroubles.subject import Subject
 
 MARGIN = 0.05
@@ -70,7 +72,7 @@ class ObjectEvidence:
             else f"There is evidence for the answer in 0 of {len(known)} images.",
             criterion=f"Fails when the object gets at most {percent(MARGIN)} more of the evidence than its area, with "
             f"95 % confidence; warns when it gets {percent(MARGIN)} less than a disc in the middle would put there; "
-            f"passes when it gets {percent(MARGIN)} more than that; inconclusive otherwise, and below {ENOUGH} images.",
+            f"passes when it gets {percent(MARGIN)} more than that; inconclusive otherwise, and below {MIN_IMAGES} images.",
             evidence=self._evidence(count, over_area, over_centre, pointed),
             caveats=[
                 *few(count),
@@ -102,19 +104,33 @@ class ObjectEvidence:
         value, low, high = over_centre
         limit = max((abs(v) for m in self.maps for row in m.values for v in row if v is not None), default=1.0)
         evidence: list[Evidence] = [
-            Estimate(label="Evidence in the object beyond a disc in the middle", value=value, low=max(-1.0, low),
-                     high=min(1.0, high), n=count, higher_is_worse=False),
+            Estimate(
+                label="Evidence in the object beyond a disc in the middle",
+                value=value,
+                low=max(-1.0, low),
+                high=min(1.0, high),
+                n=count,
+                higher_is_worse=False,
+            ),
             Table(title="Where the evidence lies", columns=columns, rows=rows),
-        ]  # fmt: skip
+        ]
         if self.maps:
-            evidence.insert(1, Heatmaps(
-                title="Evidence on the images with the least of it in the object", items=self.maps, low=-limit,
-                high=limit, diverging=True, scale_label="share of the largest value of its map"))  # fmt: skip
+            evidence.insert(
+                1,
+                Heatmaps(
+                    title="Evidence on the images with the least of it in the object",
+                    items=self.maps,
+                    low=-limit,
+                    high=limit,
+                    diverging=True,
+                    scale_label="share of the largest value of its map",
+                ),
+            )
         return evidence
 
 
 def _verdict(over_area: Interval, over_centre: Interval, count: int) -> Verdict:
-    if count < ENOUGH:
+    if count < MIN_IMAGES:
         return Verdict.INCONCLUSIVE
     if over_area.high <= MARGIN:
         return Verdict.FAIL
@@ -123,7 +139,7 @@ def _verdict(over_area: Interval, over_centre: Interval, count: int) -> Verdict:
     return Verdict.PASS if over_centre.low >= MARGIN else Verdict.INCONCLUSIVE
 
 
-@check("reliance.object", needs={"masks"})
+@check("reliance.object", needs=[MASKS])
 def object_evidence(recording: Recording, engine: Engine, *, seed: int) -> ObjectEvidence:
     """Does the evidence for the answer lie in the object?
 
@@ -160,12 +176,15 @@ def object_evidence(recording: Recording, engine: Engine, *, seed: int) -> Objec
     """
     masked = recording.masked
     rows = masked[np.unique(np.linspace(0, len(masked) - 1, min(len(masked), MOST)).astype(int))]
-    found = engine.map(_evidence_of, recording.subject, rows, label="Looking for evidence in objects", piece=4)
+    found = engine.map(_evidence_of, recording.subject, rows, task="Looking for evidence in objects", chunk=4)
     order = np.argsort(found["inside"] - found["area"], kind="stable")[:SHOWN]
     return ObjectEvidence(
-        inside=found["inside"], area=found["area"], centre=found["centre"], pointed=found["pointed"],
+        inside=found["inside"],
+        area=found["area"],
+        centre=found["centre"],
+        pointed=found["pointed"],
         maps=tuple(_map(recording, int(rows[i]), found["map"][i], found["inside"][i]) for i in order),
-    )  # fmt: skip
+    )
 
 
 def _evidence_of(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
@@ -196,5 +215,9 @@ def _map(recording: Recording, row: int, values: NDArray[Any], inside: float) ->
     name = recording.subject.classifier.class_names[recording.predicted[row]]
     shown = picture(recording.subject.pixels([row])[0].cpu().numpy(), f"An image answered {name}")
     share = percent(inside) if np.isfinite(inside) else "none"
-    return Heatmap(values=np.round(values.astype(float), 3).tolist(), caption=f"{name}: {share} inside",
-                   alt=f"Evidence for {name}, {share} of it in the object", picture=shown)  # fmt: skip
+    return Heatmap(
+        values=np.round(values.astype(float), 3).tolist(),
+        caption=f"{name}: {share} inside",
+        alt=f"Evidence for {name}, {share} of it in the object",
+        picture=shown,
+    )

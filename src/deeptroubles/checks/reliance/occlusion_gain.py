@@ -10,16 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Curve, Estimate, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series
 from deeptroubles.methods.attacks import occlusion_gain as method
 from deeptroubles.methods.attribution.occlusion import hide
-from deeptroubles.methods.statistics.intervals import Interval, wilson
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
-from deeptroubles.subject import Subject, answer
+from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.10, 0.30
 GAIN = 0.1
@@ -82,25 +84,42 @@ class OcclusionGain:
             high=quantiles[2].tolist(),
         )
         evidence: list[Evidence] = [
-            Estimate(label="Images that gain by hiding one window", value=share.value, low=share.low, high=share.high,
-                     n=count, warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="Images that gain by hiding one window",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                n=count,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.stories,
-        ]  # fmt: skip
+        ]
         if self.maps:
             limit = max(abs(v) for m in self.maps for row in m.values for v in row if v is not None)
             evidence.append(
-                Heatmaps(title="What hiding each window does to the true class", items=self.maps, low=-limit,
-                         high=limit,
-                         diverging=True, scale_label="change of probability")
-            )  # fmt: skip
+                Heatmaps(
+                    title="What hiding each window does to the true class",
+                    items=self.maps,
+                    low=-limit,
+                    high=limit,
+                    diverging=True,
+                    scale_label="change of probability",
+                )
+            )
         evidence.append(
-            Curve(title="Hiding what speaks against the true class, window by window", x_label="windows hidden",
-                  y_label="probability of the true class", series=[story], y_range=(0.0, 1.0))
-        )  # fmt: skip
+            Curve(
+                title="Hiding what speaks against the true class, window by window",
+                x_label="windows hidden",
+                y_label="probability of the true class",
+                series=[story],
+                y_range=(0.0, 1.0),
+            )
+        )
         return evidence
 
 
-@check("reliance.occlusion_gain", needs={"labels"})
+@check("reliance.occlusion_gain", needs=[LABELS])
 def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> OcclusionGain:
     """Does hiding a part of the image make it surer of the right class?
 
@@ -126,7 +145,7 @@ def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> Occlus
         M. D. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV 2014.
     """
     subject, rows = recording.subject, recording.labelled
-    found = engine.map(_hide, subject, rows, label="Hiding what helps", piece=2)
+    found = engine.map(_hide, subject, rows, task="Hiding what helps", chunk=2)
     probability = found["probability"].astype(np.float64).round(6)  # single precision knows no more
     was_wrong = recording.predicted[rows] != recording.targets[rows]
     order = np.argsort(probability[:, 0] - probability[:, -1], kind="stable")
@@ -144,7 +163,7 @@ def _hide(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str
     gain = method.occlusion_gain(
         subject.classifier, subject.pixels(indices), targets, steps=STEPS, batch_size=batch_size
     )
-    right = answer(subject.classifier, gain.images, batch_size).argmax(1) == targets
+    right = logits_of(subject.classifier, gain.images, batch_size).argmax(1) == targets
     return {
         "probability": gain.probability.cpu().numpy(),
         "first": gain.first.cpu().numpy(),

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import (
     Curve,
@@ -24,11 +25,11 @@ from deeptroubles.findings import (
     Series,
     Verdict,
 )
-from deeptroubles.methods.statistics.intervals import Interval, mean_share, wilson
 from deeptroubles.methods.transforms.corrupt import MAIN, SEVERITIES, SMALLEST, corrupt
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
-from deeptroubles.subject import Subject, answer
+from deeptroubles.statistics.intervals import Interval, mean_share, wilson
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.30, 0.60
 MOST = 200
@@ -81,36 +82,64 @@ class Corruption:
             claim=f"Noise, blur, weather and processing change the answer in {percent_interval(share)} of the cases; "
             f"most often {worst} ({percent(by_name.max())}).",
             criterion=criterion(
-                "the mean share of 15 corruptions, at severities from 1 to 5, that change the answer", warn_at=WARN_AT,
+                "the mean share of 15 corruptions, at severities from 1 to 5, that change the answer",
+                warn_at=WARN_AT,
                 fail_at=FAIL_AT,
-            ) + " The thresholds are our convention.",
+            )
+            + " The thresholds are our convention.",
             evidence=self._evidence(),
             caveats=[
                 *few(count),
                 *([f"{self.left_out} images, drawn at random, were left out."] if self.left_out else []),
-                ("Each image is shown with each of the 15 corruptions at one severity only, every severity three times "
-                f"(drawn from the seed): a cell of the heatmap rests on about {max(1, round(count / 5))} images."),
-                ("Frost is drawn, where ImageNet-C has photographs of it, so that numbers are near the published ones "
-                "and not equal to them. Answers are compared with the one before, right or wrong."),
+                (
+                    "Each image is shown with each of the 15 corruptions at one severity only, every severity "
+                    "three times (drawn from the seed): a cell of the heatmap rests on about "
+                    f"{max(1, round(count / 5))} images."
+                ),
+                (
+                    "Frost is drawn, where ImageNet-C has photographs of it, so that numbers are near the published "
+                    "ones and not equal to them. Answers are compared with the one before, right or wrong."
+                ),
             ],
-        )  # fmt: skip
+        )
 
     def _evidence(self) -> list[Evidence]:
         value, low, high = self.share
         cells = [[self._cell(j, s) for s in SEVERITIES] for j in range(len(NAMES))]
         heatmap = Heatmap(
-            values=cells, caption="answers that change", alt="Share of answers that change, by corruption and severity",
-            x_ticks=[str(s) for s in SEVERITIES], y_ticks=[name.replace("_", " ") for name in NAMES],
-        )  # fmt: skip
+            values=cells,
+            caption="answers that change",
+            alt="Share of answers that change, by corruption and severity",
+            x_ticks=[str(s) for s in SEVERITIES],
+            y_ticks=[name.replace("_", " ") for name in NAMES],
+        )
         return [
-            Estimate(label="Corruptions that change the answer", value=value, low=low, high=high, n=len(self.changed),
-                     warn_at=WARN_AT, fail_at=FAIL_AT),
+            Estimate(
+                label="Corruptions that change the answer",
+                value=value,
+                low=low,
+                high=high,
+                n=len(self.changed),
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.examples,
-            Curve(title="Answers by severity", x_label="severity (0: as it is)", y_label="share of answers",
-                  series=self._series(), y_range=(0.0, 1.0)),
-            Heatmaps(title="Answers that change, by corruption and severity", items=[heatmap], low=0.0, high=1.0,
-                     scale_label="share of images", x_label="severity"),
-        ]  # fmt: skip
+            Curve(
+                title="Answers by severity",
+                x_label="severity (0: as it is)",
+                y_label="share of answers",
+                series=self._series(),
+                y_range=(0.0, 1.0),
+            ),
+            Heatmaps(
+                title="Answers that change, by corruption and severity",
+                items=[heatmap],
+                low=0.0,
+                high=1.0,
+                scale_label="share of images",
+                x_label="severity",
+            ),
+        ]
 
     def _cell(self, corruption: int, severity: int) -> float | None:
         at = self.severity[:, corruption] == severity
@@ -129,10 +158,15 @@ class Corruption:
             name = f"right answers ({count} labelled image{'s' if count > 1 else ''})"
             named.append((name, [wilson(self.right_before, count), *after]))
         return [
-            Series(name=name, x=[0.0, *map(float, SEVERITIES)], y=[i.value for i in values],
-                   low=[i.low for i in values], high=[i.high for i in values])
+            Series(
+                name=name,
+                x=[0.0, *map(float, SEVERITIES)],
+                y=[i.value for i in values],
+                low=[i.low for i in values],
+                high=[i.high for i in values],
+            )
             for name, values in named
-        ]  # fmt: skip
+        ]
 
 
 @check("stability.corruption")
@@ -165,14 +199,21 @@ def corruption(recording: Recording, engine: Engine, *, seed: int) -> Corruption
     none = np.zeros((0, len(NAMES)), dtype=np.int64)
     if channels not in {1, 3} or min(size) < SMALLEST:
         why = f"corruptions are defined for 1 or 3 channels and at least {SMALLEST} pixels along each side"
-        return Corruption(severity=none, changed=none > 0, labelled=none[:, 0] > 0, right=none > 0, right_before=0,
-                          left_out=0, examples=(),
-                          impossible=why)  # fmt: skip
+        return Corruption(
+            severity=none,
+            changed=none > 0,
+            labelled=none[:, 0] > 0,
+            right=none > 0,
+            right_before=0,
+            left_out=0,
+            examples=(),
+            impossible=why,
+        )
     random = np.random.default_rng(seed)
     rows = np.sort(random.permutation(everything)[:MOST])
     # Every image meets every severity three times, and five neighbouring images meet a corruption at all five.
     starts = random.permutation(np.arange(len(NAMES)) % len(SEVERITIES))
-    seen = engine.map(_corrupted, subject, rows, label="Corrupting images", starts=starts.tolist(), seed=seed)
+    seen = engine.map(_corrupted, subject, rows, task="Corrupting images", starts=starts.tolist(), seed=seed)
     severity, changed = _severities(rows, starts), seen["answer"] != recording.predicted[rows, None]
     targets, predicted = recording.targets[rows], recording.predicted[rows]
     return Corruption(
@@ -203,7 +244,7 @@ def _corrupted(
         shown = pixels.clone()
         for i, index in enumerate(indices):
             shown[i] = corrupt(pixels[i : i + 1], name, int(severities[i, j]), seed=seed + index)[0]
-        answers.append(answer(subject.classifier, shown, batch_size).argmax(1).cpu().numpy())
+        answers.append(logits_of(subject.classifier, shown, batch_size).argmax(1).cpu().numpy())
     return {"answer": np.stack(answers, axis=1)}
 
 
@@ -214,9 +255,13 @@ def _per_image(values: NDArray[np.bool_], severity: NDArray[np.int64], level: in
 
 
 def _examples(
-    recording: Recording, rows: NDArray[np.int64], severity: NDArray[np.int64], changed: NDArray[np.bool_],
-    answers: NDArray[np.int64], seed: int,
-) -> tuple[ImageGrid, ...]:  # fmt: skip
+    recording: Recording,
+    rows: NDArray[np.int64],
+    severity: NDArray[np.int64],
+    changed: NDArray[np.bool_],
+    answers: NDArray[np.int64],
+    seed: int,
+) -> tuple[ImageGrid, ...]:
     """For the corruptions that change most answers: the mildest one that did, beside the image as it is."""
     names, grids = recording.subject.classifier.class_names, []
     used: set[int] = set()
@@ -233,7 +278,9 @@ def _examples(
         before = picture(image[0].cpu().numpy(), f"An image answered {first}")
         after = picture(spoilt.cpu().numpy(), f"The same image with {what}, answered {answered}")
         chance = percent(recording.probabilities[rows[i]].max())
-        items = [GridItem(picture=before, caption=first, note=f"as it is, {chance}"),
-                 GridItem(picture=after, caption=answered, note=f"{what}, severity {level}")]  # fmt: skip
+        items = [
+            GridItem(picture=before, caption=first, note=f"as it is, {chance}"),
+            GridItem(picture=after, caption=answered, note=f"{what}, severity {level}"),
+        ]
         grids.append(ImageGrid(title=f"{first}: as it is, and with {what}", items=items, strip=True))
     return tuple(grids)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deeptroubles.checks.judging import criterion, few, judge, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.stability.sweep import Sweep, sweep
+from deeptroubles.checks.stability.shared.sweep import Sweep, sweep
+from deeptroubles.checks.wording import percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Finding
-from deeptroubles.methods.transforms.warp import Outside
+from deeptroubles.methods.transforms.shared.warp import Outside
 from deeptroubles.recording import Recording
 
 WARN_AT, FAIL_AT = 0.10, 0.30
@@ -38,17 +39,25 @@ class Rotation:
             criterion=criterion("the mean share of angles that change the answer", warn_at=WARN_AT, fail_at=FAIL_AT)
             + " The thresholds are our convention.",
             evidence=turned.evidence(
-                label="Turns that change the answer", title="Images whose answer changes, by angle",
-                x_label="degrees, counter-clockwise", unchanged=0.0, warn_at=WARN_AT, fail_at=FAIL_AT,
+                label="Turns that change the answer",
+                title="Images whose answer changes, by angle",
+                x_label="degrees, counter-clockwise",
+                unchanged=0.0,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
             ),
             caveats=[
                 *few(count),
-                (f"The corners that come in from outside are made up ({self.border} border); of the {once} images that "
-                f"change, {turned.whatever_border} change for one and the same angle with every border."),
-                ("Turning blurs a little (bilinear). Answers are compared with the one before, right or wrong; where "
-                "the way up is what matters (a 6 and a 9), a change is right."),
+                (
+                    f"The corners that come in from outside are made up ({self.border} border); of the {once} images "
+                    f"that change, {turned.whatever_border} change for one and the same angle with every border."
+                ),
+                (
+                    "Turning blurs a little (bilinear). Answers are compared with the one before, right or wrong; "
+                    "where the way up is what matters (a 6 and a 9), a change is right."
+                ),
             ],
-        )  # fmt: skip
+        )
 
 
 @check("stability.rotation")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.stability.sweep import Sweep, sweep
+from deeptroubles.checks.stability.shared.sweep import Sweep, sweep
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Finding
-from deeptroubles.methods.transforms.warp import Outside
+from deeptroubles.methods.transforms.shared.warp import Outside
 from deeptroubles.recording import Recording
 
 WARN_AT, FAIL_AT = 0.10, 0.30
@@ -37,17 +38,23 @@ class Scale:
             criterion=criterion("the mean share of sizes that change the answer", warn_at=WARN_AT, fail_at=FAIL_AT)
             + " The thresholds are our convention.",
             evidence=scaled.evidence(
-                label="Sizes that change the answer", title="Images whose answer changes, by size",
-                x_label="size, 1 as it is", unchanged=1.0, warn_at=WARN_AT, fail_at=FAIL_AT,
+                label="Sizes that change the answer",
+                title="Images whose answer changes, by size",
+                x_label="size, 1 as it is",
+                unchanged=1.0,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
             ),
             caveats=[
                 *few(count),
                 "An enlarged image loses its rim, and with it perhaps what it shows.",
-                (f"What surrounds a smaller image is made up ({self.border} border); of the {once} images that change, "
-                f"{scaled.whatever_border} change for one and the same size with every border."),
+                (
+                    f"What surrounds a smaller image is made up ({self.border} border); of the {once} images that "
+                    f"change, {scaled.whatever_border} change for one and the same size with every border."
+                ),
                 "Answers are compared with the one before, right or wrong.",
             ],
-        )  # fmt: skip
+        )
 
 
 @check("stability.scale")

@@ -11,15 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Curve, Estimate, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series
-from deeptroubles.methods.statistics.intervals import Interval, mean_share, wilson
 from deeptroubles.methods.transforms.shift import Border, shift
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
-from deeptroubles.subject import Subject, answer
+from deeptroubles.statistics.intervals import Interval, mean_share, wilson
+from deeptroubles.subject import Subject, logits_of
 
 WARN_AT, FAIL_AT = 0.05, 0.20
 LENGTHS = (1, 2, 4, 8, 16, 32)
@@ -83,19 +84,38 @@ class Translation:
         ]
         value, low, high = self.share
         evidence: list[Evidence] = [
-            Estimate(label="Shifts that change the answer", value=value, low=low, high=high, n=count, warn_at=WARN_AT,
-                     fail_at=FAIL_AT),
+            Estimate(
+                label="Shifts that change the answer",
+                value=value,
+                low=low,
+                high=high,
+                n=count,
+                warn_at=WARN_AT,
+                fail_at=FAIL_AT,
+            ),
             *self.examples,
-            Curve(title="Images whose answer changes, by length of the shift", x_label="pixels moved", x_scale="log",
-                  y_label="share of images", series=series, y_range=(0.0, 1.0)),
-        ]  # fmt: skip
+            Curve(
+                title="Images whose answer changes, by length of the shift",
+                x_label="pixels moved",
+                x_scale="log",
+                y_label="share of images",
+                series=series,
+                y_range=(0.0, 1.0),
+            ),
+        ]
         if self.maps:
             highest = max(value or 0 for item in self.maps for row in item.values for value in row)
             evidence.append(
-                Heatmaps(title="Probability of the first answer when the image is moved", items=self.maps, low=0.0,
-                         high=float(np.ceil(highest * 10) / 10), scale_label="probability",
-                         x_label="pixels to the right", y_label="pixels down")
-            )  # fmt: skip
+                Heatmaps(
+                    title="Probability of the first answer when the image is moved",
+                    items=self.maps,
+                    low=0.0,
+                    high=float(np.ceil(highest * 10) / 10),
+                    scale_label="probability",
+                    x_label="pixels to the right",
+                    y_label="pixels down",
+                )
+            )
         return evidence
 
 
@@ -131,7 +151,7 @@ def translation(recording: Recording, engine: Engine, *, seed: int, border: Bord
     subject, everything = recording.subject, range(len(recording.logits))
     longest = max(1, min(subject.classifier.size) // 7)
     lengths = tuple(length for length in LENGTHS if length <= longest)
-    moved = engine.map(_move, subject, everything, label="Moving images", lengths=list(lengths), border=border)
+    moved = engine.map(_move, subject, everything, task="Moving images", lengths=list(lengths), border=border)
     changed = moved["changed"]
     order = np.argsort(-changed.mean((1, 2)), kind="stable")
     least_stable = [int(i) for i in order[:SHOWN] if changed[i].any()]
@@ -152,7 +172,7 @@ def _move(
     found: dict[str, list[NDArray[Any]]] = {"changed": [], "answer": [], "probability": [], "whatever_border": []}
     shifts = [(down * n, right * n) for n in lengths for down, right in DIRECTIONS]
     for image in subject.pixels(indices):
-        first = int(answer(subject.classifier, image[None])[0].argmax())
+        first = int(logits_of(subject.classifier, image[None])[0].argmax())
         logits = _shifted_logits(subject, image, shifts, border, batch_size)
         changed = logits.argmax(1) != first
         by_all, which = changed.clone(), [s for s, c in zip(shifts, changed.tolist(), strict=True) if c]
@@ -172,7 +192,7 @@ def _shifted_logits(
 ) -> Tensor:
     parts = [shifts[i : i + batch_size] for i in range(0, len(shifts), batch_size)]
     moved = (torch.stack([shift(image, down, right, border) for down, right in part]) for part in parts)
-    return torch.cat([answer(subject.classifier, batch, batch_size) for batch in moved])
+    return torch.cat([logits_of(subject.classifier, batch, batch_size) for batch in moved])
 
 
 def _grid(longest: int) -> list[int]:
@@ -185,7 +205,7 @@ def _probability_map(
     """Probability of the first answer over a grid of shifts, N x rows x columns."""
     grid, maps = _grid(longest), []
     for image in subject.pixels(indices):
-        first = int(answer(subject.classifier, image[None])[0].argmax())
+        first = int(logits_of(subject.classifier, image[None])[0].argmax())
         logits = _shifted_logits(subject, image, [(d, r) for d in grid for r in grid], border, batch_size)
         maps.append(logits.softmax(1)[:, first].view(len(grid), -1).cpu().numpy())
     return {"map": np.stack(maps)}
@@ -197,7 +217,7 @@ def _maps(
     if not rows:
         return ()
     maps = engine.map(
-        _probability_map, recording.subject, rows, label="Mapping shifts", piece=1, longest=longest, border=border
+        _probability_map, recording.subject, rows, task="Mapping shifts", chunk=1, longest=longest, border=border
     )["map"]
     ticks = [f"{n:+d}" if n else "0" for n in _grid(longest)]
     names = recording.subject.classifier.class_names

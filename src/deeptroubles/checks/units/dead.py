@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import criterion, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import criterion, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Finding, Table, Verdict
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.methods.units.filter_statistics import ALIKE
-from deeptroubles.methods.units.unit_index import LayerIndex, index_units
+from deeptroubles.methods.units.index_units import LayerIndex, index_units
 from deeptroubles.network import open_network
 from deeptroubles.network.unit_layers import is_rectified, unit_layers
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.05, 0.20
@@ -83,19 +84,30 @@ class Dead:
             + f" Warns, too, when more than {percent(WARN_AT)} of the units of a layer repeat another. Below {SILENCE} "
             "images it does not fail or warn. The thresholds are conventions.",
             evidence=[
-                Estimate(label=f"Dead units of {worst.layer}", value=worst.share.value, low=worst.share.low,
-                         high=worst.share.high, n=self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
+                Estimate(
+                    label=f"Dead units of {worst.layer}",
+                    value=worst.share.value,
+                    low=worst.share.low,
+                    high=worst.share.high,
+                    n=self.images,
+                    warn_at=WARN_AT,
+                    fail_at=FAIL_AT,
+                ),
                 self._table(),
             ],
             caveats=[
                 *few(self.images),
-                (f"A unit that answers to none of {self.images} images may still answer to up to {percent(self.bound)} "
-                "of images like these (95 %)."),
-                ("Units can be silent because these images lack what they answer to: images unlike those of the "
-                "training, or of few classes, make more units look dead than are."),
+                (
+                    f"A unit that answers to none of {self.images} images may still answer to up to "
+                    f"{percent(self.bound)} of images like these (95 %)."
+                ),
+                (
+                    "Units can be silent because these images lack what they answer to: images unlike those of the "
+                    "training, or of few classes, make more units look dead than are."
+                ),
                 f"Whether a unit repeats another is asked of units that answered on {ANSWERS} images or more.",
             ],
-        )  # fmt: skip
+        )
 
     def _verdict(self, worst: LayerSilence) -> Verdict:
         verdict = judge(worst.share, self.images, warn_at=WARN_AT, fail_at=FAIL_AT)

@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import few, judge, percent, percent_interval
+from deeptroubles.checks.limits import few, judge
+from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
-from deeptroubles.methods.statistics.intervals import Interval
-from deeptroubles.methods.units.unit_index import index_units
-from deeptroubles.methods.units.words import ENOUGH, Detector, Words, WordTable, word_table, words_of
+from deeptroubles.methods.units.index_units import index_units
+from deeptroubles.methods.units.shared.words import ENOUGH, Detector, Words, WordTable, word_table, words_of
 from deeptroubles.network import LOGITS, open_network
 from deeptroubles.network.unit_layers import unit_layers
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
 
 WARN_AT, FAIL_AT = 0.80, 0.95
@@ -139,8 +141,17 @@ class LabelDetectors:
             title = (
                 f"{_capital(self._unit(best.unit))}: how well it tells {self.words.names[best.word]!r} within classes"
             )
-            found.append(Estimate(label=title, value=best.within.value, low=best.within.low, high=best.within.high,
-                                  n=self.images, warn_at=WARN_AT, fail_at=FAIL_AT))  # fmt: skip
+            found.append(
+                Estimate(
+                    label=title,
+                    value=best.within.value,
+                    low=best.within.low,
+                    high=best.within.high,
+                    n=self.images,
+                    warn_at=WARN_AT,
+                    fail_at=FAIL_AT,
+                )
+            )
             found += [self.strongest] if self.strongest else []
             found.append(self._table("Words that are no label, and the unit that detects each best", detectors))
         if classes := self._classes():
@@ -163,7 +174,7 @@ class LabelDetectors:
         return [*cells, round(found.purity, 3), round(float(self.words.base_rate[found.word]), 3)]
 
 
-@check("units.label_detectors", needs={"labels"})
+@check("units.label_detectors", needs=[LABELS])
 def label_detectors(recording: Recording, engine: Engine, *, seed: int) -> LabelDetectors:
     """Are there units that detect a label, or a word that should not matter?
 
@@ -202,16 +213,24 @@ def label_detectors(recording: Recording, engine: Engine, *, seed: int) -> Label
     words = words_of(subject, range(len(rows)))
     names = subject.classifier.class_names
     if not words.enough.any():  # nothing can come of it
-        return LabelDetectors(images=len(rows), layer=LOGITS, features=0, class_names=names, words=words, table=None,
-                              strongest=None)  # fmt: skip
+        return LabelDetectors(
+            images=len(rows), layer=LOGITS, features=0, class_names=names, words=words, table=None, strongest=None
+        )
     layer = _feature_layer(subject)
     features = np.zeros((len(rows), 0), dtype=np.float32)
     if layer != LOGITS:
         features = index_units(subject, engine, [layer], samples=1, keep=len(rows), seed=seed).layers[layer].values
     values = np.concatenate([features, recording.logits[rows]], axis=1)
     table = word_table(values, words, subject.targets, top=TOP)
-    result = LabelDetectors(images=len(rows), layer=layer, features=features.shape[1], class_names=names, words=words,
-                            table=table, strongest=None)  # fmt: skip
+    result = LabelDetectors(
+        images=len(rows),
+        layer=layer,
+        features=features.shape[1],
+        class_names=names,
+        words=words,
+        table=table,
+        strongest=None,
+    )
     if not result.detectors:
         return result
     best = result.detectors[0]

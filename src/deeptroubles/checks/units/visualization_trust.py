@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.judging import ENOUGH, few, judge, percent, percent_interval
+from deeptroubles.checks.limits import MIN_IMAGES, few, judge
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import (
     Cell,
@@ -26,13 +27,13 @@ from deeptroubles.findings import (
     Verdict,
 )
 from deeptroubles.methods.eight_bits import to_bytes
-from deeptroubles.methods.statistics.intervals import Interval, mean, mean_share
-from deeptroubles.methods.units import trust as method
+from deeptroubles.methods.units import visualization_trust as method
 from deeptroubles.methods.units.activation_maximization import activation_maximization
-from deeptroubles.methods.units.trust import FEWEST, Trust, natural_images
+from deeptroubles.methods.units.visualization_trust import FEWEST, Trust, natural_images
 from deeptroubles.network import LOGITS
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.intervals import Interval, mean, mean_share
 from deeptroubles.subject import Subject
 
 WARN_BELOW, FAIL_BELOW = 0.5, 0.3
@@ -78,7 +79,7 @@ class VisualizationTrust:
         """What the path says, unless the simulation speaks against it; see the criterion."""
         lost = Interval(1 - self.path.value, 1 - self.path.high, 1 - self.path.low)
         verdict = judge(lost, self.images, warn_at=1 - WARN_BELOW, fail_at=1 - FAIL_BELOW)
-        if self.images >= ENOUGH and self.simulation.high < CHANCE:
+        if self.images >= MIN_IMAGES and self.simulation.high < CHANCE:
             return Verdict.FAIL
         return Verdict.INCONCLUSIVE if verdict == Verdict.PASS and self.simulation.low <= CHANCE else verdict
 
@@ -94,7 +95,7 @@ class VisualizationTrust:
             f"below {FAIL_BELOW} with 95 % confidence, or when the pictures, in the network's own features, point to "
             f"the weaker image more often than to the stronger one; warns below {WARN_BELOW}; passes when less than "
             f"{FAIL_BELOW} can be ruled out and the pictures tell strong from weak images more often than chance; "
-            f"inconclusive otherwise, and below {ENOUGH} images.",
+            f"inconclusive otherwise, and below {MIN_IMAGES} images.",
             evidence=self._evidence(),
             caveats=[*few(self.images), *self._caveats()],
         )
@@ -135,16 +136,30 @@ class VisualizationTrust:
         count, evidence = len(self.classes), list[Evidence]()
         if np.isfinite(self.path.low):
             evidence.append(
-                Estimate(label="Path similarity in the last layers", value=self.path.value, low=self.path.low,
-                         high=self.path.high, n=len(self._judged), unit="number", warn_at=WARN_BELOW,
-                         fail_at=FAIL_BELOW, higher_is_worse=False)
-            )  # fmt: skip
+                Estimate(
+                    label="Path similarity in the last layers",
+                    value=self.path.value,
+                    low=self.path.low,
+                    high=self.path.high,
+                    n=len(self._judged),
+                    unit="number",
+                    warn_at=WARN_BELOW,
+                    fail_at=FAIL_BELOW,
+                    higher_is_worse=False,
+                )
+            )
         for word, label in (("network", "in the network's own features"), ("pixels", "in pixels")):
             value, low, high = mean_share(self.trust.simulation[word].accuracy)
             evidence.append(
-                Estimate(label=f"Strong image told from weak one, {label}", value=value, low=low, high=high, n=count,
-                         higher_is_worse=False)
-            )  # fmt: skip
+                Estimate(
+                    label=f"Strong image told from weak one, {label}",
+                    value=value,
+                    low=low,
+                    high=high,
+                    n=count,
+                    higher_is_worse=False,
+                )
+            )
         return [*evidence, *self.grids, _table(self.classes, self.trust), *_curve(self.trust)]
 
 
@@ -189,8 +204,9 @@ def visualization_trust(recording: Recording, engine: Engine, *, seed: int) -> V
     small = max(subject.classifier.size) <= SMALL
     most, steps = (10, 64) if small else (5, 20)
     classes = _some_classes(recording.predicted, most, seed)
-    drawn = engine.map(_draw, subject, classes, label="Drawing classes", piece=most if small else 2, steps=steps,
-                       seed=seed)  # fmt: skip
+    drawn = engine.map(
+        _draw, subject, classes, task="Drawing classes", chunk=most if small else 2, steps=steps, seed=seed
+    )
     logits = recording.logits[:, classes]
     names = tuple(subject.classifier.class_names[c] for c in classes)
     trust = None
@@ -212,7 +228,7 @@ def _some_classes(predicted: NDArray[np.int64], most: int, seed: int) -> list[in
     """Some of the classes that are answered; those with enough images first, at random among equals."""
     classes, counts = np.unique(predicted, return_counts=True)
     chance = np.random.default_rng(seed).random(len(classes))
-    order = np.lexsort((chance, -np.minimum(counts, ENOUGH)))
+    order = np.lexsort((chance, -np.minimum(counts, MIN_IMAGES)))
     return sorted(int(c) for c in classes[order[:most]])
 
 
@@ -239,10 +255,13 @@ def _grids(
     grids = []
     for u in order:
         items = [
-            GridItem(picture=picture(pixels, f"A picture made to excite {names[u]}"), caption=f"{value:.1f}",
-                     note=f"made, restart {i + 1}")
+            GridItem(
+                picture=picture(pixels, f"A picture made to excite {names[u]}"),
+                caption=f"{value:.1f}",
+                note=f"made, restart {i + 1}",
+            )
             for i, (pixels, value) in enumerate(zip(drawn["pictures"][u] / 255, drawn["activations"][u], strict=True))
-        ]  # fmt: skip
+        ]
         images = references[u][:SAMPLES]
         for row, pixels in zip(images, subject.pixels(images.tolist()).cpu().numpy(), strict=True):
             shown = picture(pixels, f"A natural image that excites {names[u]}")
@@ -283,16 +302,25 @@ def _curve(trust: Trust) -> list[Curve]:
     x = [float(i + 1) for i in said]
     intervals = [mean(by_layer[i]) for i in said]
     series = [
-        Series(name="pictures (mean over classes)", x=x, y=[i.value for i in intervals],
-               low=[i.low for i in intervals], high=[i.high for i in intervals]),
+        Series(
+            name="pictures (mean over classes)",
+            x=x,
+            y=[i.value for i in intervals],
+            low=[i.low for i in intervals],
+            high=[i.high for i in intervals],
+        ),
         Series(name="natural images of the class", x=x, y=[1.0] * len(x), reference=True),
         Series(name="images of other classes", x=x, y=[0.0] * len(x), reference=True),
-    ]  # fmt: skip
+    ]
     first, last = trust.path.layers[0], trust.path.layers[-1]
     return [
-        Curve(title=f"Path similarity, layer by layer, from {first} to {last}", x_label="layer",
-              y_label="normalised similarity", series=series)
-    ]  # fmt: skip
+        Curve(
+            title=f"Path similarity, layer by layer, from {first} to {last}",
+            x_label="layer",
+            y_label="normalised similarity",
+            series=series,
+        )
+    ]
 
 
 def _number(value: float) -> float | None:

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.pgd import pgd
-from deeptroubles.methods.attacks.result import AttackResult
-from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.methods.attacks.shared.result import AttackResult
+from deeptroubles.methods.targets import Targets
 
 
 def bim(
@@ -41,5 +41,15 @@ def bim(
     """
     levels = 255 * epsilon
     count = max(1, round(min(levels + 4, 1.25 * levels))) if steps is None else steps
-    return pgd(classifier, images, labels, epsilon=epsilon, targets=targets, loss="cross_entropy", steps=count,
-               step_size=1 / 255, eight_bit=eight_bit, batch_size=batch_size)  # fmt: skip
+    return pgd(
+        classifier,
+        images,
+        labels,
+        epsilon=epsilon,
+        targets=targets,
+        loss="cross_entropy",
+        steps=count,
+        step_size=1 / 255,
+        eight_bit=eight_bit,
+        batch_size=batch_size,
+    )

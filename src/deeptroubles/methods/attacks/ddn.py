@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.ascent import loss_gradient
-from deeptroubles.methods.attacks.balls import size, steepest, to_eight_bits
-from deeptroubles.methods.attacks.boundaries import nearest_boundary
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.ascent import loss_gradient
+from deeptroubles.methods.attacks.shared.balls import size, steepest, to_eight_bits
+from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import Network, open_network
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 _CANDIDATES = 10
 """How many of the likeliest other classes are considered."""
@@ -110,7 +110,7 @@ def _halve(classifier: Classifier, clean: Tensor, nearest: Tensor, goal: Goal, *
         middle = (low + high) / 2
         tried = clean + middle.view(-1, 1, 1, 1) * (nearest - clean)
         tried = to_eight_bits(tried, clean) if eight_bit else tried
-        hit = goal.reached(answer(classifier, tried, len(tried)))
+        hit = goal.reached(logits_of(classifier, tried, len(tried)))
         found[hit] = tried[hit]
         low, high = torch.where(hit, low, middle), torch.where(hit, middle, high)
     return found

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.balls import to_eight_bits
-from deeptroubles.methods.attacks.boundaries import nearest_boundary
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 
 def deep_fool(
@@ -57,7 +57,7 @@ def deep_fool(
             # A rounding towards the clean image takes back up to a 255th per pixel: go over a bit more each time.
             here = (clean + (1 + overshoot * (1 + step * eight_bit)) * total).clamp(0, 1)
             shown = to_eight_bits(here, clean) if eight_bit else here
-            logits = answer(classifier, shown, batch_size)
+            logits = logits_of(classifier, shown, batch_size)
             queries[rows] += 1
             hit = goal[rows].reached(logits)
             found[rows[hit]] = shown[hit]

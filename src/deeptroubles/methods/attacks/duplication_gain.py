@@ -10,8 +10,8 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
-from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
-from deeptroubles.subject import answer
+from deeptroubles.methods.targets import Targets, as_batch, as_targets
+from deeptroubles.subject import logits_of
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def duplication_gain(
     boxes, grid = window_grid(classifier.size, window, window if stride is None else stride)
     corners = torch.minimum(boxes[:, :2], torch.tensor(classifier.size) - window)
     boxes = torch.cat([corners, corners + window], dim=1)
-    clean = answer(classifier, batch, batch_size)
+    clean = logits_of(classifier, batch, batch_size)
     targets = as_targets(classifier, target, clean)
     probability = clean.softmax(1).gather(1, targets[:, None]).repeat(1, steps + 1)
     covered = probability[:, 1:].clone()

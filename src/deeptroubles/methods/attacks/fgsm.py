@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.balls import Norm
-from deeptroubles.methods.attacks.goal import Loss
 from deeptroubles.methods.attacks.pgd import pgd
-from deeptroubles.methods.attacks.result import AttackResult
-from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.methods.attacks.shared.balls import Norm
+from deeptroubles.methods.attacks.shared.goal import Loss
+from deeptroubles.methods.attacks.shared.result import AttackResult
+from deeptroubles.methods.targets import Targets
 
 
 def fgsm(
@@ -43,5 +43,16 @@ def fgsm(
     References:
         I. Goodfellow, J. Shlens, C. Szegedy, Explaining and harnessing adversarial examples, ICLR 2015.
     """
-    return pgd(classifier, images, labels, epsilon=epsilon, norm=norm, targets=targets, loss=loss, steps=1,
-               step_size=epsilon, eight_bit=eight_bit, batch_size=batch_size)  # fmt: skip
+    return pgd(
+        classifier,
+        images,
+        labels,
+        epsilon=epsilon,
+        norm=norm,
+        targets=targets,
+        loss=loss,
+        steps=1,
+        step_size=epsilon,
+        eight_bit=eight_bit,
+        batch_size=batch_size,
+    )

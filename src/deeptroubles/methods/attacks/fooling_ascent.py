@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.ascent import loss_gradient
-from deeptroubles.methods.attacks.balls import steepest
-from deeptroubles.methods.attacks.goal import Goal
+from deeptroubles.methods.attacks.shared.ascent import loss_gradient
+from deeptroubles.methods.attacks.shared.balls import steepest
+from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.network import open_network
 from deeptroubles.progress import track
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 STEP = 0.01
 """Length of a step, as root mean square over pixels."""
@@ -92,6 +92,6 @@ def scored_pictures(
     """Round pictures to 8 bits and ask the network how sure it is of them."""
     images = as_8_bit(found)
     confidence, start = (
-        answer(classifier, each, batch_size).softmax(1).gather(1, classes[:, None])[:, 0] for each in (images, first)
+        logits_of(classifier, each, batch_size).softmax(1).gather(1, classes[:, None])[:, 0] for each in (images, first)
     )
     return FoolingImages(classes, images, confidence, start, queries + 2 * len(found))

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.balls import size, steepest
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.balls import size, steepest
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.progress import track
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 Decide = Callable[[Tensor, Tensor], Tensor]
 """`decide(shown, rows)`: whether what is shown, made from the images `rows`, reaches their goals."""
@@ -72,7 +72,7 @@ def hop_skip_jump(
 
     def decide(shown: Tensor, rows: Tensor) -> Tensor:
         queries.index_add_(0, rows, torch.ones_like(rows))
-        return goal[rows].reached(answer(classifier, shown, batch_size))
+        return goal[rows].reached(logits_of(classifier, shown, batch_size))
 
     start = _starts(classifier, batch, goal, noises, queries, generator, batch_size)
     away = (start != batch).flatten(1).any(1)
@@ -94,15 +94,20 @@ def hop_skip_jump(
 
 
 def _starts(
-    classifier: Classifier, batch: Tensor, goal: Goal, noises: int, queries: Tensor, generator: torch.Generator,
+    classifier: Classifier,
+    batch: Tensor,
+    goal: Goal,
+    noises: int,
+    queries: Tensor,
+    generator: torch.Generator,
     batch_size: int,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """For each image the nearest that is answered as wanted: itself, another of the batch, or noise; else itself."""
     found, missing = batch.clone(), torch.ones(len(batch), dtype=torch.bool, device=batch.device)
     for pool in (batch, torch.randint(0, 256, (noises, *batch.shape[1:]), generator=generator).to(batch) / 255):
         if not missing.any():
             break
-        logits = answer(classifier, pool, batch_size)
+        logits = logits_of(classifier, pool, batch_size)
         queries[missing] += 1 if pool is batch else noises
         for i in missing.nonzero()[:, 0]:
             one = Goal(goal.classes[i].expand(len(pool)), goal.targeted)

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.cppn import Pattern
-from deeptroubles.methods.attacks.direct_encoding import Pixels
 from deeptroubles.methods.attacks.fooling_ascent import FoolingImages
+from deeptroubles.methods.attacks.shared.cppn import Pattern
+from deeptroubles.methods.attacks.shared.direct_encoding import Pixels
 from deeptroubles.progress import track
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 ENCODINGS = {"direct": Pixels, "cppn": Pattern}
 Encoding = Literal["direct", "cppn"]
@@ -84,5 +84,5 @@ def _eight_bits(drawn: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _shares(classifier: Classifier, drawn: NDArray[np.float32], batch_size: int) -> NDArray[np.float64]:
     """Probabilities of all classes, children x K."""
-    logits = answer(classifier, torch.from_numpy(drawn).to(classifier.device), batch_size)
+    logits = logits_of(classifier, torch.from_numpy(drawn).to(classifier.device), batch_size)
     return logits.double().softmax(1).cpu().numpy()

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.balls import to_eight_bits
-from deeptroubles.methods.attacks.expectation import ascend_expectation, success_rate
-from deeptroubles.methods.attacks.goal import Goal
 from deeptroubles.methods.attacks.printability import non_printability
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.expectation import ascend_expectation, success_rate
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.statistics.intervals import Interval
-from deeptroubles.methods.transforms.physical import Conditions, draw_views, see
+from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, see
+from deeptroubles.statistics.intervals import Interval
 
 CAMERA = Conditions()
 
@@ -104,9 +104,17 @@ def masked_attack(
         return cost + printability * non_printability(worn(content, every), inside).mean() if printability else cost
 
     found = ascend_expectation(
-        classifier, torch.zeros_like(batch[0]), render, goal, penalty=penalty, keep=lambda now: now.clamp(-1, 1),
-        steps=steps, step_size=step_size, batch_size=batch_size, generator=generator,
-    )  # fmt: skip
+        classifier,
+        torch.zeros_like(batch[0]),
+        render,
+        goal,
+        penalty=penalty,
+        keep=lambda now: now.clamp(-1, 1),
+        steps=steps,
+        step_size=step_size,
+        batch_size=batch_size,
+        generator=generator,
+    )
     found = inside * as_8_bit(found)
     noise = torch.rand(batch[0].shape, generator=generator).to(batch)
 
@@ -123,9 +131,12 @@ def masked_attack(
     still = scored(classifier, batch, to_eight_bits(worn(found, everything), batch), goal, "l2", shown, batch_size)
     nothing = torch.zeros_like(found)
     return MaskedResult(
-        **vars(still), perturbation=found, seen=judged(found, batch), control=judged(noise, batch * (1 - inside)),
+        **vars(still),
+        perturbation=found,
+        seen=judged(found, batch),
+        control=judged(noise, batch * (1 - inside)),
         clean=judged(nothing, batch),
-    )  # fmt: skip
+    )
 
 
 def total_variation(content: Tensor) -> Tensor:

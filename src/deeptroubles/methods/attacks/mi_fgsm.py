@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.ascent import ascend
-from deeptroubles.methods.attacks.balls import check_ball, project, size
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.ascent import ascend
+from deeptroubles.methods.attacks.shared.balls import check_ball, project, size
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 
 
 def mi_fgsm(
@@ -54,6 +54,15 @@ def mi_fgsm(
         moved = here + epsilon / steps * velocity[rows].sign() - batch[rows]
         return batch[rows] + project(moved, radius[rows], "linf")
 
-    found, _, queries = ascend(classifier, batch, batch, goal, update, steps=steps, loss="cross_entropy",
-                               eight_bit=eight_bit, batch_size=batch_size)  # fmt: skip
+    found, _, queries = ascend(
+        classifier,
+        batch,
+        batch,
+        goal,
+        update,
+        steps=steps,
+        loss="cross_entropy",
+        eight_bit=eight_bit,
+        batch_size=batch_size,
+    )
     return scored(classifier, batch, found, goal, "linf", queries, batch_size)

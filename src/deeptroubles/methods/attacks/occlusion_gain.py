@@ -9,8 +9,8 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
-from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
-from deeptroubles.subject import answer
+from deeptroubles.methods.targets import Targets, as_batch, as_targets
+from deeptroubles.subject import logits_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def occlusion_gain(
     batch = as_batch(classifier, images)
     window = max(1, min(classifier.size) // 7) if window is None else window
     boxes, grid = window_grid(classifier.size, window, window if stride is None else stride)
-    clean = answer(classifier, batch, batch_size)
+    clean = logits_of(classifier, batch, batch_size)
     targets = as_targets(classifier, target, clean)
     best = clean.softmax(1).gather(1, targets[:, None])[:, 0]
     probability, hidden = [best], torch.zeros(len(batch), steps, 4, dtype=torch.long)

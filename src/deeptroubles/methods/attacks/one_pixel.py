@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.ascent import loss_gradient
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.ascent import loss_gradient
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental import LocalEdits
-from deeptroubles.subject import answer
+from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.subject import logits_of
 
 LOCAL = 16
 """From this side length on, only what a pixel changes is computed; below, whole images are quicker."""
@@ -59,7 +59,7 @@ def one_pixel(
     batch = as_batch(classifier, images)
     goal = Goal.of(classifier, len(batch), labels, targets)
     found, queries = batch.clone(), torch.ones(len(batch), dtype=torch.long, device=batch.device)
-    wrong = ~goal.reached(answer(classifier, batch, batch_size))
+    wrong = ~goal.reached(logits_of(classifier, batch, batch_size))
     for i in wrong.nonzero()[:, 0].tolist():
         row = torch.tensor([i], device=batch.device)
         for _ in range(pixels):
@@ -108,7 +108,7 @@ def answers(edits: LocalEdits, rows: Tensor, columns: Tensor, colors: Tensor, ba
     """The logits of copies of an image, each with one pixel set to a colour (colors: M x C): M x K."""
     image = edits.image[0]
     if min(image.shape[1:]) < LOCAL:
-        return answer(edits.classifier, _set(image, rows, columns, colors), batch_size)
+        return logits_of(edits.classifier, _set(image, rows, columns, colors), batch_size)
     boxes = torch.stack([rows, columns, rows + 1, columns + 1], dim=1)
     return edits.logits(boxes, colors[..., None, None], batch_size)
 

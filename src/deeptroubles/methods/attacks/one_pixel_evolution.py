@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.goal import Goal
 from deeptroubles.methods.attacks.one_pixel import answers
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental import LocalEdits
+from deeptroubles.network.incremental.local_edits import LocalEdits
 from deeptroubles.progress import track
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 SURE, GONE = 0.9, 0.05
 """The paper stops when the target's probability is above the first, or the true class's below the second."""
@@ -114,7 +114,7 @@ def _logits(classifier: Classifier, image: Tensor, members: Tensor, batch_size: 
     """The answers to the images that members stand for; to a single pixel computed locally, where that is quicker."""
     if members.shape[1] > 1:
         parts = torch.split(members, batch_size)
-        return torch.cat([answer(classifier, _paint(image, part), batch_size) for part in parts])
+        return torch.cat([logits_of(classifier, _paint(image, part), batch_size) for part in parts])
     rows, columns = (places[:, 0] for places in _places(image, members))
     edits = LocalEdits(open_network(classifier), image[None])
     return answers(edits, rows, columns, as_8_bit(members[:, 0, 2:]), batch_size)

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.expectation import Render, ascend_expectation, success_rate
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attribution.targets import as_batch
+from deeptroubles.methods.attacks.shared.expectation import Render, ascend_expectation, success_rate
+from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.statistics.intervals import Interval
-from deeptroubles.methods.transforms.physical import Conditions, draw_views, place
+from deeptroubles.methods.targets import as_batch
+from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, place
+from deeptroubles.statistics.intervals import Interval
 
 ANYWHERE = Conditions(degrees=22.5, shift=0.3)
 """Where the patch lies, unless said otherwise."""
@@ -98,9 +98,17 @@ def patch(
         return render
 
     found = ascend_expectation(
-        classifier, 0.5 + 0.1 * (noise - 0.5), with_mask(mask), goal, penalty=None, keep=lambda now: now.clamp(0, 1),
-        steps=steps, step_size=step_size, batch_size=batch_size, generator=generator,
-    )  # fmt: skip
+        classifier,
+        0.5 + 0.1 * (noise - 0.5),
+        with_mask(mask),
+        goal,
+        penalty=None,
+        keep=lambda now: now.clamp(0, 1),
+        steps=steps,
+        step_size=step_size,
+        batch_size=batch_size,
+        generator=generator,
+    )
     found = as_8_bit(found)
 
     def judged(content: Tensor, shape: Tensor) -> Interval:

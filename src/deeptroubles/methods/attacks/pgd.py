@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.ascent import ascend
-from deeptroubles.methods.attacks.balls import Norm, check_ball, project, steepest, uniform
-from deeptroubles.methods.attacks.goal import Goal, Loss
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
-from deeptroubles.subject import answer
+from deeptroubles.methods.attacks.shared.ascent import ascend
+from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, project, steepest, uniform
+from deeptroubles.methods.attacks.shared.goal import Goal, Loss
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.subject import logits_of
 
 
 def pgd(
@@ -75,8 +75,9 @@ def pgd(
     for attempt in range(restarts):
         clean, radius = batch[rows], torch.full((len(rows),), epsilon, device=batch.device)
 
-        def update(step: int, inside: Tensor, here: Tensor, gradient: Tensor, clean: Tensor = clean,
-                   radius: Tensor = radius) -> Tensor:  # fmt: skip
+        def update(
+            step: int, inside: Tensor, here: Tensor, gradient: Tensor, clean: Tensor = clean, radius: Tensor = radius
+        ) -> Tensor:
             middle = clean[inside]
             return middle + project(here + length(step) * steepest(gradient, norm) - middle, radius[inside], norm)
 
@@ -89,9 +90,17 @@ def pgd(
                     :, attempt % (classifier.classes - 1)
                 ]
         images_found, reached, shown = ascend(
-            classifier, clean, start, goal[rows], update, steps=steps, loss=loss, eight_bit=eight_bit,
-            batch_size=batch_size, rival=rival,
-        )  # fmt: skip
+            classifier,
+            clean,
+            start,
+            goal[rows],
+            update,
+            steps=steps,
+            loss=loss,
+            eight_bit=eight_bit,
+            batch_size=batch_size,
+            rival=rival,
+        )
         found[rows], queries[rows] = images_found, queries[rows] + shown
         rows = rows[~reached]
         if not len(rows):
@@ -101,5 +110,5 @@ def pgd(
 
 def _ranked_others(classifier: Classifier, clean: Tensor, classes: Tensor, batch_size: int) -> Tensor:
     """The classes other than the true one, the likeliest first, N x K."""
-    logits = answer(classifier, clean, batch_size)
+    logits = logits_of(classifier, clean, batch_size)
     return logits.scatter(1, classes[:, None], -torch.inf).argsort(1, descending=True)

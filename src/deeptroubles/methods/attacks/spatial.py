@@ -9,12 +9,12 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.balls import to_eight_bits
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
-from deeptroubles.methods.transforms.warp import Outside, rotation, translation, warp
-from deeptroubles.subject import answer
+from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.transforms.shared.warp import Outside, rotation, translation, warp
+from deeptroubles.subject import logits_of
 
 SHIFTS, ANGLES = 5, 31
 """Values along each axis of the grid (Engstrom et al.): 5 x 5 x 31 = 775."""
@@ -137,7 +137,7 @@ def _search(
         chosen = places[at : at + count, rows].transpose(0, 1)
         shown = clean[rows].repeat_interleave(count, 0)
         shown = to_eight_bits(_moved(shown, chosen.reshape(-1, 3), border), shown) if at else shown
-        hits = goal[rows.repeat_interleave(count).to(clean.device)].reached(answer(classifier, shown, batch_size))
+        hits = goal[rows.repeat_interleave(count).to(clean.device)].reached(logits_of(classifier, shown, batch_size))
         hits, first = hits.view(-1, count).max(1)
         queries[rows] += torch.where(hits, first + 1, count)
         for i in hits.nonzero()[:, 0].tolist():

@@ -10,12 +10,12 @@ from torch.nn.functional import pad
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.balls import Norm, check_ball, size, to_eight_bits
-from deeptroubles.methods.attacks.goal import Goal
-from deeptroubles.methods.attacks.result import AttackResult, scored
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, size, to_eight_bits
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.progress import track
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """After which of 10,000 steps the paper halves the share of the image that a square covers."""
@@ -70,7 +70,7 @@ def square(
     goal = Goal.of(classifier, len(batch), labels, targets)
     generator = torch.Generator().manual_seed(seed)
     found, queries = batch.clone(), torch.ones(len(batch), dtype=torch.long, device=batch.device)
-    rows = (~goal.reached(answer(classifier, batch, batch_size))).nonzero()[:, 0]
+    rows = (~goal.reached(logits_of(classifier, batch, batch_size))).nonzero()[:, 0]
     start = (_stripes if norm == "linf" else _waves)(batch, epsilon, generator)
     perturbation, best = start, torch.full((len(batch),), -torch.inf, device=batch.device)
     for step in track(range(steps), "Trying squares"):
@@ -83,7 +83,7 @@ def square(
             proposed = change(proposed, clean, epsilon, side, rows, len(batch), generator)
         shown = (clean + proposed).clamp(0, 1)
         shown = to_eight_bits(shown, clean) if eight_bit else shown
-        logits = answer(classifier, shown, batch_size)
+        logits = logits_of(classifier, shown, batch_size)
         queries[rows] += 1
         hit, loss = goal[rows].reached(logits), goal[rows].loss(logits, "margin")
         better = loss > best[rows]  # never true of an answer that is no number

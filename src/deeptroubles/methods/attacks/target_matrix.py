@@ -10,8 +10,8 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.ddn import ddn
-from deeptroubles.methods.attribution.targets import as_batch, as_targets
-from deeptroubles.subject import answer
+from deeptroubles.methods.targets import as_batch, as_targets
+from deeptroubles.subject import logits_of
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,21 @@ def target_matrix(
     batch = as_batch(classifier, images)
     wanted = list(range(classifier.classes)) if classes is None else list(classes)
     columns = as_targets(classifier, wanted, torch.zeros(len(wanted), classifier.classes, device=batch.device))
-    success = answer(classifier, batch, batch_size).argmax(1)[:, None] == columns
+    success = logits_of(classifier, batch, batch_size).argmax(1)[:, None] == columns
     found = batch[:, None].repeat(1, len(columns), 1, 1, 1)
     distance = torch.where(success, 0.0, torch.inf).to(batch)
     queries = torch.ones(success.shape, dtype=torch.long, device=batch.device)
     starts, targets = (~success).nonzero(as_tuple=True)
     if len(starts):
-        result = ddn(classifier, batch[starts], targets=columns[targets], steps=steps, first_norm=first_norm,
-                     eight_bit=eight_bit, batch_size=batch_size)  # fmt: skip
+        result = ddn(
+            classifier,
+            batch[starts],
+            targets=columns[targets],
+            steps=steps,
+            first_norm=first_norm,
+            eight_bit=eight_bit,
+            batch_size=batch_size,
+        )
         found[starts, targets], success[starts, targets] = result.images, result.success
         distance[starts, targets] = torch.where(result.success, result.distance, torch.inf)
         queries[starts, targets] += result.queries

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import NeedsGraphError
-from deeptroubles.methods.attribution.cams import layer_with_positions
-from deeptroubles.methods.attribution.perturbation import score_of_each
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attribution.shared.cams import layer_with_positions
+from deeptroubles.methods.attribution.shared.perturbation import score_of_each
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import TracedNetwork, open_network
 
 

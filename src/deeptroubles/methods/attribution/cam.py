@@ -6,14 +6,26 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError
-from deeptroubles.methods.attribution.cams import activations_and_gradients, layer_with_positions
-from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.methods.attribution.shared.cams import activations_and_gradients, layer_with_positions
+from deeptroubles.methods.targets import Targets
 from deeptroubles.network import TracedNetwork, open_network
 from deeptroubles.network.traced import name_nodes
 
 POOLING = {"mean", "adaptive_avg_pool2d"}
-SAME_VALUES = {"view", "reshape", "_unsafe_view", "unsafe_view", "flatten", "squeeze", "clone", "alias", "contiguous",
-               "dropout", "to_copy", "detach"}  # fmt: skip
+SAME_VALUES = {
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "unsafe_view",
+    "flatten",
+    "squeeze",
+    "clone",
+    "alias",
+    "contiguous",
+    "dropout",
+    "to_copy",
+    "detach",
+}
 """Operations between pooling and linear layer that change no value (dropout does nothing in use)."""
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.cams import layer_with_positions
-from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets
+from deeptroubles.methods.attribution.shared.cams import layer_with_positions
+from deeptroubles.methods.targets import Targets, as_batch, as_targets
 from deeptroubles.network import open_network
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.gradients import pixel_gradients
-from deeptroubles.methods.attribution.perturbation import colour_of_nothing
-from deeptroubles.methods.attribution.targets import Targets, as_batch, target_score
+from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
+from deeptroubles.methods.attribution.shared.perturbation import colour_of_nothing
+from deeptroubles.methods.targets import Targets, as_batch, target_score
 
 
 def gradient_x_input(

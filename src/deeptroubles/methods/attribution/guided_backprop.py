@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.rectifiers import pixel_gradient
-from deeptroubles.methods.attribution.targets import Targets, as_batch, target_score
+from deeptroubles.methods.attribution.shared.rectifiers import pixel_gradient
+from deeptroubles.methods.targets import Targets, as_batch, target_score
 
 
 def guided_backprop(

@@ -8,16 +8,11 @@ from torch.nn.functional import interpolate
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.grad_cam import grad_cam
 from deeptroubles.methods.attribution.guided_backprop import guided_backprop
-from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.methods.targets import Targets
 
 
 def guided_grad_cam(
-    classifier: Classifier,
-    images: Tensor,
-    target: Targets = None,
-    *,
-    against: Targets = None,
-    layer: str | None = None,
+    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None, layer: str | None = None
 ) -> Tensor:
     """Guided backpropagation times the positive part of Grad-CAM, which is scaled up to the image (bilinear).
 

@@ -5,17 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.cams import activations_and_gradients
-from deeptroubles.methods.attribution.targets import Targets
+from deeptroubles.methods.attribution.shared.cams import activations_and_gradients
+from deeptroubles.methods.targets import Targets
 
 
 def hires_cam(
-    classifier: Classifier,
-    images: Tensor,
-    target: Targets = None,
-    *,
-    against: Targets = None,
-    layer: str | None = None,
+    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None, layer: str | None = None
 ) -> Tensor:
     """Map of the layer's activations times the gradient with respect to them, summed over the channels.
 

@@ -11,11 +11,11 @@ from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError, UsageError, nearest
-from deeptroubles.methods.attribution import lrp_rules
-from deeptroubles.methods.attribution.lrp_operations import Step, operation_name, propagate
-from deeptroubles.methods.attribution.targets import Targets, as_batch, target_score
+from deeptroubles.methods.attribution.shared import lrp_rules
+from deeptroubles.methods.attribution.shared.lrp_operations import Step, operation_name, propagate
+from deeptroubles.methods.targets import Targets, as_batch, target_score
 from deeptroubles.network import TracedNetwork, open_network
-from deeptroubles.network.folding import folded
+from deeptroubles.network.batch_norm_fusion import folded
 
 RuleName = Literal["composite", "epsilon", "gamma", "alpha_beta"]
 RULES: tuple[RuleName, ...] = ("composite", "epsilon", "gamma", "alpha_beta")

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.targets import Targets, as_batch, as_targets, target_score
+from deeptroubles.methods.targets import Targets, as_batch, as_targets, target_score
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental import WORTHWHILE, LocalEdits
-from deeptroubles.subject import answer
+from deeptroubles.network.incremental.local_edits import WORTHWHILE, LocalEdits
+from deeptroubles.subject import logits_of
 
 SMALL = 64
 """Images with a shorter side than this (in pixels) are shown whole: there is little to save."""
@@ -94,7 +94,7 @@ def occlusion_scores(
     """Hide every window of a grid, one at a time, and keep the logits of all classes. Arguments as in `occlusion`."""
     windows, grid = window_grid(classifier.size, window, stride)
     cover = classifier.mean[0] if fill is None else torch.as_tensor(fill, device=images.device, dtype=images.dtype)
-    clean = answer(classifier, images, batch_size)
+    clean = logits_of(classifier, images, batch_size)
     occluded = [hidden_logits(classifier, image, windows, cover, batch_size) for image in images]
     return OcclusionScores(clean, torch.stack(occluded), windows, grid)
 
@@ -109,7 +109,7 @@ def hidden_logits(classifier: Classifier, image: Tensor, windows: Tensor, cover:
         parts = torch.split(torch.arange(len(windows)), batch_size)
         covers = (cover[part] if cover.ndim == 4 else cover for part in parts)
         hidden = (hide(image, windows[part], own) for part, own in zip(parts, covers, strict=True))
-        return torch.cat([answer(classifier, pixels, batch_size) for pixels in hidden])
+        return torch.cat([logits_of(classifier, pixels, batch_size) for pixels in hidden])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".* could not be traced")  # this works as well without
         network = open_network(classifier)

@@ -8,9 +8,9 @@ from torch.nn.functional import interpolate
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.perturbation import blend, colour_of_nothing, score_of_each
-from deeptroubles.methods.attribution.targets import Targets, as_batch
-from deeptroubles.subject import answer
+from deeptroubles.methods.attribution.shared.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.subject import logits_of
 
 
 def rise(
@@ -65,14 +65,14 @@ def rise(
             f"1, 1 <= grid <= {min(classifier.size)}, 0 < keep <= 1."
         )
     batch = as_batch(classifier, images)
-    scores = score_of_each(classifier, answer(classifier, batch, batch_size), target, against)
+    scores = score_of_each(classifier, logits_of(classifier, batch, batch_size), target, against)
     cover = colour_of_nothing(classifier, fill, batch)
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(len(batch), *classifier.size, dtype=batch.dtype, device=batch.device)
     for start in range(0, masks, batch_size):
         drawn = draw_masks(min(batch_size, masks - start), classifier.size, grid, keep, generator).to(batch)
         for i, (image, score) in enumerate(zip(batch, scores, strict=True)):
-            probabilities = answer(classifier, blend(image, drawn, cover), batch_size).softmax(1)
+            probabilities = logits_of(classifier, blend(image, drawn, cover), batch_size).softmax(1)
             total[i] += torch.einsum("m,mhw->hw", score(probabilities), drawn)
     return total / (keep * masks)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.gradients import pixel_gradients
-from deeptroubles.methods.attribution.targets import Targets, as_batch, target_score
+from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
+from deeptroubles.methods.targets import Targets, as_batch, target_score
 
 
 def saliency(classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None) -> Tensor:

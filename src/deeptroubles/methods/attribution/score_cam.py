@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.cams import layer_with_positions
-from deeptroubles.methods.attribution.perturbation import blend, colour_of_nothing, score_of_each
-from deeptroubles.methods.attribution.targets import Targets, as_batch
+from deeptroubles.methods.attribution.shared.cams import layer_with_positions
+from deeptroubles.methods.attribution.shared.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 
 def score_cam(
@@ -70,7 +70,7 @@ def score_cam(
             maps.append(torch.zeros_like(activations[0]))
             continue
         scores = [
-            score(answer(classifier, blend(image, _masks(part, classifier.size), cover), batch_size))
+            score(logits_of(classifier, blend(image, _masks(part, classifier.size), cover), batch_size))
             for part in torch.split(kept, batch_size)
         ]
         weights = torch.cat(scores).softmax(0)

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.gradients import pixel_gradients
-from deeptroubles.methods.attribution.perturbation import score_of_each
-from deeptroubles.methods.attribution.targets import Targets, as_batch
-from deeptroubles.subject import answer
+from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
+from deeptroubles.methods.attribution.shared.perturbation import score_of_each
+from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.subject import logits_of
 
 
 def smooth_grad(
@@ -52,7 +52,7 @@ def smooth_grad(
     if samples < 1 or sigma < 0:
         raise UsageError(f"{samples} samples with a noise of {sigma:g} make no average; give samples >= 1, sigma >= 0.")
     batch = as_batch(classifier, images)
-    scores = score_of_each(classifier, answer(classifier, batch, batch_size), target, against)
+    scores = score_of_each(classifier, logits_of(classifier, batch, batch_size), target, against)
     scales = sigma * (batch.amax((1, 2, 3)) - batch.amin((1, 2, 3)))
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros_like(batch)

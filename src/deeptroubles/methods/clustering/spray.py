@@ -13,12 +13,7 @@ from torch.nn import functional
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.lrp import lrp
 from deeptroubles.methods.clustering.fisher_score import fisher_score
-from deeptroubles.methods.clustering.spectral import (
-    eigengap,
-    laplacian_spectrum,
-    neighbour_affinity,
-    spectral_clusters,
-)
+from deeptroubles.methods.clustering.spectral import eigengap, laplacian_spectrum, neighbour_affinity, spectral_clusters
 
 SIDE = 16
 """Heatmaps are scaled to so many rows and columns before they are compared."""

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.network import Network, open_network
 from deeptroubles.network.unit_layers import unit_layers
+from deeptroubles.statistics.intervals import Interval
 
 Floats = NDArray[np.float64]
 
@@ -76,8 +76,9 @@ def concept_layer(network: Network) -> str:
     """
     spatial = [layer.name for layer in unit_layers(network) if layer.is_spatial]
     if not spatial:
-        raise ModelError("No layer of this model has positions (channels x height x width), so concepts cannot be "
-                         "looked for.")  # fmt: skip
+        raise ModelError(
+            "No layer of this model has positions (channels x height x width), so concepts cannot be looked for."
+        )
     return spatial[-1]
 
 

@@ -86,6 +86,8 @@ def _frame(metrics: Mapping[str, Metric], truth: NDArray[Any], answers: NDArray[
         return lambda chosen, _: metric(truth[chosen], answers[chosen])
 
     return MetricFrame(
-        metrics={name: on_rows(metric) for name, metric in metrics.items()}, y_true=rows, y_pred=rows,
+        metrics={name: on_rows(metric) for name, metric in metrics.items()},
+        y_true=rows,
+        y_pred=rows,
         sensitive_features=groups,
-    )  # fmt: skip
+    )

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.methods.fairness.by_group import FLOOR
-from deeptroubles.methods.statistics.bootstrap import resampled_sums, shuffled_sums
-from deeptroubles.methods.statistics.calibration import BINS
-from deeptroubles.methods.statistics.intervals import Interval, share_difference, wilson
+from deeptroubles.statistics.bootstrap import resampled_sums, shuffled_sums
+from deeptroubles.statistics.calibration import BINS
+from deeptroubles.statistics.intervals import Interval, share_difference, wilson
 
 Floats = NDArray[np.float64]
 
@@ -43,9 +43,14 @@ class Gap:
 
 
 def rate_gap(
-    measure: str, happened: NDArray[np.bool_], groups: NDArray[np.integer], *, seed: int = 0, high_is_good: bool = True,
+    measure: str,
+    happened: NDArray[np.bool_],
+    groups: NDArray[np.integer],
+    *,
+    seed: int = 0,
+    high_is_good: bool = True,
     shuffles: int = SHUFFLES,
-) -> Gap | None:  # fmt: skip
+) -> Gap | None:
     """The gap in how often something happens. Groups with fewer than FLOOR images are left out.
 
     The highest minus the lowest of several shares is above 0 even where all groups are alike. What chance gives is
@@ -133,9 +138,14 @@ def calibration_gap(
 
 
 def class_gaps(
-    targets: NDArray[np.integer], predicted: NDArray[np.integer], groups: NDArray[np.integer],
-    classes: dict[int, str], *, seed: int = 0, shuffles: int = SHUFFLES,
-) -> Iterator[Gap]:  # fmt: skip
+    targets: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    groups: NDArray[np.integer],
+    classes: dict[int, str],
+    *,
+    seed: int = 0,
+    shuffles: int = SHUFFLES,
+) -> Iterator[Gap]:
     """The gaps in true- and false-positive rates of each class against the rest.
 
     Args:

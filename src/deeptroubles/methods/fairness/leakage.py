@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from deeptroubles.methods.statistics.balanced_accuracy import (
+from deeptroubles.statistics.balanced_accuracy import (
     beyond_chance,
     beyond_chance_interval,
     cell_counts,
     left_out_recall,
     left_out_right,
 )
-from deeptroubles.methods.statistics.intervals import Interval, mean_difference
+from deeptroubles.statistics.intervals import Interval, mean_difference
 
 Floats = NDArray[np.float64]
 
@@ -86,9 +86,14 @@ def label_leak(labels: NDArray[np.integer], groups: NDArray[np.integer], *, shuf
 
 
 def amplification(
-    answers: NDArray[np.integer], labels: NDArray[np.integer], groups: NDArray[np.integer], *, draws: int = 100,
-    level: float = 0.95, seed: int = 0,
-) -> tuple[Interval, float]:  # fmt: skip
+    answers: NDArray[np.integer],
+    labels: NDArray[np.integer],
+    groups: NDArray[np.integer],
+    *,
+    draws: int = 100,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[Interval, float]:
     """How much more a classifier's answers tell of the group than labels of the same accuracy do.
 
     Labels are degraded to the classifier's accuracy: as many of them as it gets wrong are replaced by another class

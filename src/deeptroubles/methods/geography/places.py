@@ -55,12 +55,17 @@ def places(table: pd.DataFrame, gps: NDArray[np.float64]) -> Places:
     both = (by_name != "") & (by_column != "")
     different = int((both & (by_name != by_column)).sum())
     if different:
-        remarks.append(f"On {different} of {int(both.sum())} images the named country is not the one in which the "
-                       "coordinates lie; the name was taken.")  # fmt: skip
+        remarks.append(
+            f"On {different} of {int(both.sum())} images the named country is not the one in which the "
+            "coordinates lie; the name was taken."
+        )
     codes = np.full(len(table), "", dtype="U2")
     sources: dict[str, int] = {}
-    for source, found in (("a named country", by_name), ("columns of coordinates", by_column),
-                          ("GPS in the file", by_gps)):  # fmt: skip
+    for source, found in (
+        ("a named country", by_name),
+        ("columns of coordinates", by_column),
+        ("GPS in the file", by_gps),
+    ):
         news = (codes == "") & (found != "")
         codes[news] = found[news]
         if news.any():
@@ -82,8 +87,10 @@ def _named(column: pd.Series[Any] | None, count: int, remarks: list[str]) -> NDA
     if wrong:
         shown = ", ".join(repr(text[:30]) for text in list(dict.fromkeys(wrong))[:3])
         one = len(wrong) == 1
-        remarks.append(f"{len(wrong)} {'entry names' if one else 'entries name'} no country, or more than one "
-                       f"({shown}); two- or three-letter codes of ISO 3166 always work.")  # fmt: skip
+        remarks.append(
+            f"{len(wrong)} {'entry names' if one else 'entries name'} no country, or more than one "
+            f"({shown}); two- or three-letter codes of ISO 3166 always work."
+        )
     return np.array([known[text] for text in texts], dtype="U2")
 
 
@@ -102,8 +109,10 @@ def _coordinates(columns: dict[str, pd.Series[Any]], remarks: list[str]) -> NDAr
         rough = (accuracy >= 1) & (accuracy < LEAST_ACCURACY)
         if rough.any():
             given[rough] = np.nan
-            remarks.append(f"{int(rough.sum())} coordinates are too rough to tell a country (accuracy below "
-                           f"{LEAST_ACCURACY} of 16).")  # fmt: skip
+            remarks.append(
+                f"{int(rough.sum())} coordinates are too rough to tell a country (accuracy below "
+                f"{LEAST_ACCURACY} of 16)."
+            )
     return given
 
 
@@ -117,8 +126,10 @@ def _located(points: NDArray[np.float64], what: str, remarks: list[str]) -> NDAr
     if outside.any():
         swapped = bool((np.abs(longitude[outside]) <= 90).all())
         hint = "; latitude and longitude may be swapped" if swapped else ""
-        remarks.append(f"{int(outside.sum())} of {int(there.sum())} {what} are out of range (latitudes go from -90 to "
-                       f"90, longitudes from -180 to 180){hint}.")  # fmt: skip
+        remarks.append(
+            f"{int(outside.sum())} of {int(there.sum())} {what} are out of range (latitudes go from -90 to "
+            f"90, longitudes from -180 to 180){hint}."
+        )
     nowhere = possible & (codes == "")
     if nowhere.any():
         hint = "; most would if latitude and longitude were swapped" if _better_swapped(points[nowhere]) else ""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from deeptroubles.methods.statistics.intervals import Interval
+from deeptroubles.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ def spread(
     astray = max(np.quantile(found, 1 - tail) for found in (total_variation(drawn, smooth), null))
     high = plain + float(around.mean() - np.quantile(around, tail))
     return Spread(
-        Interval(plain, max(0.0, plain - float(astray)), min(1.0, high)), float(null.mean()),
-        float(effective_number(shares)), float(effective_number(by_chance).mean()),
-    )  # fmt: skip
+        Interval(plain, max(0.0, plain - float(astray)), min(1.0, high)),
+        float(null.mean()),
+        float(effective_number(shares)),
+        float(effective_number(by_chance).mean()),
+    )

@@ -15,7 +15,7 @@ from deeptroubles.errors import ModelError
 from deeptroubles.methods.mitigation.reweighing import balanced_rows
 from deeptroubles.network import open_network
 from deeptroubles.network.head import features_before_the_last_layer
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def with_head(classifier: Classifier, head: Head) -> Classifier:
     pixels = torch.rand(4, classifier.channels, *classifier.size, generator=generator).to(classifier.device)
     features = features_before_the_last_layer(open_network(classifier), pixels)
     if features is not None:
-        logits = answer(classifier, pixels)
+        logits = logits_of(classifier, pixels)
         changed = copy.deepcopy(classifier)
         states = [t for t in changed.state_dict().values() if t.shape[:1] == (classifier.classes,)]
         for weight in (t for t in states if t.ndim > 1 and t.flatten(1).shape[1:] == features.shape[1:]):

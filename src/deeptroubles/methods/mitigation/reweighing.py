@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.methods.statistics.balanced_accuracy import cell_counts
+from deeptroubles.statistics.balanced_accuracy import cell_counts
 
 
 def reweighing(classes: NDArray[np.integer], groups: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -35,9 +35,13 @@ class _Cuts:
 
 
 def choose_thresholds(
-    strategy: Strategy, scores: Floats, positive: NDArray[np.bool_], groups: NDArray[np.integer], *,
+    strategy: Strategy,
+    scores: Floats,
+    positive: NDArray[np.bool_],
+    groups: NDArray[np.integer],
+    *,
     cost_ratio: float = 1.0,
-) -> Floats:  # fmt: skip
+) -> Floats:
     """The threshold of each group: an image is answered with the class when its score is at least as high.
 
     A strategy says what groups must be alike in; of all thresholds that do so, the cheapest are taken. Where groups
@@ -92,7 +96,7 @@ def _nearest(cut: _Cuts, level: float) -> int:
 
 def _cuts(
     scores: Floats, positive: NDArray[np.bool_], cost_ratio: float, rate: Callable[[Floats, Floats], Floats]
-) -> _Cuts:  # fmt: skip
+) -> _Cuts:
     """All thresholds that tell images apart: infinity, then halfway between neighbouring scores, from the highest."""
     order = np.argsort(-scores, kind="stable")
     ordered, true = scores[order], positive[order].astype(np.float64)
@@ -122,5 +126,8 @@ def _right(rates: Floats, mix: Floats) -> Floats:
 
 
 _RATES: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "per group": _answered, "demographic parity": _answered, "equal opportunity": _hit, "equal accuracy": _right,
-}  # fmt: skip
+    "per group": _answered,
+    "demographic parity": _answered,
+    "equal opportunity": _hit,
+    "equal accuracy": _right,
+}

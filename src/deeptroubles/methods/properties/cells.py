@@ -61,8 +61,7 @@ def point_cells(points: NDArray[np.float64], seed: int = 0) -> Cells:
             return np.searchsorted(different, numbers).astype(np.int64), tuple(f"{value:.4g}" for value in different)
         edges = np.unique(np.quantile(numbers, np.linspace(0, 1, count + 1)[1:-1]))
         bounds = [f"{edge:.3g}" for edge in edges]
-        names = (f"below {bounds[0]}", *(f"{a} to {b}" for a, b in pairwise(bounds)),
-                 f"{bounds[-1]} and more")  # fmt: skip
+        names = (f"below {bounds[0]}", *(f"{a} to {b}" for a, b in pairwise(bounds)), f"{bounds[-1]} and more")
         cells = np.searchsorted(edges, numbers, side="right")
         return cells.astype(np.int64), names
     spread = points.std(0)

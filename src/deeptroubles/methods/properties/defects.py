@@ -76,8 +76,16 @@ def picture_facts(image: Image.Image) -> dict[str, float]:
     if min(luma.shape) >= TINY and high - low > BLANK:
         blur = float(blur_effect(luma))  # type: ignore[no-untyped-call]
     chroma = float(np.percentile(rgb.max(2) - rgb.min(2), 99))
-    return {"low": float(low), "high": float(high), "spread": spread, "blur": blur, "edge": edge, "chroma": chroma,
-            "width": float(image.width), "height": float(image.height)}  # fmt: skip
+    return {
+        "low": float(low),
+        "high": float(high),
+        "spread": spread,
+        "blur": blur,
+        "edge": edge,
+        "chroma": chroma,
+        "width": float(image.width),
+        "height": float(image.height),
+    }
 
 
 def find_defects(facts: PictureFacts) -> dict[str, NDArray[np.bool_]]:

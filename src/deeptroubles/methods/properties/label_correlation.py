@@ -14,14 +14,14 @@ from torch import Tensor
 
 from deeptroubles.methods.properties.cells import Cells, point_cells
 from deeptroubles.methods.properties.image_properties import image_properties
-from deeptroubles.methods.statistics.balanced_accuracy import (
+from deeptroubles.statistics.balanced_accuracy import (
     beyond_chance,
     beyond_chance_interval,
     cell_counts,
     left_out_recall,
 )
-from deeptroubles.methods.statistics.holm import holm
-from deeptroubles.methods.statistics.intervals import Interval
+from deeptroubles.statistics.holm import holm
+from deeptroubles.statistics.intervals import Interval
 
 _AT_ONCE = 50
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.transforms.swap import Scenery, swap
-from deeptroubles.subject import answer
+from deeptroubles.subject import logits_of
 
 SAME = 2
 """How many donors of its own class each image gets."""
@@ -114,5 +114,5 @@ def _shown(
     """Probabilities of all classes after one swap per recipient, N x K."""
     given = torch.from_numpy(donors).to(rows.device)
     parts = zip(torch.split(rows, batch_size), torch.split(given, batch_size), strict=True)
-    shown = [answer(classifier, swap(scenery, channel, r, d), batch_size) for r, d in parts]
+    shown = [logits_of(classifier, swap(scenery, channel, r, d), batch_size) for r, d in parts]
     return torch.cat(shown).softmax(1)

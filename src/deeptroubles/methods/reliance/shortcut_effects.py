@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from deeptroubles.methods.reliance.donor_swap import Moves
-from deeptroubles.methods.statistics.intervals import Interval
 from deeptroubles.methods.transforms.swap import STEPS, WIDE
+from deeptroubles.statistics.intervals import Interval
 
 Floats = NDArray[np.float64]
 
@@ -72,9 +72,7 @@ def shortcut_effects(moves: Moves, targets: NDArray[np.int64], donors: NDArray[n
         removed.append(_mean(lost[targets == c].mean(1)))
     variance = np.stack([(a[1] + b[1]) / 4 for a, b in zip(inserted, removed, strict=True)])
     counts = np.array([(targets == c).sum() for c in classes])
-    return Effects(
-        classes, np.stack([a[0] for a in inserted]), np.stack([b[0] for b in removed]), variance, counts
-    )  # fmt: skip
+    return Effects(classes, np.stack([a[0] for a in inserted]), np.stack([b[0] for b in removed]), variance, counts)
 
 
 def _mean(values: NDArray[np.floating]) -> tuple[Floats, Floats]:

@@ -13,15 +13,19 @@ from deeptroubles.errors import UsageError
 from deeptroubles.methods.transforms.bilateral_blur import bilateral_blur
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.non_local_means import non_local_means
-from deeptroubles.methods.transforms.recolour import grayscale, shuffle_channels
 from deeptroubles.methods.transforms.rotate_patches import rotate_patches
+from deeptroubles.methods.transforms.shared.recolour import grayscale, shuffle_channels
 from deeptroubles.methods.transforms.shuffle_patches import shuffle_patches
 
 KINDS = {
-    "patch shuffle": "shape", "patch rotation": "shape",
-    "bilateral blur": "texture", "Gaussian blur": "texture", "non-local means": "texture",
-    "grayscale": "colour", "channel shuffle": "colour",
-}  # fmt: skip
+    "patch shuffle": "shape",
+    "patch rotation": "shape",
+    "bilateral blur": "texture",
+    "Gaussian blur": "texture",
+    "non-local means": "texture",
+    "grayscale": "colour",
+    "channel shuffle": "colour",
+}
 """Ways to suppress, and what each of them suppresses."""
 
 GRIDS = (2, 4, 8, 16)

@@ -53,10 +53,15 @@ def blur_pool(classifier: Classifier, size: int = 3, border: Border = "mirror") 
                 node.target = _blurred(dense, size, border)
 
     return Classifier(
-        _Rewritten(classifier, network.rewritten(change), size), size=classifier.size, channels=classifier.channels,
-        class_names=classifier.class_names, class_aliases=classifier.class_aliases, resize=classifier.resize,
-        interpolation=classifier.interpolation, name=f"{classifier.name} with blur",
-    )  # fmt: skip
+        _Rewritten(classifier, network.rewritten(change), size),
+        size=classifier.size,
+        channels=classifier.channels,
+        class_names=classifier.class_names,
+        class_aliases=classifier.class_aliases,
+        resize=classifier.resize,
+        interpolation=classifier.interpolation,
+        name=f"{classifier.name} with blur",
+    )
 
 
 class _Rewritten(nn.Module):
@@ -100,9 +105,14 @@ def _blurred(dense: Any, size: int, border: Border) -> Any:
 
 
 def _dense_convolution(
-    maps: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    maps: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
     groups: int = 1,
-) -> tuple[Tensor, tuple[int, int]]:  # fmt: skip
+) -> tuple[Tensor, tuple[int, int]]:
     return functional.conv2d(maps, weight, bias, 1, padding, dilation, groups), _pair(stride)
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.errors import UsageError, nearest
-from deeptroubles.methods.transforms import corruption_blur as blur
-from deeptroubles.methods.transforms import corruption_digital as digital
-from deeptroubles.methods.transforms import corruption_noise as noise
-from deeptroubles.methods.transforms import corruption_weather as weather
+from deeptroubles.methods.transforms.shared import corruption_blur as blur
+from deeptroubles.methods.transforms.shared import corruption_digital as digital
+from deeptroubles.methods.transforms.shared import corruption_noise as noise
+from deeptroubles.methods.transforms.shared import corruption_weather as weather
 
 SEVERITIES = (1, 2, 3, 4, 5)
 SMALL = 64
@@ -66,9 +66,7 @@ MAIN: dict[str, Corruption] = {
         ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
     ),
     "motion_blur": Corruption(
-        blur.motion_blur,
-        ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
-        ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
+        blur.motion_blur, ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)), ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5))
     ),
     "zoom_blur": Corruption(
         blur.zoom_blur,
@@ -78,12 +76,18 @@ MAIN: dict[str, Corruption] = {
     "snow": Corruption(
         weather.snow,
         (
-            (0.1, 0.3, 3, 0.5, 10, 4, 0.8), (0.2, 0.3, 2, 0.5, 12, 4, 0.7), (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
-            (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65), (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
+            (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
+            (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
+            (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
+            (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
+            (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
         ),
         (
-            (0.1, 0.2, 1, 0.6, 8, 3, 0.95), (0.1, 0.2, 1, 0.5, 10, 4, 0.9), (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
-            (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85), (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
+            (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
+            (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
+            (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
+            (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
+            (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
         ),
     ),
     "frost": Corruption(
@@ -109,7 +113,7 @@ MAIN: dict[str, Corruption] = {
     ),
     "pixelate": Corruption(digital.pixelate, _single(0.6, 0.5, 0.4, 0.3, 0.25), _single(0.95, 0.9, 0.85, 0.75, 0.65)),
     "jpeg_compression": Corruption(digital.jpeg_compression, _single(25, 18, 15, 10, 7), _single(80, 65, 58, 50, 40)),
-}  # fmt: skip
+}
 """The fifteen corruptions that ImageNet-C's error is averaged over."""
 
 EXTRA: dict[str, Corruption] = {
@@ -120,12 +124,18 @@ EXTRA: dict[str, Corruption] = {
     "spatter": Corruption(
         weather.spatter,
         (
-            (0.65, 0.3, 4, 0.69, 0.6, 0), (0.65, 0.3, 3, 0.68, 0.6, 0), (0.65, 0.3, 2, 0.68, 0.5, 0),
-            (0.65, 0.3, 1, 0.65, 1.5, 1), (0.67, 0.4, 1, 0.65, 1.5, 1),
+            (0.65, 0.3, 4, 0.69, 0.6, 0),
+            (0.65, 0.3, 3, 0.68, 0.6, 0),
+            (0.65, 0.3, 2, 0.68, 0.5, 0),
+            (0.65, 0.3, 1, 0.65, 1.5, 1),
+            (0.67, 0.4, 1, 0.65, 1.5, 1),
         ),
         (
-            (0.62, 0.1, 0.7, 0.7, 0.5, 0), (0.65, 0.1, 0.8, 0.7, 0.5, 0), (0.65, 0.3, 1, 0.69, 0.5, 0),
-            (0.65, 0.1, 0.7, 0.69, 0.6, 1), (0.65, 0.1, 0.5, 0.68, 0.6, 1),
+            (0.62, 0.1, 0.7, 0.7, 0.5, 0),
+            (0.65, 0.1, 0.8, 0.7, 0.5, 0),
+            (0.65, 0.3, 1, 0.69, 0.5, 0),
+            (0.65, 0.1, 0.7, 0.69, 0.6, 1),
+            (0.65, 0.1, 0.5, 0.68, 0.6, 1),
         ),
     ),
     "saturate": Corruption(
@@ -133,7 +143,7 @@ EXTRA: dict[str, Corruption] = {
         ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
         ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
     ),
-}  # fmt: skip
+}
 """The four that ImageNet-C keeps for tuning on."""
 
 CORRUPTIONS = MAIN | EXTRA

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from deeptroubles.methods.transforms.warp import Outside, rotation, warp
+from deeptroubles.methods.transforms.shared.warp import Outside, rotation, warp
 
 
 def rotate(images: Tensor, degrees: float, border: Outside = "mirror") -> Tensor:

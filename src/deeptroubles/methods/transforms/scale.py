@@ -7,7 +7,7 @@ from torch import Tensor
 
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
-from deeptroubles.methods.transforms.warp import Outside, warp
+from deeptroubles.methods.transforms.shared.warp import Outside, warp
 
 
 def scale(images: Tensor, factor: float, border: Outside = "mirror") -> Tensor:

@@ -184,9 +184,14 @@ def _object(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
 
 
 CHANNELS: dict[str, Callable[[Scenery, Tensor, Tensor], Tensor]] = {
-    "background": _background, "frame": _frame, "high frequencies": _detail, "colour": _color, "position": _position,
-    "inner texture": _texture, "object": _object,
-}  # fmt: skip
+    "background": _background,
+    "frame": _frame,
+    "high frequencies": _detail,
+    "colour": _color,
+    "position": _position,
+    "inner texture": _texture,
+    "object": _object,
+}
 
 
 def _moved(images: Tensor, by: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.units.activation_maximization import activation_maximization
-from deeptroubles.methods.units.activations import by_unit
+from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.network import open_network
 from deeptroubles.subject import Subject
 
@@ -103,8 +103,16 @@ def activation_atlas(
         which would bring in a compiler (numba); here it is t-SNE with cosine distances.
     """
     classifier = subject.classifier
-    found = engine.map(_activations, subject, range(len(subject.images)), label="Visiting positions", piece=32,
-                       layer=layer, positions=positions, seed=seed)  # fmt: skip
+    found = engine.map(
+        _activations,
+        subject,
+        range(len(subject.images)),
+        task="Visiting positions",
+        chunk=32,
+        layer=layer,
+        positions=positions,
+        seed=seed,
+    )
     activations = found["activations"].reshape(-1, found["activations"].shape[-1])
     images = np.repeat(np.arange(len(subject.images)), len(activations) // len(subject.images))
     places = atlas_layout(activations, seed=seed)
@@ -121,9 +129,14 @@ def activation_atlas(
     means = np.stack([activations[(row == r) & (column == c)].mean(0) for r, c in cells])
     directions = whitened(means, activations) if whiten else means
     drawn = activation_maximization(
-        classifier, layer, torch.from_numpy(directions.astype(np.float32)), objective="direction", steps=steps,
-        seed=seed, batch_size=batch_size,
-    )  # fmt: skip
+        classifier,
+        layer,
+        torch.from_numpy(directions.astype(np.float32)),
+        objective="direction",
+        steps=steps,
+        seed=seed,
+        batch_size=batch_size,
+    )
     shares = _shares(subject.targets[images], row, column, grid, classifier.classes)
     return ActivationAtlas(layer, places, images, cells, drawn.images, counts, shares)
 

@@ -12,13 +12,13 @@ from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.targets import as_batch
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.units.activations import unit_activation
-from deeptroubles.methods.units.ascent import LEARNING_RATE, activations_for_ascent, ascend, is_converged
-from deeptroubles.methods.units.objectives import Objective, gram_similarity, objective_of
-from deeptroubles.methods.units.parameterizations import Maco, Parameterization, Spectrum, parameterization_of
-from deeptroubles.methods.units.transformations import random_views, view
+from deeptroubles.methods.targets import as_batch
+from deeptroubles.methods.units.shared.activations import unit_activation
+from deeptroubles.methods.units.shared.ascent import LEARNING_RATE, activations_for_ascent, ascend, is_converged
+from deeptroubles.methods.units.shared.objectives import Objective, gram_similarity, objective_of
+from deeptroubles.methods.units.shared.parameterizations import Maco, Parameterization, Spectrum, parameterization_of
+from deeptroubles.methods.units.shared.transformations import random_views, view
 from deeptroubles.network import Layer, Network, open_network
 
 ALL = -1

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.targets import as_batch
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.units.ascent import LEARNING_RATE, activations_for_ascent, ascend
-from deeptroubles.methods.units.objectives import dot_times_cosine
-from deeptroubles.methods.units.parameterizations import Spectrum, parameterization_of
-from deeptroubles.methods.units.transformations import random_views, view
+from deeptroubles.methods.targets import as_batch
+from deeptroubles.methods.units.shared.ascent import LEARNING_RATE, activations_for_ascent, ascend
+from deeptroubles.methods.units.shared.objectives import dot_times_cosine
+from deeptroubles.methods.units.shared.parameterizations import Spectrum, parameterization_of
+from deeptroubles.methods.units.shared.transformations import random_views, view
 from deeptroubles.network import open_network
 
 

@@ -14,8 +14,8 @@ from torch.nn import functional
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.units.activations import by_unit
-from deeptroubles.methods.units.ascent import activations_for_ascent
+from deeptroubles.methods.units.shared.activations import by_unit
+from deeptroubles.methods.units.shared.ascent import activations_for_ascent
 from deeptroubles.network import open_network
 from deeptroubles.progress import track
 

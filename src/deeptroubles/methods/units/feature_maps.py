@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, UsageError
-from deeptroubles.methods.attribution.targets import as_batch
+from deeptroubles.methods.targets import as_batch
 from deeptroubles.network import open_network
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ImagesError
-from deeptroubles.methods.units.activations import by_unit
-from deeptroubles.methods.units.totals import layer_grid, readable_pixels
+from deeptroubles.methods.units.shared.activations import by_unit
+from deeptroubles.methods.units.shared.totals import layer_grid, readable_pixels
 from deeptroubles.network import open_network
 from deeptroubles.network.reducing import reducing, weights_at_rest
 from deeptroubles.subject import Subject
@@ -98,7 +98,7 @@ def filter_statistics(
     height, width = layer_grid(found)
     chosen = range(len(subject.images)) if indices is None else indices
     with weights_at_rest():
-        total = engine.reduce(_tally, _merge, subject, chosen, label=f"Watching {layer}", piece=64, layer=layer)
+        total = engine.reduce(_tally, _merge, subject, chosen, task=f"Watching {layer}", chunk=64, layer=layer)
     if not total or not total["images"]:
         raise ImagesError(f"None of the {len(chosen)} images could be read.")
     seen = int(total["images"]) * height * width

@@ -1,0 +1,1 @@
+"""reliance.texture: the check, cue conflict and suppression."""

@@ -1,0 +1,232 @@
+"""The first protocol of `reliance.texture`: images with the shape of one class and the texture of another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from deeptroubles.checks.wording import percent, percent_interval
+from deeptroubles.classifier import Classifier
+from deeptroubles.engine import Engine
+from deeptroubles.errors import UnreadableImageError
+from deeptroubles.findings import Cell, Column, Estimate, Evidence, GridItem, ImageGrid, Table
+from deeptroubles.images import ImageSet
+from deeptroubles.methods.reliance.cue_conflict import CATEGORIES, Trials, category_probabilities, find_trials
+from deeptroubles.pictures import picture
+from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.subject import Subject, logits_of
+
+WARN_AT, FAIL_AT = 0.50, 0.75
+"""Of the decisions that follow shape or texture, the share by texture."""
+SHOWN = 5
+TRIALS = 1200
+"""In the published set, after those with shape and texture of one category are left out."""
+HUMANS = (0.959, 0.919, 0.987)
+"""Shape bias of people: all trials, and the observers with the least and the most."""
+OBSERVERS = 10
+NETWORKS = {
+    "ResNet-50": (0.221, 0.61),
+    "VGG-16 (Caffe)": (0.172, 0.63),
+    "GoogLeNet (Caffe)": (0.312, 0.61),
+    "AlexNet (Caffe)": (0.429, 0.55),
+    "ResNet-50, trained on stylized ImageNet": (0.806, None),
+}
+"""Shape bias, and the share of trials that count, of the published answers (Geirhos et al., 2019). Torchvision's VGG-16
+has 9.2 %, its AlexNet 25.3 %."""
+RESNET50 = {"airplane": 0.0, "knife": 0.0, "bird": 0.02, "car": 0.41, "bottle": 0.56, "clock": 0.71}
+"""The shape bias of ResNet-50 where it is lowest and highest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """What is answered to images in which shape and texture say different things.
+
+    Attributes:
+        trials: The images.
+        decision: N, the category with the highest probability; -1 where the image cannot be read.
+        examples: Some of them, with their answers.
+    """
+
+    trials: Trials
+    decision: NDArray[np.int64]
+    examples: tuple[ImageGrid, ...]
+
+    @property
+    def by_shape(self) -> NDArray[np.bool_]:
+        """Which decisions follow the shape."""
+        return np.equal(self.decision, self.trials.shape)
+
+    @property
+    def by_texture(self) -> NDArray[np.bool_]:
+        """Which decisions follow the texture."""
+        return np.equal(self.decision, self.trials.texture)
+
+    @property
+    def counted(self) -> int:
+        """How many decisions follow one of the two."""
+        return int((self.by_shape | self.by_texture).sum())
+
+    @property
+    def shape_bias(self) -> Interval:
+        """Of the decisions that follow one of the two, the share that follows the shape."""
+        return wilson(int(self.by_shape.sum()), self.counted)
+
+    @property
+    def texture_share(self) -> Interval:
+        """The rest of it."""
+        return wilson(int(self.by_texture.sum()), self.counted)
+
+    @property
+    def asked(self) -> int:
+        """How many images could be read."""
+        return int((self.decision >= 0).sum())
+
+    @property
+    def published(self) -> bool:
+        """Whether the categories are the published ones, so that published values are comparable."""
+        return self.trials.names == tuple(CATEGORIES)
+
+    def claim(self) -> str:
+        """One sentence."""
+        share = percent(self.counted / self.asked) if self.asked else "0 %"
+        return (
+            f"Where shape and texture disagree, shape decides {percent_interval(self.shape_bias)} of the trials that "
+            f"count ({share} of {self.asked})."
+        )
+
+    def caveats(self) -> list[str]:
+        """What to know about it."""
+        trials, unreadable = self.trials, len(self.decision) - self.asked
+        counts = {
+            "with shape and texture of one class": trials.agreeing,
+            "without two classes in the name": trials.unnamed,
+            "that cannot be read": unreadable,
+        }
+        left_out = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        ratio = (
+            "Shape bias is a ratio over the trials that count; the others say nothing about it, however many they are. "
+            "Trials share shapes and textures, so that the interval is somewhat too narrow."
+        )
+        return [
+            ratio,
+            *([f"Of the images with a conflict of cues, these were left out: {left_out}."] if left_out else []),
+        ]
+
+    def evidence(self, name: str) -> list[Evidence]:
+        """The shape bias beside published ones, examples, and every category."""
+        value, low, high = self.shape_bias
+        estimates = [(name, value, low, high, self.counted)]
+        if self.published:
+            for network, (bias, share) in NETWORKS.items():
+                if share is not None:
+                    count = round(share * TRIALS)
+                    estimates.append((f"published: {network}", *wilson(round(bias * count), count), count))
+            estimates.append((f"published: people (range of {OBSERVERS})", *HUMANS, OBSERVERS))
+        return [
+            *(
+                Estimate(
+                    label=f"Shape bias, {label}",
+                    value=value,
+                    low=low,
+                    high=high,
+                    n=n,
+                    warn_at=1 - WARN_AT,
+                    fail_at=1 - FAIL_AT,
+                    higher_is_worse=False,
+                )
+                for label, value, low, high, n in estimates
+            ),
+            self._by_category(),
+            *self.examples,
+        ]
+
+    def _by_category(self) -> Table:
+        shapes = np.unique(self.trials.shape[self.decision >= 0])
+        known = self.published
+        columns = [
+            Column(name="shape"),
+            Column(name="decided by shape", kind="share"),
+            Column(name="95 % interval", kind="interval"),
+            Column(name="decided by shape or texture", kind="share"),
+            Column(name="trials", kind="number"),
+            *([Column(name="by shape: ResNet-50, published", kind="share")] if known else []),
+        ]
+        rows: list[list[Cell]] = []
+        for category in shapes.tolist():
+            at = (self.trials.shape == category) & (self.decision >= 0)
+            hits, count = int(self.by_shape[at].sum()), int((self.by_shape | self.by_texture)[at].sum())
+            bias, name = wilson(hits, count), self.trials.names[category]
+            rows.append(
+                [
+                    name,
+                    bias.value if count else None,
+                    [bias.low, bias.high],
+                    count / int(at.sum()),
+                    int(at.sum()),
+                    *([RESNET50.get(name)] if known else []),
+                ]
+            )
+        rows.sort(key=lambda row: (row[1] is None, row[1]))
+        return Table(title="Shape or texture, by the category of the shape", columns=columns, rows=rows)
+
+
+def ask_conflict(classifier: Classifier, images: ImageSet, engine: Engine) -> Conflict:
+    """Show a classifier the images of a folder in which shape and texture say different things.
+
+    Raises:
+        ImagesError: There are none.
+    """
+    trials = find_trials(classifier, images)
+    subject = Subject(classifier, images, np.full(len(images), -1, dtype=np.int64))
+    seen = engine.map(
+        _decide,
+        subject,
+        trials.rows,
+        task="Shape against texture",
+        chunk=64,
+        members=[list(classes) for classes in trials.members],
+    )
+    return Conflict(trials=trials, decision=seen["decision"], examples=_examples(subject, trials, seen["decision"]))
+
+
+def _decide(
+    subject: Subject, indices: Sequence[int], batch_size: int, members: Sequence[Sequence[int]]
+) -> dict[str, NDArray[Any]]:
+    """The category with the highest probability; -1 where the image cannot be read."""
+    decision = np.full(len(indices), -1, dtype=np.int64)
+    readable, pixels = [], []
+    for position, index in enumerate(indices):
+        try:
+            pixels.append(subject.pixels([index]))
+            readable.append(position)
+        except UnreadableImageError:
+            continue
+    if pixels:
+        logits = logits_of(subject.classifier, torch.cat(pixels), batch_size).cpu().double().numpy()
+        decision[readable] = category_probabilities(softmax(logits, axis=1), members).argmax(1)
+    return {"decision": decision}
+
+
+def _examples(subject: Subject, trials: Trials, decision: NDArray[np.int64]) -> tuple[ImageGrid, ...]:
+    """Some trials decided by texture and some by shape."""
+    grids = []
+    for what, cue in (("texture", trials.texture), ("shape", trials.shape)):
+        chosen = np.flatnonzero(decision == cue)
+        picked = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(SHOWN, len(chosen))).astype(np.int64))]
+        items = []
+        for i in picked.tolist():
+            shape, texture, decided = (trials.names[int(c[i])] for c in (trials.shape, trials.texture, decision))
+            shown = picture(
+                subject.pixels([int(trials.rows[i])])[0].cpu().numpy(),
+                f"The shape of {shape} with the texture of {texture}, decided as {decided}",
+            )
+            items.append(GridItem(picture=shown, caption=decided, note=f"shape {shape}, texture {texture}"))
+        if items:
+            grids.append(ImageGrid(title=f"Decided by {what}", items=items))
+    return tuple(grids)

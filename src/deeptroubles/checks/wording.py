@@ -1,0 +1,29 @@
+"""Numbers and lists in the sentences of checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deeptroubles.statistics.intervals import Interval
+
+
+def percent(share: float) -> str:
+    """A share as a percentage, with a decimal where whole numbers would hide it."""
+    value = 100 * share
+    text = f"{value:.1f}" if 0 < abs(value) < 10 and round(value, 1) % 1 else f"{value:.0f}"
+    return f"{'0' if text == '-0' else text}%"
+
+
+def percent_interval(interval: Interval) -> str:
+    """A share with its interval, such as '42% (95% CI 31% to 54%)'."""
+    return f"{percent(interval.value)} (95% CI {percent(interval.low)} to {percent(interval.high)})"
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """A count with its noun: '1 image', '3 images'. `nouns` is the plural where an s does not make it."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """Names as a sentence lists them: 'a', 'a and b', 'a, b and c'."""
+    return f" {last} ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

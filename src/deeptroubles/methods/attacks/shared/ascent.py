@@ -1,0 +1,84 @@
+"""Follow the gradient until the answer is the one that is wanted; images that are there leave the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.goal import Goal, Loss
+from deeptroubles.network import PIXELS, Network, TracedNetwork, open_network
+from deeptroubles.network.batch_norm_fusion import laid_out, lean
+from deeptroubles.subject import logits_of
+
+Update = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""`update(step, rows, current, gradient)`: where the images `rows` go next."""
+
+
+def loss_gradient(
+    network: Network, pixels: Tensor, goal: Goal, loss: Loss, rival: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Logits (N x K), and the gradient of the loss with respect to the pixels (N x C x H x W)."""
+    recorded, gradients = network.gradients(pixels, [PIXELS], lambda logits: goal.loss(logits, loss, rival))
+    return recorded.logits, gradients[PIXELS]
+
+
+def ascend(
+    classifier: Classifier,
+    clean: Tensor,
+    start: Tensor,
+    goal: Goal,
+    update: Update,
+    *,
+    steps: int,
+    loss: Loss,
+    eight_bit: bool,
+    batch_size: int,
+    rival: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Move images step by step, each until it reaches the goal.
+
+    Args:
+        classifier: The classifier.
+        clean: The images as they were, N x C x H x W.
+        start: Where to begin, N x C x H x W.
+        goal: What is wanted.
+        update: The step.
+        steps: How many at most.
+        loss: Whose gradient is followed.
+        eight_bit: Whether the image must reach the goal after rounding to 8 bits.
+        batch_size: How many images are shown at once.
+        rival: See `Goal.loss`.
+
+    Returns:
+        The images found (rounded where asked for), which of them reached the goal, and how often each was shown.
+    """
+    network = open_network(classifier)
+    if isinstance(network, TracedNetwork):
+        network = lean(network, [])
+    found = clean.clone()
+    reached = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
+    queries = torch.zeros(len(clean), dtype=torch.long, device=clean.device)
+    for chunk in torch.split(torch.arange(len(clean), device=clean.device), batch_size):
+        rows, here = chunk, start[chunk]
+        for step in range(steps + 1):
+            wanted = goal[rows]
+            shown = laid_out(network, here) if isinstance(network, TracedNetwork) else here
+            logits, gradient = loss_gradient(network, shown, wanted, loss, None if rival is None else rival[rows])
+            queries[rows] += 1
+            hit = wanted.reached(logits)
+            if hit.any():
+                kept = to_eight_bits(here[hit], clean[rows[hit]]) if eight_bit else here[hit]
+                if eight_bit:  # what the float image reaches, the image in a file may not
+                    held = goal[rows[hit]].reached(logits_of(classifier, kept, batch_size))
+                    queries[rows[hit]] += 1
+                    hit, kept = hit.masked_scatter(hit, held), kept[held]
+                found[rows[hit]], reached[rows[hit]] = kept, True
+                rows, here, gradient = rows[~hit], here[~hit], gradient[~hit]
+            if not len(rows) or step == steps:
+                break
+            here = update(step, rows, here, gradient).clamp(0, 1)
+    return found, reached, queries

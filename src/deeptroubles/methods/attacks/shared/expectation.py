@@ -1,0 +1,87 @@
+"""Expectation over transformations: follow the mean gradient over views drawn anew at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.methods.attacks.shared.ascent import loss_gradient
+from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.network import open_network
+from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.subject import logits_of
+
+Render = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+"""`render(content, rows, generator)`: the images `rows` with the content in them, each under a view drawn anew."""
+
+
+def ascend_expectation(
+    classifier: Classifier,
+    start: Tensor,
+    render: Render,
+    goal: Goal,
+    *,
+    penalty: Callable[[Tensor], Tensor] | None,
+    keep: Callable[[Tensor], Tensor],
+    steps: int,
+    step_size: float,
+    batch_size: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Adam on what `start` is, up the mean cross-entropy goal over views, less the penalty.
+
+    Args:
+        classifier: The classifier.
+        start: Where the content begins.
+        render: How it is seen.
+        goal: What is wanted, for each image that the content is shown on. Images take turns.
+        penalty: What the content costs, a scalar. Default: nothing.
+        keep: Takes the content back to where it may be, after every step.
+        steps: How many.
+        step_size: Of Adam, in pixel values.
+        batch_size: Views of each step.
+        generator: Where views are drawn from.
+
+    References:
+        A. Athalye et al., Synthesizing robust adversarial examples, ICML 2018.
+    """
+    network = open_network(classifier)
+    with torch.inference_mode(mode=False):
+        content = start.detach().clone().requires_grad_()
+        adam = torch.optim.Adam([content], step_size)
+        for step in range(steps):
+            rows = turns(step, batch_size, len(goal.classes)).to(start.device)
+            with torch.enable_grad():
+                seen = render(content, rows, generator)
+                _, gradient = loss_gradient(network, seen.detach(), goal[rows], "cross_entropy")
+                cost = penalty(content) if penalty else content.new_zeros(())
+                loss = cost - (seen * gradient).sum() / len(rows)
+                (content.grad,) = torch.autograd.grad(loss, [content])
+            adam.step()
+            with torch.no_grad():
+                content.copy_(keep(content))
+    return content.detach()
+
+
+def turns(step: int, batch_size: int, count: int) -> Tensor:
+    """Which images a step shows: all of them, one after the other, again and again."""
+    return (step * batch_size + torch.arange(batch_size)) % count
+
+
+def success_rate(
+    classifier: Classifier, content: Tensor, render: Render, goal: Goal, views: int, seed: int, batch_size: int
+) -> Interval:
+    """The share of freshly drawn views, rounded to 8 bits, that reach the goal, with Wilson's interval.
+
+    The interval is over views of these very images, and not over images. The same seed gives the same views.
+    """
+    generator, hits = torch.Generator().manual_seed(seed), 0
+    every = turns(0, views, len(goal.classes)).to(content.device)
+    for rows in torch.split(every, batch_size):
+        seen = as_8_bit(render(content, rows, generator))
+        hits += int(goal[rows].reached(logits_of(classifier, seen, batch_size)).sum())
+    return wilson(hits, views)

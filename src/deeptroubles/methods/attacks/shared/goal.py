@@ -1,0 +1,75 @@
+"""What an attack is after, and how near it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import UsageError
+from deeptroubles.methods.targets import Targets, as_targets
+
+Loss = Literal["cross_entropy", "margin", "dlr"]
+LOSSES: tuple[Loss, ...] = ("cross_entropy", "margin", "dlr")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """An answer to get away from, or one to get to. `classes`: one class index per image."""
+
+    classes: Tensor
+    targeted: bool
+
+    @classmethod
+    def of(cls, classifier: Classifier, count: int, labels: Targets, targets: Targets) -> Goal:
+        """The targets where there are any, else away from the labels.
+
+        Raises:
+            UsageError: Neither is given, or a class does not exist.
+        """
+        wanted = labels if targets is None else targets
+        if wanted is None:
+            raise UsageError("Give the true class of each image as labels, or the class to reach as targets.")
+        like = torch.zeros(count, classifier.classes, device=classifier.device)
+        return cls(as_targets(classifier, wanted, like), targets is not None)
+
+    def __getitem__(self, rows: Tensor) -> Goal:
+        return Goal(self.classes[rows], self.targeted)
+
+    def reached(self, logits: Tensor) -> Tensor:
+        """Which images (N) are where they should be. An answer that is no number counts as not reached."""
+        hit = logits.argmax(1) == self.classes
+        return (hit if self.targeted else ~hit) & logits.isfinite().all(1)
+
+    def loss(self, logits: Tensor, kind: Loss, rival: Tensor | None = None) -> Tensor:
+        """How near each image is to the goal, N; the higher the nearer.
+
+        `cross_entropy`; `margin`, the lead of the best other class over the class (Carlini and Wagner 2017, f6); `dlr`,
+        the margin divided by the distance of the first from the third logit, which does not change when all logits are
+        scaled (Croce and Hein 2020, eq. 6; with a target, eq. 7). With too few classes for it, `dlr` is the margin.
+
+        Args:
+            logits: N x K.
+            kind: The loss.
+            rival: Compare with this class instead of the best other one, N (Gowal et al. 2019, "MultiTargeted").
+
+        Raises:
+            UsageError: The loss does not exist.
+        """
+        if kind not in LOSSES:
+            raise UsageError(f"There is no loss {kind!r}; choose one of {', '.join(LOSSES)}.")
+        sign = -1.0 if self.targeted else 1.0
+        own = logits.gather(1, self.classes[:, None])[:, 0]
+        if kind == "cross_entropy":
+            return sign * (logits.logsumexp(1) - own)
+        others = logits.scatter(1, self.classes[:, None], -torch.inf)
+        other = others.amax(1) if rival is None else logits.gather(1, rival[:, None])[:, 0]
+        margin = sign * (other - own)
+        ordered = logits.detach().sort(1, descending=True).values
+        if kind == "margin" or logits.shape[1] < (4 if self.targeted else 3):
+            return margin
+        third = ordered[:, 2] if not self.targeted else (ordered[:, 2] + ordered[:, 3]) / 2
+        return margin / (ordered[:, 0] - third).clamp(min=1e-12)

@@ -1,0 +1,1 @@
+"""What several attribution methods use."""

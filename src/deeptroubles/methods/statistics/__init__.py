@@ -1,1 +1,0 @@
-"""Intervals and scores for what checks count."""

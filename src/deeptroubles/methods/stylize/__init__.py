@@ -1,1 +1,0 @@
-"""Stylizing: the shape of one image with the texture of another."""

@@ -1,0 +1,1 @@
+"""What several transforms use, and what checks put into images."""

@@ -1,0 +1,99 @@
+"""What processing does, as in ImageNet-C. Images are H x W x C (C is 1 or 3) in [0, 1]."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from scipy import ndimage
+from skimage.color import hsv2rgb, rgb2hsv
+
+from deeptroubles.methods.transforms.shared.warp import warp
+
+Image = NDArray[np.float64]
+
+
+def contrast(image: Image, _: np.random.Generator, factor: float) -> Image:
+    """Every channel's distance from its mean, times a factor."""
+    mean: Image = image.mean((0, 1))
+    return (image - mean) * factor + mean
+
+
+def saturate(image: Image, _: np.random.Generator, factor: float, more: float) -> Image:
+    """Saturation times a factor, plus something; nothing happens to grey (one-channel) images."""
+    if image.shape[2] == 1:
+        return image
+    colours = rgb2hsv(image)
+    colours[..., 1] = np.clip(colours[..., 1] * factor + more, 0, 1)
+    return np.asarray(hsv2rgb(colours))
+
+
+def jpeg_compression(image: Image, _: np.random.Generator, quality: int) -> Image:
+    """Saved as JPEG of this quality."""
+    buffer = io.BytesIO()
+    _to_pillow(image).save(buffer, "JPEG", quality=quality)
+    return _from_pillow(Pillow.open(buffer))
+
+
+def pixelate(image: Image, _: np.random.Generator, factor: float) -> Image:
+    """Shrunk to this share of its height and width, and back (each pixel the mean over a box)."""
+    picture = _to_pillow(image)
+    small = picture.resize((int(picture.width * factor), int(picture.height * factor)), Pillow.Resampling.BOX)
+    return _from_pillow(small.resize(picture.size, Pillow.Resampling.BOX))
+
+
+def elastic_transform(image: Image, random: np.random.Generator, amount: float, sigma: float, shear: float) -> Image:
+    """A random affine map, then a random smooth displacement of every pixel. All lengths in pixels.
+
+    Args:
+        image: H x W x C.
+        random: Where chance comes from.
+        amount: Displacements are smoothed noise (uniform in +-1) times this.
+        sigma: Standard deviation of the Gaussian that smooths them, cut off at 3.
+        shear: Three corners of a square in the middle move by up to this, each way.
+    """
+    height, width = image.shape[:2]
+    centre, reach = np.array([width, height]) // 2, min(height, width) // 3
+    before = centre + reach * np.array([[1, 1], [1, -1], [-1, -1]])
+    after = before + random.uniform(-shear, shear, (3, 2))
+    middle = np.array([width - 1, height - 1]) / 2
+    here, there = (np.column_stack([points - middle, np.ones(3)]).T for points in (before, after))
+    planes = torch.from_numpy(image.transpose(2, 0, 1).copy())[None]
+    sheared = warp(planes, torch.from_numpy(here @ np.linalg.inv(there)), "mirror")[0].numpy()
+    # Drawn in the order of the published program: first to the right, then down.
+    right, down = (amount * smooth(random.uniform(-1, 1, (height, width)), sigma) for _ in range(2))
+    rows, columns = np.mgrid[:height, :width]
+    places = (rows + down, columns + right)
+    moved = [ndimage.map_coordinates(plane, places, order=1, mode="reflect") for plane in sheared]
+    return np.stack(moved, axis=-1)
+
+
+def smooth(values: Image, sigma: float) -> Image:
+    """`gaussian_filter(values, sigma, mode="reflect", truncate=3)`, quick where sigma is as long as the image.
+
+    Images reflected at their rim are sums of cosines, which a symmetric filter only scales.
+    """
+    radius = int(3 * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-(offsets**2) / (2 * max(sigma, 1e-12) ** 2))
+    for axis in (0, 1):
+        length = values.shape[axis]
+        turns = np.pi * np.arange(length) / length
+        scales = np.cos(turns[:, None] * offsets) @ (weights / weights.sum())
+        waves = np.cos(turns[:, None] * (np.arange(length) + 0.5))
+        back = waves.T * np.r_[1, np.full(length - 1, 2)] / length
+        values = np.moveaxis(np.tensordot(back * scales @ waves, values, axes=(1, axis)), 0, axis)
+    return values
+
+
+def _to_pillow(image: Image) -> Pillow.Image:
+    array = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return Pillow.fromarray(array[..., 0] if image.shape[2] == 1 else array)
+
+
+def _from_pillow(picture: Pillow.Image) -> Image:
+    array = np.asarray(picture, dtype=np.float64) / 255
+    return array[..., None] if array.ndim == 2 else array

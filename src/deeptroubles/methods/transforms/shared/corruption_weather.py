@@ -1,0 +1,150 @@
+"""Weather, as in ImageNet-C. Images are H x W x C (C is 1 or 3) in [0, 1]; what is returned may leave that range."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.color import hsv2rgb, rgb2hsv
+from skimage.feature import canny
+
+from deeptroubles.methods.transforms.shared.corruption_blur import enlarged, streak
+
+Image = NDArray[np.float64]
+LUMINANCE = np.array([0.299, 0.587, 0.114])
+FROST = np.array([0.48, 0.57, 0.64])
+"""Mean colour of the drawn frost: bluish, about as bright as the published photographs."""
+WATER, MUD = np.array([175, 238, 238]) / 255, np.array([63, 42, 20]) / 255
+
+
+def brightness(image: Image, _: np.random.Generator, more: float) -> Image:
+    """Value (of hue, saturation and value) raised by `more`, at most to 1."""
+    if image.shape[2] == 1:
+        return image + more
+    colours = rgb2hsv(image)
+    colours[..., 2] = np.clip(colours[..., 2] + more, 0, 1)
+    return np.asarray(hsv2rgb(colours))
+
+
+def fog(image: Image, random: np.random.Generator, amount: float, decay: float) -> Image:
+    """A plasma fractal is added, and the sum scaled down so that the brightest value stays."""
+    height, width = image.shape[:2]
+    brightest = float(image.max())
+    mist = plasma(1 << (max(height, width) - 1).bit_length(), decay, random)[:height, :width, None]
+    return (image + amount * mist) * brightest / (brightest + amount)
+
+
+def plasma(side: int, decay: float, random: np.random.Generator) -> Image:
+    """Diamond-square heights in [0, 1] on a torus of `side` (a power of two) points; roughness falls by `decay`.
+
+    As in the authors' program, steps of the first round are uniform in +-100 squared.
+    """
+    heights = np.zeros((side, side))
+    step, rough = side, 100.0
+
+    def middle(total: Image) -> Image:
+        return total / 4 + rough * random.uniform(-rough, rough, total.shape)
+
+    while step >= 2:
+        half = step // 2
+        corners = heights[::step, ::step]
+        pairs = corners + np.roll(corners, -1, 0)
+        heights[half::step, half::step] = middle(pairs + np.roll(pairs, -1, 1))
+        squares = heights[half::step, half::step]
+        above = squares + np.roll(squares, 1, 0)
+        heights[::step, half::step] = middle(above + corners + np.roll(corners, -1, 1))
+        beside = squares + np.roll(squares, 1, 1)
+        heights[half::step, ::step] = middle(beside + corners + np.roll(corners, -1, 0))
+        step, rough = half, rough / decay
+    heights -= heights.min()
+    return heights / float(heights.max())
+
+
+def frost(image: Image, random: np.random.Generator, keep: float, add: float) -> Image:
+    """A weighted sum of the image and of drawn frost. The published corruption takes photographs of frost."""
+    height, width, channels = image.shape
+    side = 1 << (max(height, width) - 1).bit_length()
+    relief = sum(_ridges(side, degrees, random) for degrees in random.uniform(0, 180, 4))
+    coarse, tint = plasma(side, 2.2, random), plasma(side, 2.5, random)
+    light = 0.6 * _standard(np.asarray(relief)) + 0.6 * _standard(coarse)
+    ice = FROST + 0.15 * light[..., None] + 0.08 * _standard(tint)[..., None] * np.array([1, 0, -0.5])
+    ice = np.clip(ice[:height, :width], 0, 1)
+    return keep * image + add * _in_channels(ice, channels)
+
+
+def _ridges(side: int, degrees: float, random: np.random.Generator) -> Image:
+    """Fine crests that run mostly in one direction, lit from the side."""
+    rough = streak(random.normal(size=(side, side, 1)), max(2, side // 24), side / 40, degrees)[..., 0]
+    height = -np.abs(ndimage.gaussian_filter(rough, side / 224, mode="wrap"))
+    lit: Image = np.gradient(height, axis=0) + np.gradient(height, axis=1)
+    return lit
+
+
+def _equalized(levels: NDArray[np.int64]) -> Image:
+    """Whole numbers spread over [0, 255] by their ranks, the lowest at 0."""
+    counts = np.bincount(levels.ravel()).cumsum()
+    lowest = int(counts[levels.min()])
+    return np.round(255 * (counts - lowest) / max(levels.size - lowest, 1))[levels]
+
+
+def _in_channels(colours: Image, channels: int) -> Image:
+    """Colours (... x 3, or grey already) as they are, or their luminance (... x 1)."""
+    return colours if colours.shape[-1] == channels else np.asarray(colours @ LUMINANCE[:, None])
+
+
+def _standard(values: Image) -> Image:
+    return (values - float(values.mean())) / float(values.std())
+
+
+def snow(  # noqa: PLR0917 (the numbers of the published table, in its order)
+    image: Image,
+    random: np.random.Generator,
+    mean: float,
+    std: float,
+    size: float,
+    threshold: float,
+    radius: int,
+    sigma: float,
+    keep: float,
+) -> Image:
+    """Enlarged noise above a threshold, blurred along a falling line, over a whitened image."""
+    flakes = enlarged(random.normal(mean, std, (*image.shape[:2], 1)), size)
+    flakes = np.clip(np.where(flakes < threshold, 0, flakes), 0, 1)
+    flakes = streak(flakes, radius, sigma, random.uniform(-135, -45))
+    grey = _in_channels(image, 1)
+    whitened = keep * image + (1 - keep) * np.maximum(image, grey * 1.5 + 0.5)
+    return whitened + flakes + np.rot90(flakes, 2)
+
+
+def spatter(
+    image: Image,
+    random: np.random.Generator,
+    mean: float,
+    std: float,
+    sigma: float,
+    threshold: float,
+    strength: float,
+    mud: int,
+) -> Image:
+    """Drops of water (milder severities) or of mud (harder ones) on the lens."""
+    liquid = ndimage.gaussian_filter(random.normal(mean, std, image.shape[:2]), sigma, mode="nearest")
+    liquid = np.where(liquid < threshold, 0, liquid)
+    colour = _in_channels(MUD if mud else WATER, image.shape[2])
+    if mud:
+        cover = ndimage.gaussian_filter((liquid > threshold).astype(float), strength, mode="nearest")
+        cover = np.where(cover < 0.8, 0, cover)[..., None]
+        return np.asarray(image * (1 - cover) + colour * cover)
+    shine = liquid * _relief(liquid)
+    return image + strength * (shine / max(float(shine.max()), 1e-12))[..., None] * colour
+
+
+def _relief(liquid: Image) -> Image:
+    """Heights of the drops, lit from a corner, in [0, 255]: from the distance to their rims."""
+    rims = canny(  # type: ignore[no-untyped-call]
+        np.floor(np.clip(liquid, 0, 1) * 255), sigma=0, low_threshold=50, high_threshold=150
+    )
+    distance = np.minimum(ndimage.distance_transform_edt(~rims), 20) if rims.any() else np.full(liquid.shape, 20.0)
+    distance = np.floor(ndimage.uniform_filter(distance, 3, mode="mirror"))
+    heights = _equalized(distance.astype(np.int64))
+    light = np.array([[-2.0, -1, 0], [-1, 1, 1], [0, 1, 2]])
+    return ndimage.uniform_filter(np.clip(ndimage.correlate(heights, light, mode="mirror"), 0, 255), 3, mode="mirror")

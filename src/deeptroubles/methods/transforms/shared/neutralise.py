@@ -1,0 +1,73 @@
+"""Neutralising: one channel of evidence is taken out of images, and nothing else put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from deeptroubles.methods.transforms.inpaint import inpaint
+from deeptroubles.methods.transforms.swap import WINDOWS, Scenery, frame, move_object, resurface, scale_color, window
+
+
+def neutralise(scenery: Scenery, channel: str, rows: Tensor) -> Tensor:
+    """Take a channel out of images; the object stays, but for its texture, colour or place if that is the channel.
+
+    A window and the frame are in-painted, the background becomes its own mean colour, fine detail is blurred away,
+    the mean colour becomes that of all images, the object moves to the middle, its texture to its own mean colour.
+
+    Args:
+        scenery: The images.
+        channel: A key of NEUTRAL or WINDOWS.
+        rows: M indices.
+
+    Returns:
+        M x C x H x W, in [0, 1].
+    """
+    size = scenery.images.shape[-2:]
+    if channel in WINDOWS:
+        return _filled(scenery, rows, window(size, *WINDOWS[channel]))
+    return NEUTRAL[channel](scenery, rows).clamp(0, 1)
+
+
+def _filled(scenery: Scenery, rows: Tensor, region: Tensor) -> Tensor:
+    holes = region.to(scenery.images.device) & ~(scenery.object[rows, 0] > 0)
+    return inpaint(scenery.images[rows], holes)
+
+
+def _frame(scenery: Scenery, rows: Tensor) -> Tensor:
+    return _filled(scenery, rows, frame(scenery.images.shape[-2:]))
+
+
+def _background(scenery: Scenery, rows: Tensor) -> Tensor:
+    kept = scenery.object[rows]
+    return scenery.images[rows] * kept + scenery.color[rows] * (1 - kept)
+
+
+def _detail(scenery: Scenery, rows: Tensor) -> Tensor:
+    return scenery.images[rows] - scenery.detail[rows] * (1 - scenery.object[rows])
+
+
+def _color(scenery: Scenery, rows: Tensor) -> Tensor:
+    typical = scenery.color.mean(0, keepdim=True)
+    return scale_color(scenery, rows, typical.expand(len(rows), -1, -1, -1))
+
+
+def _position(scenery: Scenery, rows: Tensor) -> Tensor:
+    middle = torch.tensor(scenery.images.shape[-2:], device=rows.device)
+    return move_object(scenery, rows, middle.expand(len(rows), 2))
+
+
+def _texture(scenery: Scenery, rows: Tensor) -> Tensor:
+    return resurface(scenery, rows, 0.0)
+
+
+NEUTRAL: dict[str, Callable[[Scenery, Tensor], Tensor]] = {
+    "background": _background,
+    "frame": _frame,
+    "high frequencies": _detail,
+    "colour": _color,
+    "position": _position,
+    "inner texture": _texture,
+}

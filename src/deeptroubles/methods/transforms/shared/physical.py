@@ -1,0 +1,124 @@
+"""What a camera does to a picture: perspective, distance, turns, light, blur. Drawn at random, and differentiable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
+from deeptroubles.methods.transforms.shared.warp import rotation, translation, warp
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Between what bounds views are drawn, all uniformly.
+
+    Attributes:
+        degrees: Turned by up to this, each way.
+        scale: Smallest and largest factor of the size.
+        shift: Moved by up to this share of the height and width, each way.
+        tilt: Perspective: how much farther one side of the picture may be than its middle, as a share; below 0.5.
+        brightness: Added to all pixels, up to this, each way.
+        gain: Smallest and largest factor of each colour.
+        blur: Largest standard deviation of a Gaussian blur, in pixels.
+    """
+
+    degrees: float = 20
+    scale: tuple[float, float] = (0.8, 1.2)
+    shift: float = 0.1
+    tilt: float = 0.1
+    brightness: float = 0.1
+    gain: tuple[float, float] = (0.85, 1.15)
+    blur: float = 0.7
+
+
+@dataclass(frozen=True)
+class Views:
+    """One view per image.
+
+    Attributes:
+        source: From positions of the view to positions of the picture, as `warp` takes it, N x 3 x 3.
+        brightness: N.
+        gain: N x C.
+        blur: N, in pixels.
+    """
+
+    source: Tensor
+    brightness: Tensor
+    gain: Tensor
+    blur: Tensor
+
+
+def draw_views(
+    count: int, channels: int, size: tuple[int, int], conditions: Conditions, generator: torch.Generator
+) -> Views:
+    """Draw views.
+
+    Args:
+        count: How many.
+        channels: Channels of the images.
+        size: Height and width of the images.
+        conditions: Bounds.
+        generator: Where chance comes from; a CPU generator.
+    """
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64) * (high - low) + low
+
+    height, width = size
+    tilts = uniform(-conditions.tilt, conditions.tilt, count, 2) / torch.tensor([width / 2, height / 2])
+    turns = uniform(-conditions.degrees, conditions.degrees, count)
+    factors = uniform(*conditions.scale, count)
+    moves = uniform(-conditions.shift, conditions.shift, count, 2) * torch.tensor([height, width])
+    source = torch.stack([_map(*values) for values in zip(tilts, turns, factors, moves, strict=True)])
+    return Views(
+        source=source,
+        brightness=uniform(-conditions.brightness, conditions.brightness, count),
+        gain=uniform(*conditions.gain, count, channels),
+        blur=uniform(0, conditions.blur, count),
+    )
+
+
+def see(images: Tensor, views: Views) -> Tensor:
+    """Whole pictures under views; the picture is reflected at its border.
+
+    Args:
+        images: N x C x H x W in [0, 1].
+        views: N.
+
+    Returns:
+        N x C x H x W in [0, 1].
+    """
+    return _light(warp(images, views.source), views)
+
+
+def place(thing: Tensor, mask: Tensor, backgrounds: Tensor, views: Views) -> Tensor:
+    """A thing in front of backgrounds: the thing is warped, light and blur are for the whole picture.
+
+    Args:
+        thing: C x H x W in [0, 1], of which only what the mask shows is used.
+        mask: H x W, 1 where the thing is and 0 elsewhere.
+        backgrounds: N x C x H x W in [0, 1].
+        views: N.
+
+    Returns:
+        N x C x H x W in [0, 1].
+    """
+    both = torch.cat([thing * mask, mask[None]])
+    moved = warp(both.expand(len(backgrounds), *both.shape), views.source, "black")
+    return _light(backgrounds * (1 - moved[:, -1:]) + moved[:, :-1], views)
+
+
+def _light(images: Tensor, views: Views) -> Tensor:
+    gain, brightness = views.gain.to(images)[:, :, None, None], views.brightness.to(images)[:, None, None, None]
+    return gaussian_blur((images * gain + brightness).clamp(0, 1), views.blur.to(images))
+
+
+def _map(tilt: Tensor, degrees: Tensor, factor: Tensor, move: Tensor) -> Tensor:
+    perspective = torch.eye(3, dtype=torch.float64)
+    # The depth depends on the position in the view, so that it stays above 0 wherever the thing goes.
+    perspective[2, :2] = tilt
+    smaller = torch.diag(torch.stack([1 / factor, 1 / factor, torch.ones_like(factor)]))
+    return smaller @ rotation(float(degrees)) @ translation(float(move[0]), float(move[1])) @ perspective

@@ -1,0 +1,186 @@
+"""One pass over the images that says of every unit what it answers to: strongest, middling and weakest images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeptroubles.engine import Engine
+from deeptroubles.errors import ImagesError
+from deeptroubles.methods.units.shared.totals import best, keys_of, layer_grid, merge, priority, read_keys, tally
+from deeptroubles.network import open_network
+from deeptroubles.network.reducing import weights_at_rest
+from deeptroubles.network.unit_layers import unit_layers
+from deeptroubles.subject import Subject
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images of every unit of a layer, the best first. U x k.
+
+    Attributes:
+        values: The unit's activation (its maximum over positions); NaN where there are fewer images.
+        images: Positions in the image set; -1 where there are fewer.
+        cells: Where on the layer's grid the maximum is, in reading order; -1 where there are fewer images.
+    """
+
+    values: NDArray[np.float32]
+    images: NDArray[np.int64]
+    cells: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LayerIndex:
+    """What the units of one layer answer to.
+
+    Attributes:
+        layer: Its name.
+        grid: Height and width of its positions; (1, 1) for features, (1, T) for tokens.
+        count: How many images were seen.
+        top: The strongest images of every unit, strongest first.
+        middle: Of the kept images, those nearest to the median, nearest first.
+        low: The weakest images, weakest first.
+        values: Activation of every unit on the kept images, R x U.
+        mean: Mean activation over all images, U.
+        active: Share of all images on which the activation is above 0, U.
+    """
+
+    layer: str
+    grid: tuple[int, int]
+    count: int
+    top: Samples
+    middle: Samples
+    low: Samples
+    values: NDArray[np.float32]
+    mean: NDArray[np.float64]
+    active: NDArray[np.float64]
+
+    @property
+    def maximum(self) -> NDArray[np.float32]:
+        """The highest activation over all images, U."""
+        return self.top.values[:, 0]
+
+    @property
+    def minimum(self) -> NDArray[np.float32]:
+        """The lowest activation over all images, U."""
+        return self.low.values[:, 0]
+
+
+@dataclass(frozen=True)
+class UnitIndex:
+    """What all units answer to.
+
+    Attributes:
+        layers: One index per layer, by name, in the order in which they are computed.
+        kept: Positions of the images whose activations are kept, ascending, R.
+        unreadable: Positions of the images that could not be read.
+    """
+
+    layers: dict[str, LayerIndex]
+    kept: NDArray[np.int64]
+    unreadable: NDArray[np.int64]
+
+
+def index_units(
+    subject: Subject,
+    engine: Engine,
+    layers: Sequence[str] | None = None,
+    *,
+    samples: int = 9,
+    keep: int = 4096,
+    seed: int = 0,
+) -> UnitIndex:
+    """Show every image to the classifier once, and say of every unit what it answers to.
+
+    The activation of a unit is its maximum over positions. The strongest and the weakest images, the mean and the share
+    of active images are exact over all images, of equal activations the image that comes first in the set. Values from
+    which histograms, quantiles and the images around the median come are kept of `keep` images, drawn at random; where
+    there are no more than that, everything is exact over all images. Memory does not grow with the number of images.
+
+    The network runs with its batch normalisations folded into the weights, so that activations differ from those of
+    the classifier itself by rounding.
+
+    Args:
+        subject: The classifier and the images.
+        engine: Where the work runs.
+        layers: Names of layers. Default: `unit_layers`.
+        samples: How many images to remember at either end, and around the median.
+        keep: Of how many images to keep the activations of every unit (4 to 8 bytes each).
+        seed: Decides which images are kept.
+
+    Raises:
+        ImagesError: No image could be read.
+        ModelError: There is no such layer, or it has no units.
+    """
+    network = open_network(subject.classifier)
+    names = [layer.name for layer in unit_layers(network)] if layers is None else list(dict.fromkeys(layers))
+    chosen = [network.layer(name) for name in names]
+    grids = [layer_grid(layer) for layer in chosen]
+    positions = np.arange(len(subject.images), dtype=np.int64)
+    drawn = np.sort(priority(positions, seed))[:keep]
+    with weights_at_rest():
+        total = engine.reduce(
+            tally,
+            merge,
+            subject,
+            positions,
+            task="Indexing units",
+            layers=names,
+            samples=samples,
+            seed=seed,
+            last=int(drawn[-1]) if keep else int(np.iinfo(np.int64).min),
+        )
+    if not total or not total["count"]:
+        raise ImagesError(f"None of the {len(positions)} images could be read.")
+    order = np.argsort(total["kept"])  # already so, unless an engine merges in another order
+    found, start = {}, 0
+    for layer, grid in zip(chosen, grids, strict=True):
+        units = slice(start, start + layer.units)
+        found[layer.name] = _layer_index(layer.name, grid, total, units, order)
+        start += layer.units
+    return UnitIndex(found, total["kept"][order], np.sort(total["unreadable"]))
+
+
+def _layer_index(
+    name: str, grid: tuple[int, int], total: dict[str, NDArray[Any]], units: slice, order: NDArray[np.int64]
+) -> LayerIndex:
+    """The index of one layer, whose units are a part of all that stand side by side in the total."""
+    count = int(total["count"])
+    values = total["values"][order, units]
+    low = _samples(total["low"][units], total["low_cells"][units])
+    return LayerIndex(
+        layer=name,
+        grid=grid,
+        count=count,
+        top=_samples(total["top"][units], total["top_cells"][units]),
+        middle=_middle(values, total["cells"][order, units], total["kept"][order], total["top"].shape[1]),
+        low=Samples(0 - low.values, low.images, low.cells),
+        values=values,
+        mean=total["sum"][units] / count,
+        active=total["active"][units] / count,
+    )
+
+
+def _samples(keys: NDArray[np.int64], cells: NDArray[Any]) -> Samples:
+    values, images = read_keys(keys)
+    return Samples(values, images, np.where(images < 0, -1, cells.astype(np.int64)))
+
+
+def _middle(values: NDArray[np.float32], cells: NDArray[Any], images: NDArray[np.int64], count: int) -> Samples:
+    """The images nearest to the median of every unit, from R x U activations."""
+    distance = np.abs(values - np.median(values, axis=0)) if len(values) else values
+    rows = np.broadcast_to(np.arange(len(values)), (values.shape[1], len(values)))
+    keys, rows = best(keys_of(-distance.T, images), rows, count)
+    missing = read_keys(keys)[1] < 0
+    if not len(values):
+        return _samples(keys, rows)
+    units = np.arange(values.shape[1])[:, None]
+    return Samples(
+        np.where(missing, np.float32(np.nan), values[rows, units]),
+        np.where(missing, -1, images[rows]),
+        np.where(missing, -1, cells[rows, units].astype(np.int64)),
+    )

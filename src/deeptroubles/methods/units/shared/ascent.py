@@ -1,0 +1,67 @@
+"""The optimisation that activation maximization and caricatures share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from deeptroubles.methods.units.shared.parameterizations import Parameterization
+from deeptroubles.methods.units.shared.redirected_relu import RedirectedReLU
+from deeptroubles.network import Network, TracedNetwork
+from deeptroubles.network.batch_norm_fusion import laid_out, lean
+from deeptroubles.progress import track
+
+LEARNING_RATE = 0.025
+_REDIRECTED_STEPS = 32  # lucid takes 16, at twice the learning rate
+
+Value = Callable[[Tensor, int], Tensor]
+"""Maps M pictures (M x C x H x W) and the number of the step to what is maximised, one number per picture."""
+
+
+def ascend(
+    pictures: Parameterization, start: Tensor, value: Value, *, steps: int, learning_rate: float, label: str
+) -> tuple[Tensor, Tensor]:
+    """Optimise the parameters of pictures with Adam. Works element by element: a picture does not see its batch.
+
+    Returns:
+        The parameters (like `start`), and the values at every step (steps x M).
+    """
+    parameters = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([parameters], lr=learning_rate)
+    history = []
+    for step in track(range(steps), label):
+        values = value(pictures.images(parameters), step)
+        (parameters.grad,) = torch.autograd.grad(-values.sum(), parameters)
+        optimizer.step()
+        history.append(values.detach())
+    return parameters.detach(), torch.stack(history)
+
+
+def activations_for_ascent(network: Network, layer: str) -> Callable[[Tensor, int], Tensor]:
+    """The output of a layer for pictures at a step: with redirected rectifiers in the first 32 steps.
+
+    Batch normalisations are folded where the layer is still there afterwards, and on a processor channels come last,
+    which is quicker. A network that could not be traced goes without all that.
+    """
+    if not isinstance(network, TracedNetwork):
+        return lambda pictures, _: network.activations(pictures, [layer])[layer]
+    plain = lean(network, [layer])
+    redirected = plain.with_rule("relu", RedirectedReLU.apply)
+
+    def activations(pictures: Tensor, step: int) -> Tensor:
+        chosen = redirected if step < _REDIRECTED_STEPS else plain
+        return chosen.activations(laid_out(chosen, pictures), [layer])[layer]
+
+    return activations
+
+
+def is_converged(history: Tensor) -> Tensor:
+    """Whether values (steps x M) stopped rising: in the last fifth a straight line rises by 5 % of all, or less."""
+    last = history[-max(2, len(history) // 5) :].double()
+    if len(last) < 2:
+        return torch.zeros(history.shape[1], dtype=torch.bool, device=history.device)
+    time = torch.linspace(-0.5, 0.5, len(last), dtype=last.dtype, device=last.device)[:, None]
+    rise = (time * (last - last.mean(0))).sum(0) / time.square().sum()
+    return rise <= 0.05 * (last.mean(0) - history[0]).clamp_min(0)

@@ -1,0 +1,206 @@
+"""What stands beside every picture of a unit: four numbers that say how far it can be believed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from deeptroubles.engine import Engine
+from deeptroubles.errors import UsageError
+from deeptroubles.methods.units.shared.agreement import Agreement, agreement
+from deeptroubles.methods.units.shared.path_similarity import PathSimilarity, path_similarity
+from deeptroubles.methods.units.shared.simulation import Simulation, simulation
+from deeptroubles.network import LOGITS, PIXELS, Network, open_network
+from deeptroubles.network.unit_layers import unit_layers
+from deeptroubles.subject import Subject
+
+MOST_LAYERS = 8
+FEWEST_ENTRIES, MOST_ENTRIES = 8, 2048
+"""Layers with fewer entries say nothing; of larger ones so many are drawn, which sets a correlation off by 0.02."""
+
+MOST_IMAGES = 5
+"""So many images explain a unit, as many strong ones are asked about, and as many weak ones."""
+
+FEWEST = 6
+PIXELS_SCALED = "scaled pixels"
+GRID = 16
+"""The longer side to which pixels are scaled before they are compared."""
+
+
+@dataclass(frozen=True)
+class Natural:
+    """Natural images for each unit, by their positions. All U x K, none of them in two of the three groups.
+
+    Attributes:
+        references: Images that excite the unit strongly: the 1st, 3rd, 5th, ... of all.
+        strong: Others that do: the 2nd, 4th, 6th, ...
+        weak: The images that excite it least.
+    """
+
+    references: NDArray[np.int64]
+    strong: NDArray[np.int64]
+    weak: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far the pictures of some units of a layer can be believed.
+
+    Attributes:
+        activation: Mean activation of a unit's pictures, as a multiple of the highest one on the images; NaN where that
+            one is not above 0. U.
+        simulation: The 2-AFC task, by what likeness is measured: `pixels`, and the `network` itself, at the last layer
+            before the unit's own.
+        path: What the pictures do inside the network, compared with natural images.
+        agreement: Across restarts, by what likeness is measured.
+    """
+
+    activation: NDArray[np.float64]
+    simulation: Mapping[str, Simulation]
+    path: PathSimilarity
+    agreement: Mapping[str, Agreement]
+
+
+def activation_ratio(pictures: NDArray[Any], natural: NDArray[Any]) -> NDArray[np.float64]:
+    """Activation of pictures as a multiple of the natural maximum.
+
+    Args:
+        pictures: Activation of R pictures of each unit, U x R.
+        natural: Activation of the units on N images, N x U.
+
+    Returns:
+        Mean over the pictures, U. NaN where the natural maximum is not above 0.
+    """
+    highest = np.asarray(natural, dtype=np.float64).max(0)
+    mean = np.asarray(pictures, dtype=np.float64).mean(1)
+    return np.asarray(np.divide(mean, highest, out=np.full_like(mean, np.nan), where=highest > 0))
+
+
+def natural_images(activations: NDArray[Any], most: int = MOST_IMAGES) -> Natural:
+    """Choose the natural images that a unit's pictures are compared with.
+
+    Args:
+        activations: N x U, N >= 6.
+        most: How many of each group at most; a third of the images where that is fewer.
+
+    Raises:
+        UsageError: There are too few images.
+    """
+    count = len(activations)
+    if count < FEWEST:
+        raise UsageError(f"{count} images are too few to compare pictures of units with; give {FEWEST} or more.")
+    each = min(most, count // 3)
+    order = np.argsort(-activations, axis=0, kind="stable").T
+    return Natural(order[:, 0 : 2 * each : 2], order[:, 1 : 2 * each : 2], order[:, ::-1][:, :each])
+
+
+def visualization_trust(
+    subject: Subject,
+    engine: Engine,
+    layer: str,
+    pictures: NDArray[Any],
+    picture_activations: NDArray[Any],
+    activations: NDArray[Any],
+    *,
+    seed: int = 0,
+) -> Trust:
+    """The four numbers for pictures of units, measured on a subject's images.
+
+    Args:
+        subject: The classifier and the images.
+        engine: Shows the images to the classifier; keeps what it answered.
+        layer: The units' layer.
+        pictures: R pictures of each unit from different starts, U x R x C x H x W, in [0, 1].
+        picture_activations: The unit's activation on them, U x R.
+        activations: The units' activations on the images, N x U.
+        seed: Decides which entries of large layers are compared.
+
+    Raises:
+        UsageError: There are fewer than 6 images.
+        ModelError: There is no such layer.
+    """
+    natural = natural_images(activations)
+    network = open_network(subject.classifier)
+    layers = path_layers(network, layer)
+    used = np.unique([natural.references, natural.strong, natural.weak])
+    seen = engine.map(image_features, subject, used, task="Following images", chunk=16, layers=layers, seed=seed)
+    flat = torch.from_numpy(np.concatenate(pictures)).to(subject.classifier.device)
+    drawn = [features(network, part, layers, seed) for part in torch.split(flat, 16)]
+    shown = {name: np.concatenate([d[name] for d in drawn]).reshape(*pictures.shape[:2], -1) for name in drawn[0]}
+
+    def of(name: str, images: NDArray[np.int64]) -> NDArray[Any]:
+        return seen[name][np.searchsorted(used, images)]
+
+    encoders = {"pixels": PIXELS_SCALED, "network": layers[-1]}
+    return Trust(
+        activation=activation_ratio(picture_activations, activations),
+        simulation={
+            word: simulation(
+                shown[name], of(name, natural.references), of(name, natural.strong), of(name, natural.weak)
+            )
+            for word, name in encoders.items()
+        },
+        path=path_similarity(
+            {name: shown[name] for name in layers},
+            {name: of(name, natural.references) for name in layers},
+            natural.references,
+        ),
+        agreement={word: agreement(shown[name]) for word, name in encoders.items()},
+    )
+
+
+def path_layers(network: Network, layer: str) -> list[str]:
+    """Up to 8 layers on the way to a layer, evenly spaced, the last one included; the pixels where there are none.
+
+    Layers whose units are the classes are no way to the logits but the logits themselves; layers of a few numbers say
+    nothing.
+    """
+    network.layer(layer)
+    order = [other.name for other in network.layers]
+    end = len(order) if layer == LOGITS else order.index(layer)
+    before = [x for x in unit_layers(network) if order.index(x.name) < end and x.shape != (network.classifier.classes,)]
+    found = [x.name for x in before if math.prod(x.shape) >= FEWEST_ENTRIES] or [PIXELS]
+    chosen = np.linspace(len(found) - 1, 0, min(len(found), MOST_LAYERS)).round().astype(int)
+    return [found[i] for i in chosen[::-1]]
+
+
+def features(network: Network, pixels: Tensor, layers: Sequence[str], seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """What pictures are compared by: entries of layers, the same for all pictures, and scaled pixels. N x D each.
+
+    The pixels are averaged over a coarse grid and brought to mean 0 and the same scale in every channel, so that
+    brightness and contrast say nothing.
+    """
+    recorded = network.record(pixels, layers).activations
+    found = {PIXELS_SCALED: _scaled(pixels)}
+    for i, name in enumerate(layers):
+        flat = recorded[name].flatten(1)
+        size = flat.shape[1]
+        chosen = np.sort(np.random.default_rng([seed, i]).permutation(size)[:MOST_ENTRIES])
+        found[name] = flat[:, torch.from_numpy(chosen).to(flat.device)]
+    return {name: value.cpu().numpy() for name, value in found.items()}
+
+
+def image_features(
+    subject: Subject, indices: Sequence[int], batch_size: int, layers: Sequence[str], seed: int
+) -> dict[str, NDArray[Any]]:
+    """The features of images of a subject, to be asked of an engine."""
+    network = open_network(subject.classifier)
+    parts = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
+    found = [features(network, subject.pixels(part), layers, seed) for part in parts]
+    return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
+
+
+def _scaled(pixels: Tensor) -> Tensor:
+    height, width = pixels.shape[2:]
+    step = max(1.0, max(height, width) / GRID)
+    small = functional.adaptive_avg_pool2d(pixels, (max(1, round(height / step)), max(1, round(width / step))))
+    centred = small.flatten(2) - small.flatten(2).mean(2, keepdim=True)
+    return (centred / centred.std(2, keepdim=True).clamp_min(1e-6)).flatten(1)

@@ -1,0 +1,117 @@
+"""A freshly traced graph made tidy: weights frozen, and one operation for what can be written in several ways."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+_aten = torch.ops.aten
+
+
+def tidy(module: fx.GraphModule, weights: Collection[str]) -> None:
+    """Freeze the weights (still shared); write batch normalisations and rectifiers as the one operation they are.
+
+    What is assigned to a part of a tensor is taken itself, because PyTorch has no derivative for the graph's `copy`.
+
+    Args:
+        module: What is changed, in place.
+        weights: Names of parameters and buffers. They may change later, so that a zero among them is no constant.
+    """
+    for path, parameter in list(module.named_parameters()):
+        owner, _, name = path.rpartition(".")
+        holder = module.get_submodule(owner)
+        delattr(holder, name)
+        holder.register_buffer(name, parameter.detach())
+    graph = module.graph
+    for node in list(graph.nodes):
+        _tidy_rectifier(node, lambda other: _is_zero(module, weights, other))
+        if node.target is _aten.copy.default:
+            _tidy_copy(node)
+        if node.target is operator.getitem and _is_batch_norm(node.args[0]) and node.args[1] == 0:
+            _tidy_batch_norm(graph, node)
+    graph.eliminate_dead_code()
+    module.recompile()
+
+
+def _tidy_rectifier(node: fx.Node, is_zero: Callable[[Any], bool]) -> None:
+    """ReLU6 as hardtanh with both ends, clip as clamp, a threshold at 0 and the larger of x and 0 as relu."""
+    if node.target is _aten.relu6.default:
+        node.target, node.args = _aten.hardtanh.default, (node.args[0], 0.0, 6.0)
+    if node.target is _aten.hardtanh.default:  # the graph leaves out ends that were given as -1 and 1, the defaults
+        node.args = (*node.args, *(-1.0, 1.0)[len(node.args) - 1 :])
+    if node.target is _aten.clip.default:
+        node.target = _aten.clamp.default
+    if node.target is _aten.threshold.default and node.args[1:] == (0, 0):
+        node.target, node.args = _aten.relu.default, node.args[:1]
+    if node.target in _LARGER and len(node.args) == 2 and not node.kwargs:
+        first, second = node.args
+        for x, other in ((first, second), (second, first)):
+            if is_zero(other) and _alike(x, node):
+                node.target, node.args = _aten.relu.default, (x,)
+                return
+
+
+def _tidy_copy(node: fx.Node) -> None:
+    """`copy(old, new)`, which is `new` with the shape and the type of `old`."""
+    old, new = node.args[:2]
+    if not (isinstance(old, fx.Node) and isinstance(new, fx.Node)):
+        return
+    was, becomes = old.meta["val"], new.meta["val"]
+    if was.dtype != becomes.dtype:
+        return
+    if list(map(str, was.shape)) == list(map(str, becomes.shape)):  # as text: the size of the batch is a symbol
+        node.replace_all_uses_with(new)
+    else:
+        node.target, node.args = _aten.expand_as.default, (new, old)
+
+
+_LARGER = {_aten.maximum.default, _aten.max.other, _aten.clamp.Tensor, _aten.clamp_min.Tensor, _aten.clip.Tensor}
+"""Operations that give the larger of two tensors (if they are called with no third one)."""
+_COPIES = {
+    _aten.clone.default,
+    _aten.detach.default,
+    _aten.alias.default,
+    _aten.expand.default,
+    _aten.view.default,
+    _aten._to_copy.default,  # noqa: SLF001 (an operation of torch has no other name)
+    _aten.lift_fresh_copy.default,
+}
+_ZEROS = {_aten.zeros.default, _aten.zeros_like.default, _aten.new_zeros.default}
+_FULL = {_aten.full.default: 1, _aten.full_like.default: 1, _aten.new_full.default: 2, _aten.scalar_tensor.default: 0}
+"""Operations that make a constant tensor, and where they take the constant."""
+
+
+def _is_zero(module: fx.GraphModule, weights: Collection[str], node: Any) -> bool:
+    """Whether a node is worth 0 everywhere and always."""
+    if not isinstance(node, fx.Node):
+        return False
+    if node.op == "get_attr":
+        constant = operator.attrgetter(str(node.target))(module)
+        return node.target not in weights and isinstance(constant, Tensor) and not constant.any().item()
+    if node.target in _COPIES:
+        return _is_zero(module, weights, node.args[0])
+    return node.target in _ZEROS or (node.target in _FULL and bool(node.args[_FULL[node.target]] == 0))
+
+
+def _alike(x: Any, node: fx.Node) -> bool:
+    """Whether shape and type are not changed by broadcasting. The size of the batch is a symbol and is left out."""
+    if not isinstance(x, fx.Node):
+        return False
+    before, after = x.meta["val"], node.meta["val"]
+    return before.dtype == after.dtype and list(before.shape[1:]) == list(after.shape[1:])
+
+
+def _is_batch_norm(node: Any) -> bool:
+    return isinstance(node, fx.Node) and node.target is _aten._native_batch_norm_legit_no_training.default  # noqa: SLF001
+
+
+def _tidy_batch_norm(graph: fx.Graph, node: fx.Node) -> None:
+    x, weight, bias, mean, var, momentum, eps = node.args[0].args  # type: ignore[union-attr]
+    with graph.inserting_before(node):
+        whole = graph.call_function(_aten.batch_norm.default, (x, weight, bias, mean, var, False, momentum, eps, False))
+    whole.meta = dict(node.meta)
+    node.replace_all_uses_with(whole)

@@ -1,0 +1,1 @@
+"""Intervals, tests and scores: pure functions of numbers."""

@@ -1,0 +1,25 @@
+"""Intervals for the shares of several categories at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from deeptroubles.statistics.intervals import Interval, wilson
+
+
+def multinomial(counts: NDArray[Any], level: float = 0.95) -> list[Interval]:
+    """The share of each of K categories, with intervals that hold for all of them together.
+
+    They are Wilson's intervals at a level that K of them share out (Bonferroni).
+
+    Args:
+        counts: K, how often each category occurs.
+        level: At which all K intervals hold.
+
+    Source:
+        L. A. Goodman: On simultaneous confidence intervals for multinomial proportions, Technometrics 1965.
+    """
+    total, each = int(counts.sum()), 1 - (1 - level) / max(1, len(counts))
+    return [wilson(int(count), total, each) for count in counts]

@@ -1,0 +1,176 @@
+"""Explain one picture, or find out which method explains a classifier best: what `deeptroubles explain` does."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError, UsageError, nearest
+from deeptroubles.images import ImageSet
+from deeptroubles.images.labels import match_labels
+from deeptroubles.methods import METHODS
+from deeptroubles.methods.attribution.shared.quality import faithfulness
+from deeptroubles.progress import track
+from deeptroubles.statistics.intervals import Interval, mean_share
+from deeptroubles.subject import logits_of
+
+MOST_LIKELY = 5
+BLOCK = 8
+"""Images of a comparison that are explained at a time."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What methods say about one picture.
+
+    Attributes:
+        picture: The picture as the classifier sees it, H x W x 3, 8 bit.
+        maps: Each method's map, raw and signed, h x w.
+        impossible: Why a method cannot explain this classifier.
+        target: Name of the class that was asked about.
+        most_likely: The most likely classes with their probabilities.
+    """
+
+    picture: NDArray[np.uint8]
+    maps: dict[str, NDArray[np.float32]]
+    impossible: dict[str, str]
+    target: str
+    most_likely: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class MethodComparison:
+    """How faithful a method's maps are to a classifier, over some images, with intervals over images.
+
+    Attributes:
+        method: Its name.
+        deletion: Mean area under the deletion curves; lower is better.
+        insertion: Mean area under the insertion curves; higher is better.
+        seconds: Time for one map.
+        impossible: Why it cannot explain this classifier; '' when it can.
+    """
+
+    method: str
+    deletion: Interval | None = None
+    insertion: Interval | None = None
+    seconds: float = 0.0
+    impossible: str = ""
+
+
+def explain_picture(
+    classifier: Classifier, picture: Image.Image, methods: Sequence[str], target: str | None = None, **settings: Any
+) -> Explanation:
+    """Explain one picture.
+
+    Args:
+        classifier: The classifier.
+        picture: Any picture.
+        methods: Names of `METHODS`.
+        target: Class name or index. Default: the most likely class.
+        settings: Passed to the methods that have such a setting.
+
+    Raises:
+        UsageError: There is no such method or class, or no method has such a setting.
+        ModelError: None of the methods can explain this classifier.
+    """
+    for method in methods:
+        find_method(method)
+    takes = {method: settings.keys() & inspect.signature(METHODS[method]).parameters.keys() for method in methods}
+    unknown = settings.keys() - set().union(*takes.values())
+    if unknown:
+        raise UsageError(f"{' and '.join(methods)} has no {' or '.join(sorted(unknown))}.")
+    pixels = classifier.prepare(picture)[None].to(classifier.device)
+    probabilities = logits_of(classifier, pixels)[0].softmax(0)
+    which = int(probabilities.argmax()) if target is None else find_class(classifier, target)
+    maps, impossible = {}, {}
+    for method in track(methods, "Explaining"):
+        try:
+            given = {name: settings[name] for name in takes[method]}
+            maps[method] = METHODS[method](classifier, pixels, which, **given)[0].float().cpu().numpy()
+        except ModelError as error:
+            impossible[method] = str(error)
+    if not maps:
+        raise ModelError(next(iter(impossible.values())))
+    rgb = (pixels[0].cpu().numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
+    top = probabilities.topk(min(MOST_LIKELY, classifier.classes))
+    return Explanation(
+        picture=np.repeat(rgb, 3, axis=2) if rgb.shape[2] == 1 else rgb[..., :3],
+        maps=maps,
+        impossible=impossible,
+        target=classifier.class_names[which],
+        most_likely=tuple((classifier.class_names[i], float(p)) for p, i in zip(*top, strict=True)),
+    )
+
+
+def compare_methods(
+    classifier: Classifier, images: ImageSet, methods: Sequence[str], batch_size: int = 32
+) -> list[MethodComparison]:
+    """Rank methods by the faithfulness of their maps for the most likely class of each image, most faithful first.
+
+    The order is by insertion area minus deletion area. Images that cannot be read are left out.
+
+    Raises:
+        UsageError: There is no such method.
+        ImagesError: No image can be read.
+    """
+    pixels = readable_pixels(classifier, images)
+    targets = logits_of(classifier, pixels, batch_size).argmax(1)
+    found = [
+        _compare(classifier, pixels, targets, find_method(name), batch_size) for name in track(methods, "Comparing")
+    ]
+    return sorted(found, key=lambda m: m.deletion.value - m.insertion.value if m.deletion and m.insertion else 2.0)
+
+
+def find_method(name: str) -> str:
+    """The name of a method. Raises UsageError with the nearest names when there is none."""
+    if name not in METHODS:
+        raise UsageError(f"There is no method {name!r}.{nearest(name, METHODS)} `deeptroubles methods` lists them.")
+    return name
+
+
+def find_class(classifier: Classifier, name: str) -> int:
+    """The index of a class by its name, one of its other names, or its index as text."""
+    match = match_labels([name], classifier.class_names, classifier.class_aliases, named=True)
+    if match.targets[0] < 0:
+        raise UsageError(f"The model has no class {name!r}.{nearest(name, classifier.class_names)}")
+    return int(match.targets[0])
+
+
+def _compare(
+    classifier: Classifier, pixels: torch.Tensor, targets: torch.Tensor, method: str, batch_size: int
+) -> MethodComparison:
+    deletion, insertion, seconds = [], [], 0.0
+    for part, wanted in zip(torch.split(pixels, BLOCK), torch.split(targets, BLOCK), strict=True):
+        started = time.perf_counter()
+        try:
+            maps = METHODS[method](classifier, part, wanted)
+        except ModelError as error:
+            return MethodComparison(method, impossible=str(error))
+        seconds += time.perf_counter() - started
+        curves = faithfulness(classifier, part, maps, wanted, batch_size=batch_size)
+        deletion.append(curves.deletion_area)
+        insertion.append(curves.insertion_area)
+    areas = [mean_share(torch.cat(parts).cpu().numpy()) for parts in (deletion, insertion)]
+    return MethodComparison(method, areas[0], areas[1], seconds / len(pixels))
+
+
+def readable_pixels(classifier: Classifier, images: ImageSet) -> torch.Tensor:
+    """All images that can be read, as the classifier takes them. Raises ImagesError where there is none."""
+    prepared = []
+    for i in range(len(images)):
+        try:
+            prepared.append(classifier.prepare(images[i]))
+        except UnreadableImageError:
+            continue
+    if not prepared:
+        raise ImagesError("None of the images could be read.")
+    return torch.stack(prepared).to(classifier.device)
