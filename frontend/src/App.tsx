@@ -29,17 +29,17 @@ export function App({ audit }: { audit: Audit }) {
   return (
     <>
       <a className="skip" href="#findings" onClick={(event) => (event.preventDefault(), goTo("findings"))}>
-        Skip to the findings
+        Skip to findings
       </a>
       <Header audit={audit} />
       <main>
         <Overview entries={entries} shown={shown} guides={audit.guides} view={view} onChange={setView} />
         <section id="findings" aria-labelledby="findings-title" tabIndex={-1}>
-          <h2 id="findings-title">The findings</h2>
+          <h2 id="findings-title">Findings</h2>
           {shown.map((entry) => (
             <FindingCard key={entry.id} entry={entry} guide={audit.guides[entry.finding.check]} printing={printing} />
           ))}
-          {shown.length === 0 && <p className="quiet">No finding to show.</p>}
+          {shown.length === 0 && <p className="quiet">No findings to show.</p>}
         </section>
         <Appendix audit={audit} printing={printing} />
       </main>

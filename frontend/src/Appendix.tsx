@@ -5,7 +5,7 @@ import { formatCount } from "./drawing/format";
 import { TableView } from "./evidence/TableView";
 import { VerdictBadge } from "./VerdictBadge";
 
-/** What a reader needs to trust and to repeat the audit. */
+/** What a reader needs to assess and repeat the audit. */
 export function Appendix({ audit, printing }: { audit: Audit; printing: boolean }) {
   const { images, model } = audit;
   const unmatched = Object.entries(images.unmatched_labels);
@@ -25,13 +25,13 @@ export function Appendix({ audit, printing }: { audit: Audit; printing: boolean 
         </dl>
       </Part>
       {images.notes.length > 0 && (
-        <Part title="Notes on the images">
+        <Part title="Notes about the images">
           <Lines lines={images.notes} />
         </Part>
       )}
       {images.unreadable.length > 0 && (
-        <Part title={`${formatCount(images.unreadable.length, "file")} could not be read`}>
-          <p>They were counted and left out of every check.</p>
+        <Part title={`${formatCount(images.unreadable.length, "file")} unreadable`}>
+          <p>These files were excluded from all checks.</p>
           <TableView
             printing={printing}
             table={{
@@ -61,7 +61,7 @@ export function Appendix({ audit, printing }: { audit: Audit; printing: boolean 
           <Lines lines={images.credits} />
         </Part>
       )}
-      <Part title="How this was made">
+      <Part title="How to reproduce this audit">
         <pre tabIndex={0} aria-label="Command">
           <code>{audit.command}</code>
         </pre>

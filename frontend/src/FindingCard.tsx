@@ -27,13 +27,13 @@ export function FindingCard({ entry: { id, finding }, guide, printing }: Props) 
         <h3 id={`${id}--claim`}>{finding.claim}</h3>
         {finding.criterion && (
           <p className="criterion">
-            <span className="label">Judged by</span> {finding.criterion}
+            <span className="label">Criterion</span> {finding.criterion}
           </p>
         )}
         <EvidenceList evidence={finding.evidence} printing={printing} />
         {finding.caveats.length > 0 && (
           <div className="caveats">
-            <h4>What this cannot tell you</h4>
+            <h4>Limitations of this finding</h4>
             <ul>
               {finding.caveats.map((caveat, i) => (
                 <li key={i}>{caveat}</li>
@@ -47,7 +47,7 @@ export function FindingCard({ entry: { id, finding }, guide, printing }: Props) 
   );
 }
 
-/** The name of a check, which may break after its dots and underscores but nowhere else if it can. */
+/** The name of a check; line breaks are allowed after its dots and underscores. */
 function CheckName({ name }: { name: string }) {
   return name.split(/(?<=[._])/).map((part, i) => [i > 0 && <wbr key={i} />, part]);
 }
@@ -61,7 +61,7 @@ function HowToRead({ guide, printing }: { guide: Guide; printing: boolean }) {
     ["References", guide.references],
   ];
   return (
-    <Disclosure summary="How to read this" className="guide" forceOpen={printing}>
+    <Disclosure summary="About this check" className="guide" forceOpen={printing}>
       <dl>
         {sections
           .filter(([, text]) => text.trim())

@@ -2,22 +2,22 @@ import type { Audit, Verdict } from "./audit";
 import { countBy } from "./data";
 import { formatCount, formatDate, formatDuration } from "./drawing/format";
 
-const ANSWERS: readonly [Verdict, (count: number) => string][] = [
-  ["fail", (count) => `${formatCount(count, "trouble")} found`],
+const SUMMARIES: readonly [Verdict, (count: number) => string][] = [
+  ["fail", (count) => `${formatCount(count, "problem")} found`],
   ["warn", (count) => formatCount(count, "warning")],
-  ["inconclusive", (count) => `${formatCount(count, "question")} the images cannot answer`],
+  ["inconclusive", (count) => `${count} inconclusive`],
   ["pass", (count) => `${count} passed`],
   ["error", (count) => `${formatCount(count, "check")} crashed`],
   ["skipped", (count) => `${count} skipped`],
 ];
 
-/** The whole audit in one honest line: what was found, never a promise about what was not looked for. */
-export function answer(audit: Audit): string {
+/** The whole audit in one line: what was found, without a promise about what was not looked for. */
+export function summarize(audit: Audit): string {
   const counts = countBy(audit.findings, (finding) => finding.verdict);
-  const parts = ANSWERS.filter(([verdict]) => counts.has(verdict)).map(([verdict, say]) => say(counts.get(verdict)!));
-  if (parts.length === 0) return "No check has been run yet.";
-  const troubles = counts.has("fail") ? [] : ["No trouble found by these checks"];
-  return `${[...troubles, ...parts].join(", ")}.`;
+  const parts = SUMMARIES.filter(([verdict]) => counts.has(verdict)).map(([verdict, say]) => say(counts.get(verdict)!));
+  if (parts.length === 0) return "No check has run yet.";
+  const problems = counts.has("fail") ? [] : ["No problem found by these checks"];
+  return `${[...problems, ...parts].join(", ")}.`;
 }
 
 export function Header({ audit }: { audit: Audit }) {
@@ -34,9 +34,9 @@ export function Header({ audit }: { audit: Audit }) {
       <h1>
         Is <span className="model-name">{model.name}</span> right for the right reasons?
       </h1>
-      <p className="answer">{answer(audit)}</p>
+      <p className="summary">{summarize(audit)}</p>
       {audit.status === "running" && (
-        <p className="notice">This audit is not finished. Below is what is known so far.</p>
+        <p className="notice">This audit is not finished. The findings so far are below.</p>
       )}
       <dl className="facts">
         {facts.map(([name, value]) => (

@@ -12,18 +12,18 @@ interface Props {
   onChange: (view: View) => void;
 }
 
-/** All findings in one look: one line each, with filters above. */
+/** All findings, one line each, with filters above. */
 export function Overview({ entries, shown, guides, view, onChange }: Props) {
   return (
     <section aria-labelledby="overview-title" className="overview">
-      <h2 id="overview-title">At a glance</h2>
+      <h2 id="overview-title">Overview</h2>
       <Filters entries={entries} shown={shown} view={view} onChange={onChange} />
       <ol className="glance">
         {shown.map(({ id, finding }) => (
           <li key={id}>
             <a
               href={writeView({ ...view, finding: id })}
-              // The address does not change on a second click, so nothing else would bring the reader there again.
+              // The address does not change on a second click, so nothing else scrolls there again.
               onClick={() => id === view.finding && goTo(id)}
             >
               <VerdictBadge verdict={finding.verdict} />

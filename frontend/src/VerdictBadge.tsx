@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import type { Verdict } from "./audit";
 import { VERDICT_WORDS } from "./data";
 
-// Each verdict has its own outline and sign, so that it is known without its colour.
+// Each verdict has its own outline and sign, so that it is known without its color.
 const SHAPES: Record<Verdict, ReactNode> = {
   fail: (
     <>

@@ -3,11 +3,11 @@ import type { Audit, Finding, Verdict } from "./audit";
 /** Read the audit that Python put into the page. */
 export function readAudit(): Audit {
   const inlined = document.getElementById("audit")?.textContent;
-  if (!inlined) throw new Error("This page has no audit in it: it is the empty bundle, not a report.");
+  if (!inlined) throw new Error("This page contains no audit: it is the empty bundle, not a report.");
   return JSON.parse(inlined) as Audit;
 }
 
-/** A finding with the id that links point to. One check may find several things, so the id may carry a number. */
+/** A finding with the id that links point to. A check can have several findings, so the id may end in a number. */
 export interface Entry {
   id: string;
   family: string;
@@ -41,12 +41,12 @@ export const VERDICT_WORDS: Record<Verdict, string> = {
 };
 
 export const VERDICT_MEANINGS: Record<Verdict, string> = {
-  fail: "A trouble was found: the effect is large enough to matter, and its interval lies beyond the limit.",
-  error: "The check itself crashed on this model or these images, so it says nothing about the model.",
-  warn: "A sign of trouble: large enough to look at, not large or certain enough to call a trouble.",
-  inconclusive: "These images cannot answer the question: too few of them, or the interval is too wide.",
-  pass: "This trouble was looked for and not found in these images. It is no promise about other images.",
-  skipped: "The check was not run, because it needs something that this model or these images do not have.",
+  fail: "A problem was found: the effect exceeds the threshold, including its interval.",
+  error: "The check crashed on this model or these images. It gives no information about the model.",
+  warn: "A possible problem: the effect is large enough to look at, but below the threshold for a failure.",
+  inconclusive: "The images are not sufficient for a verdict: there are too few of them, or the interval is too wide.",
+  pass: "No problem was found in these images. This does not guarantee anything for other images.",
+  skipped: "The check did not run, because it needs something that was not given.",
 };
 
 /** Count the items by the key that each has. */

@@ -157,7 +157,7 @@ def test_a_link_brings_the_reader_to_a_finding(open_report: Open) -> None:
     expect(page.locator("[id='invariance.shift']")).to_be_focused()
     assert in_view(page, "invariance.shift")
     page.evaluate("window.scrollTo(0, 0)")
-    page.locator(".glance a", has_text="90 % confidence").click()
+    page.locator(".glance a", has_text="90% confidence").click()
     expect(page.locator("[id='performance.confident_mistakes']")).to_be_focused()
     assert page.url.endswith("#performance.confident_mistakes")
     assert in_view(page, "performance.confident_mistakes")
@@ -202,7 +202,7 @@ def test_a_table_is_sorted_with_the_keyboard(open_report: Open) -> None:
 def test_how_to_read_this_opens_with_the_keyboard(open_report: Open) -> None:
     page = open_report()
     finding = page.locator("[id='performance.accuracy']")
-    summary = finding.locator("summary", has_text="How to read this")
+    summary = finding.locator("summary", has_text="About this check")
     summary.focus()
     page.keyboard.press("Enter")
     expect(finding.get_by_text("Why it matters")).to_be_visible()
@@ -254,7 +254,7 @@ def test_heatmaps_fade_switch_off_and_tell_their_values(open_report: Open) -> No
     canvas.hover(position={"x": 60, "y": 60}, force=True)
     expect(group.locator(".readout")).to_have_text(re.compile(r"^−?0\.\d+$"))
     described = group.locator(".color-bar").get_attribute("aria-label")
-    assert described == "Colour scale: Change of the log-odds when hidden, from −1 to 1"
+    assert described == "Color scale: Change of the log-odds when hidden, from −1 to 1"
 
 
 def test_unmeasured_cells_stay_clear(open_report: Open) -> None:
@@ -309,9 +309,9 @@ def test_a_curve_tells_its_numbers(open_report: Open) -> None:
 def test_estimates_are_told_in_words(open_report: Open) -> None:
     page = open_report()
     told = page.locator("[id='performance.accuracy'] .estimate-words").first.inner_text().replace("\u202f", " ")
-    assert re.sub(r"\s+", " ", told) == "Accuracy 42 % (31 to 54 %, n = 1,024)"
+    assert re.sub(r"\s+", " ", told) == "Accuracy 42% (31% to 54%, n = 1,024)"
     unknown = page.locator("[id='fairness.groups'] .estimate-words").last.inner_text()
-    assert "interval not known" in unknown
+    assert "interval unknown" in unknown
 
 
 def test_on_paper_everything_is_open_and_no_control_is_left(open_report: Open) -> None:

@@ -68,8 +68,8 @@ def accuracy() -> Finding:
     return Finding(
         check="performance.accuracy",
         verdict=Verdict.FAIL,
-        claim="The model names the right class for 42 % of the images, not for the 70 % that it claims.",
-        criterion="Fails below 60 %, warns below 70 %, when the whole 95 % interval lies there.",
+        claim="The model names the right class for 42% of the images, not for the 70% that it claims.",
+        criterion="Fails below 60%, warns below 70%, when the whole 95% interval lies there.",
         severity=0.9,
         evidence=[
             Estimate(
@@ -114,7 +114,7 @@ def _classes_table() -> Table:
         missing = i % 17 == 5
         interval = None if missing else [max(0.0, share - half), min(1.0, share + half)]
         rows.append([thumbs[i % 4], name, n, None if missing else share, interval, float(rng.normal())])
-    names = ("Example", "Class", "Images", "Recall", "95 % interval", "Mean log-odds")
+    names = ("Example", "Class", "Images", "Recall", "95% interval", "Mean log-odds")
     kinds = ("picture", "text", "number", "share", "interval", "number")
     columns = [Column(name=name, kind=kind) for name, kind in zip(names, kinds, strict=True)]  # type: ignore[arg-type]
     return Table(title="Recall of each class, worst first", columns=columns, rows=rows)
@@ -156,8 +156,8 @@ def calibration() -> Finding:
     return Finding(
         check="performance.calibration",
         verdict=Verdict.WARN,
-        claim="When the model says 90 %, it is right 70 % of the time.",
-        criterion="Warns when the expected calibration error is above 5 %.",
+        claim="When the model says 90%, it is right 70% of the time.",
+        criterion="Warns when the expected calibration error is above 5%.",
         severity=0.4,
         evidence=[
             Curve(
@@ -207,7 +207,7 @@ def shortcut() -> Finding:
     return Finding(
         check="reliance.background",
         verdict=Verdict.FAIL,
-        claim=f"The model looks at the background: {XSS} 61 % of what moves its answer lies outside the object.",
+        claim=f"The model looks at the background: {XSS} 61% of what moves its answer lies outside the object.",
         criterion="Fails when more than half of the attribution lies outside the object's mask.",
         severity=0.7,
         evidence=[
@@ -242,8 +242,8 @@ def shift() -> Finding:
     return Finding(
         check="invariance.shift",
         verdict=Verdict.PASS,
-        claim="Shifting a picture by up to 16 pixels changes 3 % of the answers.",
-        criterion="Warns from 10 %, fails from 25 %.",
+        claim="Shifting a picture by up to 16 pixels changes 3% of the answers.",
+        criterion="Warns from 10%, fails from 25%.",
         evidence=[
             Estimate(label="Answers that change", value=0.03, low=0.014, high=0.052, n=512, warn_at=0.1, fail_at=0.25),
             Estimate(label="Mean shift needed", value=23.4, low=19.0, high=28.1, n=512, unit="pixels"),
@@ -265,8 +265,8 @@ def mistakes(count: int = 24) -> Finding:
     return Finding(
         check="performance.confident_mistakes",
         verdict=Verdict.WARN,
-        claim=f"{count} images are answered wrongly with more than 90 % confidence.",
-        criterion="Warns from 1 % of the images.",
+        claim=f"{count} images are answered wrongly with more than 90% confidence.",
+        criterion="Warns from 1% of the images.",
         severity=0.2,
         evidence=[ImageGrid(title="The surest mistakes", items=items)],
     )

@@ -2,14 +2,14 @@ import type { Domain } from "./scale";
 
 type Rgb = readonly [number, number, number];
 
-// Both maps read the same to people with any common colour blindness.
+// Both maps read the same to people with any common color blindness.
 const VIRIDIS = "440154 482475 414487 355f8d 2a788e 21918c 22a884 44bf70 7ad151 bddf26 fde725";
 const BLUE_WHITE_ORANGE = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fee0b6 fdb863 e08214 b35806 7f3b08";
 
 const parse = (hex: string): Rgb => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)) as unknown as Rgb;
 const stopsOf = (diverging: boolean) => (diverging ? BLUE_WHITE_ORANGE : VIRIDIS).split(" ");
 
-/** The scale that heatmaps of one group share: where a value lies in [0, 1], and its colour. */
+/** The scale that heatmaps of one group share: where a value lies in [0, 1], and its color. */
 export interface ColorScale {
   domain: Domain;
   color: (value: number) => Rgb;
@@ -30,7 +30,7 @@ export function colorScale(low: number, high: number, diverging: boolean): Color
   return { domain, color, stops: stopsOf(diverging).map((hex) => `#${hex}`) };
 }
 
-/** Black or white, whichever can be read on this colour. */
+/** Black or white, whichever can be read on this color. */
 export function inkOn([red, green, blue]: Rgb): string {
   return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#111" : "#fff";
 }

@@ -3,7 +3,7 @@ export type Maybe = number | null;
 export type Unit = "share" | "number" | "probability" | "pixels";
 
 export const MISSING = "–";
-const THIN = "\u202f"; // a narrow space that does not break, between a number and its unit
+const THIN = "\u202f"; // a narrow space that does not break, between a number and its unit (not before %)
 
 const significant = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -33,14 +33,14 @@ function bare(share: number, digits: number): string {
 }
 
 export function formatShare(share: Maybe, digits = 0): string {
-  return share === null ? MISSING : `${bare(share, digits)}${THIN}%`;
+  return share === null ? MISSING : `${bare(share, digits)}%`;
 }
 
 export function formatShareRange(low: Maybe, high: Maybe, between = "–"): string {
   if (low === null || high === null) return MISSING;
   const digits = digitsFor(low, high);
-  const dash = low < 0 && between === "–" ? " to " : between;
-  return `${bare(low, digits)}${dash}${formatShare(high, digits)}`;
+  const dash = low < 0 && between === "–" ? " to " : between; // a dash before a minus sign would be misread
+  return `${between === "–" ? bare(low, digits) : formatShare(low, digits)}${dash}${formatShare(high, digits)}`;
 }
 
 /** Numbers along an axis, all with the same digits after the point. */
@@ -59,9 +59,9 @@ export function formatIn(unit: Unit, value: Maybe, digits = 0): string {
   return formatNumber(value);
 }
 
-/** "31 to 54 %": an interval as it is read aloud. */
+/** "31% to 54%": an interval as it is read aloud. */
 export function formatInterval(unit: Unit, low: Maybe, high: Maybe): string {
-  if (low === null || high === null) return "interval not known";
+  if (low === null || high === null) return "interval unknown";
   if (unit === "share") return formatShareRange(low, high, " to ");
   return `${formatNumber(low)} to ${formatIn(unit, high)}`;
 }

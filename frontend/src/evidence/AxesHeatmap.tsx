@@ -18,7 +18,7 @@ const LETTER = 6.6; // about the width of a letter of a tick label
 const longest = (labels: readonly string[]) => Math.max(0, ...labels.map((label) => label.length));
 const cut = (label: string) => (label.length > 22 ? `${label.slice(0, 21)}…` : label);
 
-/** A grid of numbers over labelled axes: every cell is one square of one colour, with its number where it fits. */
+/** A grid of numbers over labelled axes: every cell is one square of one color, with its number where it fits. */
 export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props) {
   const [box, available] = useWidth<HTMLElement>(600);
   const [picture, setPicture] = useState("");

@@ -1,7 +1,7 @@
 import type { Series } from "../audit";
 import type { Maybe } from "../drawing/format";
 
-/** One sign per line, drawn around (0, 0), so that lines are told apart without their colour. */
+/** One sign per line, drawn around (0, 0), so that lines are told apart without their color. */
 export const MARKERS = [
   "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
   "M-3.6-3.6h7.2v7.2h-7.2z",

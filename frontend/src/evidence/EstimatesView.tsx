@@ -22,12 +22,12 @@ function domainOf(estimates: Estimate[]): Domain {
   const [low, high] = extent([0, ...numbers, ...estimates.map(beyondLimits).filter((value) => value !== null)]);
   const isShare = estimates[0]!.unit === "share" || estimates[0]!.unit === "probability";
   if (isShare && numbers.length === 0) return [0, 1];
-  // The whole axis from nothing to all is the honest one, unless everything would then sit in its first tenths.
+  // The axis from 0 to 1 is the honest one, unless all values would then lie in its first tenths.
   if (isShare && low >= 0 && high <= 1 && high > 0.3) return [0, 1];
   return nice([low, high]);
 }
 
-/** A place a little beyond the last limit, so that the range behind it can be seen. */
+/** A value a little beyond the last threshold, so that the range behind it is visible. */
 function beyondLimits({ warn_at, fail_at, higher_is_worse, unit }: Estimate): number | null {
   const limit = fail_at ?? warn_at;
   if (limit === null) return null;

@@ -8,7 +8,7 @@ import { WorldMapView } from "./WorldMapView";
 
 type Evidence = Finding["evidence"][number];
 
-/** What a finding rests on, each kind with its own drawing. */
+/** The evidence of a finding. Every kind has one renderer; a kind without one does not compile. */
 export function EvidenceList({ evidence, printing }: { evidence: readonly Evidence[]; printing: boolean }) {
   return groupEstimates(evidence).map((item, i) =>
     Array.isArray(item) ? (

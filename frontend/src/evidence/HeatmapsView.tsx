@@ -8,7 +8,7 @@ import { PictureHeatmap } from "./PictureHeatmap";
 type OverPicture = Heatmap & { picture: NonNullable<Heatmap["picture"]> };
 const isOverPicture = (item: Heatmap): item is OverPicture => item.picture !== null;
 
-/** Heatmaps that share one scale, so that the same colour means the same number in all of them. */
+/** Heatmaps that share one scale, so that the same color means the same number in all of them. */
 export function HeatmapsView({ group, printing }: { group: Heatmaps; printing: boolean }) {
   const [overlay, setOverlay] = useState(true);
   const [opacity, setOpacity] = useState(0.65);

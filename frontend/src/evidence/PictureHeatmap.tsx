@@ -13,7 +13,7 @@ interface Props {
 
 const CANVAS_SIZE = 192;
 
-/** A heatmap over its picture. The picture turns grey under it, so that all colour on it comes from the scale. */
+/** A heatmap over its picture. The picture turns gray under it, so that all color on it comes from the scale. */
 export function PictureHeatmap({ heatmap, scale, opacity }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [raw, setRaw] = useState<string | null>(null);

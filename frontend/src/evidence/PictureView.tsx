@@ -12,7 +12,7 @@ export function PictureView({ picture, className = "" }: Props) {
     <img
       className={`${className} ${sharp}`}
       src={picture.src}
-      alt={picture.alt || "Picture without a description"}
+      alt={picture.alt || "Image without a description"}
       width={picture.width}
       height={picture.height}
       loading="lazy"

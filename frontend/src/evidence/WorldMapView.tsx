@@ -12,7 +12,7 @@ const DOTS = Object.entries(world.dots as unknown as Record<string, [number, num
 const SHOWN = new Set([...PATHS, ...DOTS].map(([code]) => code));
 const ENGLISH = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
 
-/** Countries in the colour of their number, those without one hatched; countries too small to be drawn are dots. */
+/** Countries in the color of their number, those without one hatched; countries too small to be drawn are dots. */
 export function WorldMapView({ map, printing }: { map: WorldMap; printing: boolean }) {
   const [box, width] = useWidth<HTMLElement>(700);
   const [at, setAt] = useState<string | null>(null);
