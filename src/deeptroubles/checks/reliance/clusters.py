@@ -204,11 +204,11 @@ def clusters(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnClus
 
     How to read it:
         Look at the mean maps of the clusters, and at members of each: a cluster that highlights the same corner in
-        every image is a reason to look further, with `reliance.shortcut` and `reliance.cue`. The number of clusters
-        is where the eigenvalues have their widest gap. The Fisher score measures how far a cluster lies from the
-        others; it ranks clusters, and is not a test. Only the share of a class's images that have half of their evidence in one
-        square of a tenth of the image is judged. With masks, evidence on the object does not count; without masks,
-        only squares at the edge of the image count.
+        every image is a reason to look further, with `reliance.shortcut` and `reliance.cue`. The number of clusters is
+        where the eigenvalues have their widest gap. The Fisher score measures how far a cluster lies from the others;
+        it ranks clusters, and is not a test. Only the share of a class's images that have half of their evidence in one
+        square of a tenth of the image is judged. With masks, evidence on the object does not count; without masks, only
+        squares at the edge of the image count.
 
     Limits:
         This is not a detector. On 41 small networks of the planted benchmark, of which 20 rely on a cue (patch, tag,
