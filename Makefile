@@ -1,5 +1,6 @@
 # make demo   set everything up and audit the embedded model on the demo photographs
 # make test   set everything up and run every test
+# make generate write the files that are made from code
 # make format rewrite the code in the house style
 # make clean  remove everything that was made here
 
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PAGE := src/deeptroubles/report/bundle.html
 PAGE_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -not -name audit.ts -print)
 
-.PHONY: demo test setup format clean
+.PHONY: demo test setup generate format clean
 
 demo: .venv/installed $(PAGE)
 	$(BIN)/deeptroubles audit efficientnet-lite0 --images demo --out runs/demo
@@ -22,6 +23,10 @@ test: .venv/installed-dev $(PAGE)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 setup: .venv/installed-dev $(PAGE)
+
+generate: .venv/installed-dev
+	$(BIN)/python scripts/generate.py
+	$(BIN)/ruff format src
 
 format: .venv/installed-dev
 	$(BIN)/ruff format .

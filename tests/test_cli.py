@@ -19,7 +19,7 @@ from deeptroubles import read_audit
 from deeptroubles.checks.registry import all_checks
 from deeptroubles.cli import main
 from deeptroubles.findings import audit_from_json
-from deeptroubles.methods import METHODS
+from deeptroubles.methods.catalogue import ATTRIBUTION
 from deeptroubles.models import SOURCES
 
 NAMES = ("red", "green", "blue")
@@ -470,7 +470,7 @@ def test_file_names_that_are_no_text(run, here):
 # --- explain
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ATTRIBUTION)
 def test_every_method_draws_a_picture(run, here, method):
     code, out, err = run(*explain_of("--method", method))
     assert (code, err) == (0, "")
@@ -495,14 +495,14 @@ def test_another_class_and_another_place(run, here, target):
 
 
 def test_the_lists_list_everything(run):
-    for command, names in (("checks", all_checks()), ("methods", METHODS), ("models", [s.form for s in SOURCES])):
+    for command, names in (("checks", all_checks()), ("methods", ATTRIBUTION), ("models", [s.form for s in SOURCES])):
         code, out, err = run(command)
         assert (code, err) == (0, "")
         for name in names:
             assert re.search(rf"^\s*{re.escape(name)}\s+\S", out, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("name", [*all_checks(), *METHODS])
+@pytest.mark.parametrize("name", [*all_checks(), *ATTRIBUTION])
 def test_help_of_every_check_and_method(run, name):
     code, out, err = run("help", name)
     assert (code, err) == (0, "")
@@ -532,7 +532,7 @@ def test_methods_are_compared_on_the_images_that_can_be_read(run, here):
     (here / "images" / "blue" / "0 first.png").write_text("no picture")
     code, out, err = run(*explain_of("--compare", image="images"))
     assert (code, err) == (0, "")
-    rows = {line.split()[0]: line for line in out.splitlines() if line.split() and line.split()[0] in METHODS}
-    assert rows.keys() == METHODS.keys()
+    rows = {line.split()[0]: line for line in out.splitlines() if line.split() and line.split()[0] in ATTRIBUTION}
+    assert rows.keys() == ATTRIBUTION.keys()
     assert re.search(r"0\.\d{3} \(0\.\d\d to 0\.\d\d\)", rows["occlusion"])
     assert "Most faithful first" in out

@@ -1,4 +1,7 @@
-"""Changes of images that change predictions."""
+"""Changes of images that change predictions.
+
+Written by `make generate`.
+"""
 
 from deeptroubles.methods.attacks.bim import bim
 from deeptroubles.methods.attacks.ddn import ddn

@@ -1,4 +1,7 @@
-"""Which parts of an image a prediction rests on."""
+"""Which parts of an image a prediction depends on.
+
+Written by `make generate`.
+"""
 
 from deeptroubles.methods.attribution.ablation_cam import ablation_cam
 from deeptroubles.methods.attribution.cam import cam

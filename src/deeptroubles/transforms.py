@@ -1,4 +1,7 @@
-"""Changes of images."""
+"""Changes of images, and what checks put into them.
+
+Written by `make generate`.
+"""
 
 from deeptroubles.methods.transforms.amplitude_mix import amplitude_mix
 from deeptroubles.methods.transforms.bilateral_blur import bilateral_blur

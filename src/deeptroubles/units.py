@@ -1,4 +1,7 @@
-"""What the units of a network respond to."""
+"""What the units of a network respond to.
+
+Written by `make generate`.
+"""
 
 from deeptroubles.methods.units.activation_atlas import activation_atlas
 from deeptroubles.methods.units.activation_maximization import activation_maximization
@@ -7,6 +10,7 @@ from deeptroubles.methods.units.deep_dream import deep_dream
 from deeptroubles.methods.units.feature_maps import feature_maps
 from deeptroubles.methods.units.filter_statistics import filter_statistics
 from deeptroubles.methods.units.index_units import index_units
+from deeptroubles.methods.units.maximise_text import maximise_text
 from deeptroubles.methods.units.visualization_trust import visualization_trust
 
 __all__ = [
@@ -17,5 +21,6 @@ __all__ = [
     "feature_maps",
     "filter_statistics",
     "index_units",
+    "maximise_text",
     "visualization_trust",
 ]

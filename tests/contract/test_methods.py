@@ -10,7 +10,7 @@ import torch
 
 from deeptroubles import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods import METHODS
+from deeptroubles.methods.catalogue import ATTRIBUTION
 from tests.networks import Plain
 
 SIZE = (20, 24)
@@ -27,7 +27,7 @@ QUICK = {"rise": {"masks": 40}, "smooth_grad": {"samples": 4}, "integrated_gradi
 
 def attribute(name, *arguments, **settings):
     """Call a method with less work than by default, where the amount decides nothing."""
-    return partial(METHODS[name], **QUICK.get(name, {}))(*arguments, **settings)
+    return partial(ATTRIBUTION[name].function, **QUICK.get(name, {}))(*arguments, **settings)
 
 
 def new():
@@ -44,34 +44,34 @@ def images():
     return torch.rand(3, 3, *SIZE, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_its_docstring_says_what_it_gives(name):
-    text = inspect.getdoc(METHODS[name])
+    text = inspect.getdoc(ATTRIBUTION[name].function)
     for section in ("Args:", "Returns:", "Raises:", "Source:"):
         assert section in text, section
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_every_method_is_called_in_the_same_way(name):
-    parameters = list(inspect.signature(METHODS[name]).parameters.values())
+    parameters = list(inspect.signature(ATTRIBUTION[name].function).parameters.values())
     assert [p.name for p in parameters[:3]] == ["classifier", "images", "target"]
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[3:])
-    assert METHODS[name].__module__.endswith(f".{name}")
+    assert ATTRIBUTION[name].function.__module__.endswith(f".{name}")
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_what_is_random_is_decided_by_a_seed(name, classifier, images):
     first = attribute(name, classifier, images, 1)
     torch.manual_seed(5)
     assert torch.equal(first, attribute(name, classifier, images, 1))
-    if "seed" in inspect.signature(METHODS[name]).parameters:
+    if "seed" in inspect.signature(ATTRIBUTION[name].function).parameters:
         assert not torch.equal(first, attribute(name, classifier, images, 1, seed=1))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_one_class_can_be_explained_against_another(name, classifier, images):
     """What speaks for a class and against another is no longer what speaks for the class alone."""
-    if "against" not in inspect.signature(METHODS[name]).parameters:
+    if "against" not in inspect.signature(ATTRIBUTION[name].function).parameters:
         assert name == "eigen_cam"  # it knows nothing of classes
         return
     lead = attribute(name, classifier, images, 1, against=2)
@@ -79,7 +79,7 @@ def test_one_class_can_be_explained_against_another(name, classifier, images):
     assert torch.allclose(lead, attribute(name, classifier, images, [1, 1, 1], against=[2, 2, 2]))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_one_map_per_image_whatever_the_batch(name, classifier, images):
     maps = attribute(name, classifier, images, 1)
     assert maps.ndim == 3
@@ -90,13 +90,13 @@ def test_one_map_per_image_whatever_the_batch(name, classifier, images):
     assert torch.allclose(maps, alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_the_default_target_is_the_most_likely_class(name, classifier, images):
     likely = classifier.eval()(images).argmax(1)
     assert torch.equal(attribute(name, classifier, images), attribute(name, classifier, images, likely))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 @pytest.mark.parametrize("training", [True, False])
 def test_it_restores_what_it_touches(name, images, training):
     classifier = new().train(training)
@@ -116,7 +116,7 @@ def test_it_restores_what_it_touches(name, images, training):
     assert torch.equal(state, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_it_restores_after_a_failure_too(name, classifier, images):
     classifier.train()
     with pytest.raises(UsageError, match="Targets must be"):
@@ -125,7 +125,7 @@ def test_it_restores_after_a_failure_too(name, classifier, images):
     assert not any(m._forward_hooks for m in classifier.modules())
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 @pytest.mark.parametrize(
     ("wrong", "message"), [(torch.zeros(1, 3, 9, 9), "the shape"), (torch.full((1, 3, *SIZE), 2.0), r"in \[0, 1\]")]
 )

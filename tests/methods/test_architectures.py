@@ -10,7 +10,7 @@ from torch import nn
 
 from deeptroubles import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.methods import METHODS
+from deeptroubles.methods.catalogue import ATTRIBUTION
 from tests.architectures import CONVOLUTIONAL, TRANSFORMERS, ChannelsLastLike, SwinLike, VitLike, build
 
 SIZE = (20, 28)
@@ -28,7 +28,7 @@ WITH_LAYER = ["ablation_cam", "eigen_cam", "grad_cam_plus_plus", "hires_cam", "l
 
 
 def explain(name, *arguments, **settings):
-    return partial(METHODS[name], **QUICK.get(name, {}))(*arguments, **settings)
+    return partial(ATTRIBUTION[name].function, **QUICK.get(name, {}))(*arguments, **settings)
 
 
 @cache
@@ -45,7 +45,7 @@ def images(channels=3):
     ("family", "channels"),
     [(family.__name__, 3) for family in CONVOLUTIONAL] + [("ResNetLike", 1), ("MobileNetLike", 1)],
 )
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_it_runs_on_convolutional_networks_with_frozen_weights_and_without_gradients(name, family, channels):
     subject = classifier(family, channels)
     if name in IMPOSSIBLE.get(family, ()):
@@ -62,7 +62,7 @@ def test_it_runs_on_convolutional_networks_with_frozen_weights_and_without_gradi
 
 
 @pytest.mark.parametrize("family", [family.__name__ for family in TRANSFORMERS])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_on_transformers_it_gives_pixels_or_says_what_to_use_instead(name, family):
     """What looks like channels x height x width there is heads x tokens x features, or channels last."""
     refusal, maps = "", None
@@ -129,7 +129,7 @@ def test_any_layer_with_positions_can_be_named(name, family):
         assert torch.isfinite(maps).all()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_how_a_rectifier_is_written_makes_no_difference(name):
     maps = [explain(name, rectified(how), images(), 1) for how in HOWS]
     for other in maps[1:]:

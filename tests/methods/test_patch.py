@@ -8,8 +8,8 @@ import torch
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.masked_attack import masked_attack, total_variation
 from deeptroubles.methods.attacks.patch import disc, patch
-from deeptroubles.methods.attacks.printability import non_printability, palette
 from deeptroubles.methods.attacks.shared.expectation import turns
+from deeptroubles.methods.attacks.shared.printability import non_printability, palette
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, place, see
 from deeptroubles.methods.transforms.shift import shift
 from deeptroubles.subject import logits_of

@@ -9,7 +9,7 @@ import torch
 
 from deeptroubles import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.methods import METHODS
+from deeptroubles.methods.catalogue import ATTRIBUTION
 from deeptroubles.network import open_network
 from tests.torchvision_shim import declare_operators
 
@@ -45,9 +45,9 @@ def image():
 
 
 @pytest.mark.parametrize("model", IMPOSSIBLE)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION)
 def test_every_method(name, model):
-    explain = partial(METHODS[name], classifier(model), image(), 7, **QUICK.get(name, {}))
+    explain = partial(ATTRIBUTION[name].function, classifier(model), image(), 7, **QUICK.get(name, {}))
     if name in IMPOSSIBLE[model]:
         with pytest.raises(ModelError, match=r"use .*occlusion"):
             explain()
@@ -69,4 +69,4 @@ def test_the_mean_of_a_class_activation_map_is_the_logit_without_its_bias():
     bias = subject.module.classifier[1].bias[7].detach()
     with torch.no_grad():
         logit = subject(image())[:, 7]
-    torch.testing.assert_close(METHODS["cam"](subject, image(), 7).mean((1, 2)) + bias, logit)
+    torch.testing.assert_close(ATTRIBUTION["cam"].function(subject, image(), 7).mean((1, 2)) + bias, logit)

@@ -13,8 +13,8 @@ from deeptroubles import Classifier, ImageSet
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.units.index_units import index_units
+from deeptroubles.methods.units.maximise_text import maximise_text, rank_texts, unit_direction
 from deeptroubles.methods.units.shared.words import word_table, words_of
-from deeptroubles.methods.units.text import maximise_text, rank_texts, unit_direction
 from deeptroubles.models.clip import ClipText, ZeroShot
 from deeptroubles.subject import Subject
 from tests.small_clip import DIGITS, PROCESSOR, SIZE, WORDS, digits, trained_clip

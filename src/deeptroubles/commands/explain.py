@@ -1,4 +1,4 @@
-"""`deeptroubles explain`: draw which parts of an image an answer rests on."""
+"""`deeptroubles explain`: draw which parts of an image a prediction depends on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.table import Column, Table
 
 from deeptroubles.commands.console import out
 from deeptroubles.commands.model import Load, with_model
+from deeptroubles.errors import UsageError
+from deeptroubles.methods.catalogue import ATTRIBUTION, find_method, parse_settings
 
 if TYPE_CHECKING:
     from deeptroubles.workflows.explain import MethodComparison
@@ -22,30 +24,39 @@ def explain(
     *,
     load: Load,
     image: Annotated[Path, typer.Argument(help="A picture; with --compare, any images.")],
-    method: Annotated[str, typer.Option(help="A method, or all; `deeptroubles methods` lists them.")] = "grad_cam",
+    method: Annotated[
+        str, typer.Option(help="An attribution method, or all; `deeptroubles methods` lists them.")
+    ] = "grad_cam",
     target: Annotated[str | None, typer.Option(help="Class name or index. Default: the most likely class.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer to look at, for methods that look at one.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting; `deeptroubles help METHOD`. Repeatable."),
+    ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Rank methods by faithfulness on these images.")] = False,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="PNG to write. Default: IMAGE.METHOD.png here.")
     ] = None,
 ) -> None:
-    """Draw which parts of one image an answer rests on, and print the most likely classes."""
+    """Draw which parts of one image a prediction depends on, and print the most likely classes."""
+    methods = list(ATTRIBUTION) if method == "all" or compare else [find_method(method, ATTRIBUTION).name]
+    if settings and len(methods) > 1:
+        raise UsageError("Settings are for one method; name it with --method.")
     from deeptroubles.images import load_images
 
     images = load_images(image)
-    picture = None if compare else images[0]  # an unreadable one is told before the model is loaded
+    picture = None if compare else images[0]  # reported before the model is loaded if unreadable
     classifier = load()
-    from deeptroubles.methods import METHODS
     from deeptroubles.report.figure import draw_heatmap, draw_sheet
-    from deeptroubles.workflows.explain import compare_methods, explain_picture, find_method
+    from deeptroubles.workflows.explain import compare_methods, explain_picture
 
-    methods = list(METHODS) if method == "all" or compare else [find_method(method)]
     if picture is None:
         _print_comparison(compare_methods(classifier, images, methods))
         return
-    settings = {"layer": layer} if layer else {}
-    found = explain_picture(classifier, picture, methods, target, **settings)
+    given = parse_settings(ATTRIBUTION[method], settings) if settings else {}
+    if layer:
+        given["layer"] = layer
+    found = explain_picture(classifier, picture, methods, target, **given)
     path = out_file or Path(f"{image.stem}.{method}.png")
     if method == "all":
         draw_sheet(found.picture, found.maps, found.target, path)
@@ -54,7 +65,7 @@ def explain(
     for name, probability in found.most_likely:
         out.print(f"{probability:7.1%}  {escape(name)}", highlight=False)
     for name, why in found.impossible.items():
-        out.print(f"{name} is left out: {escape(why)}", style="yellow", highlight=False)
+        out.print(f"{name} does not work here: {escape(why)}", style="yellow", highlight=False)
     out.print(f"\nPicture: {escape(str(path))}", soft_wrap=True)
 
 
@@ -64,7 +75,7 @@ def _print_comparison(compared: list[MethodComparison]) -> None:
     for each in compared:
         areas = (f"{a.value:.3f} ({a.low:.2f} to {a.high:.2f})" for a in (each.deletion, each.insertion) if a)
         table.add_row(
-            each.method, *(areas if not each.impossible else ("not for this model", "")), f"{each.seconds:.2f}"
+            each.method, *(areas if not each.impossible else ("does not work here", "")), f"{each.seconds:.2f}"
         )
     out.print(table)
-    out.print("Most faithful first: deletion should be low, insertion high; intervals (95 %) are over images.")
+    out.print("Most faithful first: deletion should be low, insertion high; intervals (95%) are over images.")

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from deeptroubles.checks.registry import check_docstrings
+from deeptroubles.checks.registry import check_docstrings, check_files
 from deeptroubles.commands.console import doing, out, print_rows
 from deeptroubles.errors import UsageError, nearest
-from deeptroubles.methods.catalogue import method_docstrings
+from deeptroubles.listing import docstring
+from deeptroubles.methods.catalogue import METHODS
 
 
 def checks() -> None:
@@ -20,7 +21,7 @@ def checks() -> None:
 
 def methods() -> None:
     """List the methods."""
-    print_rows("method", "what it does", [(name, _first_line(text)) for name, text in method_docstrings().items()])
+    print_rows("method", "what it does", [(name, f"{m.family}: {m.summary}") for name, m in METHODS.items()])
 
 
 def models() -> None:
@@ -34,10 +35,17 @@ def models() -> None:
 
 def help_command(name: Annotated[str, typer.Argument(help="A check or a method.")]) -> None:
     """Explain a check or a method: what it does, and how to read it."""
-    known = {**method_docstrings(), **check_docstrings()}
-    if name not in known:
-        raise UsageError(f"There is no check or method {name!r}.{nearest(name, known)}")
-    out.print(escape(known[name]), highlight=False)
+    checks = dict(check_files())
+    if name in METHODS:
+        text = METHODS[name].docstring
+    elif name in checks:
+        text = docstring(checks[name]) or ""
+    else:
+        known = {**METHODS, **check_docstrings()}
+        if name not in known:
+            raise UsageError(f"There is no check or method {name!r}.{nearest(name, known)}")
+        text = check_docstrings()[name]
+    out.print(escape(text), highlight=False)
 
 
 def _first_line(text: str) -> str:

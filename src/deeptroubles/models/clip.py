@@ -49,7 +49,7 @@ class ZeroShot(nn.Module):
 
 
 class ClipText:
-    """The text tower of a CLIP model; see `deeptroubles.methods.units.text.TextTower`."""
+    """The text tower of a CLIP model; see `deeptroubles.methods.units.maximise_text.TextTower`."""
 
     layer = "visual_projection"
 

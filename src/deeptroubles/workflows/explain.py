@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError, UsageError, nearest
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import match_labels
-from deeptroubles.methods import METHODS
 from deeptroubles.methods.attribution.shared.quality import faithfulness
+from deeptroubles.methods.catalogue import ATTRIBUTION, Method, find_method
 from deeptroubles.progress import track
 from deeptroubles.statistics.intervals import Interval, mean_share
 from deeptroubles.subject import logits_of
@@ -74,7 +73,7 @@ def explain_picture(
     Args:
         classifier: The classifier.
         picture: Any picture.
-        methods: Names of `METHODS`.
+        methods: Names of attribution methods.
         target: Class name or index. Default: the most likely class.
         settings: Passed to the methods that have such a setting.
 
@@ -82,9 +81,8 @@ def explain_picture(
         UsageError: There is no such method or class, or no method has such a setting.
         ModelError: None of the methods can explain this classifier.
     """
-    for method in methods:
-        find_method(method)
-    takes = {method: settings.keys() & inspect.signature(METHODS[method]).parameters.keys() for method in methods}
+    chosen = {name: find_method(name, ATTRIBUTION) for name in methods}
+    takes = {name: settings.keys() & method.parameters.keys() for name, method in chosen.items()}
     unknown = settings.keys() - set().union(*takes.values())
     if unknown:
         raise UsageError(f"{' and '.join(methods)} has no {' or '.join(sorted(unknown))}.")
@@ -95,7 +93,7 @@ def explain_picture(
     for method in track(methods, "Explaining"):
         try:
             given = {name: settings[name] for name in takes[method]}
-            maps[method] = METHODS[method](classifier, pixels, which, **given)[0].float().cpu().numpy()
+            maps[method] = chosen[method].function(classifier, pixels, which, **given)[0].float().cpu().numpy()
         except ModelError as error:
             impossible[method] = str(error)
     if not maps:
@@ -125,16 +123,10 @@ def compare_methods(
     pixels = readable_pixels(classifier, images)
     targets = logits_of(classifier, pixels, batch_size).argmax(1)
     found = [
-        _compare(classifier, pixels, targets, find_method(name), batch_size) for name in track(methods, "Comparing")
+        _compare(classifier, pixels, targets, find_method(name, ATTRIBUTION), batch_size)
+        for name in track(methods, "Comparing")
     ]
     return sorted(found, key=lambda m: m.deletion.value - m.insertion.value if m.deletion and m.insertion else 2.0)
-
-
-def find_method(name: str) -> str:
-    """The name of a method. Raises UsageError with the nearest names when there is none."""
-    if name not in METHODS:
-        raise UsageError(f"There is no method {name!r}.{nearest(name, METHODS)} `deeptroubles methods` lists them.")
-    return name
 
 
 def find_class(classifier: Classifier, name: str) -> int:
@@ -146,21 +138,21 @@ def find_class(classifier: Classifier, name: str) -> int:
 
 
 def _compare(
-    classifier: Classifier, pixels: torch.Tensor, targets: torch.Tensor, method: str, batch_size: int
+    classifier: Classifier, pixels: torch.Tensor, targets: torch.Tensor, method: Method, batch_size: int
 ) -> MethodComparison:
     deletion, insertion, seconds = [], [], 0.0
     for part, wanted in zip(torch.split(pixels, BLOCK), torch.split(targets, BLOCK), strict=True):
         started = time.perf_counter()
         try:
-            maps = METHODS[method](classifier, part, wanted)
+            maps = method.function(classifier, part, wanted)
         except ModelError as error:
-            return MethodComparison(method, impossible=str(error))
+            return MethodComparison(method.name, impossible=str(error))
         seconds += time.perf_counter() - started
         curves = faithfulness(classifier, part, maps, wanted, batch_size=batch_size)
         deletion.append(curves.deletion_area)
         insertion.append(curves.insertion_area)
     areas = [mean_share(torch.cat(parts).cpu().numpy()) for parts in (deletion, insertion)]
-    return MethodComparison(method, areas[0], areas[1], seconds / len(pixels))
+    return MethodComparison(method.name, areas[0], areas[1], seconds / len(pixels))
 
 
 def readable_pixels(classifier: Classifier, images: ImageSet) -> torch.Tensor:

@@ -13,8 +13,8 @@ from deeptroubles.checks.registry import check
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ModelError
 from deeptroubles.findings import Cell, Column, Curve, Evidence, Finding, Series, Table, Verdict
-from deeptroubles.methods import METHODS
 from deeptroubles.methods.attribution.shared.quality import agreement, randomised
+from deeptroubles.methods.catalogue import ATTRIBUTION
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share
 from deeptroubles.subject import Subject, logits_of
@@ -141,7 +141,7 @@ def map_sanity(recording: Recording, engine: Engine, *, seed: int) -> MapSanity:
     """
     rows = recording.sample(MAX_IMAGES)
     methods, impossible = [], []
-    for method in sorted(METHODS.keys() - MANY_PASSES):
+    for method in sorted(ATTRIBUTION.keys() - MANY_PASSES):
         try:
             found = engine.map(
                 _agreements,
@@ -164,9 +164,10 @@ def _agreements(subject: Subject, indices: Sequence[int], batch_size: int, metho
     """Correlation of the maps with those of the shuffled network, N x shares, for the same classes."""
     pixels = subject.pixels(indices)
     targets = logits_of(subject.classifier, pixels, batch_size).argmax(1)
-    true = METHODS[method](subject.classifier, pixels, targets)
+    attribute = ATTRIBUTION[method].function
+    true = attribute(subject.classifier, pixels, targets)
     columns = []
     for share in SHARES:
         with randomised(subject.classifier, share, seed):
-            columns.append(agreement(true, METHODS[method](subject.classifier, pixels, targets)))
+            columns.append(agreement(true, attribute(subject.classifier, pixels, targets)))
     return {"agreement": torch.stack(columns, dim=1).cpu().numpy()}

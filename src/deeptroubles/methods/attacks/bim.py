@@ -7,6 +7,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.shared.result import AttackResult
+from deeptroubles.methods.parameters import Count, Positive
 from deeptroubles.methods.targets import Targets
 
 
@@ -15,11 +16,11 @@ def bim(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: float = 8 / 255,
+    epsilon: Positive = 8 / 255,
     targets: Targets = None,
-    steps: int | None = None,
+    steps: Count | None = None,
     eight_bit: bool = True,
-    batch_size: int = 32,
+    batch_size: Count = 32,
 ) -> AttackResult:
     """Step by 1/255 along the sign of the gradient of the cross-entropy, clipped to the ball of radius epsilon (linf).
 

@@ -13,6 +13,7 @@ from deeptroubles.methods.attacks.shared.balls import size, steepest, to_eight_b
 from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import Network, open_network
 from deeptroubles.subject import logits_of
@@ -29,11 +30,11 @@ def ddn(
     labels: Targets = None,
     *,
     targets: Targets = None,
-    steps: int = 100,
+    steps: Count = 100,
     first_norm: float = 1.0,
     change: float = 0.05,
     eight_bit: bool = True,
-    batch_size: int = 32,
+    batch_size: Count = 32,
 ) -> AttackResult:
     """Follow the gradient on a sphere that shrinks while the goal is reached and grows while it is not.
 

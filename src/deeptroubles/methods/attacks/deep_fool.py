@@ -10,6 +10,7 @@ from deeptroubles.methods.attacks.shared.balls import to_eight_bits
 from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
 from deeptroubles.subject import logits_of
@@ -20,11 +21,11 @@ def deep_fool(
     images: Tensor,
     labels: Targets = None,
     *,
-    steps: int = 50,
-    candidates: int = 10,
+    steps: Count = 50,
+    candidates: Count = 10,
     overshoot: float = 0.02,
     eight_bit: bool = True,
-    batch_size: int = 32,
+    batch_size: Count = 32,
 ) -> AttackResult:
     """Go, again and again, just over the nearest boundary (L2) of the network's linear approximation.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
 
@@ -43,11 +44,11 @@ def duplication_gain(
     images: Tensor,
     target: Targets = None,
     *,
-    steps: int = 3,
-    window: int | None = None,
-    stride: int | None = None,
-    sources: int = 8,
-    batch_size: int = 32,
+    steps: Count = 3,
+    window: Count | None = None,
+    stride: Count | None = None,
+    sources: Count = 8,
+    batch_size: Count = 32,
 ) -> DuplicationGain:
     """Greedily paste the duplicate of a window that raises the target's probability most; stop when none does.
 

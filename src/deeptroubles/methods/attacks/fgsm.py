@@ -9,6 +9,7 @@ from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.shared.balls import Norm
 from deeptroubles.methods.attacks.shared.goal import Loss
 from deeptroubles.methods.attacks.shared.result import AttackResult
+from deeptroubles.methods.parameters import Count, Positive
 from deeptroubles.methods.targets import Targets
 
 
@@ -17,12 +18,12 @@ def fgsm(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: float = 8 / 255,
+    epsilon: Positive = 8 / 255,
     norm: Norm = "linf",
     targets: Targets = None,
     loss: Loss = "cross_entropy",
     eight_bit: bool = True,
-    batch_size: int = 32,
+    batch_size: Count = 32,
 ) -> AttackResult:
     """Go one step of epsilon along the sign of the gradient (or along the gradient, for another norm).
 

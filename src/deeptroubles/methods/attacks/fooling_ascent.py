@@ -13,6 +13,7 @@ from deeptroubles.methods.attacks.shared.ascent import loss_gradient
 from deeptroubles.methods.attacks.shared.balls import steepest
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.network import open_network
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
@@ -43,7 +44,7 @@ class FoolingImages:
 
 
 def fooling_ascent(
-    classifier: Classifier, classes: Sequence[int], *, steps: int = 200, seed: int = 0, batch_size: int = 32
+    classifier: Classifier, classes: Sequence[int], *, steps: Count = 200, seed: Seed = 0, batch_size: Count = 32
 ) -> FoolingImages:
     """Follow the gradient of each class's cross-entropy from noise around the mean colour, until the network is sure.
 

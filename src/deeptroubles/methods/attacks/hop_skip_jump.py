@@ -12,6 +12,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import size, steepest
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
@@ -32,12 +33,12 @@ def hop_skip_jump(
     labels: Targets = None,
     *,
     targets: Targets = None,
-    steps: int = 32,
-    decisions: int = 100,
-    noises: int = 100,
+    steps: Count = 32,
+    decisions: Count = 100,
+    noises: Count = 100,
     eight_bit: bool = True,
-    seed: int = 0,
-    batch_size: int = 256,
+    seed: Seed = 0,
+    batch_size: Count = 256,
 ) -> AttackResult:
     """Estimate which way the boundary faces from decisions around it, step that way, go straight back to the boundary.
 

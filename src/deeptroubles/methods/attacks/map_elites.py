@@ -12,6 +12,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.fooling_ascent import FoolingImages
 from deeptroubles.methods.attacks.shared.cppn import Pattern
 from deeptroubles.methods.attacks.shared.direct_encoding import Pixels
+from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
 
@@ -23,10 +24,10 @@ def map_elites(
     classifier: Classifier,
     *,
     encoding: Encoding = "cppn",
-    generations: int = 200,
-    children: int = 200,
-    seed: int = 0,
-    batch_size: int = 64,
+    generations: Count = 200,
+    children: Count = 200,
+    seed: Seed = 0,
+    batch_size: Count = 64,
 ) -> FoolingImages:
     """Evolve one picture per class, all classes at once.
 

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.printability import non_printability
 from deeptroubles.methods.attacks.shared.balls import to_eight_bits
 from deeptroubles.methods.attacks.shared.expectation import ascend_expectation, success_rate
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.printability import non_printability
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.methods.parameters import Count, Positive, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, see
 from deeptroubles.statistics.intervals import Interval
@@ -51,11 +52,11 @@ def masked_attack(
     conditions: Conditions = CAMERA,
     printability: float = 0.0,
     variation: float = 0.0,
-    steps: int = 200,
-    step_size: float = 0.05,
-    views: int = 200,
-    seed: int = 0,
-    batch_size: int = 16,
+    steps: Count = 200,
+    step_size: Positive = 0.05,
+    views: Count = 200,
+    seed: Seed = 0,
+    batch_size: Count = 16,
 ) -> MaskedResult:
     """Search one perturbation inside of a mask that changes the answer to all photographs of an object.
 

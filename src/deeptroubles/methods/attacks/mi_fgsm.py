@@ -10,6 +10,7 @@ from deeptroubles.methods.attacks.shared.ascent import ascend
 from deeptroubles.methods.attacks.shared.balls import check_ball, project, size
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.parameters import Count, Positive
 from deeptroubles.methods.targets import Targets, as_batch
 
 
@@ -18,12 +19,12 @@ def mi_fgsm(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: float = 8 / 255,
+    epsilon: Positive = 8 / 255,
     targets: Targets = None,
-    steps: int = 10,
+    steps: Count = 10,
     decay: float = 1.0,
     eight_bit: bool = True,
-    batch_size: int = 32,
+    batch_size: Count = 32,
 ) -> AttackResult:
     """Step by epsilon / steps along the sign of the accumulated gradient of the cross-entropy (linf).
 

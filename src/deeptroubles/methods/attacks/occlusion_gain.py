@@ -9,6 +9,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
 
@@ -35,10 +36,10 @@ def occlusion_gain(
     images: Tensor,
     target: Targets = None,
     *,
-    steps: int = 3,
-    window: int | None = None,
-    stride: int | None = None,
-    batch_size: int = 32,
+    steps: Count = 3,
+    window: Count | None = None,
+    stride: Count | None = None,
+    batch_size: Count = 32,
 ) -> OcclusionGain:
     """Greedily hide the window whose hiding raises the target's probability most; stop an image when none does.
 

@@ -9,6 +9,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.ascent import loss_gradient
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental.local_edits import LocalEdits
@@ -26,9 +27,9 @@ def one_pixel(
     labels: Targets = None,
     *,
     targets: Targets = None,
-    pixels: int = 1,
-    limit: int = 8192,
-    batch_size: int = 256,
+    pixels: Count = 1,
+    limit: Count = 8192,
+    batch_size: Count = 256,
 ) -> AttackResult:
     """Set one pixel after the other to black, white and the other corners of the colour cube, the likeliest first.
 

@@ -10,6 +10,7 @@ from deeptroubles.methods.attacks.one_pixel import answers
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental.local_edits import LocalEdits
@@ -26,12 +27,12 @@ def one_pixel_evolution(
     labels: Targets = None,
     *,
     targets: Targets = None,
-    pixels: int = 1,
-    population: int = 400,
-    generations: int = 100,
+    pixels: Count = 1,
+    population: Count = 400,
+    generations: Count = 100,
     factor: float = 0.5,
-    seed: int = 0,
-    batch_size: int = 256,
+    seed: Seed = 0,
+    batch_size: Count = 256,
 ) -> AttackResult:
     """Evolve the places and colours of k pixels: DE/rand/1 without crossover, a child replaces its own parent.
 

@@ -13,6 +13,7 @@ from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.expectation import Render, ascend_expectation, success_rate
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.methods.parameters import Count, Positive, Seed, Share
 from deeptroubles.methods.targets import as_batch
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, place
 from deeptroubles.statistics.intervals import Interval
@@ -48,13 +49,13 @@ def patch(
     images: Tensor,
     target: int,
     *,
-    area: float = 0.1,
+    area: Share = 0.1,
     conditions: Conditions = ANYWHERE,
-    steps: int = 200,
-    step_size: float = 0.05,
-    views: int = 200,
-    seed: int = 0,
-    batch_size: int = 16,
+    steps: Count = 200,
+    step_size: Positive = 0.05,
+    views: Count = 200,
+    seed: Seed = 0,
+    batch_size: Count = 16,
 ) -> PatchResult:
     """Search one disc whose presence anywhere in any of the images brings about the target.
 

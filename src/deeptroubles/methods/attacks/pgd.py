@@ -10,6 +10,7 @@ from deeptroubles.methods.attacks.shared.ascent import ascend
 from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, project, steepest, uniform
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.parameters import Count, Positive, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
 
@@ -19,16 +20,16 @@ def pgd(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: float = 8 / 255,
+    epsilon: Positive = 8 / 255,
     norm: Norm = "linf",
     targets: Targets = None,
     loss: Loss = "cross_entropy",
-    steps: int = 40,
-    step_size: float | None = None,
-    restarts: int = 1,
+    steps: Count = 40,
+    step_size: Positive | None = None,
+    restarts: Count = 1,
     eight_bit: bool = True,
-    seed: int = 0,
-    batch_size: int = 32,
+    seed: Seed = 0,
+    batch_size: Count = 32,
 ) -> AttackResult:
     """Step along the gradient, and back into the ball of radius epsilon, until the answer changes.
 

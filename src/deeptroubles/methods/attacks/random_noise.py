@@ -9,6 +9,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, to_eight_bits, uniform
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.parameters import Count, Positive, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
 
@@ -18,13 +19,13 @@ def random_noise(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: float = 8 / 255,
+    epsilon: Positive = 8 / 255,
     norm: Norm = "linf",
     targets: Targets = None,
-    tries: int = 10,
+    tries: Count = 10,
     eight_bit: bool = True,
-    seed: int = 0,
-    batch_size: int = 32,
+    seed: Seed = 0,
+    batch_size: Count = 32,
 ) -> AttackResult:
     """Add noise from the ball of radius epsilon, up to `tries` times; what it breaks needs no attack.
 

@@ -12,6 +12,7 @@ from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.balls import to_eight_bits
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.methods.transforms.shared.warp import Outside, rotation, translation, warp
 from deeptroubles.subject import logits_of
@@ -40,7 +41,7 @@ def spatial(
     pixels: float = 3,
     degrees: float = 30,
     border: Outside = "black",
-    batch_size: int = 32,
+    batch_size: Count = 32,
 ) -> SpatialResult:
     """Try every shift and turn of a grid, the mildest first; an image leaves at its first success.
 

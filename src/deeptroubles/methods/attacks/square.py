@@ -13,6 +13,7 @@ from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, size, to_eight_bits
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.parameters import Count, Positive, Seed, Share
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
@@ -26,14 +27,14 @@ def square(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: float = 8 / 255,
+    epsilon: Positive = 8 / 255,
     norm: Norm = "linf",
     targets: Targets = None,
-    steps: int = 5000,
-    share: float = 0.8,
+    steps: Count = 5000,
+    share: Share = 0.8,
     eight_bit: bool = True,
-    seed: int = 0,
-    batch_size: int = 256,
+    seed: Seed = 0,
+    batch_size: Count = 256,
 ) -> AttackResult:
     """Change one random square of the perturbation at a time, and keep what raises the margin.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.ddn import ddn
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import as_batch, as_targets
 from deeptroubles.subject import logits_of
 
@@ -37,10 +38,10 @@ def target_matrix(
     images: Tensor,
     *,
     classes: Sequence[int] | None = None,
-    steps: int = 100,
+    steps: Count = 100,
     first_norm: float = 1.0,
     eight_bit: bool = True,
-    batch_size: int = 128,
+    batch_size: Count = 128,
 ) -> TargetMatrix:
     """Turn every image into every class with targeted `ddn`, all pairs in one batch.
 

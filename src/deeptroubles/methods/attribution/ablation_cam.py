@@ -11,6 +11,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import NeedsGraphError
 from deeptroubles.methods.attribution.shared.cams import layer_with_positions
 from deeptroubles.methods.attribution.shared.perturbation import score_of_each
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import TracedNetwork, open_network
 
@@ -22,7 +23,7 @@ def ablation_cam(
     *,
     against: Targets = None,
     layer: str | None = None,
-    batch_size: int = 32,
+    batch_size: Count = 32,
 ) -> Tensor:
     """Map of the layer's channels, each weighted by the fraction of the score that is lost when it is set to 0.
 

@@ -10,6 +10,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
 from deeptroubles.methods.attribution.shared.perturbation import colour_of_nothing, score_of_each
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
 
@@ -21,8 +22,8 @@ def integrated_gradients(
     *,
     against: Targets = None,
     baseline: float | Tensor | None = None,
-    steps: int = 32,
-    batch_size: int = 32,
+    steps: Count = 32,
+    batch_size: Count = 32,
 ) -> Tensor:
     """Map of (pixel - baseline) times the mean gradient on the way from baseline to image, summed over the channels.
 

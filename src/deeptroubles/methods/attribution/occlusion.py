@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch, as_targets, target_score
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental.local_edits import WORTHWHILE, LocalEdits
@@ -42,10 +43,10 @@ def occlusion(
     target: Targets = None,
     *,
     against: Targets = None,
-    window: int | None = None,
-    stride: int | None = None,
+    window: Count | None = None,
+    stride: Count | None = None,
     fill: float | Tensor | None = None,
-    batch_size: int = 32,
+    batch_size: Count = 32,
 ) -> Tensor:
     """Map of logit(image) - logit(image with a window hidden), averaged over the windows that cover a pixel.
 

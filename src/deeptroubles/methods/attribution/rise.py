@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.shared.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.parameters import Count, Seed, Share
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
 
@@ -19,12 +20,12 @@ def rise(
     target: Targets = None,
     *,
     against: Targets = None,
-    masks: int = 256,
-    grid: int = 7,
-    keep: float = 0.5,
+    masks: Count = 256,
+    grid: Count = 7,
+    keep: Share = 0.5,
     fill: float | Tensor | None = None,
-    seed: int = 0,
-    batch_size: int = 32,
+    seed: Seed = 0,
+    batch_size: Count = 32,
 ) -> Tensor:
     """Map of the mean probability of the target over random masks, each pixel weighted by how far it was seen.
 

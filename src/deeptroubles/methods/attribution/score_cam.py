@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.cams import layer_with_positions
 from deeptroubles.methods.attribution.shared.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
 from deeptroubles.subject import logits_of
@@ -22,8 +23,8 @@ def score_cam(
     against: Targets = None,
     layer: str | None = None,
     fill: float | Tensor | None = None,
-    channels: int | None = None,
-    batch_size: int = 32,
+    channels: Count | None = None,
+    batch_size: Count = 32,
 ) -> Tensor:
     """Map of the layer's channels, weighted by the softmax over channels of the score of the image masked by each.
 

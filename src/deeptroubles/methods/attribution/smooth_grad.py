@@ -9,6 +9,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
 from deeptroubles.methods.attribution.shared.perturbation import score_of_each
+from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
 
@@ -20,9 +21,9 @@ def smooth_grad(
     *,
     against: Targets = None,
     sigma: float = 0.15,
-    samples: int = 32,
-    seed: int = 0,
-    batch_size: int = 32,
+    samples: Count = 32,
+    seed: Seed = 0,
+    batch_size: Count = 32,
 ) -> Tensor:
     """Map of the gradient, averaged over copies of the image with Gaussian noise, then summed over the channels.
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError, UsageError
+from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.transforms.shift import Border
 from deeptroubles.network import TracedNetwork, open_network
 
@@ -19,7 +20,7 @@ _aten = torch.ops.aten
 _PADDING = {"black": "constant", "mirror": "reflect", "circular": "circular"}
 
 
-def blur_pool(classifier: Classifier, size: int = 3, border: Border = "mirror") -> Classifier:
+def blur_pool(classifier: Classifier, size: Count = 3, border: Border = "mirror") -> Classifier:
     """A classifier like this one, with a blur before every stride.
 
     Every strided convolution and pooling is computed densely, blurred, and only then sampled. Weights are shared, and

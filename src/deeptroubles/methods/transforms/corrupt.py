@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.errors import UsageError, nearest
+from deeptroubles.methods.parameters import Seed, Severity
 from deeptroubles.methods.transforms.shared import corruption_blur as blur
 from deeptroubles.methods.transforms.shared import corruption_digital as digital
 from deeptroubles.methods.transforms.shared import corruption_noise as noise
@@ -149,7 +150,7 @@ EXTRA: dict[str, Corruption] = {
 CORRUPTIONS = MAIN | EXTRA
 
 
-def corrupt(images: Tensor, name: str, severity: int, *, seed: int = 0) -> Tensor:
+def corrupt(images: Tensor, name: str, severity: Severity, *, seed: Seed = 0) -> Tensor:
     """Corrupt images as ImageNet-C does, in code of our own.
 
     Numbers are those of the authors' programs: ImageNet-C's, in pixels and whatever the size of the image, and

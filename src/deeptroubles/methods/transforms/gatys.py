@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import ModelError, UsageError
+from deeptroubles.methods.parameters import Count
 from deeptroubles.network import Network, TracedNetwork, open_network
 from deeptroubles.network.batch_norm_fusion import laid_out, lean
 from deeptroubles.network.layers import PIXELS
@@ -33,7 +34,7 @@ class Stylized(NamedTuple):
 
 
 def gatys(
-    classifier: Classifier, content: Tensor, style: Tensor, *, style_weight: float = STYLE_WEIGHT, steps: int = STEPS
+    classifier: Classifier, content: Tensor, style: Tensor, *, style_weight: float = STYLE_WEIGHT, steps: Count = STEPS
 ) -> Stylized:
     """Change images until a network's Gram matrices are those of other images and deep activations their own.
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from deeptroubles.errors import UsageError
+from deeptroubles.methods.parameters import Count, Seed
 
 
-def rotate_patches(images: Tensor, grid: int, seed: int) -> Tensor:
+def rotate_patches(images: Tensor, grid: Count, seed: Seed) -> Tensor:
     """Cut images into grid x grid patches and turn each by 90, 180 or 270 degrees, so that pixels are only moved.
 
     Patches that are not square can only be turned by 180 degrees. What does not fit into the grid (fewer than `grid`

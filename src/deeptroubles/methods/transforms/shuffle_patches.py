@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from deeptroubles.errors import UsageError
+from deeptroubles.methods.parameters import Count, Seed
 
 
-def shuffle_patches(images: Tensor, grid: int, seed: int, boxes: Tensor | None = None) -> Tensor:
+def shuffle_patches(images: Tensor, grid: Count, seed: Seed, boxes: Tensor | None = None) -> Tensor:
     """Cut images into grid x grid patches and rearrange them so that no patch stays where it was.
 
     All patches of an image have the same size, so that pixels are only moved: what does not fit into the grid (fewer

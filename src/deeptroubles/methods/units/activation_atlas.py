@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ImagesError
+from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.methods.units.activation_maximization import activation_maximization
 from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.network import open_network
@@ -68,13 +69,13 @@ def activation_atlas(
     engine: Engine,
     layer: str,
     *,
-    grid: int = 8,
-    least: int = 5,
-    positions: int = 1,
+    grid: Count = 8,
+    least: Count = 5,
+    positions: Count = 1,
     whiten: bool = True,
-    steps: int = 256,
-    seed: int = 0,
-    batch_size: int = 64,
+    steps: Count = 256,
+    seed: Seed = 0,
+    batch_size: Count = 64,
 ) -> ActivationAtlas:
     """A map of what a layer sees in the user's images, with a picture for every region of it.
 

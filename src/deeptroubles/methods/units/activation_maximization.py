@@ -13,6 +13,7 @@ from torch.nn import functional
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.methods.parameters import Count, Positive, Seed
 from deeptroubles.methods.targets import as_batch
 from deeptroubles.methods.units.shared.activations import unit_activation
 from deeptroubles.methods.units.shared.ascent import LEARNING_RATE, activations_for_ascent, ascend, is_converged
@@ -61,8 +62,8 @@ def activation_maximization(
     start: str | Tensor = "noise",
     parameterization: str = "fourier",
     spectrum: Spectrum | None = None,
-    steps: int = 256,
-    learning_rate: float = LEARNING_RATE,
+    steps: Count = 256,
+    learning_rate: Positive = LEARNING_RATE,
     decorrelate: bool = True,
     transform: bool = True,
     total_variation: float = 0.0,
@@ -70,8 +71,8 @@ def activation_maximization(
     blur: float = 0.0,
     diversity: float = 0.0,
     negative: bool = False,
-    seed: int = 0,
-    batch_size: int = 64,
+    seed: Seed = 0,
+    batch_size: Count = 64,
 ) -> Visualization:
     """Pictures that maximise units of a layer, by gradient ascent from a random picture, all in one batch.
 

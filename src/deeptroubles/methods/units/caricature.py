@@ -9,6 +9,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.methods.parameters import Count, Positive, Seed
 from deeptroubles.methods.targets import as_batch
 from deeptroubles.methods.units.shared.ascent import LEARNING_RATE, activations_for_ascent, ascend
 from deeptroubles.methods.units.shared.objectives import dot_times_cosine
@@ -25,11 +26,11 @@ def caricature(
     power: float = 1.0,
     parameterization: str = "fourier",
     spectrum: Spectrum | None = None,
-    steps: int = 256,
-    learning_rate: float = LEARNING_RATE,
+    steps: Count = 256,
+    learning_rate: Positive = LEARNING_RATE,
     decorrelate: bool = True,
     transform: bool = True,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Tensor:
     """A picture, from noise, that answers at a layer as an image does, only more so.
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.eight_bits import as_8_bit
+from deeptroubles.methods.parameters import Count, Positive, Seed
 from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.methods.units.shared.ascent import activations_for_ascent
 from deeptroubles.network import open_network
@@ -28,11 +29,11 @@ def deep_dream(
     layer: str,
     units: Sequence[int] | None = None,
     *,
-    octaves: int = 4,
+    octaves: Count = 4,
     octave_scale: float = 1.4,
-    steps: int = 10,
-    learning_rate: float = 0.012,
-    seed: int = 0,
+    steps: Count = 10,
+    learning_rate: Positive = 0.012,
+    seed: Seed = 0,
 ) -> Tensor:
     """An image of any size, changed by gradient ascent so that a layer answers more to it.
 

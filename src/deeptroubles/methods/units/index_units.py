@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ImagesError
+from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.methods.units.shared.totals import best, keys_of, layer_grid, merge, priority, read_keys, tally
 from deeptroubles.network import open_network
 from deeptroubles.network.reducing import weights_at_rest
@@ -90,9 +91,9 @@ def index_units(
     engine: Engine,
     layers: Sequence[str] | None = None,
     *,
-    samples: int = 9,
-    keep: int = 4096,
-    seed: int = 0,
+    samples: Count = 9,
+    keep: Count = 4096,
+    seed: Seed = 0,
 ) -> UnitIndex:
     """Show every image to the classifier once, and say of every unit what it answers to.
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from deeptroubles.engine import Engine
 from deeptroubles.errors import UsageError
+from deeptroubles.methods.parameters import Seed
 from deeptroubles.methods.units.shared.agreement import Agreement, agreement
 from deeptroubles.methods.units.shared.path_similarity import PathSimilarity, path_similarity
 from deeptroubles.methods.units.shared.simulation import Simulation, simulation
@@ -110,7 +111,7 @@ def visualization_trust(
     picture_activations: NDArray[Any],
     activations: NDArray[Any],
     *,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Trust:
     """The four numbers for pictures of units, measured on a subject's images.
 

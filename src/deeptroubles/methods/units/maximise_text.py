@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deeptroubles.errors import UsageError
+from deeptroubles.methods.parameters import Count
 
 
 class TextTower(Protocol):
@@ -103,9 +104,9 @@ def maximise_text(
     start: Sequence[str] = ("",),
     longest: int = 4,
     beam: int = 8,
-    candidates: int = 128,
+    candidates: Count = 128,
     length_penalty: float = 0.0,
-    steps: int = 16,
+    steps: Count = 16,
 ) -> list[ScoredText]:
     """Texts that excite a unit most, found by a beam search that changes, inserts or drops one token at a time.
 
