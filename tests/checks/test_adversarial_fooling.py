@@ -35,6 +35,6 @@ def test_what_is_shown_is_what_was_measured():
     assert len(result.evolved) == 10
     assert (result.ascended > 0.9).mean() > 0.5
     assert ((result.noise >= 0.1) & (result.noise <= 1)).all()
-    assert result.looks == 31 * 60
+    assert result.queries == 31 * 60
     assert len(result.grid.items) == 6
     assert np.isfinite(result.evolved).all()

@@ -42,4 +42,4 @@ def test_large_images_say_what_was_not_tried():
     result = one_pixel(record(classifier, images(), engine), engine, seed=0)
     (finding,) = result.findings()
     assert not result.exact
-    assert any("Only 64 changes" in caveat for caveat in finding.caveats)
+    assert any("Only 64 of more than" in caveat for caveat in finding.caveats)

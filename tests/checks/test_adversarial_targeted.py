@@ -5,7 +5,7 @@ import numpy as np
 from deeptroubles.checks.adversarial.targeted import targeted
 from deeptroubles.engine import LocalEngine
 from deeptroubles.recording import record
-from tests.checks.test_adversarial_gradient import clean, planted
+from tests.checks.test_adversarial_untargeted import clean, planted
 
 __all__ = ["clean", "planted"]  # a network that reads what nobody sees, and one that reads what everybody does
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deeptroubles import ImageSet, Verdict
-from deeptroubles.checks.adversarial.untargeted import LEVELS, gradient
+from deeptroubles.checks.adversarial.untargeted import LEVELS, untargeted
 from deeptroubles.engine import LocalEngine
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.recording import record
@@ -41,7 +41,7 @@ def clean():
 
 def measure(classifier, image_set):
     engine = LocalEngine()
-    return gradient(record(classifier, image_set, engine), engine, seed=0)
+    return untargeted(record(classifier, image_set, engine), engine, seed=0)
 
 
 def test_the_budget_is_the_smallest_of_the_levels():

@@ -36,9 +36,9 @@ def clean():
 def test_counts_are_the_plain_ones():
     classifier, images = planted()
     result = accuracy(record(classifier, images, LocalEngine()), LocalEngine(), seed=0)
-    assert (result.right, result.images) == (40, 60)
+    assert (result.correct, result.images) == (40, 60)
     assert result.baseline == 1 / 3
-    assert next((c.name, c.right, c.images) for c in result.classes) == ("blue", 0, 20)
+    assert next((c.name, c.correct, c.images) for c in result.classes) == ("blue", 0, 20)
     assert result.confused == (("blue", "red", 20),)
     assert [c.name for c in result.failing_classes()] == ["blue"]
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from deeptroubles import ImageSet
-from deeptroubles.checks.performance.out_of_distribution import unfamiliar
+from deeptroubles.checks.performance.out_of_distribution import out_of_distribution
 from deeptroubles.engine import LocalEngine
-from deeptroubles.methods.transforms.shared.out_of_distribution import KINDS, unfamiliar_images
+from deeptroubles.methods.transforms.shared.out_of_distribution import KINDS, out_of_distribution_images
 from deeptroubles.recording import record
 from tests.networks import blobs, formula
 
@@ -39,7 +39,7 @@ def clean():
 
 def test_separation_is_the_share_of_pairs():
     engine = LocalEngine()
-    result = unfamiliar(record(*clean(), engine), engine, seed=0)
+    result = out_of_distribution(record(*clean(), engine), engine, seed=0)
     theirs = np.concatenate([values[0] for values in result.others.values()])
     pairs = (result.own[:, None] > theirs) + 0.5 * (result.own[:, None] == theirs)
     assert abs(result.separation(KINDS, 0).value - pairs.mean()) < 1e-9
@@ -47,7 +47,7 @@ def test_separation_is_the_share_of_pairs():
 
 def test_pictures_of_nothing_are_what_they_say():
     pixels = torch.randint(0, 256, (3, 3, 30, 44), generator=torch.Generator().manual_seed(0)) / 255
-    made = unfamiliar_images(pixels, seed=1)
+    made = out_of_distribution_images(pixels, seed=1)
     assert set(made) == set(KINDS)
     for each in made.values():
         assert each.shape == pixels.shape
@@ -56,4 +56,4 @@ def test_pictures_of_nothing_are_what_they_say():
         assert torch.equal(made[kind].flatten(2).sort(2).values, pixels.flatten(2).sort(2).values)
         assert not torch.equal(made[kind], pixels)
     assert made["plain colours"].flatten(2).std(2).max() < 1e-6
-    assert all(torch.equal(made[kind], unfamiliar_images(pixels, seed=1)[kind]) for kind in KINDS)
+    assert all(torch.equal(made[kind], out_of_distribution_images(pixels, seed=1)[kind]) for kind in KINDS)

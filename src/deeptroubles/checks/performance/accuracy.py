@@ -1,46 +1,45 @@
-"""performance.accuracy."""
+"""performance.accuracy: how often is it correct, and on which classes is it not?"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deeptroubles.checks.limits import MIN_IMAGES, few
+from deeptroubles.checks.limits import MIN_IMAGES, estimate, few
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval
+from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Engine
-from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
+from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, wilson
 
 FAR_BELOW = 0.5
-"""A class fails when its accuracy is certainly below this share of the overall accuracy."""
-
-SHOWN = 12
+"""A class fails when its accuracy is significantly below this share of the overall accuracy."""
+EXAMPLES_SHOWN = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassAccuracy:
-    """How often the images of one class were recognised. `bound` is corrected for the number of classes."""
+    """The accuracy on the images of one class. `bound` is corrected for the number of classes."""
 
     name: str
     images: int
-    right: int
+    correct: int
     interval: Interval
     bound: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """Right answers, overall and by class, and the mistakes."""
+    """Accuracy, overall and by class, and the mistakes."""
 
     images: int
-    right: int
+    correct: int
     overall: Interval
     baseline: float
     classes: tuple[ClassAccuracy, ...]
@@ -48,15 +47,15 @@ class Accuracy:
     mistakes: tuple[GridItem, ...]
 
     def failing_classes(self) -> list[ClassAccuracy]:
-        """The classes that are certainly far worse than the whole."""
+        """The classes that are significantly and far worse than all together."""
         return [c for c in self.classes if c.bound < FAR_BELOW * self.overall.low]
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         failing = self.failing_classes()
         claim = (
-            f"It is right on {self.right} of {self.images} labelled images, {percent_interval(self.overall)}; always "
-            f"answering the most common class would be right on {percent(self.baseline)}."
+            f"Accuracy is {percent_interval(self.overall)} on {plural(self.images, 'labelled image')} (always "
+            f"predicting the most common class: {percent(self.baseline)})"
         )
         if self.images < MIN_IMAGES:
             verdict = Verdict.INCONCLUSIVE
@@ -66,18 +65,19 @@ class Accuracy:
             verdict = Verdict.PASS if self.overall.low > self.baseline else Verdict.INCONCLUSIVE
         if failing:
             worst = failing[0]
-            others = f", as are {len(failing) - 1} more classes" if len(failing) > 1 else ""
-            claim += f" {worst.name} is far behind, {worst.right} of {worst.images}{others}."
+            others = f", as for {plural(len(failing) - 1, 'more class', 'more classes')}" if len(failing) > 1 else ""
+            claim += f"; it is far lower for {worst.name} ({worst.correct} of {worst.images}){others}"
         yield Finding(
             check="performance.accuracy",
             verdict=verdict,
             severity=1 - self.overall.value,
-            claim=claim,
-            criterion="Passes when it is better than always answering the most common class with 95 % confidence; "
-            f"fails when it is not, or when a class is certainly below {percent(FAR_BELOW)} of the overall accuracy "
-            f"(95 %, corrected for the number of classes); inconclusive otherwise, and below {MIN_IMAGES} images.",
+            claim=f"{claim}.",
+            criterion="Passes if the 95% interval lies above the accuracy of always predicting the most common class. "
+            f"Fails if it lies below, or if a class is significantly below {percent(FAR_BELOW)} of the overall "
+            "accuracy (95%, corrected for the number of classes). Inconclusive otherwise, and with fewer than "
+            f"{MIN_IMAGES} images.",
             evidence=self._evidence(),
-            caveats=[*few(self.images), "It says how often the answer is right, not whether for the right reason."],
+            caveats=[*few(self.images), "Accuracy does not say whether predictions are correct for the right reason."],
         )
 
     def _evidence(self) -> list[Evidence]:
@@ -88,49 +88,40 @@ class Accuracy:
             Column(name="class"),
             Column(name="images", kind="number"),
             Column(name="accuracy", kind="share"),
-            Column(name="95 % interval", kind="interval"),
+            Column(name="95% CI", kind="interval"),
         ]
-        value, low, high = self.overall
+        overall = estimate("Accuracy", self.overall, self.images, higher_is_worse=False)
         evidence: list[Evidence] = [
-            Estimate(
-                label="Accuracy",
-                value=value,
-                low=low,
-                high=high,
-                n=self.images,
-                fail_at=self.baseline,
-                higher_is_worse=False,
-            ),
+            replace(overall, fail_at=self.baseline),
             Table(title="Accuracy by class, worst first", columns=columns, rows=rows),
         ]
         if self.confused:
-            names = [Column(name="true class"), Column(name="answer"), Column(name="images", kind="number")]
+            names = [Column(name="true class"), Column(name="prediction"), Column(name="images", kind="number")]
             evidence.append(Table(title="Most confused pairs", columns=names, rows=self.confused))
         if self.mistakes:
-            evidence.append(ImageGrid(title="The mistakes it was surest of", items=self.mistakes))
+            evidence.append(ImageGrid(title="The most confident mistakes", items=self.mistakes))
         return evidence
 
 
 @check("performance.accuracy", needs=[LABELS])
 def accuracy(recording: Recording, engine: Engine, *, seed: int) -> Accuracy:
-    """How often is it right, and on which classes is it not?
+    """How often is it correct, and on which classes is it not?
 
     What it asks:
-        The share of labelled images whose most likely class is their label: over all of them, for each class, and
-        which pairs of classes it mixes up.
+        The share of labelled images whose most likely class is their label: overall, for each class, and which pairs of
+        classes are confused.
 
     Why it matters:
-        Every other finding is read against this one: a classifier that is wrong needs no shortcut. An overall number
-        hides classes that are never recognised.
+        Every other finding is read next to this one. An overall number hides classes that are never recognized.
 
     How to read it:
-        The interval is what the accuracy could be on other images drawn like these (Wilson's interval, 95 %). The
-        mark at which it fails is what always giving the most common class would reach. In the table, the worst classes
-        come first; with few images a class the interval is wide, and only classes that are certainly far behind count.
+        The interval is for the accuracy on other images drawn like these (Wilson's interval, 95%). The failure
+        threshold is the accuracy of always predicting the most common class. The table lists the worst classes first.
+        With few images of a class the interval is wide; only classes that are significantly worse count.
 
     Limits:
-        Images that share a source with the training data flatter the classifier. Images without a label, or with a
-        label that is not among the classes, are left out and listed at the end of the report.
+        Images that share a source with the training data overstate the accuracy. Images without a label, or with a
+        label that matches no class, are left out and listed at the end of the report.
 
     References:
         E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 1927.
@@ -145,36 +136,36 @@ def accuracy(recording: Recording, engine: Engine, *, seed: int) -> Accuracy:
     level = 1 - 0.05 / len(present)
     classes = []
     for target, count in zip(present, counts, strict=True):
-        right = int(correct[targets == target].sum())
+        hits = int(correct[targets == target].sum())
         classes.append(
             ClassAccuracy(
                 name=names[target],
                 images=int(count),
-                right=right,
-                interval=wilson(right, int(count)),
-                bound=wilson(right, int(count), level).high,
+                correct=hits,
+                interval=wilson(hits, int(count)),
+                bound=wilson(hits, int(count), level).high,
             )
         )
     pairs = Counter(zip(targets[~correct].tolist(), predicted[~correct].tolist(), strict=True))
     return Accuracy(
         images=len(rows),
-        right=int(correct.sum()),
+        correct=int(correct.sum()),
         overall=wilson(int(correct.sum()), len(rows)),
         baseline=float(counts.max() / counts.sum()),
         classes=tuple(sorted(classes, key=lambda c: (c.bound, -c.images, c.name))),
         confused=tuple((names[t], names[p], count) for (t, p), count in pairs.most_common(20)),
-        mistakes=_surest_mistakes(recording, rows[~correct]),
+        mistakes=_confident_mistakes(recording, rows[~correct]),
     )
 
 
-def _surest_mistakes(recording: Recording, rows: np.ndarray) -> tuple[GridItem, ...]:
-    confidence = recording.probabilities[rows].max(1)
+def _confident_mistakes(recording: Recording, rows: np.ndarray) -> tuple[GridItem, ...]:
+    highest = recording.probabilities[rows].max(1)
     names = recording.subject.classifier.class_names
     items = []
-    for row in rows[np.argsort(-confidence, kind="stable")][:SHOWN]:
-        true, answer = names[recording.targets[row]], names[recording.predicted[row]]
-        sure = percent(recording.probabilities[row].max())
+    for row in rows[np.argsort(-highest, kind="stable")][:EXAMPLES_SHOWN]:
+        true, predicted = names[recording.targets[row]], names[recording.predicted[row]]
+        confidence = percent(recording.probabilities[row].max())
         pixels = recording.subject.pixels([row])[0].cpu().numpy()
-        shown = picture(pixels, f"An image of class {true}, answered {answer}")
-        items.append(GridItem(picture=shown, caption=f"{answer}, {sure}", note=f"labelled {true}"))
+        shown = picture(pixels, f"An image of class {true}, predicted as {predicted}")
+        items.append(GridItem(picture=shown, caption=f"{predicted}, {confidence}", note=f"labelled {true}"))
     return tuple(items)

@@ -1,4 +1,4 @@
-"""performance.calibration."""
+"""performance.calibration: does its confidence match its accuracy?"""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
-from deeptroubles.findings import Curve, Estimate, Finding, Series
+from deeptroubles.findings import Curve, Finding, Series
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.calibration import CalibrationError, calibration_error, reliability
 from deeptroubles.statistics.intervals import wilson
 
-WARN_AT, FAIL_AT = 0.05, 0.10
+LIMITS = Limits("the expected calibration error beyond chance", warn_at=0.05, fail_at=0.10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,35 +33,22 @@ class Calibration:
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         corrected = self.error.corrected
-        direction = "surer than it is right" if self.confidence > self.accuracy else "less sure than it is right"
+        direction = "overconfident" if self.confidence > self.accuracy else "underconfident"
         yield Finding(
             check="performance.calibration",
-            verdict=judge(corrected, self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
+            verdict=LIMITS.verdict(corrected, self.images),
             severity=corrected.value,
-            claim=f"Its confidence is off by {percent_interval(corrected)}; on average it is {direction}: mean "
-            f"confidence {percent(self.confidence)}, accuracy {percent(self.accuracy)}.",
-            criterion=criterion(
-                "the expected calibration error, less what chance gives,", warn_at=WARN_AT, fail_at=FAIL_AT
-            ),
-            evidence=[
-                Estimate(
-                    label="Calibration error beyond chance",
-                    value=corrected.value,
-                    low=corrected.low,
-                    high=corrected.high,
-                    n=self.images,
-                    warn_at=WARN_AT,
-                    fail_at=FAIL_AT,
-                ),
-                self._curve(),
-            ],
+            claim=f"The calibration error beyond chance is {percent_interval(corrected)}; on average the model is "
+            f"{direction} (mean confidence {percent(self.confidence)}, accuracy {percent(self.accuracy)}).",
+            criterion=LIMITS.criterion,
+            evidence=[LIMITS.estimate("Calibration error beyond chance", corrected, self.images), self._curve()],
             caveats=[
                 *few(self.images),
                 (
-                    f"The plain expected calibration error is {percent(self.error.plain)}; a perfectly calibrated "
-                    f"classifier would show {percent(self.error.floor)} on as many images."
+                    f"The uncorrected expected calibration error is {percent(self.error.plain)}; for a perfectly "
+                    f"calibrated classifier it would be {percent(self.error.floor)} on this number of images."
                 ),
-                "It is measured for the most likely class only.",
+                "Only the most likely class is measured.",
             ],
         )
 
@@ -76,9 +63,9 @@ class Calibration:
         )
         perfect = Series(name="perfectly calibrated", x=[0.0, 1.0], y=[0.0, 1.0], reference=True)
         return Curve(
-            title="Confidence against accuracy",
+            title="Accuracy by confidence",
             x_label="confidence",
-            y_label="share right",
+            y_label="accuracy",
             series=[measured, perfect],
             y_range=(0.0, 1.0),
         )
@@ -86,24 +73,24 @@ class Calibration:
 
 @check("performance.calibration", needs=[LABELS])
 def calibration(recording: Recording, engine: Engine, *, seed: int) -> Calibration:
-    """When it says 80 %, is it right 8 times in 10?
+    """Does its confidence match its accuracy?
 
     What it asks:
-        How far the probability of the most likely class is from the share of images on which that class is right: the
-        expected calibration error over 15 bins of confidence, less the part that chance alone gives on so few images.
+        The difference between the probability of the most likely class and the accuracy: the expected calibration error
+        over 15 bins of confidence, minus its mean under perfect calibration on this number of images.
 
     Why it matters:
-        A threshold on the confidence ("below 90 % a person looks") only works when the confidence means something.
-        Modern networks are often surer than they are right.
+        A threshold on the confidence ("a person reviews everything below 90%") only works if the confidence is
+        meaningful. Modern networks are often overconfident.
 
     How to read it:
-        In the curve, points under the dashed diagonal are answers given with too much confidence, points above it with
-        too little; the band is the 95 % interval of each bin. The estimate is the mean distance from the diagonal,
-        weighted by the number of images, less its mean for a perfectly calibrated classifier with these confidences.
+        In the curve, points below the dashed diagonal are overconfident, points above it underconfident; the band is
+        the 95% interval of each bin. The estimate is the mean distance from the diagonal, weighted by the number of
+        images, minus its mean for a perfectly calibrated classifier with these confidences.
 
     Limits:
-        Only the most likely class is looked at. Temperature scaling can mend calibration without changing one answer,
-        so a well calibrated classifier can still be right for the wrong reasons.
+        Only the most likely class is measured. Temperature scaling can fix calibration without changing a prediction,
+        so a well-calibrated classifier can still be right for the wrong reasons.
 
     References:
         C. Guo et al., On calibration of modern neural networks, ICML 2017.

@@ -14,7 +14,7 @@ PATCHES = 7
 """Images are cut into about so many patches each way before these are shuffled."""
 
 
-def unfamiliar_images(images: Tensor, seed: int = 0) -> dict[str, Tensor]:
+def out_of_distribution_images(images: Tensor, seed: int = 0) -> dict[str, Tensor]:
     """One picture of each of KINDS for every image.
 
     Args:
