@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from deeptroubles import ImageSet, Verdict
-from deeptroubles.checks.stability.corruption import MOST, NAMES, corruption
+from deeptroubles.checks.stability.corruption import MAX_IMAGES, NAMES, corruption
 from deeptroubles.engine import LocalEngine
 from deeptroubles.methods.transforms.corrupt import corrupt
 from deeptroubles.recording import record
@@ -59,15 +59,15 @@ def test_right_answers_belong_to_the_labelled_images():
     arrays = np.stack([np.asarray(image_set[i]) for i in range(10)])
     labels = [None, "class 0"] * 5
     found = measure(classifier, ImageSet.from_arrays(arrays, labels=labels))
-    assert found.right_before == 5
+    assert found.correct_before == 5
     assert found.labelled.tolist() == [False, True] * 5
-    assert np.array_equal(found.right[1::2], ~found.changed[1::2])
+    assert np.array_equal(found.correct[1::2], ~found.changed[1::2])
 
 
 def test_no_more_than_a_sample_is_corrupted():
     classifier, _ = clean()
-    found = measure(classifier, images(MOST + 7))
-    assert len(found.changed) == MOST
+    found = measure(classifier, images(MAX_IMAGES + 7))
+    assert len(found.changed) == MAX_IMAGES
     assert found.left_out == 7
     assert any("7 images" in caveat for caveat in next(iter(found.findings())).caveats)
 

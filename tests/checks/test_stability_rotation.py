@@ -43,7 +43,7 @@ def test_counts_equal_a_slow_loop():
         for i, angle in enumerate(ANGLES):
             again = classifier(rotate(pixels, angle).clamp(0, 1)).argmax()
             assert found.changed[row, i] == bool(again != first)
-    assert found.whatever_border == found.changed.any(1).sum() > 0
+    assert found.in_both == found.changed.any(1).sum() > 0
 
 
 def test_right_answers_are_counted_on_labelled_images_only():
@@ -52,6 +52,6 @@ def test_right_answers_are_counted_on_labelled_images_only():
     arrays = [np.asarray(images[i]) for i in range(12)]
     labelled = ImageSet.from_arrays(np.stack(arrays), labels=["class 0"] * 6 + [None] * 6)
     found = rotation(record(classifier, labelled, engine), engine, seed=0).sweep
-    assert found.right.shape == (6, len(ANGLES))
-    assert found.right_before == 6
-    assert np.array_equal(found.right, ~found.changed[:6])
+    assert found.correct.shape == (6, len(ANGLES))
+    assert found.correct_before == 6
+    assert np.array_equal(found.correct, ~found.changed[:6])

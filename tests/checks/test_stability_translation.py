@@ -71,4 +71,4 @@ def test_counts_equal_a_slow_loop(border):
 
 def test_changes_whatever_the_border_are_counted():
     result = measure(*planted())
-    assert result.whatever_border == result.changed.any((1, 2)).sum() > 0
+    assert result.in_both == result.changed.any((1, 2)).sum() > 0

@@ -54,8 +54,8 @@ def test_dead_and_repeated_units_are_counted():
     engine = LocalEngine()
     result = dead(record(network(silent=7, copies=2), images(), engine), engine, seed=0)
     first, second = result.layers
-    assert (first.layer, first.units, first.dead, first.repeats) == ("1", 20, 0, 0)
-    assert (second.layer, second.units, second.dead, second.repeats) == ("4", 20, 7, 2)
+    assert (first.layer, first.units, first.dead, first.duplicates) == ("1", 20, 0, 0)
+    assert (second.layer, second.units, second.dead, second.duplicates) == ("4", 20, 7, 2)
     assert np.isclose(result.bound, 3 / 80, rtol=0.03)  # the rule of three
 
 

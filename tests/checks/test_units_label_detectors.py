@@ -131,7 +131,7 @@ def test_a_word_that_is_the_label_itself_is_not_held_against_it():
     column = np.where(data()[1], "north", "south")
     (finding,) = audit(classifier(), images(column), checks=["units.label_detectors"]).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert any("cannot be told apart from the class" in c and "source_tag=north" in c for c in finding.caveats)
+    assert any("not separable from the class" in c and "source_tag=north" in c for c in finding.caveats)
 
 
 def test_a_logit_can_be_the_detector():
@@ -153,12 +153,12 @@ def test_a_logit_can_be_the_detector():
 def test_without_a_column_only_classes_are_told(count):
     (finding,) = audit(classifier(), images(None).subset(range(count)), checks=["units.label_detectors"]).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert finding.claim.startswith("Nothing can be said of words that should not matter")
+    assert finding.claim.startswith("Inconclusive for attributes other than the label")
     assert [e.kind for e in finding.evidence] == (["table"] if count == COUNT else [])
 
 
 def test_no_more_than_a_sample_of_the_images_is_looked_at(monkeypatch):
-    monkeypatch.setattr(module, "MOST_IMAGES", 300)
+    monkeypatch.setattr(module, "MAX_IMAGES", 300)
     engine = LocalEngine()
     recording = record(*planted(), engine)
     first, second, other = (label_detectors(recording, engine, seed=seed) for seed in (0, 0, 1))

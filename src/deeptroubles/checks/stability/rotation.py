@@ -1,84 +1,80 @@
-"""stability.rotation."""
+"""stability.rotation: does the prediction change under rotation?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.stability.shared.sweep import Sweep, sweep
+from deeptroubles.checks.stability.shared.sweep import Range, Sweep, sweep
 from deeptroubles.checks.wording import percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Finding
-from deeptroubles.methods.transforms.shared.warp import Outside
+from deeptroubles.methods.transforms.rotate import rotate
+from deeptroubles.methods.transforms.shared.warp import Border
 from deeptroubles.recording import Recording
 
-WARN_AT, FAIL_AT = 0.10, 0.30
+LIMITS = Limits("the mean share of angles that change the prediction", warn_at=0.10, fail_at=0.30)
 ANGLES = (-30.0, -20.0, -10.0, -5.0, 5.0, 10.0, 20.0, 30.0)
-"""Degrees; Engstrom et al. turn by up to 30 each way."""
+"""Degrees; Engstrom et al. rotate by up to 30 each way."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rotation:
-    """What turning the image does to the answer."""
+    """The effect of rotating images on the prediction."""
 
     sweep: Sweep
-    border: Outside
+    border: Border
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
-        turned, share, count = self.sweep, self.sweep.share, len(self.sweep.changed)
-        once = int(turned.changed.any(1).sum())
+        found, count = self.sweep, len(self.sweep.changed)
         yield Finding(
             check="stability.rotation",
-            verdict=judge(share, count, warn_at=WARN_AT, fail_at=FAIL_AT),
-            severity=share.value,
-            claim=f"Turning an image by {min(map(abs, ANGLES)):g} to {max(ANGLES):g} degrees changes the answer in "
-            f"{percent_interval(share)} of the cases; {once} of {count} images can be turned so that it changes.",
-            criterion=criterion("the mean share of angles that change the answer", warn_at=WARN_AT, fail_at=FAIL_AT)
-            + " The thresholds are our convention.",
-            evidence=turned.evidence(
-                label="Turns that change the answer",
-                title="Images whose answer changes, by angle",
+            verdict=LIMITS.verdict(found.share, count),
+            severity=found.share.value,
+            claim=f"Rotating an image by {min(map(abs, ANGLES)):g} to {max(ANGLES):g} degrees changes the prediction "
+            f"in {percent_interval(found.share)} of cases ({found.ever} of {count} images change for some angle).",
+            criterion=LIMITS.criterion,
+            evidence=found.evidence(
+                LIMITS,
+                label="Rotations that change the prediction",
+                title="Images whose prediction changes, by angle",
                 x_label="degrees, counter-clockwise",
-                unchanged=0.0,
-                warn_at=WARN_AT,
-                fail_at=FAIL_AT,
             ),
             caveats=[
                 *few(count),
                 (
-                    f"The corners that come in from outside are made up ({self.border} border); of the {once} images "
-                    f"that change, {turned.whatever_border} change for one and the same angle with every border."
+                    f"The corners are filled in ({self.border} border); of the {found.ever} images that change, "
+                    f"{found.in_both} change for the same angle with every border."
                 ),
                 (
-                    "Turning blurs a little (bilinear). Answers are compared with the one before, right or wrong; "
-                    "where the way up is what matters (a 6 and a 9), a change is right."
+                    "Rotation blurs a little (bilinear). Predictions are compared with those for the unchanged image, "
+                    "correct or not; where orientation matters (a 6 and a 9), a change is correct."
                 ),
             ],
         )
 
 
 @check("stability.rotation")
-def rotation(recording: Recording, engine: Engine, *, seed: int, border: Outside = "mirror") -> Rotation:
-    """Does the answer change when the image is turned by a few degrees?
+def rotation(recording: Recording, engine: Engine, *, seed: int, border: Border = "mirror") -> Rotation:
+    """Does the prediction change when the image is rotated by a few degrees?
 
     What it asks:
-        Each image is turned by 5, 10, 20 and 30 degrees both ways. How often is the most likely class another one than
-        before?
+        Each image is rotated by 5, 10, 20 and 30 degrees both ways. How often does the most likely class change?
 
     Why it matters:
-        Cameras are not held level, and things lie at all angles. A network that has only seen upright ones may know
-        nothing else.
+        Cameras are not held level, and objects lie at all angles. A network that has only seen upright objects may not
+        recognize others.
 
     How to read it:
-        The estimate is the mean over images of the share of angles that change the answer; its interval is over
-        images. The curve shows every angle with Wilson's interval, and the right answers where labels are known.
+        The estimate is the mean over images of the share of angles that change the prediction; its interval is over
+        images. The curve shows every angle with Wilson's interval, and the correct predictions where labels are known.
 
     Limits:
-        The corners that come in are made up, and turning interpolates; the caveat says how many changes do not depend
-        on the border. Where direction carries the meaning, another answer can be the right one.
+        The corners are filled in, and rotation interpolates; the caveat says how many changes do not depend on the
+        border. Where orientation carries meaning, a changed prediction can be the correct one.
 
     References:
         L. Engstrom et al., Exploring the landscape of spatial robustness, ICML 2019.
@@ -86,9 +82,18 @@ def rotation(recording: Recording, engine: Engine, *, seed: int, border: Outside
         A. Azulay, Y. Weiss, Why do deep convolutional networks generalize so poorly to small image transformations?,
         JMLR 2019.
     """
-    return Rotation(sweep=sweep(recording, engine, "rotation", ANGLES, border, in_words), border=border)
+    other: Border = "black" if border == "mirror" else "mirror"
+    over = Range(
+        transform=rotate,
+        values=ANGLES,
+        unchanged=0.0,
+        in_words=in_words,
+        settings={"border": border},
+        control={"border": other},
+    )
+    return Rotation(sweep=sweep(recording, engine, over), border=border)
 
 
 def in_words(degrees: float) -> str:
     """An angle in words."""
-    return f"turned {abs(degrees):g} degrees {'counter-clockwise' if degrees > 0 else 'clockwise'}"
+    return f"rotated {abs(degrees):g} degrees {'counter-clockwise' if degrees > 0 else 'clockwise'}"

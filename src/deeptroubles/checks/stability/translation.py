@@ -1,4 +1,4 @@
-"""stability.translation."""
+"""stability.translation: does the prediction change when the image is shifted?"""
 
 from __future__ import annotations
 
@@ -11,42 +11,48 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.limits import criterion, few, judge
+from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.registry import check
+from deeptroubles.checks.stability.shared.sweep import example
 from deeptroubles.checks.wording import percent, percent_interval
-from deeptroubles.engine import Engine
-from deeptroubles.findings import Curve, Estimate, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series
+from deeptroubles.engine import Arrays, Engine
+from deeptroubles.findings import Curve, Evidence, Finding, Heatmap, Heatmaps, ImageGrid, Series
 from deeptroubles.methods.transforms.shift import Border, shift
-from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share, wilson
 from deeptroubles.subject import Subject, logits_of
 
-WARN_AT, FAIL_AT = 0.05, 0.20
+LIMITS = Limits(
+    "the mean share of shifts that change the prediction",
+    warn_at=0.05,
+    fail_at=0.20,
+    note="Published ImageNet networks change on 8% to 14% of such pairs (Zhang 2019).",
+)
 LENGTHS = (1, 2, 4, 8, 16, 32)
 DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
-SHOWN = 4
+EXAMPLES_SHOWN = 4
 STEPS = 4
 """The map over shifts has this many steps to each side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Translation:
-    """What moving the image does to the answer.
+    """The effect of shifting images on the prediction.
 
-    `changed` says for each image, length and direction (N x L x 8) whether the answer changed.
+    `changed` says for each image, length and direction (N x L x 8) whether the prediction changed, and `in_both` how
+    many images change for one and the same shift with every border.
     """
 
     lengths: tuple[int, ...]
     border: Border
     changed: NDArray[np.bool_]
-    whatever_border: int
+    in_both: int
     examples: tuple[ImageGrid, ...]
     maps: tuple[Heatmap, ...]
 
     @property
     def share(self) -> Interval:
-        """Mean over images of the share of shifts that change the answer."""
+        """Mean over images of the share of shifts that change the prediction."""
         return mean_share(self.changed.mean((1, 2)))
 
     def findings(self) -> Iterable[Finding]:
@@ -55,19 +61,22 @@ class Translation:
         any_shift = self.changed.any((1, 2))
         yield Finding(
             check="stability.translation",
-            verdict=judge(share, count, warn_at=WARN_AT, fail_at=FAIL_AT),
+            verdict=LIMITS.verdict(share, count),
             severity=share.value,
-            claim=f"Moving an image by {self.lengths[0]} to {self.lengths[-1]} pixels changes the answer in "
-            f"{percent_interval(share)} of the cases; {any_shift.sum()} of {count} images can be moved so that it "
-            "changes.",
-            criterion=criterion("the mean share of shifts that change the answer", warn_at=WARN_AT, fail_at=FAIL_AT)
-            + " Published ImageNet networks change their answer on 8 to 14 % of such pairs (Zhang 2019).",
+            claim=f"Shifting an image by {self.lengths[0]} to {self.lengths[-1]} pixels changes the prediction in "
+            f"{percent_interval(share)} of cases ({any_shift.sum()} of {count} images change for some shift).",
+            criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                f"What comes in from outside is made up ({self.border} border); of the {any_shift.sum()} images that "  # noqa: ISC004
-                f"change, {self.whatever_border} change for one and the same shift with every border.",
-                "Images on which it hesitates change first. Answers are compared with the one before, right or wrong.",
+                (
+                    f"The uncovered margin is filled in ({self.border} border); of the {any_shift.sum()} images that "
+                    f"change, {self.in_both} change for the same shift with every border."
+                ),
+                (
+                    "Predictions with low confidence change first. They are compared with those for the unchanged "
+                    "image, correct or not."
+                ),
             ],
         )
 
@@ -82,21 +91,12 @@ class Translation:
             )
             for name, values in (("in the worst of 8 directions", worst), ("in a random direction", mean))
         ]
-        value, low, high = self.share
         evidence: list[Evidence] = [
-            Estimate(
-                label="Shifts that change the answer",
-                value=value,
-                low=low,
-                high=high,
-                n=count,
-                warn_at=WARN_AT,
-                fail_at=FAIL_AT,
-            ),
+            LIMITS.estimate("Shifts that change the prediction", self.share, count),
             *self.examples,
             Curve(
-                title="Images whose answer changes, by length of the shift",
-                x_label="pixels moved",
+                title="Images whose prediction changes, by length of the shift",
+                x_label="shift in pixels",
                 x_scale="log",
                 y_label="share of images",
                 series=series,
@@ -107,7 +107,7 @@ class Translation:
             highest = max(value or 0 for item in self.maps for row in item.values for value in row)
             evidence.append(
                 Heatmaps(
-                    title="Probability of the first answer when the image is moved",
+                    title="Probability of the unchanged image's prediction, by shift",
                     items=self.maps,
                     low=0.0,
                     high=float(np.ceil(highest * 10) / 10),
@@ -121,24 +121,25 @@ class Translation:
 
 @check("stability.translation")
 def translation(recording: Recording, engine: Engine, *, seed: int, border: Border = "mirror") -> Translation:
-    """Does the answer change when the image moves by a few pixels?
+    """Does the prediction change when the image is shifted by a few pixels?
 
     What it asks:
-        Each image is moved by 1, 2, 4, ... up to 32 pixels (a seventh of the input at most) in eight directions. How
-        often is the most likely class another one than before?
+        Each image is shifted by 1, 2, 4, ... up to 32 pixels (a seventh of the input at most) in eight directions. How
+        often does the most likely class change?
 
     Why it matters:
-        A picture taken a step to the side shows the same thing. Strided layers sample the image coarsely, and what
-        falls between the samples can decide the answer; a network can also have learned where things usually are.
+        A photograph taken a step to the side shows the same object. Strided layers sample the image coarsely, so
+        details between the samples can decide the prediction; a network can also have learned where objects usually
+        are.
 
     How to read it:
-        The estimate is the mean over images of the share of shifts that change the answer; its interval is over
+        The estimate is the mean over images of the share of shifts that change the prediction; its interval is over
         images. The curve shows how it grows with the length of the shift, for a random direction and for the worst
-        one. In the maps, the centre is the image as it is; a calm map is one colour.
+        one. In the maps, the center is the unchanged image; a stable prediction gives a uniform map.
 
     Limits:
-        The part of the image that comes in from outside is made up, and a little of the object can leave on the other
-        side; the caveat says how many changes do not depend on what comes in. Only whole pixels are tried.
+        The uncovered margin is filled in, and a little of the object can leave the image on the other side; the caveat
+        says how many changes do not depend on the border. Only whole pixels are tried.
 
     References:
         R. Zhang, Making convolutional networks shift-invariant again, ICML 2019.
@@ -151,25 +152,25 @@ def translation(recording: Recording, engine: Engine, *, seed: int, border: Bord
     subject, everything = recording.subject, range(len(recording.logits))
     longest = max(1, min(subject.classifier.size) // 7)
     lengths = tuple(length for length in LENGTHS if length <= longest)
-    moved = engine.map(_move, subject, everything, task="Moving images", lengths=list(lengths), border=border)
+    moved = engine.map(_shifted, subject, everything, task="Shifting images", lengths=list(lengths), border=border)
     changed = moved["changed"]
     order = np.argsort(-changed.mean((1, 2)), kind="stable")
-    least_stable = [int(i) for i in order[:SHOWN] if changed[i].any()]
+    least_stable = [int(i) for i in order[:EXAMPLES_SHOWN] if changed[i].any()]
     return Translation(
         lengths=lengths,
         border=border,
         changed=changed,
-        whatever_border=int(moved["whatever_border"].sum()),
+        in_both=int(moved["in_both"].sum()),
         examples=tuple(_example(recording, moved, i, lengths, border) for i in least_stable),
         maps=_maps(recording, engine, least_stable, lengths[-1], border),
     )
 
 
-def _move(
+def _shifted(
     subject: Subject, indices: Sequence[int], batch_size: int, lengths: Sequence[int], border: Border
-) -> dict[str, NDArray[Any]]:
-    """Answers to moved images: probability of the first answer, the new answer, and whether it changed, N x L x 8."""
-    found: dict[str, list[NDArray[Any]]] = {"changed": [], "answer": [], "probability": [], "whatever_border": []}
+) -> Arrays:
+    """For shifted images: the probability of the first prediction, the new one, and whether it changed, N x L x 8."""
+    found: dict[str, list[NDArray[Any]]] = {"changed": [], "predicted": [], "probability": [], "in_both": []}
     shifts = [(down * n, right * n) for n in lengths for down, right in DIRECTIONS]
     for image in subject.pixels(indices):
         first = int(logits_of(subject.classifier, image[None])[0].argmax())
@@ -181,9 +182,9 @@ def _move(
                 by_all[changed] &= _shifted_logits(subject, image, which, other, batch_size).argmax(1) != first
         shape = (len(lengths), len(DIRECTIONS))
         found["changed"].append(changed.view(shape).cpu().numpy())
-        found["answer"].append(logits.argmax(1).view(shape).cpu().numpy())
+        found["predicted"].append(logits.argmax(1).view(shape).cpu().numpy())
         found["probability"].append(logits.softmax(1)[:, first].view(shape).cpu().numpy())
-        found["whatever_border"].append(np.array(bool(by_all.any())))
+        found["in_both"].append(np.array(bool(by_all.any())))
     return {name: np.stack(values) for name, values in found.items()}
 
 
@@ -199,10 +200,8 @@ def _grid(longest: int) -> list[int]:
     return sorted({round(longest * i / STEPS) for i in range(-STEPS, STEPS + 1)})
 
 
-def _probability_map(
-    subject: Subject, indices: Sequence[int], batch_size: int, longest: int, border: Border
-) -> dict[str, NDArray[Any]]:
-    """Probability of the first answer over a grid of shifts, N x rows x columns."""
+def _probability_map(subject: Subject, indices: Sequence[int], batch_size: int, longest: int, border: Border) -> Arrays:
+    """Probability of the first prediction over a grid of shifts, N x rows x columns."""
     grid, maps = _grid(longest), []
     for image in subject.pixels(indices):
         first = int(logits_of(subject.classifier, image[None])[0].argmax())
@@ -225,7 +224,7 @@ def _maps(
         Heatmap(
             values=np.round(values.astype(float), 4).tolist(),
             caption=names[recording.predicted[row]],
-            alt=f"Probability of {names[recording.predicted[row]]} when the image is moved: from "
+            alt=f"Probability of {names[recording.predicted[row]]} when the image is shifted: from "
             f"{percent(values.min())} to {percent(values.max())}",
             x_ticks=ticks,
             y_ticks=ticks,
@@ -234,24 +233,16 @@ def _maps(
     )
 
 
-def _example(
-    recording: Recording, moved: dict[str, NDArray[Any]], row: int, lengths: Sequence[int], border: Border
-) -> ImageGrid:
-    """The image as it is, moved by the shortest shift that changes its answer, and by the worst one."""
-    names = recording.subject.classifier.class_names
-    image = recording.subject.pixels([row])[0]
-    first = names[recording.predicted[row]]
+def _example(recording: Recording, moved: Arrays, row: int, lengths: Sequence[int], border: Border) -> ImageGrid:
+    """The image under the shortest shift that changes its prediction, and under the worst one."""
+    image, changes = recording.subject.pixels([row])[0], []
     shortest = tuple(np.argwhere(moved["changed"][row])[0])
     worst = np.unravel_index(int(moved["probability"][row].argmin()), moved["probability"][row].shape)
-    shown = picture(image.cpu().numpy(), f"An image answered {first}")
-    items = [GridItem(picture=shown, caption=first, note=f"as it is, {percent(recording.probabilities[row].max())}")]
-    for which, direction in dict.fromkeys([shortest, tuple(worst)]):
-        down, right = (lengths[which] * d for d in DIRECTIONS[direction])
-        answered, kept = names[moved["answer"][row, which, direction]], moved["probability"][row, which, direction]
-        shown = picture(shift(image, down, right, border).cpu().numpy(), f"The same image moved, answered {answered}")
-        note = f"moved {_in_words(down, right)}; {first} at {percent(kept)}"
-        items.append(GridItem(picture=shown, caption=answered, note=note))
-    return ImageGrid(title=f"{first}: as it is, and moved", items=items, strip=True)
+    for at in dict.fromkeys([shortest, tuple(worst)]):
+        down, right = (lengths[at[0]] * step for step in DIRECTIONS[at[1]])
+        found = int(moved["predicted"][row][at]), float(moved["probability"][row][at])
+        changes.append((shift(image, down, right, border), *found, f"shifted {_in_words(down, right)}"))
+    return example(recording, row, changes, "shifted")
 
 
 def _in_words(down: int, right: int) -> str:

@@ -14,7 +14,7 @@ from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
-from deeptroubles.methods.transforms.shared.warp import Outside, rotation, translation, warp
+from deeptroubles.methods.transforms.shared.warp import Border, rotation, translation, warp
 from deeptroubles.subject import logits_of
 
 SHIFTS, ANGLES = 5, 31
@@ -40,7 +40,7 @@ def spatial(
     targets: Targets = None,
     pixels: float = 3,
     degrees: float = 30,
-    border: Outside = "black",
+    border: Border = "black",
     batch_size: Count = 32,
 ) -> SpatialResult:
     """Try every shift and turn of a grid, the mildest first; an image leaves at its first success.
@@ -81,7 +81,7 @@ def random_spatial(
     pixels: float = 3,
     degrees: float = 30,
     tries: int = 10,
-    border: Outside = "black",
+    border: Border = "black",
     seed: int = 0,
     batch_size: int = 32,
 ) -> SpatialResult:
@@ -127,7 +127,7 @@ def _grid(pixels: float, degrees: float) -> Tensor:
 
 
 def _search(
-    classifier: Classifier, clean: Tensor, goal: Goal, places: Tensor, border: Outside, batch_size: int
+    classifier: Classifier, clean: Tensor, goal: Goal, places: Tensor, border: Border, batch_size: int
 ) -> SpatialResult:
     """Try `places` (M x N x 3, the first is none) in order; each image keeps its first success."""
     found, moved = clean.clone(), torch.zeros(len(clean), 3, dtype=torch.float64)
@@ -148,6 +148,6 @@ def _search(
     return SpatialResult(**vars(result), moved=moved * result.success.cpu()[:, None])
 
 
-def _moved(images: Tensor, places: Tensor, border: Outside) -> Tensor:
+def _moved(images: Tensor, places: Tensor, border: Border) -> Tensor:
     source = [rotation(degrees) @ translation(down, right) for down, right, degrees in places.tolist()]
     return warp(images, torch.stack(source), border)

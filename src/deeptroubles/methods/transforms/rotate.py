@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from deeptroubles.methods.transforms.shared.warp import Outside, rotation, warp
+from deeptroubles.methods.transforms.shared.warp import Border, rotation, warp
 
 
-def rotate(images: Tensor, degrees: float, border: Outside = "mirror") -> Tensor:
+def rotate(images: Tensor, degrees: float, border: Border = "mirror") -> Tensor:
     """Turn images counter-clockwise around their middle, with bilinear interpolation.
 
     Whole quarter turns move pixels and interpolate nothing, so that they are exact: half turns for every image,

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
-from deeptroubles.methods.transforms.shared.warp import Outside, warp
+from deeptroubles.methods.transforms.shared.warp import Border, warp
 
 
-def scale(images: Tensor, factor: float, border: Outside = "mirror") -> Tensor:
+def scale(images: Tensor, factor: float, border: Border = "mirror") -> Tensor:
     """Enlarge or shrink what images show around their middle; the size in pixels stays.
 
     Bilinear interpolation; before shrinking, the image is blurred (standard deviation (1 / factor - 1) / 2 pixels, as

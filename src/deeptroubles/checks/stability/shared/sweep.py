@@ -1,72 +1,101 @@
-"""One transform over a range of values: what it does to the answers, for the checks that turn and scale images."""
+"""One transform over a range of values, and how often the prediction changes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pkgutil import resolve_name
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.wording import percent
-from deeptroubles.engine import Engine
-from deeptroubles.findings import Curve, Estimate, Evidence, GridItem, ImageGrid, Series
-from deeptroubles.methods.transforms.rotate import rotate
-from deeptroubles.methods.transforms.scale import scale
-from deeptroubles.methods.transforms.shared.warp import Outside
+from deeptroubles.checks.limits import Limits
+from deeptroubles.checks.wording import percent, plural
+from deeptroubles.engine import Arrays, Engine
+from deeptroubles.findings import Curve, Evidence, GridItem, ImageGrid, Series
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share, wilson
 from deeptroubles.subject import Subject, logits_of
 
-Kind = Literal["rotation", "scale"]
-TRANSFORMS: dict[Kind, Callable[[Tensor, float, Outside], Tensor]] = {"rotation": rotate, "scale": scale}
-SHOWN = 4
+EXAMPLES_SHOWN = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """What a sweep tries.
+
+    Attributes:
+        transform: A function of a module: `transform(images, value, **settings)` gives images.
+        values: The values, V.
+        unchanged: The value that leaves images as they are; 1 for factors, and then the axis is logarithmic.
+        in_words: A value in words, after "the same image": "rotated 5 degrees clockwise".
+        settings: Further arguments of the transform, plain values.
+        control: Other settings with which a change must also occur to count in `in_both`; None: there are none.
+    """
+
+    transform: Callable[..., Tensor]
+    values: tuple[float, ...]
+    unchanged: float
+    in_words: Callable[[float], str]
+    settings: Mapping[str, Any]
+    control: Mapping[str, Any] | None = None
+
+    def strength(self, value: float) -> float:
+        """How far a value is from the one that changes nothing."""
+        return abs(float(np.log(value)) if self.unchanged == 1 else value - self.unchanged)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Answers to transformed images.
+    """Predictions for transformed images.
 
     Attributes:
-        values: What the transform was given, V.
-        changed: Whether the answer is another one than before, N x V.
-        right: Whether the answer is right, over the labelled images, L x V.
-        right_before: How many of the labelled images are answered right as they are.
-        whatever_border: Images that change for one and the same value with every border.
+        range: What was tried.
+        changed: Whether the prediction changes, N x V.
+        correct: Whether the prediction is correct, for the labelled images, L x V.
+        correct_before: How many of the labelled images are classified correctly unchanged.
+        in_both: How many images change for the same value with the control settings too.
         examples: The least stable images.
     """
 
-    values: tuple[float, ...]
+    range: Range
     changed: NDArray[np.bool_]
-    right: NDArray[np.bool_]
-    right_before: int
-    whatever_border: int
+    correct: NDArray[np.bool_]
+    correct_before: int
+    in_both: int
     examples: tuple[ImageGrid, ...]
 
     @property
     def share(self) -> Interval:
-        """Mean over images of the share of values that change the answer."""
+        """Mean over images of the share of values that change the prediction."""
         return mean_share(self.changed.mean(1))
 
-    def evidence(
-        self, *, label: str, title: str, x_label: str, unchanged: float, warn_at: float, fail_at: float
-    ) -> list[Evidence]:
-        """The estimate, the examples, and the curve over the values with what leaves the image `unchanged`."""
-        value, low, high = self.share
-        count, labelled = len(self.changed), len(self.right)
-        changed = {v: wilson(int(self.changed[:, i].sum()), count) for i, v in enumerate(self.values)}
-        right = {v: wilson(int(self.right[:, i].sum()), labelled) for i, v in enumerate(self.values)}
-        series = [_series("another answer", {**changed, unchanged: Interval(0.0, 0.0, 0.0)})]
+    @property
+    def ever(self) -> int:
+        """How many images change for one value at least."""
+        return int(self.changed.any(1).sum())
+
+    def evidence(self, limits: Limits, *, label: str, title: str, x_label: str) -> list[Evidence]:
+        """The estimate, the examples, and the curve over the values."""
+        count, labelled, values, unchanged = (
+            len(self.changed),
+            len(self.correct),
+            self.range.values,
+            self.range.unchanged,
+        )
+        changed = {v: wilson(int(self.changed[:, i].sum()), count) for i, v in enumerate(values)}
+        series = [_series("changed predictions", {**changed, unchanged: Interval(0.0, 0.0, 0.0)})]
         if labelled:
-            before = wilson(self.right_before, labelled)
-            name = f"right answers ({labelled} labelled image{'s' if labelled > 1 else ''})"
-            series.append(_series(name, {**right, unchanged: before}))
+            correct = {v: wilson(int(self.correct[:, i].sum()), labelled) for i, v in enumerate(values)}
+            before = wilson(self.correct_before, labelled)
+            name = f"correct predictions ({plural(labelled, 'labelled image')})"
+            series.append(_series(name, {**correct, unchanged: before}))
         return [
-            Estimate(label=label, value=value, low=low, high=high, n=count, warn_at=warn_at, fail_at=fail_at),
+            limits.estimate(label, self.share, count),
             *self.examples,
             Curve(
                 title=title,
@@ -79,30 +108,55 @@ class Sweep:
         ]
 
 
-def sweep(
-    recording: Recording,
-    engine: Engine,
-    kind: Kind,
-    values: Sequence[float],
-    border: Outside,
-    words: Callable[[float], str],
-) -> Sweep:
-    """Transform every image by every value, and ask again. `words` says a value in words."""
+def sweep(recording: Recording, engine: Engine, over: Range) -> Sweep:
+    """Transform every image by every value, and predict again."""
     subject, everything = recording.subject, range(len(recording.logits))
     seen = engine.map(
-        _transformed, subject, everything, task="Transforming images", kind=kind, values=list(values), border=border
+        _transformed,
+        subject,
+        everything,
+        task="Transforming images",
+        transform=f"{over.transform.__module__}:{over.transform.__qualname__}",
+        values=list(over.values),
+        settings=dict(over.settings),
+        control=None if over.control is None else dict(over.control),
     )
     changed = seen["changed"]
-    least_stable = [int(i) for i in np.argsort(-changed.mean(1), kind="stable")[:SHOWN] if changed[i].any()]
+    order = np.argsort(-changed.mean(1), kind="stable")[:EXAMPLES_SHOWN]
     labelled = recording.labelled
     return Sweep(
-        values=tuple(values),
+        range=over,
         changed=changed,
-        right=seen["answer"][labelled] == recording.targets[labelled, None],
-        right_before=int((recording.predicted[labelled] == recording.targets[labelled]).sum()),
-        whatever_border=int(seen["whatever_border"].sum()),
-        examples=tuple(_example(recording, seen, i, kind, values, border, words) for i in least_stable),
+        correct=seen["predicted"][labelled] == recording.targets[labelled, None],
+        correct_before=int((recording.predicted[labelled] == recording.targets[labelled]).sum()),
+        in_both=int(seen["in_both"].sum()),
+        examples=tuple(_example(recording, seen, int(i), over) for i in order if changed[i].any()),
     )
+
+
+def example(recording: Recording, row: int, changes: Sequence[tuple[Tensor, int, float, str]], title: str) -> ImageGrid:
+    """An image unchanged, and after each change: (pixels, prediction, probability of the first prediction, words)."""
+    names = recording.subject.classifier.class_names
+    first = names[recording.predicted[row]]
+    start = picture(recording.subject.pixels([row])[0].cpu().numpy(), f"An image predicted as {first}")
+    items = [GridItem(picture=start, caption=first, note=f"unchanged, {percent(recording.probabilities[row].max())}")]
+    for pixels, predicted, probability, words in changes:
+        shown = picture(pixels.cpu().numpy(), f"The same image {words}, predicted as {names[predicted]}")
+        items.append(
+            GridItem(picture=shown, caption=names[predicted], note=f"{words}; {first} at {percent(probability)}")
+        )
+    return ImageGrid(title=f"{first}: unchanged, and {title}", items=items, strip=True)
+
+
+def _example(recording: Recording, seen: Arrays, row: int, over: Range) -> ImageGrid:
+    """The image under the mildest value that changes its prediction, and under the worst one."""
+    mild = min(np.flatnonzero(seen["changed"][row]).tolist(), key=lambda i: over.strength(over.values[i]))
+    image, changes = recording.subject.pixels([row]), []
+    for i in dict.fromkeys([mild, int(seen["probability"][row].argmin())]):
+        pixels = over.transform(image, over.values[i], **over.settings)[0].clamp(0, 1)
+        found = int(seen["predicted"][row, i]), float(seen["probability"][row, i])
+        changes.append((pixels, *found, over.in_words(over.values[i])))
+    return example(recording, row, changes, over.in_words(over.values[mild]))
 
 
 def _series(name: str, points: dict[float, Interval]) -> Series:
@@ -117,54 +171,38 @@ def _series(name: str, points: dict[float, Interval]) -> Series:
 
 
 def _transformed(
-    subject: Subject, indices: Sequence[int], batch_size: int, kind: Kind, values: Sequence[float], border: Outside
-) -> dict[str, NDArray[Any]]:
-    """The new answer, whether it changed, and the probability of the first answer, N x V."""
-    pixels = subject.pixels(indices)
+    subject: Subject,
+    indices: Sequence[int],
+    batch_size: int,
+    transform: str,
+    values: Sequence[float],
+    settings: dict[str, Any],
+    control: dict[str, Any] | None,
+) -> Arrays:
+    """The new prediction, whether it changed, and the probability of the first prediction, N x V."""
+    pixels, apply = subject.pixels(indices), resolve_name(transform)
     first = logits_of(subject.classifier, pixels, batch_size).argmax(1)
-    logits = _logits(subject, pixels, kind, values, border, batch_size)
+    logits = _logits(subject, apply, pixels, values, settings, batch_size)
     changed = logits.argmax(2) != first[:, None]
-    by_all = changed.clone()
-    other: Outside = "black" if border == "mirror" else "mirror"
-    for i, value in enumerate(values):
+    in_both = changed.clone()
+    for i, value in enumerate(values if control is not None else ()):
         rows = changed[:, i].nonzero()[:, 0]
         if len(rows):
-            again = _logits(subject, pixels[rows], kind, [value], other, batch_size)[:, 0]
-            by_all[rows, i] = again.argmax(1) != first[rows]
-    chances = logits.softmax(2).gather(2, first[:, None, None].expand(-1, len(values), 1))[..., 0]
-    found = {"answer": logits.argmax(2), "changed": changed, "probability": chances, "whatever_border": by_all.any(1)}
+            again = _logits(subject, apply, pixels[rows], [value], control or {}, batch_size)[:, 0]
+            in_both[rows, i] = again.argmax(1) != first[rows]
+    probability = logits.softmax(2).gather(2, first[:, None, None].expand(-1, len(values), 1))[..., 0]
+    found = {"predicted": logits.argmax(2), "changed": changed, "probability": probability, "in_both": in_both.any(1)}
     return {name: tensor.cpu().numpy() for name, tensor in found.items()}
 
 
 def _logits(
-    subject: Subject, pixels: Tensor, kind: Kind, values: Sequence[float], border: Outside, batch_size: int
+    subject: Subject,
+    transform: Callable[..., Tensor],
+    pixels: Tensor,
+    values: Sequence[float],
+    settings: dict[str, Any],
+    batch_size: int,
 ) -> Tensor:
     """N x V x K."""
-    moved = (TRANSFORMS[kind](pixels, value, border).clamp(0, 1) for value in values)
-    return torch.stack([logits_of(subject.classifier, batch, batch_size) for batch in moved], dim=1)
-
-
-def _example(
-    recording: Recording,
-    seen: dict[str, NDArray[Any]],
-    row: int,
-    kind: Kind,
-    values: Sequence[float],
-    border: Outside,
-    words: Callable[[float], str],
-) -> ImageGrid:
-    """The image as it is, under the mildest value that changes its answer, and under the worst one."""
-    names = recording.subject.classifier.class_names
-    image = recording.subject.pixels([row])
-    first = names[recording.predicted[row]]
-    start = picture(image[0].cpu().numpy(), f"An image answered {first}")
-    items = [GridItem(picture=start, caption=first, note=f"as it is, {percent(recording.probabilities[row].max())}")]
-    strength = np.abs(np.log(values) if kind == "scale" else values)
-    mild = min(np.flatnonzero(seen["changed"][row]).tolist(), key=lambda i: float(strength[i]))
-    for i in dict.fromkeys([mild, int(seen["probability"][row].argmin())]):
-        answered = names[seen["answer"][row, i]]
-        moved = TRANSFORMS[kind](image, values[i], border)[0].clamp(0, 1)
-        shown = picture(moved.cpu().numpy(), f"The same image {words(values[i])}, answered {answered}")
-        note = f"{words(values[i])}; {first} at {percent(seen['probability'][row, i])}"
-        items.append(GridItem(picture=shown, caption=answered, note=note))
-    return ImageGrid(title=f"{first}: as it is, and {words(values[mild])}", items=items, strip=True)
+    batches = (transform(pixels, value, **settings).clamp(0, 1) for value in values)
+    return torch.stack([logits_of(subject.classifier, batch, batch_size) for batch in batches], dim=1)

@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from deeptroubles.errors import UsageError
 
-Outside = Literal["black", "mirror"]
+Border = Literal["black", "mirror"]
 _PADDING = {"black": "zeros", "mirror": "reflection"}
 
 
-def warp(images: Tensor, source: Tensor, border: Outside = "mirror") -> Tensor:
+def warp(images: Tensor, source: Tensor, border: Border = "mirror") -> Tensor:
     """Fill every position from where a projective map says that it comes from, with bilinear interpolation.
 
     Differentiable with respect to the images. Where positions fall on pixels, values are those of the pixels up to the
@@ -33,8 +33,8 @@ def warp(images: Tensor, source: Tensor, border: Outside = "mirror") -> Tensor:
     Raises:
         UsageError: The border is unknown.
     """
-    if border not in get_args(Outside):
-        raise UsageError(f"There is no border {border!r} here; choose one of {', '.join(get_args(Outside))}.")
+    if border not in get_args(Border):
+        raise UsageError(f"There is no border {border!r} here; choose one of {', '.join(get_args(Border))}.")
     height, width = images.shape[-2:]
     # Computed in double precision: at 1,000 pixels single precision would be a ten-thousandth of a pixel off.
     half = torch.tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float64, device=images.device)
