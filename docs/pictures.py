@@ -14,7 +14,7 @@ from torch import Tensor
 import deeptroubles as dt
 from deeptroubles.report.figure import draw_pictures
 from deeptroubles.subject import logits_of
-from deeptroubles.workflows.explain import find_class
+from deeptroubles.images.labels import find_class
 
 IMAGES = Path(__file__).parent / "images"
 WIDTH = 1120

@@ -85,10 +85,10 @@ def test_numbers_are_those_of_the_half_that_nothing_was_fitted_on():
 
 def test_each_strategy_closes_the_gap_it_is_for_and_says_what_it_costs():
     thresholds = finding("mitigation.thresholds")
-    (rows,) = (e.rows for e in thresholds.evidence if e.kind == "table" and e.title.startswith("What thresholds do"))
+    (rows,) = (e.rows for e in thresholds.evidence if e.kind == "table" and e.title.startswith("Effect of thresholds"))
     gaps = {row[0]: row[1:4] for row in rows}
     assert list(gaps) == [
-        "as it is",
+        "unchanged",
         "single",
         "per group",
         "demographic parity",
@@ -100,7 +100,7 @@ def test_each_strategy_closes_the_gap_it_is_for_and_says_what_it_costs():
         assert gaps[aim][i] < 0.12
         assert gaps[aim][i] <= gaps["single"][i]
     assert any("law" in caveat for caveat in thresholds.caveats)
-    costs = [e for e in thresholds.evidence if e.kind == "estimate" and e.label.startswith("Accuracy that")]
+    costs = [e for e in thresholds.evidence if e.kind == "estimate" and e.label.startswith("Cost in accuracy of")]
     assert len(costs) == 3
     assert costs[0].value > 0  # the classes differ between the sites, so that parity must cost
     assert found().thresholds["custom"] == {"south": 0.2, "north": 0.9}

@@ -40,8 +40,8 @@ def found(counts, splits=None):
 
 def test_it_counts():
     finding = found((120, 60, 60, 2))
-    assert "242 images of 4 classes are as varied as 2.9 classes of one size" in finding.claim
-    assert "(zero, 120) is 60 (" in finding.claim
+    assert "effective number of classes is 2.9 of 4" in finding.claim
+    assert "(zero, 120 images) is 60 (" in finding.claim
     assert "smallest (three, 2)" in finding.claim
 
 
@@ -56,19 +56,19 @@ def test_splits_with_other_labels_fail():
     splits = ["train"] * 100 + ["test"] * 50 + ["train"] * 10 + ["test"] * 40
     finding = found((50, 50, 50, 50), splits)
     assert finding.verdict == Verdict.FAIL
-    assert "has other labels than the rest" in finding.claim
+    assert "differ from the rest beyond chance" in finding.claim
     assert "below 0.01" in finding.claim
 
 
 @pytest.mark.parametrize(
     ("counts", "splits", "verdict", "sentence"),
     [
-        ((30,), None, Verdict.WARN, "All 30 labelled images are of 1 class (zero) of 4."),
-        ((20, 20, 20, 20), ["all"] * 80, Verdict.PASS, "has one value only (all)"),
+        ((30,), None, Verdict.WARN, "All 30 labelled images belong to 1 class (zero) of 4."),
+        ((20, 20, 20, 20), ["all"] * 80, Verdict.PASS, "has only one value (all)"),
         ((20, 20, 20, 20), [None] * 80, Verdict.PASS, "has no values"),
-        ((20, 20, 20, 1), ["a"] * 60 + ["b"], Verdict.INCONCLUSIVE, "Fewer than two splits have 10 labelled images"),
-        ((3, 2), None, Verdict.INCONCLUSIVE, "It rests on 5 images."),
-        ((20, 20, 20, 20), ["a", *[None] * 79], Verdict.PASS, "has one value only (a)"),
+        ((20, 20, 20, 1), ["a"] * 60 + ["b"], Verdict.INCONCLUSIVE, "fewer than two have 10 labelled images"),
+        ((3, 2), None, Verdict.INCONCLUSIVE, "Based on only 5 images."),
+        ((20, 20, 20, 20), ["a", *[None] * 79], Verdict.PASS, "has only one value (a)"),
     ],
 )
 def test_bad_input_is_a_sentence(counts, splits, verdict, sentence):

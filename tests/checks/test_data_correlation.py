@@ -52,10 +52,10 @@ def ask(images):
 
 def test_the_frame_is_named_and_the_table_says_so():
     finding = ask(planted()[1])
-    assert "of the image alone tells the label" in finding.claim
+    assert "of the image alone predicts the label" in finding.claim
     assert "frame" in finding.claim
     table = next(e for e in finding.evidence if e.kind == "table")
-    assert [c.name for c in table.columns][:3] == ["property", "is", "tells"]
+    assert [c.name for c in table.columns][:3] == ["property", "source", "predicts"]
     rows = {row[0]: row for row in table.rows}
     assert rows["frame"][1] == "computed"
     assert rows["width"][3] < 0.3
@@ -79,9 +79,9 @@ def test_a_column_that_tells_is_named_and_a_coins_is_not():
     names = {**columns, "file": [f"x{i}" for i in range(COUNT)]}
     finding = ask(ImageSet.from_arrays(pictures(), labels().tolist(), names))
     assert finding.verdict == Verdict.FAIL
-    assert finding.claim.startswith("The column 'hospital' alone tells the label")
+    assert finding.claim.startswith("The column 'hospital' alone predicts the label")
     rows = {row[0]: row for row in next(e for e in finding.evidence if e.kind == "table").rows}
-    assert rows["hospital"][1] == "a column"
+    assert rows["hospital"][1] == "column"
     assert rows["coin"][5] > 0.05
     assert "file" not in rows  # text that never repeats
     _, spread = (e for e in finding.evidence if e.kind == "table")
@@ -99,11 +99,11 @@ def test_the_format_of_files_is_seen(tmp_path: Path):
     )
     finding = ask(load_images(tmp_path / "all.csv"))
     assert finding.verdict == Verdict.FAIL
-    assert finding.claim.startswith("The file format alone tells the label 100 %")
+    assert finding.claim.startswith("The file format alone predicts the label with a score of 100%")
 
 
 def test_few_images_of_a_class_say_nothing():
-    labels = ["dog"] * 50 + ["cat"] * (module.ENOUGH - 1)
+    labels = ["dog"] * 50 + ["cat"] * (module.MIN_IMAGES - 1)
     finding = ask(ImageSet.from_arrays(pictures(count=len(labels)), labels))
     assert finding.verdict == Verdict.INCONCLUSIVE
     assert "1 class has" in finding.claim
@@ -111,7 +111,7 @@ def test_few_images_of_a_class_say_nothing():
 
 
 def test_no_more_than_a_sample_is_looked_at_with_enough_of_each_class(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "MOST_IMAGES", 40)
+    monkeypatch.setattr(module, "MAX_IMAGES", 40)
     rare = ["dog"] * 228 + ["cat"] * 12
     finding = ask(ImageSet.from_arrays(pictures(), rare))
     estimate = finding.evidence[0]

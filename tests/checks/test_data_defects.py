@@ -50,7 +50,7 @@ def test_a_class_of_defective_images_fails_where_few_of_all_are():
     pixels = [p // 8 if i % 6 == 2 and i < 60 else p for i, p in enumerate(scenes())]
     finding, _ = found(images(pixels))
     assert finding.verdict == Verdict.FAIL
-    assert "Of class triangle, 10 of 20 have." in finding.claim
+    assert "in class triangle, 10 of 20 images are" in finding.claim
 
 
 def test_sizes_and_shapes_are_odd_next_to_the_others():

@@ -56,9 +56,9 @@ def ask(images, classifier=None):
 
 def test_its_numbers_are_those_of_the_images():
     finding = ask(planted()[1])
-    assert "90 % (" in finding.claim
+    assert "90% (" in finding.claim
     assert "the United States" in finding.claim
-    assert "right on 50 % of the images from Central and Southern Asia, on 100 % of those" in finding.claim
+    assert "accuracy is 50% on images from Central and Southern Asia and 100% on those" in finding.claim
     american, indian = SHARES[CODES == "US"].item(), SHARES[CODES == "IN"].item()
     assert finding.evidence[0].value == pytest.approx(1 - american - min(0.1, indian))
 
@@ -67,7 +67,7 @@ def test_one_place_without_labels_is_still_too_narrow():
     narrow = ImageSet.from_arrays(np.zeros((200, 4, 4), np.uint8), None, {"country": ["de"] * 200})
     finding = ask(narrow)
     assert finding.verdict == Verdict.FAIL
-    assert any("Accuracy could not be compared" in caveat for caveat in finding.caveats)
+    assert any("Accuracy was not compared" in caveat for caveat in finding.caveats)
 
 
 def test_a_gap_alone_fails():
@@ -104,14 +104,14 @@ def test_no_verdict_where_most_places_are_unknown():
     places = [*(["US"] * 90), *([None] * 110)]
     finding = ask(images(places, np.ones(200, dtype=bool)))
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert "Not judged: the country of 90 of 200" in finding.claim
+    assert "Inconclusive: the country of 90 of 200" in finding.claim
     assert ask(images(["US"] * 29, np.ones(29, dtype=bool))).verdict == Verdict.INCONCLUSIVE
 
 
 def test_it_is_skipped_where_nothing_says_a_place():
     finding = ask(ImageSet.from_arrays(np.zeros((40, 4, 4), np.uint8)))
     assert finding.verdict == Verdict.SKIPPED
-    assert "lat and lon" in finding.claim
+    assert "`lat` and `lon`" in finding.claim
 
 
 def test_bad_entries_are_told_and_the_rest_counts():
@@ -131,10 +131,10 @@ def test_few_images_of_a_group_are_too_few_to_say():
     places = ["US"] * 100 + ["NG"] * 29
     finding = ask(images(places, np.array([True] * 100 + [False] * 29)))
     tables = {table.title: table for table in finding.evidence if table.kind == "table"}
-    rows = {row[0]: row for row in tables["Right answers by country"].rows}
+    rows = {row[0]: row for row in tables["Accuracy by country"].rows}
     assert rows["Nigeria"][1:] == [29, None, None, "too few to say"]
     assert rows["United States"][2] == 1.0
-    assert any("Accuracy could not be compared" in caveat for caveat in finding.caveats)
+    assert any("Accuracy was not compared" in caveat for caveat in finding.caveats)
 
 
 def test_photographs_tell_by_their_gps_position(tmp_path):
@@ -158,7 +158,7 @@ def test_small_groups_can_fail_but_do_not_widen_what_is_ruled_out():
     (three,) = (e for e in ask(images(places, right)).evidence if getattr(e, "label", "") == label)
     assert (two.low, two.high) == (three.low, three.high)
     assert two.high < 0.2
-    assert any("to rule a gap out: Sub-Saharan Africa, lower middle" in c for c in ask(images(places, right)).caveats)
+    assert any("to rule out a gap: Sub-Saharan Africa, lower middle" in c for c in ask(images(places, right)).caveats)
     right[800:] = False
     (failing,) = (e for e in ask(images(places, right)).evidence if getattr(e, "label", "") == label)
     assert failing.low > 0.2
@@ -172,6 +172,6 @@ def test_the_maps_hold_the_numbers():
     assert by_code["US"].value == pytest.approx(np.log2(0.9 / SHARES[CODES == "US"].item()), abs=1e-3)
     assert by_code["IN"].value < 0
     assert {c.code: c.value for c in accuracy.countries} == {"US": 1.0, "IN": 0.5}
-    beside = next(e for e in finding.evidence if e.kind == "table" and e.title.startswith("Beside"))
+    beside = next(e for e in finding.evidence if e.kind == "table" and e.title.startswith("Compared"))
     assert beside.rows[0][1:3] == [0.9, 0.1]
     assert beside.rows[-2][1:3] == [0.45, 0.03]

@@ -46,7 +46,7 @@ def clean():
 
 def test_what_it_says_of_flipped_labels():
     (finding,) = audit(*planted(), checks=["data.labels"]).findings
-    assert "contradicts the label of 21 of 210 images" in finding.claim
+    assert "contradicts 21 of 210 labels" in finding.claim
     table, grid = finding.evidence[1:]
     assert sum(row[2] for row in table.rows) == 21
     assert len(grid.items) == 21

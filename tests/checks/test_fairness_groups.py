@@ -89,7 +89,7 @@ def test_a_trouble_that_shows_only_where_columns_are_crossed():
     images = ImageSet.from_arrays(pictures, labels, columns)
     (finding,) = audit(network, images, checks=["fairness.groups"], group=("site", "night")).findings
     assert finding.verdict == Verdict.FAIL
-    assert "By site × night" in finding.claim
+    assert "between groups of site × night" in finding.claim
     alone, _ = (audit(network, images, checks=["fairness.groups"], group=(c,)) for c in columns)
     assert alone.findings[0].verdict == Verdict.PASS
 
@@ -134,7 +134,7 @@ def test_a_class_that_is_never_answered_gets_a_sentence():
     _, images, given = clean()
     network = formula(lambda x: torch.stack([x[:, 0, 0, 0] + 1, x[:, 0, 0, 0]], 1), 4, 1, ["dark", "light"])
     (finding,) = audit(network, images, checks=["fairness.groups"], given=given).findings
-    assert any("Never answered" in caveat and "light" in caveat for caveat in finding.caveats)
+    assert any("Never predicted" in caveat and "light" in caveat for caveat in finding.caveats)
 
 
 def test_without_groups_it_is_skipped_and_a_wrong_column_is_told_before_any_work():

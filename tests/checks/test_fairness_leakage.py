@@ -63,13 +63,13 @@ def ask(network, images, given, seed=0):
 
 def test_where_the_group_is_and_where_it_is_not():
     leaks = ask(*clean()).leaks
-    assert list(leaks) == ["thumbnails", "features", "logits", "answers", "labels"]
+    assert list(leaks) == ["thumbnails", "features", "logits", "predictions", "labels"]
     for seen in ("thumbnails", "features"):
         assert leaks[seen].strength.low > 0.9
         assert leaks[seen].p == pytest.approx(1 / 200)
-    for blind in ("logits", "answers", "labels"):
+    for blind in ("logits", "predictions", "labels"):
         assert leaks[blind].strength.low == 0
-    assert ask(*planted()).leaks["answers"].recall == pytest.approx([1.0, 1.0])
+    assert ask(*planted()).leaks["predictions"].recall == pytest.approx([1.0, 1.0])
 
 
 def test_what_labels_tell_is_no_amplification():

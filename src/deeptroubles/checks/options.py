@@ -122,8 +122,60 @@ class ConflictOption(Option["ImageSet"]):
         return stimuli
 
 
+class PositiveOption(Option[int]):
+    """The class that thresholds are chosen for, against the rest."""
+
+    name = "positive"
+    metavar = "CLASS"
+    help = "The class that mitigation.thresholds chooses thresholds for, against the rest."
+    repeatable = False
+    to_add = "add --positive CLASS, the class to choose thresholds for"
+
+    def read(self, values: Sequence[str], classifier: Classifier, images: ImageSet) -> int:
+        from deeptroubles.images.labels import find_class
+
+        return find_class(classifier, values[0])
+
+
+class CostRatioOption(Option[float]):
+    """What a false positive costs when a false negative costs 1."""
+
+    name = "cost_ratio"
+    metavar = "NUMBER"
+    help = "For mitigation.thresholds: the cost of a false positive; a false negative costs 1. Default: 1."
+    repeatable = False
+
+    def read(self, values: Sequence[str], classifier: Classifier, images: ImageSet) -> float:
+        try:
+            ratio = float(values[0])
+        except ValueError:
+            ratio = 0.0
+        if not ratio > 0:
+            raise UsageError(f"The cost ratio is {values[0]}; give a number above 0.")
+        return ratio
+
+
+class ThresholdOption(Option["dict[str, float]"]):
+    """A threshold of the user's own for each group."""
+
+    name = "threshold"
+    metavar = "GROUP=NUMBER"
+    help = "For mitigation.thresholds: a threshold of your own for a group."
+
+    def read(self, values: Sequence[str], classifier: Classifier, images: ImageSet) -> dict[str, float]:
+        found = {}
+        for text in values:
+            group, _, number = text.rpartition("=")
+            try:
+                found[group] = float(number)
+            except ValueError:
+                raise UsageError(f"{text!r} is no threshold; write GROUP=NUMBER, such as north=0.4.") from None
+        return found
+
+
 CUE, CONCEPT, GROUP, CONFLICT = CueOption(), ConceptOption(), GroupOption(), ConflictOption()
-OPTIONS: tuple[Option[Any], ...] = (CUE, CONCEPT, GROUP, CONFLICT)
+POSITIVE, COST_RATIO, THRESHOLD = PositiveOption(), CostRatioOption(), ThresholdOption()
+OPTIONS: tuple[Option[Any], ...] = (CUE, CONCEPT, GROUP, CONFLICT, POSITIVE, COST_RATIO, THRESHOLD)
 """The options of all checks, in the order of the command line's help."""
 
 

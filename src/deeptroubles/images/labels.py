@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import UsageError, nearest
+
 _NONE = -1
 
 
@@ -79,6 +82,14 @@ def match_labels(
         note = "Labels that are numbers were taken for the indices of classes, counted from 0."
     targets = np.array([_NONE if label is None else found[label] for label in labels], dtype=np.int64)
     return LabelMatch(targets, {label: n for label, n in counts.items() if found[label] == _NONE}, note)
+
+
+def find_class(classifier: Classifier, name: str) -> int:
+    """The index of a class by its name, one of its aliases, or its index as text. Raises UsageError."""
+    match = match_labels([name], classifier.class_names, classifier.class_aliases, named=True)
+    if match.targets[0] < 0:
+        raise UsageError(f"The model has no class {name!r}.{nearest(name, classifier.class_names)}")
+    return int(match.targets[0])
 
 
 def _by_name(labels: Iterable[str], class_names: Sequence[str], aliases: Mapping[str, int]) -> dict[str, int]:

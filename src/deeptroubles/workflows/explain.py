@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError, UsageError, nearest
+from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError, UsageError
 from deeptroubles.images import ImageSet
-from deeptroubles.images.labels import match_labels
+from deeptroubles.images.labels import find_class
 from deeptroubles.methods.attribution.shared.quality import faithfulness
 from deeptroubles.methods.catalogue import ATTRIBUTION, Method, find_method
 from deeptroubles.progress import track
@@ -127,14 +127,6 @@ def compare_methods(
         for name in track(methods, "Comparing")
     ]
     return sorted(found, key=lambda m: m.deletion.value - m.insertion.value if m.deletion and m.insertion else 2.0)
-
-
-def find_class(classifier: Classifier, name: str) -> int:
-    """The index of a class by its name, one of its other names, or its index as text."""
-    match = match_labels([name], classifier.class_names, classifier.class_aliases, named=True)
-    if match.targets[0] < 0:
-        raise UsageError(f"The model has no class {name!r}.{nearest(name, classifier.class_names)}")
-    return int(match.targets[0])
 
 
 def _compare(

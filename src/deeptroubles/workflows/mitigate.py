@@ -1,48 +1,40 @@
-"""Try what may close gaps between groups, top to bottom."""
+"""Try what may close gaps between groups: the checks of mitigation, with the layers and thresholds they found."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
-from deeptroubles.checks.mitigation import guides
-from deeptroubles.checks.mitigation.shared.halves import halves
-from deeptroubles.checks.mitigation.shared.last_layer import BALANCED, REWEIGHED, last_layers
-from deeptroubles.checks.mitigation.thresholds import THRESHOLDS, thresholds_by_group
-from deeptroubles.checks.registry import read_guide
+from deeptroubles.checks.mitigation.shared.result import Mitigated
+from deeptroubles.checks.registry import chosen_checks
 from deeptroubles.classifier import Classifier
-from deeptroubles.engine import LocalEngine
+from deeptroubles.engine import LocalEngine, MakeEngine
 from deeptroubles.errors import UsageError
-from deeptroubles.findings import Audit, worst_first
+from deeptroubles.findings import Audit
 from deeptroubles.images import ImageSet
-from deeptroubles.methods.fairness.groupings import fit_groups
 from deeptroubles.methods.mitigation.last_layer import Head
-from deeptroubles.recording import record
 from deeptroubles.run.folder import RunFolder
-from deeptroubles.workflows.audit import open_run, without_findings
-from deeptroubles.workflows.explain import find_class
-
-_GUIDES = {REWEIGHED: guides.reweighing, BALANCED: guides.balanced, THRESHOLDS: guides.thresholds}
+from deeptroubles.workflows.audit import run_checks
 
 
 @dataclass(frozen=True)
 class Mitigation:
-    """What was tried, and what it gave.
+    """What was tried, and its effect.
 
     Attributes:
         audit: The findings, as those of an audit.
-        heads: Last layers trained anew, by how: `refitted` (the control), `reweighed`, `balanced`. They take the
-            features before the last layer; `with_head` puts one into a copy of the classifier.
+        heads: Retrained last layers by name: `refitted` (the control), `reweighed`, `balanced`. They take the features
+            before the last layer; `with_head` puts one into a copy of the classifier.
         thresholds: The threshold of each group, by strategy.
     """
 
     audit: Audit
-    heads: dict[str, Head]
-    thresholds: dict[str, dict[str, float]]
+    heads: Mapping[str, Head]
+    thresholds: Mapping[str, Mapping[str, float]]
 
 
 def mitigate(
@@ -56,20 +48,22 @@ def mitigate(
     custom: Mapping[str, float] | None = None,
     seed: int = 0,
     batch_size: int = 32,
+    engine: MakeEngine = LocalEngine,
     command: str = "",
 ) -> Mitigation:
-    """Try what may close gaps between groups, and show what it does to images that it was not fitted on.
+    """Try what may close gaps between groups, and measure it on images that it was not fitted on.
 
     Args:
-        classifier: The classifier. It stays as it is.
+        classifier: The classifier. It stays unchanged.
         images: Labelled images with a column of groups.
         group: That column.
         out: Folder for the run. Default: nothing is kept.
-        positive: The class that thresholds are chosen for, against the rest. Default: none are.
+        positive: The class that thresholds are chosen for, against the rest. Default: no thresholds.
         cost_ratio: What a false positive costs when a false negative costs 1, above 0.
         custom: Thresholds of your own on the probability of the class, by group.
-        seed: Of the halves and of everything else random.
+        seed: Seed of the halves and of everything else random.
         batch_size: How many images are shown at once.
+        engine: Makes what does the work. Default: this process does.
         command: What to say in the report about how it was made.
 
     Raises:
@@ -77,47 +71,45 @@ def mitigate(
         ImagesError: Fewer than two groups have 60 labelled images (30 in each half).
         RunFolderError: The folder holds another run, or cannot be written.
     """
-    started = time.monotonic()
-    fit_groups([group], images)
-    if not cost_ratio > 0:
-        raise UsageError(f"The cost ratio is {cost_ratio:g}; give a number above 0.")
     if custom and positive is None:
         raise UsageError("Thresholds are for one class against the rest; name it with --positive.")
-    chosen = None if positive is None else find_class(classifier, positive)
-    folder = open_run(out, classifier, images, seed, mitigation=group)
-    engine = LocalEngine(folder, batch_size)
-    recording = record(classifier, images, engine, {"group": (group,)})
-    rows, data, notes = halves(recording, group, seed)
-    findings, heads = last_layers(recording, engine, rows, data, group, notes)
-    thresholds: dict[str, dict[str, float]] = {}
-    if chosen is not None:
-        cuts, finding = thresholds_by_group(
-            recording.probabilities[rows, chosen], chosen, data, group, cost_ratio, custom or {}
-        )
-        findings.append(replace(finding, caveats=[*finding.caveats, *notes]))
-        thresholds = {name: dict(zip(data.names, map(float, values), strict=True)) for name, values in cuts.items()}
-    explained = {f.check: read_guide(f.check, _GUIDES[f.check].__doc__ or "") for f in findings}
-    audit = without_findings(classifier, images, recording, explained, command=command, seed=seed)
-    audit = replace(
-        audit, status="complete", findings=worst_first(findings), seconds=round(time.monotonic() - started, 1)
+    planned = [c for c in chosen_checks(["mitigation"]) if positive is not None or c.name != "mitigation.thresholds"]
+    options = {
+        "group": group,
+        "positive": positive,
+        "cost_ratio": cost_ratio,
+        "threshold": [f"{name}={number!r}" for name, number in (custom or {}).items()],
+    }
+    checked = run_checks(
+        planned,
+        classifier,
+        images,
+        out,
+        options,
+        seed=seed,
+        batch_size=batch_size,
+        engine=engine,
+        command=command,
+        mitigation=group,
     )
-    if folder:
-        _keep(folder, audit, heads, thresholds, data.classes)
-    return Mitigation(audit, heads, thresholds)
+    results = cast("Sequence[Mitigated]", list(checked.results.values()))
+    for result in results:
+        if isinstance(result.problem, UsageError) or (result.problem and not any(r.found for r in results)):
+            raise result.problem
+    heads = {name: head for result in results for name, head in result.heads.items()}
+    thresholds = {name: cuts for result in results for name, cuts in result.thresholds.items()}
+    if checked.folder:
+        _keep(checked.folder, heads, thresholds, classifier.class_names)
+    return Mitigation(checked.audit, heads, thresholds)
 
 
 def _keep(
-    folder: RunFolder,
-    audit: Audit,
-    heads: Mapping[str, Head],
-    thresholds: Mapping[str, Mapping[str, float]],
-    classes: Sequence[str],
+    folder: RunFolder, heads: Mapping[str, Head], thresholds: Mapping[str, Mapping[str, float]], classes: Sequence[str]
 ) -> None:
-    """Write the audit, and as tables the layers and thresholds that were found."""
+    """Write the layers and thresholds as tables."""
     for name, head in heads.items():
         weights = {f"weight_{i}": column for i, column in enumerate(head.weight.T)}
         folder.write_table(f"head_{name}", pd.DataFrame({"class": list(classes), "bias": head.bias, **weights}))
     if thresholds:
         rows = [(strategy, group, value) for strategy, by in thresholds.items() for group, value in by.items()]
         folder.write_table("thresholds", pd.DataFrame(rows, columns=["strategy", "group", "threshold"]))
-    folder.write_audit(audit)

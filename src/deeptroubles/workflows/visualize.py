@@ -13,6 +13,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import UsageError
 from deeptroubles.images import ImageSet
+from deeptroubles.images.labels import find_class
 from deeptroubles.methods.units.activation_atlas import activation_atlas
 from deeptroubles.methods.units.activation_maximization import Visualization, activation_maximization
 from deeptroubles.methods.units.caricature import caricature
@@ -23,7 +24,7 @@ from deeptroubles.methods.units.shared.parameterizations import data_spectrum
 from deeptroubles.network import LOGITS, open_network
 from deeptroubles.subject import Subject
 from deeptroubles.workflows.choices import Technique
-from deeptroubles.workflows.explain import find_class, readable_pixels
+from deeptroubles.workflows.explain import readable_pixels
 
 MOST = 16
 """Units that are drawn where none are named."""

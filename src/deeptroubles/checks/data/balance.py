@@ -1,4 +1,4 @@
-"""data.balance."""
+"""data.balance: are the classes balanced, overall and within each split?"""
 
 from __future__ import annotations
 
@@ -9,26 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.data.shared.splits import splits_of
-from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval
+from deeptroubles.checks.wording import percent_interval, plural
 from deeptroubles.engine import Engine
-from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, Table, Verdict
+from deeptroubles.findings import Cell, Column, Evidence, Finding, Table, Verdict
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.class_shares import Drift, drift, effective_number, largest_to_smallest
 from deeptroubles.statistics.intervals import Interval, wilson
 
-WARN_RATIO, FAIL_RATIO = 3.0, 10.0
-WARN_DRIFT, FAIL_DRIFT = 0.10, 0.25
+RATIO = Limits(
+    "the size of the largest class divided by that of the smallest (for all pairs of classes together)",
+    warn_at=3.0,
+    fail_at=10.0,
+    note="",
+    show="{:g}".format,
+)
+DRIFT = Limits(
+    "the share of a split's labels that differ from the other splits beyond chance",
+    warn_at=0.10,
+    fail_at=0.25,
+    note="Also warns if a class of the model has no image although classes of equal size would (95%). The thresholds "
+    "are conventions.",
+)
 ALPHA = 0.05
-ROWS = 60
+MAX_ROWS = 60
 """The table shows no more classes than this: the largest and the smallest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:
-    """How the images spread over the classes of the model, and over splits.
+    """The distribution of the images over the classes of the model, and over splits.
 
     Attributes:
         names: The classes of the model.
@@ -36,7 +48,7 @@ class Balance:
         ratio: The largest class's size over the smallest's, of classes that have images; None for one class.
         table: How many images of each class are in each split, S x K.
         splits: The names of the splits.
-        drift: How far splits differ; None where there are not two.
+        drift: How far splits differ; None where there are fewer than two.
         note: Why splits were not compared, '' where they were.
     """
 
@@ -59,21 +71,17 @@ class Balance:
         return [name for name, count in zip(self.names, self.counts, strict=True) if not count]
 
     @property
-    def absence_tells(self) -> bool:
-        """Whether classes of equal size would hardly leave any of them out by chance."""
+    def absence_is_significant(self) -> bool:
+        """Whether classes of equal size would rarely leave any of them without an image by chance."""
         kinds = len(self.names)
         return bool(self.absent) and kinds * (1 - 1 / kinds) ** self.images < ALPHA
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
-        verdicts = [
-            Verdict.INCONCLUSIVE
-            if self.ratio is None
-            else judge(self.ratio, self.images, warn_at=WARN_RATIO, fail_at=FAIL_RATIO)
-        ]
+        verdicts = [Verdict.INCONCLUSIVE if self.ratio is None else RATIO.verdict(self.ratio, self.images)]
         if self.drift:
-            verdicts.append(judge(self.drift.distance, self.images, warn_at=WARN_DRIFT, fail_at=FAIL_DRIFT))
-        if self.absence_tells:
+            verdicts.append(DRIFT.verdict(self.drift.distance, self.images))
+        if self.absence_is_significant:
             verdicts.append(Verdict.WARN)
         yield Finding(
             check="data.balance",
@@ -82,16 +90,11 @@ class Balance:
                 1 - 1 / self.ratio.value if self.ratio else 0.0, self.drift.distance.value if self.drift else 0.0
             ),
             claim=self._claim(),
-            criterion=f"Fails when the largest class is more than {FAIL_RATIO:g} times as large as the smallest with "
-            f"95 % confidence (for all pairs of classes together), or when a split differs from the others in more "
-            f"than {percent(FAIL_DRIFT)} of its labels beyond chance; warns at {WARN_RATIO:g} times, at "
-            f"{percent(WARN_DRIFT)}, and when a class of the model has no image although equal classes would "
-            f"(95 %); passes when more than the fail marks can be ruled out; inconclusive otherwise, and below "
-            f"{MIN_IMAGES} images. The thresholds are conventions.",
+            criterion=f"{RATIO.criterion} {DRIFT.criterion} The worse verdict counts.",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
-                "It counts images, not how varied they are, and knows nothing of how common the classes are in use.",
+                "Only counts are compared: not the diversity of images, nor how common the classes are in use.",
                 *([self.note] if self.note else []),
             ],
         )
@@ -100,63 +103,41 @@ class Balance:
         present = self.counts > 0
         if self.ratio is None:
             only = self.names[int(self.counts.argmax())]
-            return f"All {self.images} labelled images are of 1 class ({only}) of {len(self.names)}."
+            return f"All {plural(self.images, 'labelled image')} belong to 1 class ({only}) of {len(self.names)}."
         sizes = np.where(present, self.counts, self.images + 1)
         largest, smallest = int(self.counts.argmax()), len(sizes) - 1 - int(sizes[::-1].argmin())
         claim = (
-            f"{self.images} images of {present.sum()} classes are as varied as "
-            f"{effective_number(self.counts):.1f} classes of one size; the largest ({self.names[largest]}, "
-            f"{self.counts[largest]}) is {_times(self.ratio)} times the smallest ({self.names[smallest]}, "
-            f"{self.counts[smallest]})."
+            f"The largest class ({self.names[largest]}, {plural(int(self.counts[largest]), 'image')}) is "
+            f"{_times(self.ratio)} times as large as the smallest ({self.names[smallest]}, {self.counts[smallest]}); "
+            f"the effective number of classes is {effective_number(self.counts):.1f} of {present.sum()}"
         )
         if self.absent:
-            claim += f" {len(self.absent)} of the model's {len(self.names)} classes have no image."
+            claim += f"; {len(self.absent)} of the model's {len(self.names)} classes have no image"
         if self.drift and self.drift.p < ALPHA:
             claim += (
-                f" The split {self.splits[self.drift.split]!r} has other labels than the rest: "
-                f"{percent_interval(self.drift.distance)} of them beyond chance (p {_p(self.drift.p)})."
+                f"; {percent_interval(self.drift.distance)} of the labels of split {self.splits[self.drift.split]!r} "
+                f"differ from the rest beyond chance (p {_p(self.drift.p)})"
             )
         elif self.drift:
-            claim += f" Splits do not certainly differ in their labels (p {_p(self.drift.p)})."
-        return claim
+            claim += f"; label distributions do not differ significantly between splits (p {_p(self.drift.p)})"
+        return f"{claim}."
 
     def _evidence(self) -> list[Evidence]:
         evidence: list[Evidence] = []
         if self.ratio:
-            evidence.append(
-                Estimate(
-                    label="Largest class over smallest, of classes with images",
-                    value=self.ratio.value,
-                    low=self.ratio.low,
-                    high=self.ratio.high,
-                    n=self.images,
-                    unit="number",
-                    warn_at=WARN_RATIO,
-                    fail_at=FAIL_RATIO,
-                )
-            )
+            label = "Size of the largest class over that of the smallest with images"
+            evidence.append(RATIO.estimate(label, self.ratio, self.images, "number"))
         if self.drift:
-            value, low, high = self.drift.distance
-            evidence.append(
-                Estimate(
-                    label=f"Labels of the split {self.splits[self.drift.split]!r} that differ from the rest, "
-                    "beyond chance",
-                    value=value,
-                    low=low,
-                    high=high,
-                    n=self.images,
-                    warn_at=WARN_DRIFT,
-                    fail_at=FAIL_DRIFT,
-                )
-            )
+            label = f"Labels of split {self.splits[self.drift.split]!r} that differ from the rest beyond chance"
+            evidence.append(DRIFT.estimate(label, self.drift.distance, self.images))
         order = np.argsort(-self.counts, kind="stable")
-        if len(order) > ROWS:
-            order = np.concatenate([order[: ROWS // 2], order[-ROWS // 2 :]])
+        if len(order) > MAX_ROWS:
+            order = np.concatenate([order[: MAX_ROWS // 2], order[-MAX_ROWS // 2 :]])
         columns = [
             Column(name="class"),
             Column(name="images", kind="number"),
             Column(name="share", kind="share"),
-            Column(name="95 % interval", kind="interval"),
+            Column(name="95% CI", kind="interval"),
         ]
         columns += [Column(name=f"in {name}", kind="share") for name in self.splits]
         totals = np.maximum(self.table.sum(1), 1)
@@ -165,7 +146,7 @@ class Balance:
             share = wilson(int(self.counts[k]), self.images)
             inside: list[Cell] = [float(self.table[s, k] / totals[s]) for s in range(len(self.splits))]
             rows.append([self.names[k], int(self.counts[k]), share.value, [share.low, share.high], *inside])
-        cut = " (the largest and the smallest)" if len(self.names) > ROWS else ""
+        cut = " (the largest and the smallest)" if len(self.names) > MAX_ROWS else ""
         evidence.append(
             Table(
                 title=f"Images of each class{cut}, and its share of each split"
@@ -180,25 +161,25 @@ class Balance:
 
 @check("data.balance", needs=[LABELS])
 def balance(recording: Recording, engine: Engine, *, seed: int) -> Balance:
-    """How evenly do the images spread over the classes, and alike in every split?
+    """Are the classes balanced, overall and within each split?
 
     What it asks:
-        How many images each class of the model has; how many classes of one size would be as varied (e to the entropy
-        of their shares); how much larger the largest class is than the smallest; which classes have no image; and,
-        where a column `split` names parts such as train and test, whether the classes have the same shares in each.
+        How many images each class of the model has; the effective number of classes (e to the entropy of their shares);
+        how much larger the largest class is than the smallest; which classes have no image; and, where a column `split`
+        names parts such as train and test, whether the classes have the same shares in each.
 
     Why it matters:
-        A class with few images is learned badly and tested on chance, and an overall accuracy hides it. A network that
-        was trained on other shares than it is tested on gives some classes too often, and its test says little about
-        use.
+        A class with few images is learned badly and tested imprecisely, and an overall accuracy hides it. A network
+        that was trained on other class shares predicts some classes too often, and its test accuracy does not carry
+        over.
 
     How to read it:
-        The ratio's interval holds for all pairs of classes together, so equal classes are rarely called unequal. What
-        splits differ in is a part of their labels: so many would have to change for the split to be like the rest, less
-        what splits drawn at random differ in. p says how often random splits differ as much.
+        The ratio's interval holds for all pairs of classes together, so equal classes are rarely called unequal. The
+        difference of a split is the share of its labels that would have to change for it to match the rest, minus the
+        mean difference of random splits. p is how often random splits differ as much.
 
     Limits:
-        Uneven classes may be right: some things are rare. Images that are much alike count as many.
+        Imbalance can be correct: some classes are rare. Near-duplicates count as separate images.
 
     References:
         M. Hill, Diversity and evenness: a unifying notation and its consequences, Ecology 1973.
@@ -217,7 +198,7 @@ def balance(recording: Recording, engine: Engine, *, seed: int) -> Balance:
     filled = [s for s in range(len(splits.names)) if table[s].sum() >= MIN_IMAGES]
     note = splits.note
     if splits.names and len(filled) < 2:
-        note = f"Fewer than two splits have {MIN_IMAGES} labelled images, so they were not compared."
+        note = f"Splits were not compared: fewer than two have {MIN_IMAGES} labelled images."
     compared = len(filled) > 1
     return Balance(
         names=names,
@@ -232,7 +213,7 @@ def balance(recording: Recording, engine: Engine, *, seed: int) -> Balance:
 
 def _times(ratio: Interval) -> str:
     value, low, high = (f"{x:.1f}" if x < 10 else f"{x:.0f}" for x in ratio)
-    return f"{value} ({low} to {high})"
+    return f"{value} (95% CI {low} to {high})"
 
 
 def _p(p: float) -> str:

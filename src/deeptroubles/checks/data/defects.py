@@ -1,34 +1,40 @@
-"""data.defects."""
+"""data.defects: which images are defective?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.data.shared.stored_picture import stored_picture
-from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval
-from deeptroubles.engine import Engine
-from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
+from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.engine import Arrays, Engine
+from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.properties.defects import DEFECTS, PictureFacts, find_defects, picture_facts
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject
 
-WARN_AT, FAIL_AT = 0.02, 0.10
-MOST_IMAGES = 5000
+FAIL_AT = 0.10
+LIMITS = Limits(
+    "the share of defective images",
+    warn_at=0.02,
+    fail_at=FAIL_AT,
+    note=f"Also fails if that of a class with {MIN_IMAGES} images or more lies above {percent(FAIL_AT)} (for all "
+    "classes together). The thresholds, and what counts as a defect, are conventions.",
+)
+MAX_IMAGES = 5000
 SHOWN_EACH = 6
 UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassDefects:
-    """How many images of one class have a defect; `bounds` is an interval that holds for all classes together."""
+    """The defective images of one class; `bounds` is an interval that holds for all classes together."""
 
     name: str
     images: int
@@ -39,58 +45,54 @@ class ClassDefects:
 
 @dataclass(frozen=True, kw_only=True)
 class DataDefects:
-    """Which images are defective as pictures.
+    """Which images are defective.
 
     Attributes:
-        images: How many were looked at, those that cannot be read among them.
+        images: How many were tested, including unreadable ones.
         defective: How many have a defect.
-        kinds: How many have each.
-        classes: Per class with labelled images, the worst first.
-        pictures: Some of each kind.
-        left_out: How many images were not looked at.
+        kinds: How many have each kind of defect.
+        classes: One entry per class with labelled images, the worst first.
+        examples: Some of each kind.
+        left_out: How many images were not tested.
     """
 
     images: int
     defective: int
     kinds: dict[str, int]
     classes: tuple[ClassDefects, ...]
-    pictures: ImageGrid
+    examples: ImageGrid
     left_out: int
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         share = wilson(self.defective, self.images)
-        verdict = judge(share, self.images, warn_at=WARN_AT, fail_at=FAIL_AT)
+        verdict = LIMITS.verdict(share, self.images)
         failing = [c for c in self.classes if c.images >= MIN_IMAGES and c.bounds.low > FAIL_AT]
-        most = [f"{count} {kind}" for kind, count in sorted(self.kinds.items(), key=lambda k: -k[1]) if count]
-        claim = f"{self.defective} of {self.images} images, {percent_interval(share)}, have a defect"
-        claim += f": {', '.join(most)}." if most else "."
+        by_kind = [f"{count} {kind}" for kind, count in sorted(self.kinds.items(), key=lambda k: -k[1]) if count]
+        claim = f"{percent_interval(share)} of {plural(self.images, 'image')} are defective"
+        claim += f" ({', '.join(by_kind)})" if by_kind else ""
         if failing:
             worst = failing[0]
-            claim += f" Of class {worst.name}, {worst.defective} of {worst.images} have."
+            claim += f"; in class {worst.name}, {worst.defective} of {plural(worst.images, 'image')} are"
         yield Finding(
             check="data.defects",
             verdict=Verdict.FAIL if failing else verdict,
             severity=max([share.value, *(c.interval.value for c in failing)]),
-            claim=claim,
-            criterion=f"Fails when more than {percent(FAIL_AT)} of the images, or of those of a class with {MIN_IMAGES} "
-            f"images or more, have a defect, with 95 % confidence (for all classes together); warns above "
-            f"{percent(WARN_AT)} of all images, passes when more than {percent(FAIL_AT)} of them can be ruled out; "
-            f"inconclusive otherwise, and below {MIN_IMAGES} images. Thresholds, and what is a defect, are conventions.",
+            claim=f"{claim}.",
+            criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
-                "A defect may belong to the subject: stars are small lights in the dark, fog has no contrast.",
-                *([f"{self.left_out} more images were not looked at."] if self.left_out else []),
+                "A defect may be part of the subject: a night sky is dark, fog has no contrast.",
+                *([f"{plural(self.left_out, 'image')} not tested."] if self.left_out else []),
             ],
         )
 
     def _evidence(self) -> list[Evidence]:
-        share = wilson(self.defective, self.images)
         numbers = [
             Column(name="images", kind="number"),
             Column(name="share", kind="share"),
-            Column(name="95 % interval", kind="interval"),
+            Column(name="95% CI", kind="interval"),
         ]
         kinds: list[list[Cell]] = []
         for kind, count in sorted(self.kinds.items(), key=lambda k: -k[1]):
@@ -101,17 +103,9 @@ class DataDefects:
         ]
         by_class = [Column(name="class"), numbers[0], Column(name="defective", kind="number"), *numbers[1:]]
         return [
-            Estimate(
-                label="Images with a defect",
-                value=share.value,
-                low=share.low,
-                high=share.high,
-                n=self.images,
-                warn_at=WARN_AT,
-                fail_at=FAIL_AT,
-            ),
+            LIMITS.estimate("Defective images", wilson(self.defective, self.images), self.images),
             Table(
-                title="What is wrong with them (an image can have several defects)",
+                title="Kinds of defects (an image can have several)",
                 columns=[Column(name="defect"), *numbers],
                 rows=kinds,
             ),
@@ -120,34 +114,33 @@ class DataDefects:
                 if classes
                 else []
             ),
-            *([self.pictures] if self.pictures.items else []),
+            *([self.examples] if self.examples.items else []),
         ]
 
 
 @check("data.defects")
 def defects(recording: Recording, engine: Engine, *, seed: int) -> DataDefects:
-    """Which images are blurred, too dark, too bright, blank, oddly sized or unreadable?
+    """Which images are blurred, too dark, too bright, blank, of unusual size or unreadable?
 
     What it asks:
-        How many of up to 5,000 images, as they are stored, cannot be read, are nearly of one colour, too dark, too
-        bright, of low contrast or blurred, are of another size or shape than most, or grey among coloured ones; and
-        whether one class has more of them.
+        How many of up to 5,000 images, as they are stored, are unreadable, nearly blank, too dark, too bright, of low
+        contrast, blurred, of unusual size or shape, or grayscale among color images; and whether one class has more.
 
     Why it matters:
-        What a person could not tell from the picture, a network can only guess, and what a defective picture adds to
-        a test is noise. Where one class has more defects than others, the defect gives it away.
+        On an image that a person could not classify, a network can only guess, so defective images add noise to a test.
+        Where one class has more defects than others, the defect reveals the class.
 
     How to read it:
-        Nearly blank and of low contrast: no colour spans 3 %, or 15 %, of its range (1st to 99th percentile). Too
-        dark or bright: 99 % of the pixels are in the lowest or the highest quarter. Blurred: blurring it once more
-        changes little (Crete's measure above 0.65), and it has no steep edges next to its own contrast, with no side
-        longer than 256 pixels. Odd size: ten times more or fewer pixels than the median. Odd shape: a side three times
-        the other, twice as far from square as the median. Grey counts where fewer than a tenth of the images are.
+        Nearly blank and low contrast: no channel spans 3%, or 15%, of its range (1st to 99th percentile). Too dark or
+        bright: 99% of the pixels are in the lowest or the highest quarter. Blurred: blurring again changes little
+        (Crete's measure above 0.65), and there are no steep edges relative to its contrast, at a longest side of 256
+        pixels. Odd size: ten times more or fewer pixels than the median. Odd shape: one side three times the other,
+        twice as far from square as the median. Grayscale counts where fewer than a tenth of the images are.
 
     Limits:
-        Blur is not looked for in pictures of less than 32 pixels a side. Smooth subjects (a colour wheel, fog) may be
-        called blurred, and a sharp object before a blurred ground is not. Motion blur along one direction, noise and
-        compression are not measured. What the classifier's crop leaves out is measured as well.
+        Blur is not measured in images of less than 32 pixels a side. Smooth subjects (a color wheel, fog) may be called
+        blurred; a sharp object in front of a blurred background is not. Directional motion blur, noise and compression
+        are not measured. Whole images are tested, including what the classifier's crop leaves out.
 
     References:
         F. Crete et al., The blur effect: perception and estimation with a new no-reference perceptual blur metric,
@@ -155,8 +148,8 @@ def defects(recording: Recording, engine: Engine, *, seed: int) -> DataDefects:
 
         CleanVision, 2022: the kinds of defects.
     """
-    rows = recording.sample(MOST_IMAGES)
-    seen = engine.map(_facts, recording.subject, rows, task="Looking for defects", chunk=64)
+    rows = recording.sample(MAX_IMAGES)
+    seen = engine.map(_facts, recording.subject, rows, task="Testing for defects", chunk=64)
     found = find_defects(PictureFacts(**seen))
     defective = np.asarray(np.stack(list(found.values())).any(0))
     unreadable = len(recording.unreadable)
@@ -166,12 +159,12 @@ def defects(recording: Recording, engine: Engine, *, seed: int) -> DataDefects:
         defective=int(defective.sum()) + unreadable,
         kinds=kinds,
         classes=_by_class(recording, rows, defective),
-        pictures=_pictures(recording, rows, found),
+        examples=_examples(recording, rows, found),
         left_out=len(recording.logits) - len(rows),
     )
 
 
-def _facts(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
+def _facts(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
     facts = [picture_facts(subject.images[i]) for i in indices]
     return {name: np.array([each[name] for each in facts]) for name in facts[0]}
 
@@ -195,7 +188,7 @@ def _by_class(recording: Recording, rows: NDArray[np.int64], defective: NDArray[
     return tuple(sorted(classes, key=lambda c: (-c.bounds.low, -c.interval.value, c.name)))
 
 
-def _pictures(recording: Recording, rows: NDArray[np.int64], found: dict[str, NDArray[np.bool_]]) -> ImageGrid:
+def _examples(recording: Recording, rows: NDArray[np.int64], found: dict[str, NDArray[np.bool_]]) -> ImageGrid:
     items, shown = [], set()
     for kind in DEFECTS:
         for row in [row for row in rows[found[kind]].tolist() if row not in shown][:SHOWN_EACH]:

@@ -1,4 +1,4 @@
-"""data.geography."""
+"""data.geography: where do the images come from, and is accuracy similar across regions?"""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import judge
+from deeptroubles.checks.limits import Limits, estimate
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval
-from deeptroubles.engine import Engine
-from deeptroubles.findings import Cell, Column, CountryValue, Estimate, Evidence, Finding, Table, Verdict, WorldMap
+from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.engine import Arrays, Engine
+from deeptroubles.findings import Cell, Column, CountryValue, Evidence, Finding, Table, Verdict, WorldMap
 from deeptroubles.images.decoding import gps_position
+from deeptroubles.methods.fairness.by_group import MIN_GROUP
 from deeptroubles.methods.geography.countries import countries
 from deeptroubles.methods.geography.places import Places, places
 from deeptroubles.methods.geography.spread import Spread, effective_number, log2_ratio, spread
@@ -24,49 +25,61 @@ from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.statistics.multinomial import multinomial
 from deeptroubles.subject import Subject
 
-WARN_AT, FAIL_AT = 0.25, 0.50
-GAP_WARN_AT, GAP_FAIL_AT = 0.10, 0.20
-MOST_UNKNOWN = 0.50
-FLOOR = 30
-"""A country, region or class with fewer images than this is too few to say, and so are all images together."""
+MAX_UNKNOWN = 0.50
 LEVEL = 0.95
-MANY = 100
+MIN_GROUP_TO_PASS = 100
 """Groups with fewer labelled images can fail the classifier, but are too small to rule a gap out."""
-KINDS = {"region": "regions", "income": "incomes", "country": "countries"}
+LIMITS = Limits(
+    "the share of images that would have to come from other countries to match the world's internet users (total "
+    "variation)",
+    warn_at=0.25,
+    fail_at=0.50,
+    note="",
+)
+GAP = Limits(
+    "the largest accuracy gap between regions, between income groups or between countries (all pairs together)",
+    warn_at=0.10,
+    fail_at=0.20,
+    note="Countries alone do not make it inconclusive, and gaps of groups with fewer than "
+    f"{MIN_GROUP_TO_PASS} labelled images are not ruled out. Also inconclusive with fewer than {MIN_GROUP} images of "
+    f"a known country, or if the country of more than {percent(MAX_UNKNOWN)} is unknown. The thresholds are "
+    "conventions.",
+)
+KINDS = {"region": "regions", "income": "income groups", "country": "countries"}
 PUBLISHED = (("ImageNet (Shankar et al. 2017)", 0.45, 0.03), ("Open Images (Shankar et al. 2017)", 0.32, None))
-"""About what share is from the United States, and from China and India together, where it was published."""
+"""Published approximate shares of images from the United States, and from China and India together."""
 SCALE = 4.0
-"""The map's colours end at 16 times as many and a sixteenth as many images."""
+"""The map's colors end at 16 times as many and a sixteenth as many images."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
-    """The labelled images of a region, an income group or a country, and how many of them are answered right."""
+class RegionResult:
+    """The labelled images of a region, an income group or a country, and how many are classified correctly."""
 
     name: str
     images: int
-    right: int
+    correct: int
 
     @property
     def accuracy(self) -> Interval:
-        """For this group alone."""
-        return wilson(self.right, self.images)
+        """The accuracy of this group alone."""
+        return wilson(self.correct, self.images)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataGeography:
-    """Where images come from, and whether answers are as good everywhere.
+    """Where images come from, and how accurate predictions are in each place.
 
     Attributes:
         images: How many images there are.
         places: The country of each.
-        counts: Per country of the table, in its order.
-        users: How far the images are from the spread of internet users; None where no image has a place.
-        people: Likewise, of all people.
-        groups: Per kind (region, income, country): all groups with labelled images, the largest first.
-        gaps: Per kind with two groups of at least 30 images: the largest gap of accuracy between them. The upper end is
-            for groups of at least 100, where there are two of them.
-        classes: Per class with a placed image: name, and the counts of its countries.
+        counts: The images of each country of the table, in its order.
+        users: The distance to the distribution of internet users; None where no image has a place.
+        people: Likewise, to that of all people.
+        groups: For each kind (region, income, country), all groups with labelled images, the largest first.
+        gaps: For each kind with two groups of at least 30 images, the largest accuracy gap between them. The upper end
+            is for groups of at least 100, where there are two of them.
+        classes: For each class with a placed image, its name and the counts of its countries.
     """
 
     images: int
@@ -74,7 +87,7 @@ class DataGeography:
     counts: NDArray[np.int64]
     users: Spread | None
     people: Spread | None
-    groups: dict[str, tuple[Group, ...]]
+    groups: dict[str, tuple[RegionResult, ...]]
     gaps: dict[str, Gap]
     classes: tuple[tuple[str, NDArray[np.int64]], ...]
 
@@ -85,14 +98,15 @@ class DataGeography:
 
     @property
     def unknown(self) -> Interval:
-        """The share of images whose country is not known."""
+        """The share of images whose country is unknown."""
         return wilson(self.images - self.placed, self.images)
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         if not self.places.given or self.users is None:
-            why = " ".join(self.places.remarks) or "add a column country, or lat and lon, or photographs with GPS."
-            claim = f"Not asked: the country of none of the {self.images} images is known; {why}"
+            claim = " ".join(
+                ["Skipped: add a column `country`, or `lat` and `lon`, or photographs with GPS.", *self.places.remarks]
+            )
             yield Finding(check="data.geography", verdict=Verdict.SKIPPED, claim=claim, criterion="")
             return
         away = self.users.distance
@@ -102,26 +116,18 @@ class DataGeography:
             verdict=self._verdict(),
             severity=max(away.low, gap),
             claim=self._claim(),
-            criterion=f"Fails when more than {percent(FAIL_AT)} of the images would have to come from other countries "
-            "to be spread as the world's internet users (total variation), or when accuracy differs by more than "
-            f"{percent(GAP_FAIL_AT)} between two regions, incomes or countries; warns above {percent(WARN_AT)} and "
-            f"{percent(GAP_WARN_AT)}; passes when more than {percent(FAIL_AT)}, and more than {percent(GAP_FAIL_AT)} "
-            "between regions and between incomes, can be ruled out. All with 95 % confidence (the three gaps together, "
-            "all their pairs included; what chance does to the spread of few images is allowed for); what groups of "
-            f"fewer than {MANY} labelled images can hide is not ruled out. Inconclusive otherwise, with fewer than "
-            f"{FLOOR} images of a known country, and where the country of more than {percent(MOST_UNKNOWN)} is not "
-            "known. The thresholds are conventions.",
+            criterion=f"{LIMITS.criterion} {GAP.criterion} The worse verdict counts.",
             evidence=self._evidence(self.users),
             caveats=self._caveats(),
         )
 
     def _verdict(self) -> Verdict:
         assert self.users is not None  # noqa: S101
-        if self.placed < FLOOR or self.unknown.value > MOST_UNKNOWN:
+        if self.placed < MIN_GROUP or self.unknown.value > MAX_UNKNOWN:
             return Verdict.INCONCLUSIVE
-        verdicts = [judge(self.users.distance, self.placed, warn_at=WARN_AT, fail_at=FAIL_AT)]
+        verdicts = [LIMITS.verdict(self.users.distance, self.placed)]
         for kind, gap in self.gaps.items():
-            verdict = judge(gap.size, FLOOR, warn_at=GAP_WARN_AT, fail_at=GAP_FAIL_AT)
+            verdict = GAP.verdict(gap.size, MIN_GROUP)
             if kind != "country" or verdict != Verdict.INCONCLUSIVE:  # many countries never rule anything out
                 verdicts.append(verdict)
         return min(verdicts, key=list(Verdict).index)
@@ -132,109 +138,71 @@ class DataGeography:
         inside = wilson(int(self.counts[most]), self.placed)
         their = float(table["internet"].iloc[most] / table["internet"].sum())
         claim = (
-            f"{percent_interval(inside)} of the images come from {_within(table['name'].iloc[most])}, where "
-            f"{_little(their)} of the world's internet users live; {percent_interval(self.users.distance)} would have "
-            "to come from elsewhere to be spread like them."
+            f"{percent_interval(inside)} of the images come from {_within(table['name'].iloc[most])} (home of "
+            f"{_little(their)} of the world's internet users), and {percent_interval(self.users.distance)} would have "
+            "to come from elsewhere to match where internet users live"
         )
-        if self.placed < FLOOR or self.unknown.value > MOST_UNKNOWN:
-            return f"Not judged: the country of {self.placed} of {self.images} images is known. Of these, {claim}"
-        return f"{claim} {self._gap_in_words()}".strip()
+        if self.placed < MIN_GROUP or self.unknown.value > MAX_UNKNOWN:
+            known = f"the country of {self.placed} of {plural(self.images, 'image')} is known"
+            return f"Inconclusive: {known}; of these, {claim}."
+        gap = self._gap_in_words()
+        return f"{claim}; {gap}." if gap else f"{claim}."
 
     def _gap_in_words(self) -> str:
-        """The most certain gap of accuracy; '' where nothing could be compared."""
+        """The most significant accuracy gap; '' where nothing could be compared."""
         if not self.gaps:
             return ""
         kind, gap = max(self.gaps.items(), key=lambda found: found[1].size.low)
         if gap.size.low == 0:
-            return "Accuracy differs between no two regions, incomes or countries for certain."
-        large = [group for group in self.groups[kind] if group.images >= FLOOR]
+            return "accuracy does not differ significantly between regions, income groups or countries"
+        large = [group for group in self.groups[kind] if group.images >= MIN_GROUP]
         worst, best = large[gap.worst], large[gap.best]
         return (
-            f"Answers are right on {percent(worst.accuracy.value)} of the images from {_named(kind, worst.name)}, on "
-            f"{percent(best.accuracy.value)} of those from {_named(kind, best.name)}."
+            f"accuracy is {percent(worst.accuracy.value)} on images from {_named(kind, worst.name)} and "
+            f"{percent(best.accuracy.value)} on those from {_named(kind, best.name)}"
         )
 
     def _caveats(self) -> list[str]:
         known = [f"{count} by {source}" for source, count in self.places.sources.items()]
         assert self.users is not None  # noqa: S101
-        told = f"The country of {self.placed} of {self.images} images is known ({', '.join(known)})."
-        chance = f"As many images drawn from internet users would be {percent(self.users.chance)} away by chance."
-        held = (
-            "Where a photograph was taken need not be where what it shows is from. Borders are drawn as they are "
-            "held, to a few kilometres."
-        )
-        said = [
-            told,
+        caveats = [
+            f"The country of {self.placed} of {plural(self.images, 'image')} is known ({', '.join(known)}).",
             *self.places.remarks,
-            chance,
-            "There is no trouble where the classifier is meant for these places only.",
-            held,
-            "Numbers of internet users and income groups are rounded, for about 2023; they serve to compare shares.",
+            f"As many random images of internet users would be {percent(self.users.chance)} away by chance.",
+            "This is not a problem if the classifier is meant for these places only.",
+            (
+                "The place a photo was taken may differ from the origin of its subject. Borders are approximate, to a "
+                "few kilometers, and drawn as they are held."
+            ),
+            "Numbers of internet users and income groups are rounded, for about 2023; use them to compare shares.",
         ]
         if not self.gaps:
-            said.append(
-                f"Accuracy could not be compared: fewer than two regions, incomes or countries have {FLOOR} "
+            caveats.append(
+                f"Accuracy was not compared: fewer than two regions, income groups or countries have {MIN_GROUP} "
                 "labelled images."
             )
-        few = [
+        small = [
             group.name
             for kind in ("region", "income")
             if kind in self.gaps
             for group in self.groups[kind]
-            if group.images < MANY
+            if group.images < MIN_GROUP_TO_PASS
         ]
-        if few:
-            said.append(f"Too few labelled images to rule a gap out: {', '.join(few)}.")
-        return said
+        if small:
+            caveats.append(f"Too few labelled images to rule out a gap: {', '.join(small)}.")
+        return caveats
 
     def _evidence(self, users: Spread) -> list[Evidence]:
-        away, people = users.distance, self.people
         found: list[Evidence] = [
-            Estimate(
-                label="Images that would have to come from elsewhere to be spread as internet users",
-                value=away.value,
-                low=away.low,
-                high=away.high,
-                n=self.placed,
-                warn_at=WARN_AT,
-                fail_at=FAIL_AT,
-            )
+            LIMITS.estimate("Images from elsewhere needed to match internet users", users.distance, self.placed)
         ]
-        if people is not None:
-            whole = people.distance
-            found.append(
-                Estimate(
-                    label="The same, to be spread as all people",
-                    value=whole.value,
-                    low=whole.low,
-                    high=whole.high,
-                    n=self.placed,
-                )
-            )
-        unknown = self.unknown
-        found.append(
-            Estimate(
-                label="Images whose country is not known",
-                value=unknown.value,
-                low=unknown.low,
-                high=unknown.high,
-                n=self.images,
-            )
-        )
+        if self.people is not None:
+            found.append(estimate("The same, to match all people", self.people.distance, self.placed))
+        found.append(estimate("Images whose country is unknown", self.unknown, self.images))
         for kind, gap in self.gaps.items():
-            n = sum(group.images for group in self.groups[kind] if group.images >= FLOOR)
-            found.append(
-                Estimate(
-                    label=f"Largest gap of accuracy between {KINDS[kind]}",
-                    value=gap.size.value,
-                    low=gap.size.low,
-                    high=gap.size.high,
-                    n=n,
-                    warn_at=GAP_WARN_AT,
-                    fail_at=GAP_FAIL_AT,
-                )
-            )
-        found += [self._share_map(), *self._accuracy_map(), self._beside(users), self._shares()]
+            n = sum(group.images for group in self.groups[kind] if group.images >= MIN_GROUP)
+            found.append(GAP.estimate(f"Largest accuracy gap between {KINDS[kind]}", gap.size, n))
+        found += [self._share_map(), *self._accuracy_map(), self._compared(users), self._shares()]
         found += [self._group_table(kind) for kind in self.groups if self.groups[kind]]
         return [*found, *([self._class_table()] if self.classes else [])]
 
@@ -245,28 +213,27 @@ class DataGeography:
                 code=code,
                 name=name,
                 value=round(ratio.value, 3),
-                note=f"{count} image{'s' if count != 1 else ''}, {percent_interval(share)}; internet users "
-                f"{_little(their)}",
+                note=f"{plural(count, 'image')}, {percent_interval(share)}; internet users {_little(their)}",
             )
             for code, count, name, share, their, _, ratio in rows
             if their > 0
         ]
         first = rows[0]
         return WorldMap(
-            title="Where the images come from, beside where internet users live",
+            title="Where the images come from, compared with internet users",
             countries=values,
             scale_label="Share of the images over share of the world's internet users, in doublings (log2)",
             low=-SCALE,
             high=SCALE,
             diverging=True,
             absent="no images",
-            caption="0 is as many images as internet users, 1 twice as many, −1 half as many. Colours end at "
-            f"{SCALE:g} and −{SCALE:g}.",
+            caption="0: the same share of images as of internet users; 1: twice as much; −1: half as much. Colors end "
+            f"at {SCALE:g} and −{SCALE:g}.",
             alt=f"World map of {len(values)} countries with images, most from {first[2]} ({percent(first[3].value)}).",
         )
 
     def _accuracy_map(self) -> list[WorldMap]:
-        enough = [group for group in self.groups.get("country", ()) if group.images >= FLOOR]
+        enough = [group for group in self.groups.get("country", ()) if group.images >= MIN_GROUP]
         if len(enough) < 2:
             return []
         table = countries()
@@ -277,30 +244,30 @@ class DataGeography:
                 code=str(code_of[group.name]),
                 name=group.name,
                 value=group.accuracy.value,
-                note=f"{percent_interval(group.accuracy)} of {group.images} images right",
+                note=f"{percent_interval(group.accuracy)} of {plural(group.images, 'image')} correct",
             )
             for group in enough
         ]
         low, high = min(ends), max(ends)
         return [
             WorldMap(
-                title="How often answers are right, by country",
+                title="Accuracy by country",
                 countries=values,
-                scale_label="Share of right answers",
+                scale_label="accuracy",
                 low=float(np.floor(20 * low - 1e-9)) / 20,
                 high=float(np.ceil(20 * high)) / 20,
-                absent=f"fewer than {FLOOR} labelled images",
-                caption="Numbers of single countries lie apart by chance, too: look at their intervals.",
+                absent=f"fewer than {MIN_GROUP} labelled images",
+                caption="Single countries also differ by chance: look at their intervals.",
                 alt=f"World map of {len(values)} countries, with accuracies from {percent(low)} to {percent(high)}.",
             )
         ]
 
     def _rows(self) -> list[tuple[str, int, str, Interval, float, float, Interval]]:
-        """Per country with images, most first: code, images, name, share, share of users and of people, log2 ratio."""
+        """For each country with images: code, images, name, share, shares of users and of people, log2 ratio."""
         table = countries()
         there = np.flatnonzero(self.counts)
         order = there[np.argsort(-self.counts[there], kind="stable")]
-        shares = multinomial(np.append(self.counts[order], 0))  # the last one is anywhere else
+        shares = multinomial(np.append(self.counts[order], 0))  # the last one is everywhere else
         users, people = (table[name] / table[name].sum() for name in ("internet", "population"))
         return [
             (
@@ -320,7 +287,7 @@ class DataGeography:
             Column(name="country"),
             Column(name="images", kind="number"),
             Column(name="share", kind="share"),
-            Column(name="95 % interval for all", kind="interval"),
+            Column(name="95% CI (all together)", kind="interval"),
             Column(name="internet users", kind="share"),
             Column(name="people", kind="share"),
             Column(name="doublings over users", kind="number"),
@@ -339,10 +306,10 @@ class DataGeography:
         ]
         return Table(title="Countries of the images", columns=columns, rows=rows)
 
-    def _beside(self, users: Spread) -> Table:
+    def _compared(self, users: Spread) -> Table:
         table = countries()
         columns = [
-            Column(name="what"),
+            Column(name="data set"),
             Column(name="United States", kind="share"),
             Column(name="China and India", kind="share"),
             Column(name="effective number of countries", kind="number"),
@@ -355,24 +322,24 @@ class DataGeography:
 
         rows: list[list[Cell]] = [
             row("these images", self.counts),
-            [f"{self.placed} images drawn from internet users", None, None, round(users.effective_by_chance, 1)],
+            [f"{self.placed} random images of internet users", None, None, round(users.effective_by_chance, 1)],
             row("the world's internet users", table["internet"].to_numpy()),
             row("the world's people", table["population"].to_numpy()),
         ]
-        rows += [[f"{name}, about", american, asian, None] for name, american, asian in PUBLISHED]
-        return Table(title="Beside the world and published data sets", columns=columns, rows=rows)
+        rows += [[f"{name}, approximately", american, asian, None] for name, american, asian in PUBLISHED]
+        return Table(title="Compared with the world and published data sets", columns=columns, rows=rows)
 
     def _group_table(self, kind: str) -> Table:
         columns = [
             Column(name=kind),
             Column(name="labelled images", kind="number"),
-            Column(name="right", kind="share"),
-            Column(name="95 % interval", kind="interval"),
+            Column(name="accuracy", kind="share"),
+            Column(name="95% CI", kind="interval"),
             Column(name=""),
         ]
         rows: list[list[Cell]] = []
         for group in self.groups[kind]:
-            accuracy, enough = group.accuracy, group.images >= FLOOR
+            accuracy, enough = group.accuracy, group.images >= MIN_GROUP
             interval = [round(accuracy.low, 3), round(accuracy.high, 3)]
             rows.append(
                 [
@@ -380,19 +347,19 @@ class DataGeography:
                     group.images,
                     round(accuracy.value, 3) if enough else None,
                     interval if enough else None,
-                    "" if enough else "too few to say",
+                    "" if enough else "too few images",
                 ]
             )
-        return Table(title=f"Right answers by {kind}", columns=columns, rows=rows)
+        return Table(title=f"Accuracy by {kind}", columns=columns, rows=rows)
 
     def _class_table(self) -> Table:
         names = countries()["name"]
         columns = [
             Column(name="class"),
             Column(name="images of a known country", kind="number"),
-            Column(name="most from"),
+            Column(name="most images from"),
             Column(name="share", kind="share"),
-            Column(name="95 % interval", kind="interval"),
+            Column(name="95% CI", kind="interval"),
             Column(name="effective number of countries", kind="number"),
         ]
         rows: list[list[Cell]] = []
@@ -400,7 +367,7 @@ class DataGeography:
             total, most = int(counts.sum()), int(counts.argmax())
             share = wilson(int(counts[most]), total)
             row: list[Cell] = [name, total, None, None, None, None]
-            if total >= FLOOR:
+            if total >= MIN_GROUP:
                 row[2:] = [
                     str(names.iloc[most]),
                     round(share.value, 3),
@@ -408,35 +375,35 @@ class DataGeography:
                     round(float(effective_number(counts / total)), 1),
                 ]
             rows.append(row)
-        return Table(title="Countries of each class, the most uneven first", columns=columns, rows=rows)
+        return Table(title="Countries of each class, the least balanced first", columns=columns, rows=rows)
 
 
 @check("data.geography")
 def geography(recording: Recording, engine: Engine, *, seed: int) -> DataGeography:
-    """Where do the images come from, and is it as often right everywhere?
+    """Where do the images come from, and is accuracy similar across regions?
 
     What it asks:
-        Which countries do the images come from, how does that compare with where the world's internet users (and all
-        people) live, for all images and for each class; and is the classifier right as often on images from one
-        region, income group or country as on those from another? Countries come from a column `country` (codes of two
-        or three letters, or names), from `lat` and `lon`, or from the GPS position in the files, in this order.
+        Which countries do the images come from, and how does that compare with where the world's internet users (and
+        all people) live, for all images and for each class? Is the classifier as accurate on images from one region,
+        income group or country as on those from another? Countries come from a column `country` (codes of two or three
+        letters, or names), from `lat` and `lon`, or from the GPS position in the files, in this order.
 
     Why it matters:
-        Weddings, houses and soap look different elsewhere. Of ImageNet about 45 % is from the United States and 3 %
-        from China and India; networks trained on it are less often right on pictures from poorer countries.
+        Weddings, houses and soap look different elsewhere. About 45% of ImageNet is from the United States and 3% from
+        China and India; networks trained on it are less accurate on images from poorer countries.
 
     How to read it:
-        The first number is the share of the images that would have to come from other countries to be spread as
-        internet users: 0 % is the same spread, and few images are never quite there, so the number that chance gives
-        stands beside it. On the map, orange countries have more images than internet users, blue ones fewer, hatched
-        ones none. The effective number of countries is how many equally common ones would be as varied. Gaps of
-        accuracy are between the best and the worst group of at least 30 labelled images; their intervals allow for
-        having looked at all pairs, and end where groups of at least 100 do.
+        The first number is the share of images that would have to come from other countries to match the distribution
+        of internet users: 0% is a perfect match, and few images never match exactly, so a caveat gives the number
+        expected by chance. On the map, orange countries have more images than internet users, blue ones fewer, hatched
+        ones none. The effective number of countries is the number of equally common ones with the same diversity.
+        Accuracy gaps are between the best and the worst group of at least 30 labelled images; their intervals account
+        for all pairs, and their upper ends are for groups of at least 100.
 
     Limits:
-        Images without a place are left out, and they may differ. Few sets of images should be spread as internet users
-        are: the question is whether yours is spread as those who will use the classifier. A gap between regions can
-        come from other classes, other cameras or worse labels there. Coordinates far from any coast are unknown.
+        Images without a place are left out, and they may differ. Few data sets should match internet users exactly: the
+        question is whether yours matches the users of the classifier. A gap between regions can come from other
+        classes, other cameras or worse labels there. Coordinates far from any coast are unknown.
 
     References:
         S. Shankar et al., No classification without representation, 2017 (shares of ImageNet and Open Images).
@@ -471,23 +438,23 @@ def geography(recording: Recording, engine: Engine, *, seed: int) -> DataGeograp
     )
 
 
-def _gps(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
+def _gps(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
     """Latitude and longitude of each image's file, NaN where it has none."""
     nothing = (float("nan"), float("nan"))
     found = [gps_position(subject.images.fetch(i)) or nothing for i in indices]
     return {"gps": np.array(found, dtype=np.float64).reshape(-1, 2)}
 
 
-def _groups(recording: Recording, index: NDArray[np.int64]) -> dict[str, tuple[Group, ...]]:
+def _groups(recording: Recording, index: NDArray[np.int64]) -> dict[str, tuple[RegionResult, ...]]:
     """The labelled images with a country by region, by income and by country."""
     table = countries()
     rows = recording.labelled[index[recording.labelled] >= 0]
-    right = recording.predicted[rows] == recording.targets[rows]
+    correct = recording.predicted[rows] == recording.targets[rows]
     found = {}
     for kind, column in (("region", "region"), ("income", "income"), ("country", "name")):
         names = table[column].to_numpy(dtype=str)[index[rows]]
         groups = [
-            Group(name=str(name), images=int((names == name).sum()), right=int(right[names == name].sum()))
+            RegionResult(name=str(name), images=int((names == name).sum()), correct=int(correct[names == name].sum()))
             for name in np.unique(names)
             if name
         ]
@@ -495,9 +462,9 @@ def _groups(recording: Recording, index: NDArray[np.int64]) -> dict[str, tuple[G
     return found
 
 
-def _gap(groups: Sequence[Group]) -> Gap | None:
-    """The largest gap of accuracy; its upper end is that of the larger groups, where there are two of them."""
-    large, many = ([group for group in groups if group.images >= least] for least in (FLOOR, MANY))
+def _gap(groups: Sequence[RegionResult]) -> Gap | None:
+    """The largest accuracy gap; its upper end is that of the larger groups, where there are two of them."""
+    large, many = ([group for group in groups if group.images >= least] for least in (MIN_GROUP, MIN_GROUP_TO_PASS))
     if len(large) < 2:
         return None
     gap = _between(large)
@@ -506,25 +473,25 @@ def _gap(groups: Sequence[Group]) -> Gap | None:
     return gap._replace(size=gap.size._replace(high=max(gap.size.value, _between(many).size.high)))
 
 
-def _between(groups: Sequence[Group]) -> Gap:
-    right, images = (np.array([getattr(group, name) for group in groups]) for name in ("right", "images"))
-    return largest_gap(right, images, 1 - (1 - LEVEL) / len(KINDS))
+def _between(groups: Sequence[RegionResult]) -> Gap:
+    correct, images = (np.array([getattr(group, name) for group in groups]) for name in ("correct", "images"))
+    return largest_gap(correct, images, 1 - (1 - LEVEL) / len(KINDS))
 
 
 def _classes(recording: Recording, index: NDArray[np.int64], size: int) -> tuple[tuple[str, NDArray[np.int64]], ...]:
-    """The countries of each class with images of a known country; the most uneven classes first, too few last."""
+    """The countries of each class with images of a known country; the least balanced first, too small ones last."""
     rows = recording.labelled[index[recording.labelled] >= 0]
     names = recording.subject.classifier.class_names
     found = [
         (names[k], np.bincount(index[rows[recording.targets[rows] == k]], minlength=size))
         for k in np.unique(recording.targets[rows])
     ]
-    return tuple(sorted(found, key=lambda c: (c[1].sum() < FLOOR, float(effective_number(c[1] / c[1].sum())))))
+    return tuple(sorted(found, key=lambda c: (c[1].sum() < MIN_GROUP, float(effective_number(c[1] / c[1].sum())))))
 
 
 def _little(share: float) -> str:
     """A share that may be too small for a percentage, and is not 0."""
-    return percent(share) if share >= 0.001 else "fewer than 0.1 %"
+    return percent(share) if share >= 0.001 else "less than 0.1%"
 
 
 def _within(name: str) -> str:

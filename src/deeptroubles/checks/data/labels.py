@@ -1,4 +1,4 @@
-"""data.labels."""
+"""data.labels: which images are probably mislabelled?"""
 
 from __future__ import annotations
 
@@ -9,49 +9,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.data.shared.stored_picture import stored_picture
-from deeptroubles.checks.limits import MIN_IMAGES, few, judge
+from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval
+from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Engine
-from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table
+from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.confident_learning import confident_labels, contradicted_by_chance
 from deeptroubles.statistics.intervals import Interval, wilson
 
-WARN_AT, FAIL_AT = 0.02, 0.05
 ALPHA = 0.05
-MOST_IMAGES = 5000
-"""The mistakes that the classifier expects are counted on no more images than this."""
-SHOWN, ROWS = 24, 20
+LIMITS = Limits(
+    "the share of labels that the classifier contradicts beyond what its own probabilities predict",
+    warn_at=0.02,
+    fail_at=0.05,
+    note=f"Fails and warns only if labels drawn from these probabilities reach the observed share in less than "
+    f"{percent(ALPHA)} of draws. The thresholds are conventions.",
+)
+MAX_IMAGES = 5000
+"""The expected contradictions are counted on no more images than this."""
+EXAMPLES_SHOWN, MAX_ROWS = 24, 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataLabels:
-    """Labels that are likely wrong, the likeliest first.
+    """Probably mislabelled images, the most probable first.
 
     Attributes:
         images: How many labelled images there are.
         rows: Those whose label is contradicted.
-        given: Their labels.
-        suggested: What they more likely are.
-        expected: The share of images that the classifier expects to be contradicted where every label is drawn from
-            its own probabilities.
+        labels: Their labels.
+        suggested: Their more likely classes.
+        expected: The share of labels that would be contradicted if every label was drawn from the classifier's own
+            probabilities.
         p: How often as many are contradicted then.
-        pictures: The likeliest of them.
+        examples: The most probable of them.
     """
 
     images: int
     rows: NDArray[np.int64]
-    given: tuple[str, ...]
+    labels: tuple[str, ...]
     suggested: tuple[str, ...]
     expected: float
     p: float
-    pictures: ImageGrid
+    examples: ImageGrid
 
     @property
     def beyond(self) -> Interval:
-        """The share of contradicted labels beyond what the classifier expects; its upper end leaves nothing off."""
+        """The share of contradicted labels beyond the expected share; its upper end is not reduced by it."""
         found = wilson(len(self.rows), self.images)
         value = max(0.0, found.value - self.expected)
         low = max(0.0, found.low - self.expected) if self.p < ALPHA else 0.0
@@ -59,75 +65,60 @@ class DataLabels:
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
-        beyond, found = self.beyond, wilson(len(self.rows), self.images)
-        likeliest = (
-            f" The likeliest is labelled {self.given[0]} and looks like {self.suggested[0]}." if self.given else ""
-        )
+        beyond = self.beyond
+        first = f"; the most probable: labelled {self.labels[0]}, predicted {self.suggested[0]}" if self.labels else ""
         yield Finding(
             check="data.labels",
-            verdict=judge(beyond, self.images, warn_at=WARN_AT, fail_at=FAIL_AT),
+            verdict=LIMITS.verdict(beyond, self.images),
             severity=beyond.value,
-            claim=f"The classifier contradicts the label of {len(self.rows)} of {self.images} images, "
-            f"{percent_interval(found)}, and expects to do so on {percent(self.expected)} where it is as right as it "
-            f"is sure: {percent_interval(beyond)} of the labels are likely wrong.{likeliest}",
-            criterion=f"Fails when more than {percent(FAIL_AT)} of the labels are contradicted beyond what the "
-            f"classifier's own probabilities expect, with 95 % confidence (and labels drawn from them bring as many in "
-            f"less than {percent(ALPHA)}), warns above {percent(WARN_AT)}, passes when more than {percent(FAIL_AT)} "
-            "can be ruled out even if the classifier's own mistakes are counted; inconclusive otherwise, and below "
-            f"{MIN_IMAGES} images. The thresholds are conventions.",
+            claim=f"{percent_interval(beyond)} of labels are probably wrong: the classifier contradicts "
+            f"{len(self.rows)} of {plural(self.images, 'label')}, and would contradict {percent(self.expected)} if its "
+            f"confidence were calibrated{first}.",
+            criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
-                "Images must be held out: of those that it was trained on, it has learned the wrong labels, too.",
-                "It takes its own mistakes for wrong labels where it is surer than it should be; look at the pictures.",
+                "Use held-out images: the classifier may have learned the wrong labels of its training images.",
+                "An overconfident classifier's own mistakes look like wrong labels; look at the examples.",
             ],
         )
 
     def _evidence(self) -> list[Evidence]:
-        value, low, high = self.beyond
-        pairs, counts = np.unique(np.array([self.given, self.suggested]).T.reshape(-1, 2), axis=0, return_counts=True)
-        order = np.argsort(-counts, kind="stable")[:ROWS]
+        pairs, counts = np.unique(np.array([self.labels, self.suggested]).T.reshape(-1, 2), axis=0, return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:MAX_ROWS]
         rows: list[list[Cell]] = [[str(pairs[i, 0]), str(pairs[i, 1]), int(counts[i])] for i in order]
-        columns = [Column(name="labelled"), Column(name="more likely"), Column(name="images", kind="number")]
+        columns = [Column(name="labelled"), Column(name="more likely class"), Column(name="images", kind="number")]
         shown: list[Evidence] = [
-            Table(title="Which labels are contradicted by what", columns=columns, rows=rows),
-            self.pictures,
+            Table(title="Contradicted labels and the more likely classes", columns=columns, rows=rows),
+            self.examples,
         ]
         return [
-            Estimate(
-                label="Labels contradicted beyond what the classifier expects",
-                value=value,
-                low=low,
-                high=high,
-                n=self.images,
-                warn_at=WARN_AT,
-                fail_at=FAIL_AT,
-            ),
+            LIMITS.estimate("Labels contradicted beyond the expected share", self.beyond, self.images),
             *(shown if rows else []),
         ]
 
 
 @check("data.labels", needs=[LABELS])
 def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
-    """Which images are likely labelled wrong?
+    """Which images are probably mislabelled?
 
     What it asks:
-        Which labels the classifier contradicts: an image counts whose probability of another class is as high as images
-        of that class have on average, and whose likeliest class is not its label (confident learning). And how many
-        labels would be contradicted if the labels were right and the classifier as often right as it is sure.
+        Which labels does the classifier contradict (confident learning): images whose most likely class is not the
+        label, and whose probability of another class is at least the average of that class? And how many labels would
+        be contradicted if all labels were correct and the classifier calibrated?
 
     Why it matters:
-        Test sets that everybody uses have some 3 % of wrong labels; a classifier that is right is counted as wrong, and
-        the ranking of classifiers can turn. In training, wrong labels are learned.
+        Popular test sets have about 3% wrong labels: correct predictions count as wrong, and rankings of classifiers
+        can change. In training, wrong labels are learned.
 
     How to read it:
-        The share is of images that are contradicted beyond what is expected. The pictures come in the order of how
-        far the other class is ahead of the label. Each has its label and, above it, what it more likely is.
+        The estimate is the share of contradicted labels beyond the expected share. The examples are ordered by the lead
+        of the other class over the label. Each shows the more likely class and, below it, the label.
 
     Limits:
-        The classifier is the only witness. It knows nothing of what it has learned wrongly, and expects wrong labels
-        that its training had as well: then nothing is found beyond, and the result is inconclusive rather than
-        passed. Images that show several things are contradicted, too.
+        Only the classifier is consulted. It cannot find what it has learned wrongly: if its training labels had the
+        same errors, nothing exceeds the expected share, and the result is inconclusive rather than a pass. Images that
+        show several objects are contradicted too.
 
     References:
         C. Northcutt, L. Jiang, I. Chuang, Confident learning: estimating uncertainty in dataset labels, JAIR 2021.
@@ -142,21 +133,21 @@ def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
     found = np.flatnonzero(likelier >= 0)
     lead = probabilities[found, likelier[found]] - probabilities[found, targets[found]]
     found = found[np.argsort(-lead, kind="stable")]
-    part = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_IMAGES)).astype(np.int64))
+    part = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_IMAGES)).astype(np.int64))
     chance = contradicted_by_chance(probabilities[part], seed=seed) / len(part)
     seen = len(found) / len(rows)
     items = []
-    for i in found[:SHOWN]:
+    for i in found[:EXAMPLES_SHOWN]:
         label, better = names[targets[i]], names[likelier[i]]
         shown = stored_picture(recording, int(rows[i]), f"An image labelled {label}, more likely {better}")
-        sure = percent(probabilities[i, likelier[i]])
-        items.append(GridItem(picture=shown, caption=f"{better}, {sure}", note=f"labelled {label}"))
+        confidence = percent(probabilities[i, likelier[i]])
+        items.append(GridItem(picture=shown, caption=f"{better}, {confidence}", note=f"labelled {label}"))
     return DataLabels(
         images=len(rows),
         rows=rows[found],
-        given=tuple(names[k] for k in targets[found]),
+        labels=tuple(names[k] for k in targets[found]),
         suggested=tuple(names[k] for k in likelier[found]),
         expected=float(chance.mean()),
         p=float((1 + (chance >= seen - 1e-12).sum()) / (1 + len(chance))),
-        pictures=ImageGrid(title="The likeliest wrong labels: what it more likely is, and its label", items=items),
+        examples=ImageGrid(title="Probably mislabelled: the more likely class, and the label", items=items),
     )

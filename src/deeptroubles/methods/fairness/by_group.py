@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deeptroubles.errors import UsageError
 
-FLOOR = 30
+MIN_GROUP = 30
 """A group with fewer images is too small to say anything of."""
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
@@ -44,7 +44,7 @@ def by_group(
     answers: ArrayLike,
     columns: Mapping[str, ArrayLike] | pd.DataFrame,
     *,
-    floor: int = FLOOR,
+    floor: int = MIN_GROUP,
 ) -> ByGroup:
     """Any measure by one column, or by the intersection of several.
 

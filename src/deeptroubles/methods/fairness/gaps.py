@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.methods.fairness.by_group import FLOOR
+from deeptroubles.methods.fairness.by_group import MIN_GROUP
 from deeptroubles.statistics.bootstrap import resampled_sums, shuffled_sums
 from deeptroubles.statistics.calibration import BINS
 from deeptroubles.statistics.intervals import Interval, share_difference, wilson
@@ -51,7 +51,7 @@ def rate_gap(
     high_is_good: bool = True,
     shuffles: int = SHUFFLES,
 ) -> Gap | None:
-    """The gap in how often something happens. Groups with fewer than FLOOR images are left out.
+    """The gap in how often something happens. Groups with fewer than MIN_GROUP images are left out.
 
     The highest minus the lowest of several shares is above 0 even where all groups are alike. What chance gives is
     drawn from the distribution that shuffled groups have exactly, the multivariate hypergeometric one. The interval
@@ -107,7 +107,7 @@ def calibration_gap(
     Args:
         confidence: N, in [0, 1].
         correct: N.
-        groups: N, -1 where it is not known. Groups with fewer than FLOOR images are left out.
+        groups: N, -1 where it is not known. Groups with fewer than MIN_GROUP images are left out.
         seed: Of resamples and shuffles.
     """
     kept, codes, rows = _large(groups)
@@ -181,7 +181,7 @@ def _large(groups: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.i
     """The groups that are large enough, and of the images in them the position of their group and the row."""
     known = np.flatnonzero(groups >= 0)
     present, counts = np.unique(groups[known], return_counts=True)
-    kept = present[counts >= FLOOR].astype(np.int64)
+    kept = present[counts >= MIN_GROUP].astype(np.int64)
     rows = known[np.isin(groups[known], kept)]
     return kept, np.searchsorted(kept, groups[rows]), rows
 

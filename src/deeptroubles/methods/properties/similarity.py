@@ -14,7 +14,7 @@ _CONTRAST = 1.5
 _AT_ONCE = 2048
 
 
-def likeness(
+def similarity(
     thumbnails: NDArray[np.floating], first: NDArray[np.integer], second: NDArray[np.integer]
 ) -> NDArray[np.float64]:
     """The correlation of pairs of thumbnails after the best small shift and change of width and height.

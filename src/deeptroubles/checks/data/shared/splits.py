@@ -32,13 +32,13 @@ def splits_of(recording: Recording) -> Splits:
     table = recording.subject.images.table
     nowhere = np.full(len(table), -1, dtype=np.int64)
     if COLUMN not in table:
-        return Splits((), nowhere, f"There is no column `{COLUMN}`, so splits were not compared.")
+        return Splits((), nowhere, f"Splits were not compared: there is no column `{COLUMN}`.")
     texts = [
         str(value).strip() if there else "" for value, there in zip(table[COLUMN], table[COLUMN].notna(), strict=True)
     ]
     names = sorted(set(texts) - {""})
     if len(names) < 2:
-        have = f"one value only ({names[0]})" if names else "no values"
-        return Splits((), nowhere, f"The column `{COLUMN}` has {have}, so splits were not compared.")
+        have = f"only one value ({names[0]})" if names else "no values"
+        return Splits((), nowhere, f"Splits were not compared: the column `{COLUMN}` has {have}.")
     place = {name: i for i, name in enumerate(names)} | {"": -1}
     return Splits(tuple(names), np.array([place[text] for text in texts], dtype=np.int64))

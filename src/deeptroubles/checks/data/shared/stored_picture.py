@@ -1,4 +1,4 @@
-"""Pictures for the evidence as they are stored: not scaled or cropped to what the classifier sees."""
+"""Images for the evidence as they are stored: not scaled or cropped to the classifier's input."""
 
 from __future__ import annotations
 

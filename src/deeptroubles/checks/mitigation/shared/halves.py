@@ -1,4 +1,4 @@
-"""The two halves of the images: one to fit on, one to show."""
+"""The two halves of the images: one to fit on, one to measure on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deeptroubles.checks.wording import plural
 from deeptroubles.errors import ImagesError
-from deeptroubles.findings import Estimate
-from deeptroubles.methods.fairness.by_group import FLOOR
+from deeptroubles.methods.fairness.by_group import MIN_GROUP
 from deeptroubles.methods.fairness.gaps import Gap, class_gaps, rate_gap
 from deeptroubles.methods.fairness.groupings import one_column
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.balanced_accuracy import cell_counts
-from deeptroubles.statistics.intervals import Interval
 
 Labels = NDArray[np.int64]
 
@@ -24,7 +23,7 @@ SHUFFLES = 999
 
 @dataclass(frozen=True)
 class Halves:
-    """Images of large enough groups in two halves: rows of `fitted` are learned from, those of `shown` are shown."""
+    """Images of large enough groups in two halves: `fitted` rows are learned from, `held_out` rows are measured on."""
 
     targets: Labels
     predicted: Labels
@@ -32,34 +31,34 @@ class Halves:
     names: tuple[str, ...]
     classes: tuple[str, ...]
     fitted: Labels
-    shown: Labels
+    held_out: Labels
     seed: int
 
-    def gaps(self, answers: Labels) -> list[Gap]:
-        """The gaps on the shown half: in accuracy, and in the true-positive rate of each class."""
-        truth, groups = self.targets[self.shown], self.groups[self.shown]
-        given = answers[self.shown]
+    def gaps(self, predicted: Labels) -> list[Gap]:
+        """The gaps on the held-out half: in accuracy, and in the true-positive rate of each class."""
+        truth, groups = self.targets[self.held_out], self.groups[self.held_out]
+        held_out = predicted[self.held_out]
         present = {int(k): self.classes[k] for k in np.unique(truth)}
-        overall = rate_gap("accuracy", given == truth, groups, seed=self.seed, shuffles=SHUFFLES)
-        by_class = class_gaps(truth, given, groups, present, seed=self.seed, shuffles=SHUFFLES)
+        overall = rate_gap("accuracy", held_out == truth, groups, seed=self.seed, shuffles=SHUFFLES)
+        by_class = class_gaps(truth, held_out, groups, present, seed=self.seed, shuffles=SHUFFLES)
         return [gap for gap in (overall, *by_class) if gap and not gap.measure.startswith("false")]
 
 
 def halves(recording: Recording, group: str, seed: int) -> tuple[Labels, Halves, list[str]]:
-    """The labelled images of groups that are large enough, each class of each group in two halves."""
+    """The labelled images of large enough groups, each class of each group in two halves. Raises ImagesError."""
     labelled = recording.labelled
     grouping = one_column(recording.subject.images.table.iloc[labelled], group)
-    large = np.flatnonzero(grouping.sizes() >= 2 * FLOOR)
+    large = np.flatnonzero(grouping.sizes() >= 2 * MIN_GROUP)
     if len(large) < 2:
         raise ImagesError(
-            f"Fewer than two groups of {group} have {2 * FLOOR} labelled images or more; half of the images are for "
-            f"fitting and half for showing, and {FLOOR} is the least to say anything of a group."
+            f"Fewer than two groups of {group} have {2 * MIN_GROUP} labelled images or more; half of the images are "
+            f"for fitting and half for measuring, which needs {MIN_GROUP} of a group."
         )
     inside = np.isin(grouping.codes, large)
     rows, groups = labelled[inside], np.searchsorted(large, grouping.codes[inside])
     targets = recording.targets[rows]
     shuffled = np.random.default_rng(seed).permutation(len(rows))
-    # Every other image of each group, class by class: both halves of a group are as large as they can be.
+    # Every other image of each group, class by class, so that both halves of a group have the same size.
     shuffled = shuffled[np.lexsort((targets[shuffled], groups[shuffled]))]
     first = pd.Series(groups[shuffled]).groupby(groups[shuffled]).cumcount().to_numpy() % 2 == 0
     names = tuple(grouping.names[k] for k in large)
@@ -76,8 +75,8 @@ def halves(recording: Recording, group: str, seed: int) -> tuple[Labels, Halves,
     left, notes = int((~inside).sum()), list[str]()
     if left:
         notes.append(
-            f"{left} labelled image{'s' if left > 1 else ''} without a value of {group}, or of groups below "
-            f"{2 * FLOOR} images, left out."
+            f"{plural(left, 'labelled image')} without a value of {group}, or in groups with fewer than "
+            f"{2 * MIN_GROUP} images, not used."
         )
     present = np.unique(targets)
     empty = cell_counts(groups, np.searchsorted(present, targets)) == 0
@@ -85,11 +84,6 @@ def halves(recording: Recording, group: str, seed: int) -> tuple[Labels, Halves,
         g, k = np.argwhere(empty)[0]
         notes.append(
             f"{int(empty.sum())} of {empty.size} pairs of group and class have no image (such as "
-            f"{data.classes[present[k]]} in {names[g]}), and no weight can make up for that."
+            f"{data.classes[present[k]]} in {names[g]}); no weight can compensate for that."
         )
     return rows, data, notes
-
-
-def cost_bar(cost: Interval, count: int, label: str) -> Estimate:
-    """A bar of the accuracy that something costs."""
-    return Estimate(label=label, value=cost.value, low=cost.low, high=cost.high, n=count)

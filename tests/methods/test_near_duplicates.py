@@ -1,4 +1,4 @@
-"""Perceptual hashes and likeness: a peer, a slow search, and what is found and mistaken on photographs and scenes."""
+"""Perceptual hashes and similarity: a peer, a slow search, and what is found and mistaken on photographs and scenes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from scipy import stats
 from skimage import data
 
 from deeptroubles import load_images
-from deeptroubles.checks.data.duplicates import ALIKE, FALSE_PAIRS, HASH_BITS
+from deeptroubles.checks.data.duplicates import FALSE_PAIRS, HASH_BITS, NEAR
 from deeptroubles.methods.properties.perceptual_hash import near_pairs, perceptual_hash, thumbnail
-from deeptroubles.methods.properties.similarity import likeness
+from deeptroubles.methods.properties.similarity import similarity
 from deeptroubles.planted.scenes import draw_parts, render
 
 
@@ -32,11 +32,11 @@ def thumbnails(images):
 
 
 def near(images):
-    """The pairs that count as near copies, as the check counts them."""
+    """The pairs that count as near-duplicates, as the check counts them."""
     small = thumbnails(images)
     (first, second), used = near_pairs(perceptual_hash(small), HASH_BITS, 10**6)
     assert used == HASH_BITS
-    chosen = likeness(small, first, second) >= ALIKE
+    chosen = similarity(small, first, second) >= NEAR
     return set(zip(first[chosen].tolist(), second[chosen].tolist(), strict=True))
 
 
@@ -69,7 +69,7 @@ COPIES = {
     "cropped by 5 %": (lambda image: cropped(image, 0.05), 0.8),
     "shifted by 2 %": (lambda image: shifted(image, 0.02), 0.5),
 }
-"""Changes, and the share of the photographs that must be found nevertheless. Hash and likeness had their limits chosen
+"""Changes, and the share of the photographs that must be found nevertheless. Hash and similarity had their limits chosen
 on these photographs and changes; mistakes are measured on pictures that had no part in it."""
 
 
@@ -129,13 +129,13 @@ def test_ten_thousand_hashes_are_searched_in_seconds():
 def test_likeness_is_one_for_a_picture_and_itself_whatever_its_light():
     small = thumbnails(photographs())
     everyone = np.arange(len(small))
-    assert likeness(small, everyone, everyone) == pytest.approx(1, abs=3e-3)  # the ridge, on faint bricks
+    assert similarity(small, everyone, everyone) == pytest.approx(1, abs=3e-3)  # the ridge, on faint bricks
     both = np.concatenate([small, 0.8 * small + 0.1])
-    assert likeness(both, everyone, everyone + len(small)) == pytest.approx(1, abs=3e-3)
+    assert similarity(both, everyone, everyone + len(small)) == pytest.approx(1, abs=3e-3)
     paler = np.concatenate([small, 0.5 * small + 0.2])
-    assert (likeness(paler, everyone, everyone + len(small)) == 0).all()
+    assert (similarity(paler, everyone, everyone + len(small)) == 0).all()
     negative = np.concatenate([small[:3], 1 - small[:3]])
-    assert (likeness(negative, np.arange(3), np.arange(3) + 3) < 0.5).all()
+    assert (similarity(negative, np.arange(3), np.arange(3) + 3) < 0.5).all()
 
 
 def test_likeness_is_that_of_a_plain_regression():
@@ -154,10 +154,10 @@ def test_likeness_is_that_of_a_plain_regression():
         wanted = smooth[b][2:-2:2, 2:-2:2].ravel()
         fitted = design @ np.linalg.lstsq(design, wanted)[0]
         found.append(np.corrcoef(fitted, wanted)[0, 1])
-    assert likeness(pictures, np.array([0]), np.array([1]))[0] == pytest.approx(min(found), abs=1e-3)
+    assert similarity(pictures, np.array([0]), np.array([1]))[0] == pytest.approx(min(found), abs=1e-3)
 
 
 def test_a_picture_of_one_colour_is_like_nothing():
     small = np.full((2, 32, 32, 3), 0.5, dtype=np.float32)
     small[1] = thumbnails(photographs()[:1])[0]
-    assert likeness(small, np.array([0, 0]), np.array([1, 0])).tolist() == [0, 0]
+    assert similarity(small, np.array([0, 0]), np.array([1, 0])).tolist() == [0, 0]
