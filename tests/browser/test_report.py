@@ -304,6 +304,7 @@ def test_a_world_map_shows_its_values(open_report: Open) -> None:
     assert fills["MT"] == "rgb(127,59,8)"  # beyond the scale: its last color
     assert fills["AU"].startswith("url(#")
     assert len(set(fills.values())) == 4
+    expect(world.locator("[data-code=VA]")).to_have_class("world-dot world-dot-absent")  # a country without a value
     expect(world.locator("figcaption")).to_contain_text("Not on the map: Rød-Panda")
     world.locator("summary").press("Enter")
     expect(world.locator("tbody tr")).to_have_count(8)

@@ -21,7 +21,7 @@ export function WorldMapView({ map, printing }: { map: WorldMap; printing: boole
   const scale = useMemo(() => colorScale(low ?? 0, high ?? 1, diverging), [low, high, diverging]);
   const byCode = useMemo(() => new Map(map.countries.map((country) => [country.code, country])), [map]);
   const fills = useMemo(
-    () => new Map(map.countries.map(({ code, value }) => [code, value === null ? null : `rgb(${scale.color(value)})`])),
+    () => new Map(map.countries.flatMap(({ code, value }) => (value === null ? [] : [[code, `rgb(${scale.color(value)})`]]))),
     [map, scale],
   );
   const pixel = world.width / width; // one CSS pixel in map units
@@ -73,7 +73,7 @@ export function WorldMapView({ map, printing }: { map: WorldMap; printing: boole
 }
 
 interface CountriesProps {
-  fills: ReadonlyMap<string, string | null>;
+  fills: ReadonlyMap<string, string>;
   hatch: string;
   stroke: number;
   radius: number;
@@ -95,7 +95,7 @@ const Countries = memo(function Countries({ fills, hatch, stroke, radius }: Coun
           cx={x}
           cy={y}
           r={fills.has(code) ? radius : radius * 0.45}
-          fill={fills.get(code) ?? undefined}
+          fill={fills.get(code)}
         />
       ))}
     </g>
