@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from deeptroubles import report
+from deeptroubles.findings import Column, Finding, Table, Verdict
 
 pytestmark = pytest.mark.skipif(not report.BUNDLE.is_file(), reason="the page is not built: run `make setup`")
 
@@ -210,6 +211,24 @@ def test_a_table_is_sorted_with_the_keyboard(open_report: Open) -> None:
     expect(table.locator("tbody tr")).to_have_count(200)
     head.get_by_role("button").press("Enter")
     assert column.last.inner_text() == "–"  # missing values are last
+
+
+def test_an_interval_has_the_unit_of_the_column_to_its_left(browser: Browser, tmp_path: Path) -> None:
+    columns = [
+        Column(name="Accuracy", kind="share"),
+        Column(name="95% interval", kind="interval"),
+        Column(name="Correlation", kind="number"),
+        Column(name="95% interval", kind="interval"),
+    ]
+    rows = [[0.42, [0.31, 0.54], 0.42, [0.31, 0.54]], [0.05, [-0.1, 0.2], 0.05, [-0.1, 0.2]]]
+    table = Table(title="Intervals", columns=columns, rows=rows)
+    finding = Finding(check="family.check", verdict=Verdict.PASS, claim="Claim.", criterion="", evidence=[table])
+    report.write_report(load_sample().sample_audit([finding]), tmp_path / "report.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    cells = page.locator("[id='family.check'] td.cell-interval")
+    expect(cells).to_have_text(["31–54%", "0.31–0.54", "−10% to 20%", "−0.1 to 0.2"])
+    page.close()
 
 
 def test_about_this_check_opens_with_the_keyboard(open_report: Open) -> None:

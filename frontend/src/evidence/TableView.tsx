@@ -1,6 +1,6 @@
 import { useId, useState } from "react";
 import type { Column, Picture, Table } from "../audit";
-import { formatNumber, formatRange, formatShare, MISSING } from "../drawing/format";
+import { formatNumber, formatRange, formatShare, MISSING, type Unit } from "../drawing/format";
 import { PictureView } from "./PictureView";
 
 type Cell = Table["rows"][number][number];
@@ -10,6 +10,7 @@ interface Sorting {
 }
 
 const FIRST_ROWS = 12;
+const NUMERIC: ReadonlySet<Column["kind"]> = new Set(["number", "share", "probability"]);
 const isPicture = (cell: Cell | undefined): cell is Picture =>
   cell !== null && typeof cell === "object" && !Array.isArray(cell);
 
@@ -39,6 +40,12 @@ function nextSorting(current: Sorting | null, column: number, kind: Column["kind
   return current.descending === descendingFirst ? { column, descending: !descendingFirst } : null;
 }
 
+/** An interval has the unit of the nearest column of numbers to its left. */
+function unitOfInterval(columns: readonly Column[], index: number): Unit {
+  const kind = columns.slice(0, index).findLast((column) => NUMERIC.has(column.kind))?.kind;
+  return kind === "number" || kind === "probability" ? "number" : "share";
+}
+
 /** A table that can be sorted by any column. A long table is collapsed to its first rows. */
 export function TableView({ table, printing }: { table: Table; printing: boolean }) {
   const [sorting, setSorting] = useState<Sorting | null>(null);
@@ -46,6 +53,7 @@ export function TableView({ table, printing }: { table: Table; printing: boolean
   const title = useId();
   const rows = sorted(table.rows, sorting);
   const shown = showAll || printing ? rows : rows.slice(0, FIRST_ROWS);
+  const units = table.columns.map((_, i) => unitOfInterval(table.columns, i));
   const bars = table.columns.map((column, i) => column.kind === "share" && hasBars(table.rows, i));
   return (
     <div className="evidence">
@@ -70,7 +78,7 @@ export function TableView({ table, printing }: { table: Table; printing: boolean
               <tr key={i}>
                 {table.columns.map((column, j) => (
                   <td key={j} className={`cell-${column.kind}`}>
-                    <CellView cell={row[j]} kind={column.kind} bar={bars[j]!} />
+                    <CellView cell={row[j]} kind={column.kind} unit={units[j]!} bar={bars[j]!} />
                   </td>
                 ))}
               </tr>
@@ -119,10 +127,17 @@ function hasBars(rows: Table["rows"], column: number): boolean {
   });
 }
 
-function CellView({ cell, kind, bar }: { cell: Cell | undefined; kind: Column["kind"]; bar: boolean }) {
+interface CellViewProps {
+  cell: Cell | undefined;
+  kind: Column["kind"];
+  unit: Unit;
+  bar: boolean;
+}
+
+function CellView({ cell, kind, unit, bar }: CellViewProps) {
   if (cell === undefined || cell === null) return <span className="quiet">{MISSING}</span>;
   if (isPicture(cell)) return <PictureView picture={cell} className="thumbnail" />;
-  if (Array.isArray(cell)) return formatRange("share", cell[0] ?? null, cell[1] ?? null);
+  if (Array.isArray(cell)) return formatRange(unit, cell[0] ?? null, cell[1] ?? null);
   if (typeof cell === "string") return cell;
   if (kind !== "share") return formatNumber(cell);
   return (
