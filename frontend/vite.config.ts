@@ -2,13 +2,13 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 import { viteSingleFile } from "vite-plugin-singlefile";
 
-// One HTML file with everything in it, put where the Python package ships it. Python writes an audit into a copy of it.
+// Builds one self-contained HTML file into the Python package. Python writes an audit into a copy of it.
 export default defineConfig({
   plugins: [react(), viteSingleFile({ removeViteModuleLoader: true })],
   build: {
     target: "es2022",
     outDir: "../src/deeptroubles/report",
-    emptyOutDir: false, // The Python of the report lives there.
+    emptyOutDir: false, // The folder also contains Python modules.
     rolldownOptions: { input: "bundle.html" },
   },
 });

@@ -1,11 +1,11 @@
-"""Makes what deeptroubles knows of the world: countries.csv and borders.npz of the package, world.json of the page.
+"""Generates the geographic data: countries.csv and borders.npz of the package, world.json of the page.
 
     npm install --prefix FOLDER world-atlas@2.0.2 cldr-core@48.2.0 cldr-localenames-full@48.2.0
     python frontend/scripts/geography.py FOLDER
 
-Borders are those of Natural Earth 4.1 (public domain) as npm's `world-atlas` ships them (ISC licence). Codes, names,
-regions and population are those of Unicode CLDR 48.2 (Unicode licence v3). Shares of internet users and income groups
-were written down from memory for this file: see below.
+Borders come from Natural Earth 4.1 (public domain), in the version of npm's `world-atlas` (ISC license). Codes, names,
+regions and population come from Unicode CLDR 48.2 (Unicode license v3). Shares of internet users and income groups
+were written from memory for this file: see below.
 """
 # ruff: noqa: INP001
 
@@ -40,7 +40,7 @@ ME90U BN95H MT90H BZ70U BS95H MV85U IS100H VU55M NC85H BB85H PF80H ST60M WS75M G
 TO60U AG80H VC80U FM40M SC85H AD95H DM80U KN75H
 """
 ELSEWHERE = 80
-"""The rest, each with fewer than 110,000 people."""
+"""For all others, each with fewer than 110,000 people."""
 PART_OF = {
     "GP": "FR",
     "MQ": "FR",
@@ -54,9 +54,9 @@ PART_OF = {
     "CX": "AU",
     "TK": "NZ",
 }
-"""Where the borders draw a territory as part of a country, its code counts as that country's."""
+"""Territories that the borders draw as part of a country get the code of that country."""
 NO_CODES = {"AC", "CP", "CQ", "DG", "EA", "IC", "TA", "ZZ"}
-"""Of CLDR, but not of ISO 3166."""
+"""In CLDR, but not in ISO 3166."""
 NO_NUMBERS = {"Kosovo": "XK", "Somaliland": "SO", "N. Cyprus": "CY", "Indian Ocean Ter.": "AU"}
 OTHER_NAMES = {
     "US": ["USA", "America", "United States of America"],
@@ -86,7 +86,7 @@ REGIONS = {
     "Eastern and South-Eastern Asia": ("030", "035"),
     "Oceania": ("053", "054", "057", "061"),
 }
-"""The regions of the United Nations' Sustainable Development Goals, by their M49 subregions."""
+"""The regions of the UN Sustainable Development Goals, by their M49 subregions."""
 INCOMES = {"H": "high", "U": "upper middle", "M": "lower middle", "L": "low", "-": ""}
 HEADER = """\
 # Countries and territories of ISO 3166-1 (and XK, Kosovo). Made by frontend/scripts/geography.py; do not edit.
@@ -98,7 +98,7 @@ HEADER = """\
 # quote single countries from.
 """
 WIDTH = 1000
-"""Of the page's map, in its own units."""
+"""The width of the page's map, in map units."""
 
 
 def main(folder: Path) -> None:
@@ -115,7 +115,7 @@ def main(folder: Path) -> None:
 
 
 def countries(modules: Path) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
-    """Numeric codes to two-letter codes, and the rows of the table."""
+    """A mapping of numeric to two-letter codes, and the rows of the table."""
 
     def supplement(name: str) -> Any:
         return json.loads((modules / f"cldr-core/supplemental/{name}.json").read_text())["supplemental"][name]
@@ -145,7 +145,7 @@ def countries(modules: Path) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
 
 
 def shapes(path: Path, codes: dict[str, str]) -> dict[str, list[NDArray[Any]]]:
-    """The rings of each country, in degrees (longitude, latitude); closed, and beyond 180 where they cross it."""
+    """The closed rings of each country in degrees (longitude, latitude). A ring across 180 degrees continues there."""
     topology = json.loads(path.read_text())
     scale, origin = (np.array(topology["transform"][key]) for key in ("scale", "translate"))
     arcs = [np.cumsum(np.array(arc), 0) * scale + origin for arc in topology["arcs"]]
@@ -153,7 +153,7 @@ def shapes(path: Path, codes: dict[str, str]) -> dict[str, list[NDArray[Any]]]:
     for country in topology["objects"]["countries"]["geometries"]:
         code = codes.get(country.get("id", "")) or NO_NUMBERS.get(country["properties"]["name"])
         if code is None or "arcs" not in country:
-            continue  # the Siachen glacier, and what is left of Indian Ocean territories
+            continue  # the Siachen Glacier and the remaining Indian Ocean territories
         polygons = country["arcs"] if country["type"] == "MultiPolygon" else [country["arcs"]]
         for indices in (ring for polygon in polygons for ring in polygon):
             pieces = [arcs[i] if i >= 0 else arcs[~i][::-1] for i in indices]
@@ -166,7 +166,7 @@ def shapes(path: Path, codes: dict[str, str]) -> dict[str, list[NDArray[Any]]]:
 
 
 def write_borders(fine: dict[str, list[NDArray[Any]]]) -> None:
-    """Rings as differences of whole thousandths of a degree (at most 111 m), which pack well."""
+    """Write rings as differences in thousandths of a degree (at most 111 m), which compress well."""
     rings = [np.rint(ring * 1000).astype(np.int32) for group in fine.values() for ring in group]
     owner = [i for i, group in enumerate(fine.values()) for _ in group]
     steps = np.concatenate([np.diff(ring, axis=0, prepend=np.zeros((1, 2), np.int32)) for ring in rings])
@@ -180,7 +180,7 @@ def write_borders(fine: dict[str, list[NDArray[Any]]]) -> None:
 
 
 def write_map(fine: dict[str, list[NDArray[Any]]], coarse: dict[str, list[NDArray[Any]]]) -> None:
-    """SVG paths in the equal-area projection Equal Earth; a dot for what is too small to be drawn."""
+    """Write SVG paths in the equal-area projection Equal Earth, and dots for countries too small for a path."""
     edge = equal_earth(np.array([[180.0, 0.0]]))[0, 0]
     north, south = (equal_earth(np.array([[0.0, latitude]]))[0, 1] for latitude in (84, -57))
     scale = WIDTH / (2 * edge)
@@ -209,14 +209,14 @@ def write_map(fine: dict[str, list[NDArray[Any]]], coarse: dict[str, list[NDArra
 
 
 def at_180(ring: NDArray[Any]) -> list[NDArray[Any]]:
-    """A ring that goes on beyond 180 degrees, cut there into what is before and what is after."""
+    """Split a ring that continues beyond 180 degrees there."""
     if ring[:, 0].max() <= 180:
         return [ring]
     return [cut(ring, before=True), cut(ring, before=False) - [360, 0]]
 
 
 def cut(ring: NDArray[Any], *, before: bool) -> NDArray[Any]:
-    """I. Sutherland, G. Hodgman: Reentrant polygon clipping, CACM 1974, by the line at 180 degrees only."""
+    """Clip a ring at 180 degrees (I. Sutherland, G. Hodgman: Reentrant polygon clipping, CACM 1974)."""
     kept: list[NDArray[Any]] = []
     for start, end in pairwise(ring):
         inside = [(point[0] <= 180) == before for point in (start, end)]
@@ -228,7 +228,7 @@ def cut(ring: NDArray[Any], *, before: bool) -> NDArray[Any]:
 
 
 def equal_earth(degrees: NDArray[Any]) -> NDArray[Any]:
-    """B. Savric, T. Patterson, B. Jenny: The Equal Earth map projection, IJGIS 2019, equations 9 to 11."""
+    """Project degrees (B. Savric, T. Patterson, B. Jenny: The Equal Earth map projection, IJGIS 2019, eq. 9 to 11)."""
     longitude, latitude = np.radians(degrees).T
     a, b, c, d = 1.340264, -0.081106, 0.000893, 0.003796
     theta = np.arcsin(np.sqrt(3) / 2 * np.sin(latitude))
@@ -238,7 +238,7 @@ def equal_earth(degrees: NDArray[Any]) -> NDArray[Any]:
 
 
 def path_of(points: NDArray[Any]) -> str:
-    """A closed path of relative steps without those that do not move; '' where nothing is left."""
+    """A closed path of relative steps without zero steps; empty if fewer than three points remain."""
     moves = np.concatenate([[True], np.abs(np.diff(points, axis=0)).sum(1) > 0])
     kept = points[moves]
     if len(kept) < 4:
@@ -248,7 +248,7 @@ def path_of(points: NDArray[Any]) -> str:
 
 
 def short(number: float) -> str:
-    """A number with as few characters as it takes."""
+    """The shortest text of a number."""
     return f"{number:g}".replace("0.", ".") if abs(number) < 1 else f"{number:g}"
 
 

@@ -1,10 +1,10 @@
-// Writes src/audit.ts, the TypeScript types of an audit, from the JSON schema that Python wrote.
+// Generates src/audit.ts, the TypeScript types of an audit, from the JSON schema that Python exports.
 import { readFile, writeFile } from "node:fs/promises";
 import { compile } from "json-schema-to-typescript";
 
 const schema = JSON.parse(await readFile(new URL("../audit.schema.json", import.meta.url), "utf8"));
 
-/** Say the same in the words that the type generator knows: old-style tuples, no alias for every titled property. */
+/** Rewrite the schema for the type generator: draft-07 tuples, and no alias for every titled property. */
 function simplify(node, isDefinition) {
   if (Array.isArray(node)) return node.map((item) => simplify(item, false));
   if (node === null || typeof node !== "object") return node;
@@ -16,7 +16,7 @@ function simplify(node, isDefinition) {
   if ($defs) simple.$defs = simplifyValues($defs, true);
   if (properties) {
     simple.properties = simplifyValues(properties, false);
-    simple.required = Object.keys(properties); // Python writes every field, also those that have a default.
+    simple.required = Object.keys(properties); // Python writes every field, including those with a default.
     simple.additionalProperties = false;
   }
   return simple;
@@ -27,7 +27,7 @@ function simplifyValues(object, areDefinitions) {
 }
 
 const types = await compile(simplify(schema, true), "Audit", {
-  bannerComment: "// Made from audit.schema.json by scripts/types.mjs. Do not edit.",
+  bannerComment: "// Generated from audit.schema.json by scripts/types.mjs. Do not edit.",
   unreachableDefinitions: true,
 });
 await writeFile(new URL("../src/audit.ts", import.meta.url), types);

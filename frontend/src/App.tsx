@@ -19,7 +19,7 @@ export function App({ audit }: { audit: Audit }) {
   const entries = useMemo(() => entriesOf(audit), [audit]);
   const printing = usePrinting();
   const [view, setView] = useView();
-  // A linked finding is shown even when the filters of the link would hide it; on paper all are.
+  // A linked finding is shown even if the filters exclude it; a printed page shows all findings.
   const shown = entries.filter((entry) => printing || entry.id === view.finding || isShown(entry, view));
 
   useEffect(() => {

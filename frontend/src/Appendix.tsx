@@ -5,7 +5,7 @@ import { formatCount } from "./drawing/format";
 import { TableView } from "./evidence/TableView";
 import { VerdictBadge } from "./VerdictBadge";
 
-/** What a reader needs to assess and repeat the audit. */
+/** What a reader needs to interpret and reproduce the audit. */
 export function Appendix({ audit, printing }: { audit: Audit; printing: boolean }) {
   const { images, model } = audit;
   const unmatched = Object.entries(images.unmatched_labels);
@@ -30,7 +30,7 @@ export function Appendix({ audit, printing }: { audit: Audit; printing: boolean 
         </Part>
       )}
       {images.unreadable.length > 0 && (
-        <Part title={`${formatCount(images.unreadable.length, "file")} unreadable`}>
+        <Part title={formatCount(images.unreadable.length, "unreadable file")}>
           <p>These files were excluded from all checks.</p>
           <TableView
             printing={printing}
@@ -44,7 +44,7 @@ export function Appendix({ audit, printing }: { audit: Audit; printing: boolean 
         </Part>
       )}
       {unmatched.length > 0 && (
-        <Part title="Labels that match no class of the model">
+        <Part title="Labels without a matching class">
           <TableView
             printing={printing}
             table={{

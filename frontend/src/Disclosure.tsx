@@ -7,7 +7,7 @@ interface Props {
   children: ReactNode;
 }
 
-/** A part that opens on request; forced open on paper. What is closed is not drawn, which keeps long reports quick. */
+/** A collapsible section, forced open in print. Closed content is not rendered, which keeps long reports fast. */
 export function Disclosure({ summary, className = "", forceOpen = false, children }: Props) {
   const [open, setOpen] = useState(false);
   return (

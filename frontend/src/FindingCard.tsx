@@ -27,7 +27,7 @@ export function FindingCard({ entry: { id, finding }, guide, printing }: Props) 
         <h3 id={`${id}--claim`}>{finding.claim}</h3>
         {finding.criterion && (
           <p className="criterion">
-            <span className="label">Criterion</span> {finding.criterion}
+            <span className="label">Criterion:</span> {finding.criterion}
           </p>
         )}
         <EvidenceList evidence={finding.evidence} printing={printing} />
@@ -41,23 +41,23 @@ export function FindingCard({ entry: { id, finding }, guide, printing }: Props) 
             </ul>
           </div>
         )}
-        {guide && <HowToRead guide={guide} printing={printing} />}
+        {guide && <AboutCheck guide={guide} printing={printing} />}
       </div>
     </article>
   );
 }
 
-/** The name of a check; line breaks are allowed after its dots and underscores. */
+/** The name of a check. Lines may break after its dots and underscores. */
 function CheckName({ name }: { name: string }) {
   return name.split(/(?<=[._])/).map((part, i) => [i > 0 && <wbr key={i} />, part]);
 }
 
-function HowToRead({ guide, printing }: { guide: Guide; printing: boolean }) {
+function AboutCheck({ guide, printing }: { guide: Guide; printing: boolean }) {
   const sections: [string, string][] = [
     ["What it asks", guide.asks],
     ["Why it matters", guide.matters],
     ["How to read it", guide.reading],
-    ["Limits", guide.limits],
+    ["Limitations", guide.limits],
     ["References", guide.references],
   ];
   return (

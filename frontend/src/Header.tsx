@@ -2,7 +2,7 @@ import type { Audit, Verdict } from "./audit";
 import { countBy } from "./data";
 import { formatCount, formatDate, formatDuration } from "./drawing/format";
 
-const SUMMARIES: readonly [Verdict, (count: number) => string][] = [
+const PHRASES: readonly [Verdict, (count: number) => string][] = [
   ["fail", (count) => `${formatCount(count, "problem")} found`],
   ["warn", (count) => formatCount(count, "warning")],
   ["inconclusive", (count) => `${count} inconclusive`],
@@ -11,11 +11,11 @@ const SUMMARIES: readonly [Verdict, (count: number) => string][] = [
   ["skipped", (count) => `${count} skipped`],
 ];
 
-/** The whole audit in one line: what was found, without a promise about what was not looked for. */
-export function summarize(audit: Audit): string {
+/** The number of findings of each verdict in one sentence. It makes no claim beyond the checks that ran. */
+function summarize(audit: Audit): string {
   const counts = countBy(audit.findings, (finding) => finding.verdict);
-  const parts = SUMMARIES.filter(([verdict]) => counts.has(verdict)).map(([verdict, say]) => say(counts.get(verdict)!));
-  if (parts.length === 0) return "No check has run yet.";
+  const parts = PHRASES.filter(([verdict]) => counts.has(verdict)).map(([verdict, phrase]) => phrase(counts.get(verdict)!));
+  if (parts.length === 0) return "No checks have run yet.";
   const problems = counts.has("fail") ? [] : ["No problem found by these checks"];
   return `${[...problems, ...parts].join(", ")}.`;
 }
@@ -36,7 +36,7 @@ export function Header({ audit }: { audit: Audit }) {
       </h1>
       <p className="summary">{summarize(audit)}</p>
       {audit.status === "running" && (
-        <p className="notice">This audit is not finished. The findings so far are below.</p>
+        <p className="notice">This audit is still running. The findings so far are listed below.</p>
       )}
       <dl className="facts">
         {facts.map(([name, value]) => (
@@ -51,11 +51,11 @@ export function Header({ audit }: { audit: Audit }) {
 }
 
 function labels({ images }: Audit): string {
-  const labelled =
+  const labeled =
     images.labelled === 0
-      ? "none labelled"
+      ? "none labeled"
       : images.labelled === images.count
-        ? `all labelled in ${formatCount(images.classes, "class", "classes")}`
-        : `${formatCount(images.labelled, "labelled", "labelled")} in ${formatCount(images.classes, "class", "classes")}`;
-  return images.unreadable.length > 0 ? `${labelled}, ${images.unreadable.length} unreadable` : labelled;
+        ? `all labeled in ${formatCount(images.classes, "class", "classes")}`
+        : `${formatCount(images.labelled, "labeled", "labeled")} in ${formatCount(images.classes, "class", "classes")}`;
+  return images.unreadable.length > 0 ? `${labeled}, ${images.unreadable.length} unreadable` : labeled;
 }

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import type { Audit } from "./audit";
 import { countBy, VERDICT_WORDS, VERDICTS, type Entry } from "./data";
+import { formatCount } from "./drawing/format";
 import { VerdictBadge, VerdictIcon } from "./VerdictBadge";
 import { goTo, writeView, type View } from "./view";
 
@@ -18,17 +19,17 @@ export function Overview({ entries, shown, guides, view, onChange }: Props) {
     <section aria-labelledby="overview-title" className="overview">
       <h2 id="overview-title">Overview</h2>
       <Filters entries={entries} shown={shown} view={view} onChange={onChange} />
-      <ol className="glance">
+      <ol className="overview-list">
         {shown.map(({ id, finding }) => (
           <li key={id}>
             <a
               href={writeView({ ...view, finding: id })}
-              // The address does not change on a second click, so nothing else scrolls there again.
+              // A second click does not change the URL, so no hash change scrolls to the finding.
               onClick={() => id === view.finding && goTo(id)}
             >
               <VerdictBadge verdict={finding.verdict} />
-              <span className="glance-claim">{finding.claim}</span>
-              <span className="glance-check" title={guides[finding.check]?.question}>
+              <span className="overview-claim">{finding.claim}</span>
+              <span className="overview-check" title={guides[finding.check]?.question}>
                 {finding.check}
               </span>
             </a>
@@ -43,10 +44,10 @@ function Filters({ entries, shown, view, onChange }: Omit<Props, "guides">) {
   const verdicts = countBy(entries, (entry) => entry.finding.verdict);
   const families = countBy(entries, (entry) => entry.family);
   const filtered = view.verdicts.length + view.families.length > 0;
-  // Changing a filter leaves the linked finding behind: otherwise it would stay in the list whatever is chosen.
+  // Changing a filter drops the linked finding, which would otherwise stay in the list under every filter.
   const change = (part: Partial<View>) => onChange({ ...view, ...part, finding: "" });
   return (
-    <div className="filters" role="group" aria-label="Filter the findings">
+    <div className="filters" role="group" aria-label="Filter findings">
       <div className="filter-row" role="group" aria-label="By verdict">
         {VERDICTS.filter((verdict) => verdicts.has(verdict)).map((verdict) => (
           <Toggle
@@ -73,7 +74,7 @@ function Filters({ entries, shown, view, onChange }: Omit<Props, "guides">) {
       </div>
       <p className="filter-state">
         <span role="status">
-          {filtered ? `Showing ${shown.length} of ${entries.length} findings.` : `All ${entries.length} findings, worst first.`}
+          {filtered ? `Showing ${shown.length} of ${entries.length} findings.` : `${formatCount(entries.length, "finding")}, worst first.`}
         </span>
         {filtered && (
           <button type="button" className="link" onClick={() => change({ verdicts: [], families: [] })}>
@@ -100,6 +101,6 @@ function Toggle({ pressed, count, onToggle, children }: ToggleProps) {
   );
 }
 
-function toggled<T>(chosen: readonly T[], item: T): T[] {
-  return chosen.includes(item) ? chosen.filter((other) => other !== item) : [...chosen, item];
+function toggled<T>(selected: readonly T[], item: T): T[] {
+  return selected.includes(item) ? selected.filter((other) => other !== item) : [...selected, item];
 }

@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 
-/** Plain text as paragraphs and "- " lists. Text stays text: nothing in it is ever read as HTML. */
+/** Plain text as paragraphs and "- " lists. It is never parsed as HTML. */
 export function Prose({ text }: { text: string }) {
   const blocks = text.trim().split(/\n\s*\n/).filter(Boolean);
   return <>{blocks.flatMap((block, i) => parts(block).map((part, j) => <Block key={`${i}.${j}`} lines={part} />))}</>;
@@ -8,7 +8,7 @@ export function Prose({ text }: { text: string }) {
 
 const isItem = (line: string) => /^\s*[-*] /.test(line);
 
-/** Split a block where its first "- " begins, so that a sentence may stand right above its list. */
+/** Split a block at its first "- " line, so that a sentence can be followed directly by a list. */
 function parts(block: string): string[][] {
   const lines = block.split("\n");
   const first = lines.findIndex(isItem);
@@ -16,7 +16,7 @@ function parts(block: string): string[][] {
 }
 
 function Block({ lines }: { lines: string[] }) {
-  if (!isItem(lines[0] ?? "")) return <p>{linked(lines.join(" "))}</p>;
+  if (!isItem(lines[0] ?? "")) return <p>{withLinks(lines.join(" "))}</p>;
   const items: string[] = [];
   for (const line of lines) {
     if (isItem(line)) items.push(line.replace(/^\s*[-*] /, ""));
@@ -25,14 +25,14 @@ function Block({ lines }: { lines: string[] }) {
   return (
     <ul>
       {items.map((item, i) => (
-        <li key={i}>{linked(item)}</li>
+        <li key={i}>{withLinks(item)}</li>
       ))}
     </ul>
   );
 }
 
-/** Make web addresses clickable; a point or bracket that ends the sentence is not part of the address. */
-function linked(text: string): ReactNode[] {
+/** Turn URLs into links. Punctuation that ends a sentence is not part of the URL. */
+function withLinks(text: string): ReactNode[] {
   return text.split(/(https?:\/\/[^\s<>"]*[^\s<>".,;:)\]])/).map((piece, i) =>
     i % 2 === 0 ? (
       piece

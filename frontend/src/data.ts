@@ -1,6 +1,6 @@
 import type { Audit, Finding, Verdict } from "./audit";
 
-/** Read the audit that Python put into the page. */
+/** Read the audit that Python wrote into the page. */
 export function readAudit(): Audit {
   const inlined = document.getElementById("audit")?.textContent;
   if (!inlined) throw new Error("This page contains no audit: it is the empty bundle, not a report.");
@@ -14,6 +14,7 @@ export interface Entry {
   finding: Finding;
 }
 
+/** One entry per finding, in the order of the audit: worst first. */
 export function entriesOf(audit: Audit): Entry[] {
   const seen = new Map<string, number>();
   return audit.findings.map((finding) => {
@@ -23,12 +24,12 @@ export function entriesOf(audit: Audit): Entry[] {
   });
 }
 
-/** The family of a check is what its name says before the dot. */
+/** The family of a check: the part of its name before the dot. */
 export function familyOf(check: string): string {
   return check.split(".", 1)[0] ?? check;
 }
 
-/** Worst first, the order in which verdicts are shown everywhere. */
+/** All verdicts, worst first, for filters and explanations. */
 export const VERDICTS: readonly Verdict[] = ["fail", "error", "warn", "inconclusive", "pass", "skipped"];
 
 export const VERDICT_WORDS: Record<Verdict, string> = {
@@ -43,13 +44,13 @@ export const VERDICT_WORDS: Record<Verdict, string> = {
 export const VERDICT_MEANINGS: Record<Verdict, string> = {
   fail: "A problem was found: the effect exceeds the threshold, including its interval.",
   error: "The check crashed on this model or these images. It gives no information about the model.",
-  warn: "A possible problem: the effect is large enough to look at, but below the threshold for a failure.",
-  inconclusive: "The images are not sufficient for a verdict: there are too few of them, or the interval is too wide.",
+  warn: "A possible problem: the effect exceeds the warning threshold, including its interval.",
+  inconclusive: "The images do not allow a verdict: there are too few of them, or the interval is too wide.",
   pass: "No problem was found in these images. This does not guarantee anything for other images.",
-  skipped: "The check did not run, because it needs something that was not given.",
+  skipped: "The check did not run: it needs something that the model, the images or the options do not provide.",
 };
 
-/** Count the items by the key that each has. */
+/** The number of items for each key. */
 export function countBy<T, K>(items: readonly T[], key: (item: T) => K): Map<K, number> {
   const counts = new Map<K, number>();
   for (const item of items) counts.set(key(item), (counts.get(key(item)) ?? 0) + 1);

@@ -1,11 +1,11 @@
 import { useEffect, useRef, useState, type RefObject } from "react";
 import { flushSync } from "react-dom";
 
-/** Whether the page is being printed. On paper nothing can be opened, so everything that opens is then open. */
+/** Whether the page is being printed. Everything collapsible is then open, because paper is not interactive. */
 export function usePrinting(): boolean {
   const [printing, setPrinting] = useState(() => matchMedia("print").matches);
   useEffect(() => {
-    // The browser takes its picture right after these events, so React must have drawn by then.
+    // The browser lays out the printed page right after these events, so React must render synchronously.
     const set = (value: boolean) => flushSync(() => setPrinting(value));
     const before = () => set(true);
     const after = () => set(false);
@@ -23,7 +23,7 @@ export function usePrinting(): boolean {
   return printing;
 }
 
-/** The width that an element has on the page, so that text in a drawing keeps its size on a phone. */
+/** The current width of an element, so that text in a chart keeps its size on small screens. */
 export function useWidth<E extends Element>(initial: number): [RefObject<E | null>, number] {
   const ref = useRef<E>(null);
   const [width, setWidth] = useState(initial);

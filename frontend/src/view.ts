@@ -3,8 +3,8 @@ import type { Verdict } from "./audit";
 import { VERDICTS } from "./data";
 
 /**
- * What the reader looks at. It lives in the address after `#`, so that a link to a finding, or to all warnings of one
- * family, can be sent: `#performance.accuracy`, `#?verdict=fail,warn&family=reliance`.
+ * The linked finding and the filters. They are stored in the URL fragment, so that a finding or a filtered list can be
+ * shared as a link: `#family.check`, `#?verdict=fail,warn&family=family`.
  */
 export interface View {
   finding: string;
@@ -35,17 +35,17 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // A mangled link is no reason to show nothing.
+    return text; // A malformed link still shows the page.
   }
 }
 
-/** The view in the address, and a way to change it that leaves the reader's Back button alone. */
+/** The view in the URL, and a setter that adds no entries to the browser history. */
 export function useView(): [View, (view: View) => void] {
   const [view, setView] = useState(() => readView(location.hash));
   useEffect(() => {
-    const follow = () => setView(readView(location.hash));
-    window.addEventListener("hashchange", follow);
-    return () => window.removeEventListener("hashchange", follow);
+    const onHashChange = () => setView(readView(location.hash));
+    window.addEventListener("hashchange", onHashChange);
+    return () => window.removeEventListener("hashchange", onHashChange);
   }, []);
   const change = useCallback((next: View) => {
     history.replaceState(null, "", writeView(next));
@@ -54,9 +54,9 @@ export function useView(): [View, (view: View) => void] {
   return [view, change];
 }
 
-/** Bring a part of the page into sight and put the keyboard there. */
+/** Scroll to an element and move the keyboard focus to it. */
 export function goTo(id: string): void {
-  const part = document.getElementById(id);
-  part?.scrollIntoView();
-  part?.focus({ preventScroll: true });
+  const element = document.getElementById(id);
+  element?.scrollIntoView();
+  element?.focus({ preventScroll: true });
 }

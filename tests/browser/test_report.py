@@ -1,7 +1,8 @@
-"""The report as a reader meets it: opened from disk, in a real browser, on a screen, a phone and paper."""
+"""The report in a real browser, opened from disk: on a desktop, on a phone and in print."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from deeptroubles import report
+from deeptroubles.findings import Column, Finding, Table, Verdict
 
 pytestmark = pytest.mark.skipif(not report.BUNDLE.is_file(), reason="the page is not built: run `make setup`")
 
@@ -40,22 +42,22 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def open_report(browser: Browser, address: str) -> Iterator[Open]:
-    """Opens the report; at the end, every page must have been silent and have asked for nothing but itself."""
+    """Open the report. No page may log anything, raise an error or request anything but itself."""
     pages: list[Page] = []
-    troubles: list[str] = []
+    problems: list[str] = []
 
-    def look_at(url: str) -> None:
+    def check_request(url: str) -> None:
         if not url.startswith(("data:", "blob:", address)):
-            troubles.append(f"request: {url}")
+            problems.append(f"request: {url}")
 
     def open_page(hash_: str = "", width: int = 1280, **settings: Any) -> Page:
         page = browser.new_page(viewport={"width": width, "height": 900}, reduced_motion="reduce", **settings)
         pages.append(page)
         page.set_default_timeout(10_000)
-        page.on("console", lambda message: troubles.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: look_at(request.url))
+        page.on("console", lambda message: problems.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: check_request(request.url))
         page.goto(address + hash_)
         page.locator("h1").wait_for()
         return page
@@ -63,12 +65,12 @@ def open_report(browser: Browser, address: str) -> Iterator[Open]:
     yield open_page
     for page in pages:
         page.close()
-    assert troubles == []
+    assert problems == []
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_opens_from_disk_in_silence_and_fits_the_screen(open_report: Open, width: int, scheme: str) -> None:
+def test_it_opens_from_disk_without_messages_and_fits_the_screen(open_report: Open, width: int, scheme: str) -> None:
     page = open_report(width=width, color_scheme=scheme)
     expect(page.locator("h1")).to_have_text("Is efficientnet-lite0 right for the right reasons?")
     expect(page.locator(FINDINGS)).to_have_count(9)
@@ -77,11 +79,11 @@ def test_it_opens_from_disk_in_silence_and_fits_the_screen(open_report: Open, wi
     for summary in page.locator("summary").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    # Raises for a picture that cannot be decoded; those out of sight are otherwise not loaded at all.
+    # Raises for an image that cannot be decoded. Images outside the viewport are otherwise not loaded.
     page.evaluate("Promise.all([...document.images].map((image) => ((image.loading = 'eager'), image.decode())))")
 
 
-def test_hostile_text_is_shown_and_not_run(open_report: Open) -> None:
+def test_hostile_text_is_shown_and_not_executed(open_report: Open) -> None:
     page = open_report()
     expect(page.locator("h3", has_text="<script>alert(1)</script>")).to_have_count(1)
     assert page.locator("img[src='x']").count() == 0
@@ -129,7 +131,7 @@ def test_landmarks_and_language(open_report: Open) -> None:
     assert page.title().startswith("efficientnet-lite0")
 
 
-def test_filters_by_verdict_and_family_live_in_the_address(open_report: Open) -> None:
+def test_filters_by_verdict_and_family_are_stored_in_the_url(open_report: Open) -> None:
     page = open_report()
     fail = page.get_by_role("button", name="Fail 2")
     fail.click()
@@ -137,7 +139,7 @@ def test_filters_by_verdict_and_family_live_in_the_address(open_report: Open) ->
     expect(page.locator(FINDINGS)).to_have_count(2)
     page.get_by_role("button", name="reliance 3").click()
     expect(page.locator(FINDINGS)).to_have_count(1)
-    expect(page.locator(".glance li")).to_have_count(1)
+    expect(page.locator(".overview-list li")).to_have_count(1)
     expect(page.get_by_role("status")).to_have_text("Showing 1 of 9 findings.")
     assert page.url.endswith("#?verdict=fail&family=reliance")
 
@@ -147,27 +149,39 @@ def test_filters_by_verdict_and_family_live_in_the_address(open_report: Open) ->
     expect(again.locator(FINDINGS)).to_have_count(9)
 
 
+def test_findings_keep_the_order_of_the_audit(browser: Browser, tmp_path: Path) -> None:
+    audit = load_sample().sample_audit()
+    findings = audit.findings[::-1]
+    report.write_report(dataclasses.replace(audit, findings=findings), tmp_path / "report.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    expect(page.locator(FINDINGS)).to_have_count(9)
+    overview, cards = (page.locator(part).all_text_contents() for part in (".overview-claim", f"{FINDINGS} h3"))
+    page.close()
+    assert overview == cards == [finding.claim for finding in findings]
+
+
 def in_view(page: Page, id_: str) -> bool:
     box = page.locator(f"[id='{id_}']").bounding_box()
     return box is not None and -5 <= box["y"] < 300
 
 
-def test_a_link_brings_the_reader_to_a_finding(open_report: Open) -> None:
+def test_a_link_scrolls_to_a_finding(open_report: Open) -> None:
     page = open_report("#invariance.shift")
     expect(page.locator("[id='invariance.shift']")).to_be_focused()
     assert in_view(page, "invariance.shift")
     page.evaluate("window.scrollTo(0, 0)")
-    page.locator(".glance a", has_text="90% confidence").click()
+    page.locator(".overview-list a", has_text="misclassified").click()
     expect(page.locator("[id='performance.confident_mistakes']")).to_be_focused()
     assert page.url.endswith("#performance.confident_mistakes")
     assert in_view(page, "performance.confident_mistakes")
 
 
-def test_a_linked_finding_is_shown_whatever_the_filter_and_two_of_one_check_are_told_apart(open_report: Open) -> None:
+def test_a_linked_finding_is_shown_despite_filters(open_report: Open) -> None:
     page = open_report("#reliance.masks-2?verdict=fail")
     expect(page.locator(FINDINGS)).to_have_count(3)
     expect(page.locator("[id='reliance.masks-2']")).to_be_focused()
-    open_report("#no.such-%E0%A4%A")  # a mangled link is no reason to show nothing
+    open_report("#no.such-%E0%A4%A")  # a malformed link still shows the page
 
 
 def test_a_table_is_sorted_with_the_keyboard(open_report: Open) -> None:
@@ -196,10 +210,28 @@ def test_a_table_is_sorted_with_the_keyboard(open_report: Open) -> None:
     page.get_by_role("button", name="Show all 200 rows").press("Enter")
     expect(table.locator("tbody tr")).to_have_count(200)
     head.get_by_role("button").press("Enter")
-    assert column.last.inner_text() == "–"  # what is missing goes last
+    assert column.last.inner_text() == "–"  # missing values are last
 
 
-def test_how_to_read_this_opens_with_the_keyboard(open_report: Open) -> None:
+def test_an_interval_has_the_unit_of_the_column_to_its_left(browser: Browser, tmp_path: Path) -> None:
+    columns = [
+        Column(name="Accuracy", kind="share"),
+        Column(name="95% interval", kind="interval"),
+        Column(name="Correlation", kind="number"),
+        Column(name="95% interval", kind="interval"),
+    ]
+    rows = [[0.42, [0.31, 0.54], 0.42, [0.31, 0.54]], [0.05, [-0.1, 0.2], 0.05, [-0.1, 0.2]]]
+    table = Table(title="Intervals", columns=columns, rows=rows)
+    finding = Finding(check="family.check", verdict=Verdict.PASS, claim="Claim.", criterion="", evidence=[table])
+    report.write_report(load_sample().sample_audit([finding]), tmp_path / "report.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    cells = page.locator("[id='family.check'] td.cell-interval")
+    expect(cells).to_have_text(["31–54%", "0.31–0.54", "−10% to 20%", "−0.1 to 0.2"])
+    page.close()
+
+
+def test_about_this_check_opens_with_the_keyboard(open_report: Open) -> None:
     page = open_report()
     finding = page.locator("[id='performance.accuracy']")
     summary = finding.locator("summary", has_text="About this check")
@@ -212,23 +244,23 @@ def test_how_to_read_this_opens_with_the_keyboard(open_report: Open) -> None:
     assert link.get_attribute("href") == "https://example.org/labels"
 
 
-def test_everything_that_can_be_used_is_reached_by_tab(open_report: Open) -> None:
+def test_every_control_is_reachable_by_tab(open_report: Open) -> None:
     page = open_report("#?family=reliance")
-    wanted = page.evaluate(
+    expected = page.evaluate(
         """() => [...document.querySelectorAll("a[href], button:not(:disabled), input:not(:disabled), summary,"
              + " [tabindex='0']")].map((element, i) => (element.dataset.at = i, i))"""
     )
     reached = set()
-    for _ in range(len(wanted) + 10):
+    for _ in range(len(expected) + 10):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.dataset.at"))
-    assert {str(i) for i in wanted} <= reached
+    assert {str(i) for i in expected} <= reached
     page.locator(".toggle").first.focus()
     page.keyboard.press("Tab")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
-def test_a_picture_opens_large_and_closes_with_escape(open_report: Open) -> None:
+def test_an_image_is_enlarged_and_closed_with_the_keyboard(open_report: Open) -> None:
     page = open_report()
     opener = page.locator("[id='invariance.shift'] .enlarge").first
     opener.press("Enter")
@@ -241,23 +273,23 @@ def test_a_picture_opens_large_and_closes_with_escape(open_report: Open) -> None
     expect(opener).to_be_focused()
 
 
-def test_heatmaps_fade_switch_off_and_tell_their_values(open_report: Open) -> None:
+def test_heatmaps_change_opacity_switch_off_and_show_their_values(open_report: Open) -> None:
     page = open_report("#reliance.background")
     group = page.locator("[id='reliance.background'] .evidence").first
     canvas = group.locator("canvas").first
     group.get_by_role("slider").fill("0.3")
     expect(canvas).to_have_css("opacity", "0.3")
-    group.get_by_role("button", name="Picture").click()
+    group.get_by_role("button", name="Image").click()
     expect(canvas).to_have_css("opacity", "0")
     group.get_by_role("button", name="Overlay").click()
     expect(canvas).to_have_css("opacity", "0.3")
     canvas.hover(position={"x": 60, "y": 60}, force=True)
     expect(group.locator(".readout")).to_have_text(re.compile(r"^−?0\.\d+$"))
-    described = group.locator(".color-bar").get_attribute("aria-label")
-    assert described == "Color scale: Change of the log-odds when hidden, from −1 to 1"
+    description = group.locator(".color-bar").get_attribute("aria-label")
+    assert description == "Color scale: Change of the log-odds when hidden, from −1 to 1"
 
 
-def test_unmeasured_cells_stay_clear(open_report: Open) -> None:
+def test_unmeasured_cells_are_transparent(open_report: Open) -> None:
     page = open_report()
     alphas = (
         page.get_by_label("Grad-CAM of a cat")
@@ -272,32 +304,33 @@ def test_unmeasured_cells_stay_clear(open_report: Open) -> None:
     assert alphas == [0, 255]
 
 
-def test_a_map_of_the_world_tells_its_numbers(open_report: Open) -> None:
+def test_a_world_map_shows_its_values(open_report: Open) -> None:
     page = open_report("#fairness.groups")
     world = page.locator(".world")
     readout = world.locator(".world-readout")
     assert world.locator("path[data-code]").count() > 170
-    told = {
+    readouts = {
         "BR": "Brazil: 0 (12 images)",
         "IN": "India: −3.1 (12 images)",
         "MT": "Malta: 6 (12 images)",
         "AU": "Australia: no images",
         "RU": "Russia: −0.4 (12 images)",
     }
-    for code, words in told.items():
+    for code, text in readouts.items():
         world.locator(f"[data-code={code}]").dispatch_event("pointermove")
-        expect(readout).to_have_text(words)
+        expect(readout).to_have_text(text)
     fills = {code: world.locator(f"[data-code={code}]").get_attribute("fill") for code in ("US", "IN", "MT", "AU")}
-    assert fills["MT"] == "rgb(127,59,8)"  # beyond the scale: its last colour
+    assert fills["MT"] == "rgb(127,59,8)"  # beyond the scale: its last color
     assert fills["AU"].startswith("url(#")
     assert len(set(fills.values())) == 4
+    expect(world.locator("[data-code=VA]")).to_have_class("world-dot world-dot-absent")  # a country without a value
     expect(world.locator("figcaption")).to_contain_text("Not on the map: Rød-Panda")
     world.locator("summary").press("Enter")
     expect(world.locator("tbody tr")).to_have_count(8)
     assert page.evaluate("document.querySelectorAll(\".world-map path[d*='NaN']\").length") == 0
 
 
-def test_a_curve_tells_its_numbers(open_report: Open) -> None:
+def test_a_curve_shows_its_values(open_report: Open) -> None:
     page = open_report("#performance.calibration")
     curve = page.locator(".curve").first
     curve.locator("svg[role=img]").hover(position={"x": 330, "y": 120})
@@ -306,15 +339,15 @@ def test_a_curve_tells_its_numbers(open_report: Open) -> None:
     expect(curve.locator("tbody tr")).to_have_count(10)
 
 
-def test_estimates_are_told_in_words(open_report: Open) -> None:
+def test_estimates_are_written_out(open_report: Open) -> None:
     page = open_report()
-    told = page.locator("[id='performance.accuracy'] .estimate-words").first.inner_text().replace("\u202f", " ")
-    assert re.sub(r"\s+", " ", told) == "Accuracy 42% (31% to 54%, n = 1,024)"
-    unknown = page.locator("[id='fairness.groups'] .estimate-words").last.inner_text()
+    text = page.locator("[id='performance.accuracy'] .estimate-text").first.inner_text()
+    assert re.sub(r"\s+", " ", text) == "Accuracy 42% (31% to 54%, n = 1,024)"
+    unknown = page.locator("[id='fairness.groups'] .estimate-text").last.inner_text()
     assert "interval unknown" in unknown
 
 
-def test_on_paper_everything_is_open_and_no_control_is_left(open_report: Open) -> None:
+def test_in_print_everything_is_open_and_controls_are_hidden(open_report: Open) -> None:
     page = open_report("#?verdict=fail")
     page.emulate_media(media="print")
     expect(page.locator(FINDINGS)).to_have_count(9)
@@ -350,14 +383,14 @@ CONTRASTS = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_badges_and_quiet_text_can_be_read(open_report: Open, scheme: str) -> None:
+def test_badges_and_secondary_text_have_enough_contrast(open_report: Open, scheme: str) -> None:
     contrasts = open_report(color_scheme=scheme).evaluate(CONTRASTS)
     words = {text for text, _ in contrasts}
     assert {"Fail", "Error", "Warning", "Inconclusive", "Pass", "Skipped"} <= words
     assert [(text, contrast) for text, contrast in contrasts if contrast < 4.5] == []
 
 
-def test_three_hundred_pictures_are_quick(browser: Browser, tmp_path: Path) -> None:
+def test_three_hundred_images_load_fast(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     sample = load_sample()
     report.write_report(sample.sample_audit([sample.mistakes(300)]), path)

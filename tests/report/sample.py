@@ -1,4 +1,4 @@
-"""An audit that has everything a report may have to draw: every verdict, every kind of evidence, and unkind text."""
+"""An audit with every verdict, every kind of evidence, and text that tries to break the page."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def accuracy() -> Finding:
     return Finding(
         check="performance.accuracy",
         verdict=Verdict.FAIL,
-        claim="The model names the right class for 42% of the images, not for the 70% that it claims.",
-        criterion="Fails below 60%, warns below 70%, when the whole 95% interval lies there.",
+        claim="The model predicts the right class for 42% of the images; its mean confidence is 70%.",
+        criterion="Fails if the 95% interval lies below 60%, warns if it lies below 70%.",
         severity=0.9,
         evidence=[
             Estimate(
@@ -96,8 +96,8 @@ def accuracy() -> Finding:
             _confusion(),
         ],
         caveats=[
-            "Accuracy hides which mistakes are made: look at the table of classes.",
-            "The images may not be a fair sample of what the model will meet.",
+            "Accuracy does not show which errors the model makes: see the table of classes.",
+            "The images may differ from those that the model is used on.",
         ],
     )
 
@@ -135,13 +135,13 @@ def _confusion() -> Heatmaps:
         y_ticks=classes,
     )
     return Heatmaps(
-        title="What is taken for what",
+        title="Confusion matrix",
         items=[item],
         scale_label="Share of the images of a class",
         low=0,
         high=0.8,
-        x_label="Answer",
-        y_label="Truth",
+        x_label="Predicted class",
+        y_label="True class",
     )
 
 
@@ -156,19 +156,19 @@ def calibration() -> Finding:
     return Finding(
         check="performance.calibration",
         verdict=Verdict.WARN,
-        claim="When the model says 90%, it is right 70% of the time.",
+        claim="At 90% confidence, the model is right 70% of the time.",
         criterion="Warns when the expected calibration error is above 5%.",
         severity=0.4,
         evidence=[
             Curve(
                 title="Reliability",
                 x_label="Confidence",
-                y_label="Share that is right",
+                y_label="Share of correct predictions",
                 series=[line, other, perfect],
                 y_range=(0, 1),
             ),
             Curve(
-                title="Accuracy under ever stronger noise",
+                title="Accuracy under noise",
                 x_label="Noise (standard deviation)",
                 y_label="Accuracy",
                 series=[
@@ -187,7 +187,7 @@ def shortcut() -> Finding:
     signed = [
         Heatmap(
             values=grid(14, 14, 3 + i, 4 + 2 * i, signed=True),
-            caption=f"{name}: answer changes most where it is orange",
+            caption=f"{name}: orange regions change the prediction most",
             alt=f"Occlusion of {name}: strongest at the upper left",
             picture=picture(photo(name), f"A photo of {name}"),
         )
@@ -207,12 +207,12 @@ def shortcut() -> Finding:
     return Finding(
         check="reliance.background",
         verdict=Verdict.FAIL,
-        claim=f"The model looks at the background: {XSS} 61% of what moves its answer lies outside the object.",
+        claim=f"The model relies on the background: {XSS} 61% of the attribution lies outside the object.",
         criterion="Fails when more than half of the attribution lies outside the object's mask.",
         severity=0.7,
         evidence=[
             Heatmaps(
-                title="Where hiding a part of the picture changes the answer",
+                title="Change of the prediction when a region is hidden",
                 items=signed,
                 scale_label="Change of the log-odds when hidden",
                 low=-0.8,
@@ -224,7 +224,7 @@ def shortcut() -> Finding:
                 label=f"Share outside the object {XSS}", value=0.61, low=0.52, high=0.69, n=48, warn_at=0.3, fail_at=0.5
             ),
         ],
-        caveats=["An attribution shows what the answer depends on locally, not what the model has understood."],
+        caveats=["An attribution shows what the prediction depends on locally, not which concepts the model uses."],
     )
 
 
@@ -242,12 +242,14 @@ def shift() -> Finding:
     return Finding(
         check="invariance.shift",
         verdict=Verdict.PASS,
-        claim="Shifting a picture by up to 16 pixels changes 3% of the answers.",
-        criterion="Warns from 10%, fails from 25%.",
+        claim="Shifting the images by up to 16 pixels changes 3% of the predictions.",
+        criterion="Warns above 10%, fails above 25%.",
         evidence=[
-            Estimate(label="Answers that change", value=0.03, low=0.014, high=0.052, n=512, warn_at=0.1, fail_at=0.25),
+            Estimate(
+                label="Predictions that change", value=0.03, low=0.014, high=0.052, n=512, warn_at=0.1, fail_at=0.25
+            ),
             Estimate(label="Mean shift needed", value=23.4, low=19.0, high=28.1, n=512, unit="pixels"),
-            ImageGrid(title="One picture on its way to the right", items=items, strip=True),
+            ImageGrid(title="One image, shifted to the right", items=items, strip=True),
         ],
     )
 
@@ -258,17 +260,17 @@ def mistakes(count: int = 24) -> Finding:
         GridItem(
             picture=picture(photo(names[i % len(names)], 160), f"A photo of {names[i % len(names)]}"),
             caption=LONG_NAME if i == 2 else f"{names[i % len(names)]}-{i:03d}.jpg",
-            note=f"said missile {0.99 - i / 400:.2f}",
+            note=f"missile {0.99 - i / 400:.2f}",
         )
         for i in range(count)
     ]
     return Finding(
         check="performance.confident_mistakes",
         verdict=Verdict.WARN,
-        claim=f"{count} images are answered wrongly with more than 90% confidence.",
-        criterion="Warns from 1% of the images.",
+        claim=f"{count} images are misclassified with more than 90% confidence.",
+        criterion="Warns above 1% of the images.",
         severity=0.2,
-        evidence=[ImageGrid(title="The surest mistakes", items=items)],
+        evidence=[ImageGrid(title="The most confident errors", items=items)],
     )
 
 
@@ -292,7 +294,7 @@ def world() -> WorldMap:
         high=4,
         diverging=True,
         absent="no images",
-        caption="1 is twice as many images as people.",
+        caption="A value of 1 means twice as many images as the share of people.",
         alt="World map of eight countries; most images are from the United States",
     )
 
@@ -306,7 +308,7 @@ def lesser_findings() -> list[Finding]:
         Finding(
             check="fairness.groups",
             verdict=Verdict.INCONCLUSIVE,
-            claim="14 images with a group are too few to tell whether groups are treated alike.",
+            claim="14 images with a group are too few to compare groups.",
             criterion="Needs at least 30 images in each group.",
             evidence=[rare, unknown, groups, world(), empty],
         ),
@@ -325,7 +327,7 @@ def lesser_findings() -> list[Finding]:
         Finding(
             check="reliance.masks",
             verdict=Verdict.SKIPPED,
-            claim="Not run for the left-out classes either.",
+            claim="Not run: the excluded classes have no object masks.",
             criterion="Needs a mask for at least 30 images.",
         ),
     ]
@@ -334,10 +336,10 @@ def lesser_findings() -> list[Finding]:
 def guide(question: str) -> Guide:
     return Guide(
         question=question,
-        asks="How often the answer is right, over all labelled images.\n\nThe answer is the class that scores highest.",
-        matters="All else is read in its light: a model that is often wrong is often wrong for some reason.",
-        reading="Look at three things:\n- the number,\n- its interval: how\n  sure it is,\n- the table of classes.",
-        limits="Labels may be wrong. See https://example.org/labels (and what is said there).",
+        asks="How often the prediction is right, over all labeled images.\n\nIt is the class with the highest score.",
+        matters="Every other finding depends on it: a model that is often wrong is wrong for a reason.",
+        reading="Look at three things:\n- the number,\n- its interval: how\n  precise it is,\n- the table of classes.",
+        limits="Labels may be wrong. See https://example.org/labels (and the discussion there).",
         references="- Guo et al. 2017, On calibration of modern neural networks, https://arxiv.org/abs/1706.04599.",
     )
 
@@ -373,13 +375,13 @@ def sample_audit(findings: Sequence[Finding] | None = None) -> Audit:
             ],
             unmatched_labels={"catt": 12, "Ćevapčići": 3},
             credits=["chelsea.png: Stéfan van der Walt, CC0", "astronaut.png: NASA, public domain"],
-            notes=["76 images have no label and are used only where none is needed."],
+            notes=["76 images have no label. They are used only by checks that need no labels."],
         ),
         findings=worst_first(findings),
         guides={
             "performance.accuracy": guide("How often is the model right?"),
-            "performance.calibration": guide("Is the model right as often as it says?"),
-            "reliance.background": guide("Does the model look at the object or at what is around it?"),
-            "invariance.shift": guide("Does the answer stay when the picture moves?"),
+            "performance.calibration": guide("Does the confidence match the accuracy?"),
+            "reliance.background": guide("Does the model rely on the object or on the background?"),
+            "invariance.shift": guide("Does the prediction change when the image is shifted?"),
         },
     )

@@ -20,19 +20,19 @@ def draw(values: NDArray[np.float64], path: Path, title: str = "chelsea.png, $0_
 
 
 def shares(drawing: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """How much of the drawing is bluish, reddish and yellowish."""
+    """The shares of the figure that are bluish, reddish and yellowish."""
     red, green, blue = drawing.astype(int).transpose(2, 0, 1)
     yellow = np.mean((green - blue > 60) & (red - blue > 60) & (abs(red - green) < 60))
     return float(np.mean(blue - red > 30)), float(np.mean((red - blue > 30) & (red - green > 25))), float(yellow)
 
 
-def test_signed_values_get_a_scale_centred_on_zero(tmp_path: Path) -> None:
+def test_signed_values_get_a_scale_centered_on_zero(tmp_path: Path) -> None:
     values = np.linspace(-1, 2, 49).reshape(7, 7)
     blue, orange, _ = shares(draw(values, tmp_path / "heat.png"))
     assert orange > 0.05
     assert blue > 0.01
     blue, orange, _ = shares(draw(np.zeros((7, 7)) - 1e-12 * np.eye(7), tmp_path / "nothing.png"))
-    assert blue + orange > 0  # the colour bar still shows both ends
+    assert blue + orange > 0  # the color bar still shows both ends
 
 
 def test_values_without_a_sign_get_a_sequential_scale(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_flat_and_unmeasured_maps_are_drawn(tmp_path: Path, value: float) -> Non
     draw(np.full((3, 5), value), tmp_path / "flat.png", title="")
 
 
-def test_the_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_the_file_is_replaced_and_no_other_file_is_left(tmp_path: Path) -> None:
     path = tmp_path / "heat.png"
     path.write_text("old")
     draw(np.eye(4), path)

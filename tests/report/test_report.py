@@ -30,7 +30,7 @@ needs_bundle = pytest.mark.skipif(not report.BUNDLE.is_file(), reason="the page 
 
 
 class Scripts(HTMLParser):
-    """Collects what a browser would take for scripts."""
+    """Collects the scripts that a browser would find."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Scripts(HTMLParser):
 
 
 @needs_bundle
-def test_no_text_of_an_audit_breaks_out_of_the_page() -> None:
+def test_text_of_an_audit_cannot_break_out_of_the_page() -> None:
     audit = sample.sample_audit()
     page = report.render(audit)
     scripts = Scripts()
@@ -82,7 +82,7 @@ def test_a_model_name_cannot_break_out_of_the_title() -> None:
 
 
 @needs_bundle
-def test_the_policy_lets_the_page_load_nothing() -> None:
+def test_the_policy_blocks_all_requests() -> None:
     page = report.render(sample.sample_audit(findings=[]))
     policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
     assert policy is not None
@@ -92,7 +92,7 @@ def test_the_policy_lets_the_page_load_nothing() -> None:
 
 
 @needs_bundle
-def test_writing_replaces_the_file_in_one_step_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_writing_replaces_the_file_atomically_and_leaves_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
     report.write_report(sample.sample_audit(findings=[]), path)
@@ -115,12 +115,12 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_page_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_page_is_reported_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "BUNDLE", tmp_path / "bundle.html")
     with pytest.raises(RunFolderError, match="make setup"):
         report.render(sample.sample_audit(findings=[]))
 
 
-def test_the_schema_of_the_page_is_that_of_python() -> None:
+def test_the_schema_of_the_page_matches_python() -> None:
     written = json.loads((ROOT / "frontend" / "audit.schema.json").read_text(encoding="utf-8"))
-    assert written == audit_schema(), "write frontend/audit.schema.json again from audit_schema()"
+    assert written == audit_schema(), "regenerate frontend/audit.schema.json from audit_schema()"

@@ -2,14 +2,14 @@ import type { Domain } from "./scale";
 
 type Rgb = readonly [number, number, number];
 
-// Both maps read the same to people with any common color blindness.
+// Both color maps are readable with the common forms of color blindness.
 const VIRIDIS = "440154 482475 414487 355f8d 2a788e 21918c 22a884 44bf70 7ad151 bddf26 fde725";
 const BLUE_WHITE_ORANGE = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fee0b6 fdb863 e08214 b35806 7f3b08";
 
 const parse = (hex: string): Rgb => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)) as unknown as Rgb;
 const stopsOf = (diverging: boolean) => (diverging ? BLUE_WHITE_ORANGE : VIRIDIS).split(" ");
 
-/** The scale that heatmaps of one group share: where a value lies in [0, 1], and its color. */
+/** The color scale that all heatmaps of a group share. */
 export interface ColorScale {
   domain: Domain;
   color: (value: number) => Rgb;
@@ -17,20 +17,20 @@ export interface ColorScale {
 }
 
 export function colorScale(low: number, high: number, diverging: boolean): ColorScale {
-  const reach = Math.max(Math.abs(low), Math.abs(high)) || 1;
-  const domain: Domain = diverging ? [-reach, reach] : high > low ? [low, high] : [low, low + 1];
-  const table = stopsOf(diverging).map(parse);
+  const bound = Math.max(Math.abs(low), Math.abs(high)) || 1;
+  const domain: Domain = diverging ? [-bound, bound] : high > low ? [low, high] : [low, low + 1];
+  const colors = stopsOf(diverging).map(parse);
   const color = (value: number): Rgb => {
-    const place = Math.min(1, Math.max(0, (value - domain[0]) / (domain[1] - domain[0]))) * (table.length - 1);
-    const from = table[Math.floor(place)]!;
-    const to = table[Math.ceil(place)]!;
-    const share = place - Math.floor(place);
-    return [0, 1, 2].map((i) => Math.round(from[i]! + (to[i]! - from[i]!) * share)) as unknown as Rgb;
+    const position = Math.min(1, Math.max(0, (value - domain[0]) / (domain[1] - domain[0]))) * (colors.length - 1);
+    const from = colors[Math.floor(position)]!;
+    const to = colors[Math.ceil(position)]!;
+    const fraction = position - Math.floor(position);
+    return [0, 1, 2].map((i) => Math.round(from[i]! + (to[i]! - from[i]!) * fraction)) as unknown as Rgb;
   };
   return { domain, color, stops: stopsOf(diverging).map((hex) => `#${hex}`) };
 }
 
-/** Black or white, whichever can be read on this color. */
-export function inkOn([red, green, blue]: Rgb): string {
+/** Black or white, whichever has more contrast on this color. */
+export function textColorOn([red, green, blue]: Rgb): string {
   return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#111" : "#fff";
 }

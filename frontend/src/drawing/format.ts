@@ -1,9 +1,9 @@
-/** Numbers as people read them. NaN arrives as null and is shown as a dash: not measured. */
+/** Numbers formatted for display. Python writes NaN as null; it is shown as a dash. */
 export type Maybe = number | null;
 export type Unit = "share" | "number" | "probability" | "pixels";
 
 export const MISSING = "–";
-const THIN = "\u202f"; // a narrow space that does not break, between a number and its unit (not before %)
+const NARROW_SPACE = "\u202f"; // does not break; stands between a number and its unit, but not before %
 
 const significant = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -16,7 +16,7 @@ export function formatNumber(value: Maybe): string {
   return (size >= 100 ? whole : significant).format(value).replace("-", "−");
 }
 
-/** Digits after the point that a share needs so that its interval does not collapse into one number. */
+/** The decimal places that a percentage needs so that the ends of its interval differ. */
 export function digitsFor(...shares: Maybe[]): number {
   const known = shares.filter((share) => share !== null);
   const spread = Math.max(...known) - Math.min(...known);
@@ -24,46 +24,49 @@ export function digitsFor(...shares: Maybe[]): number {
   return spread < 0.005 ? 2 : 1;
 }
 
-function bare(share: number, digits: number): string {
+function percentWithoutSign(share: number, digits: number): string {
   const text = (100 * share).toFixed(digits).replace("-", "−");
-  // What is not quite nothing, or not quite all, must not read as if it were.
+  // A share close to 0 or 1 must not be rounded to 0% or 100%.
   if (share !== 0 && Number(text.replace("−", "-")) === 0) return (100 * share).toPrecision(1).replace("-", "−");
   if (share !== 1 && Number(text) === 100) return (100 * share).toFixed(2);
   return text;
 }
 
 export function formatShare(share: Maybe, digits = 0): string {
-  return share === null ? MISSING : `${bare(share, digits)}%`;
+  return share === null ? MISSING : `${percentWithoutSign(share, digits)}%`;
 }
 
-export function formatShareRange(low: Maybe, high: Maybe, between = "–"): string {
+/** An interval in a table cell: "31–54%", "0.31–0.54". Negative numbers are joined by "to", not by a dash. */
+export function formatRange(unit: Unit, low: Maybe, high: Maybe): string {
   if (low === null || high === null) return MISSING;
+  if (low < 0) return formatInterval(unit, low, high);
   const digits = digitsFor(low, high);
-  const dash = low < 0 && between === "–" ? " to " : between; // a dash before a minus sign would be misread
-  return `${between === "–" ? bare(low, digits) : formatShare(low, digits)}${dash}${formatShare(high, digits)}`;
+  const start = unit === "share" ? percentWithoutSign(low, digits) : formatNumber(low);
+  return `${start}–${formatIn(unit, high, digits)}`;
 }
 
-/** Numbers along an axis, all with the same digits after the point. */
+/** Tick labels of an axis, all with the same number of decimal places. */
 export function formatTicks(values: readonly number[]): string[] {
   const texts = values.map(formatNumber);
   if (texts.some((text) => text.includes("e"))) return texts;
   const digits = Math.max(0, ...texts.map((text) => text.split(".")[1]?.length ?? 0));
-  const same = new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  return values.map((value) => same.format(value).replace("-", "−"));
+  const aligned = new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return values.map((value) => aligned.format(value).replace("-", "−"));
 }
 
 export function formatIn(unit: Unit, value: Maybe, digits = 0): string {
   if (value === null) return MISSING;
   if (unit === "share") return formatShare(value, digits);
-  if (unit === "pixels") return `${formatNumber(value)}${THIN}px`;
+  if (unit === "pixels") return `${formatNumber(value)}${NARROW_SPACE}px`;
   return formatNumber(value);
 }
 
-/** "31% to 54%": an interval as it is read aloud. */
+/** An interval in running text: "31% to 54%". */
 export function formatInterval(unit: Unit, low: Maybe, high: Maybe): string {
   if (low === null || high === null) return "interval unknown";
-  if (unit === "share") return formatShareRange(low, high, " to ");
-  return `${formatNumber(low)} to ${formatIn(unit, high)}`;
+  const digits = digitsFor(low, high);
+  const start = unit === "share" ? formatShare(low, digits) : formatNumber(low);
+  return `${start} to ${formatIn(unit, high, digits)}`;
 }
 
 export function formatCount(count: number, one: string, many = `${one}s`): string {

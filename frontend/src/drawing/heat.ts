@@ -5,8 +5,8 @@ export type Grid = readonly (readonly (number | null)[])[];
 
 const at = (grid: Grid, row: number, column: number) => grid[row]?.[column] ?? null;
 
-/** The value between cells, from the up to four cells around it; nothing where the nearest cell was not measured. */
-function between(grid: Grid, y: number, x: number): number | null {
+/** The bilinear interpolation of up to four measured cells; null if the nearest cell was not measured. */
+function interpolate(grid: Grid, y: number, x: number): number | null {
   if (at(grid, Math.round(y), Math.round(x)) === null) return null;
   const [top, left] = [Math.floor(y), Math.floor(x)];
   let sum = 0;
@@ -21,20 +21,20 @@ function between(grid: Grid, y: number, x: number): number | null {
   return weights > 0 ? sum / weights : null;
 }
 
-/** Paint a grid of numbers onto a canvas, `times` pixels per cell, smooth between cells. Unmeasured cells stay clear. */
-export function paint(canvas: HTMLCanvasElement, grid: Grid, scale: ColorScale, times: number): void {
+/** Paint a grid of numbers onto a canvas, interpolated between cells. Unmeasured cells stay transparent. */
+export function paint(canvas: HTMLCanvasElement, grid: Grid, scale: ColorScale, pixelsPerCell: number): void {
   const rows = grid.length;
   const columns = grid[0]?.length ?? 0;
   if (rows === 0 || columns === 0) return;
-  canvas.width = columns * times;
-  canvas.height = rows * times;
+  canvas.width = columns * pixelsPerCell;
+  canvas.height = rows * pixelsPerCell;
   const context = canvas.getContext("2d")!;
   const image = context.createImageData(canvas.width, canvas.height);
   for (let py = 0; py < canvas.height; py++) {
-    const y = Math.min(rows - 1, Math.max(0, (py + 0.5) / times - 0.5));
+    const y = Math.min(rows - 1, Math.max(0, (py + 0.5) / pixelsPerCell - 0.5));
     for (let px = 0; px < canvas.width; px++) {
-      const x = Math.min(columns - 1, Math.max(0, (px + 0.5) / times - 0.5));
-      const value = times === 1 ? at(grid, py, px) : between(grid, y, x);
+      const x = Math.min(columns - 1, Math.max(0, (px + 0.5) / pixelsPerCell - 0.5));
+      const value = pixelsPerCell === 1 ? at(grid, py, px) : interpolate(grid, y, x);
       if (value === null) continue;
       image.data.set([...scale.color(value), 255], 4 * (py * canvas.width + px));
     }
@@ -42,11 +42,11 @@ export function paint(canvas: HTMLCanvasElement, grid: Grid, scale: ColorScale, 
   context.putImageData(image, 0, 0);
 }
 
-/** The cell under a point given as shares of the width and height. */
+/** The cell at a point, given as fractions of the width and height. */
 export function cellAt(grid: Grid, x: number, y: number): { row: number; column: number; value: number | null } {
-  const clamp = (share: number, count: number) => Math.min(count - 1, Math.max(0, Math.floor(share * count)));
-  const row = clamp(y, grid.length);
-  const column = clamp(x, grid[0]?.length ?? 1);
+  const index = (fraction: number, count: number) => Math.min(count - 1, Math.max(0, Math.floor(fraction * count)));
+  const row = index(y, grid.length);
+  const column = index(x, grid[0]?.length ?? 1);
   return { row, column, value: at(grid, row, column) };
 }
 

@@ -6,7 +6,7 @@ export function known(values: readonly Maybe[]): number[] {
   return values.filter((value) => value !== null);
 }
 
-/** The smallest domain that holds all values; a single value gets some room around it. */
+/** The smallest domain that contains all values, with a margin around a single value. */
 export function extent(values: readonly number[]): Domain {
   if (values.length === 0) return [0, 1];
   let low = Infinity;
@@ -16,8 +16,8 @@ export function extent(values: readonly number[]): Domain {
     high = Math.max(high, value);
   }
   if (low < high) return [low, high];
-  const room = Math.abs(low) / 2 || 0.5;
-  return [low - room, high + room];
+  const margin = Math.abs(low) / 2 || 0.5;
+  return [low - margin, high + margin];
 }
 
 function niceStep(span: number, count: number): number {
@@ -41,16 +41,16 @@ export function nice([low, high]: Domain, count = 5): Domain {
   return [Math.floor(low / step + 1e-9) * step, Math.ceil(high / step - 1e-9) * step];
 }
 
-/** Powers of ten within the domain, with 2 and 5 between them where there is room. */
+/** Powers of ten within the domain, with 2 and 5 between them if there are few. */
 export function logTicks([low, high]: Domain, count = 6): number[] {
   const decades = Math.log10(high / low);
   const steps = decades * 3 <= count ? [1, 2, 5] : [1];
   const every = Math.max(1, Math.ceil(decades / count));
-  const marks: number[] = [];
+  const candidates: number[] = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += every) {
-    for (const step of steps) marks.push(Number((step * 10 ** power).toPrecision(12)));
+    for (const step of steps) candidates.push(Number((step * 10 ** power).toPrecision(12)));
   }
-  const inside = marks.filter((mark) => mark >= low * 0.999 && mark <= high * 1.001);
+  const inside = candidates.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
   return inside.length >= 2 ? inside : [low, high];
 }
 
@@ -59,6 +59,6 @@ export function linear([low, high]: Domain, [start, end]: Domain): (value: numbe
 }
 
 export function logarithmic([low, high]: Domain, range: Domain): (value: number) => number {
-  const line = linear([Math.log10(low), Math.log10(high)], range);
-  return (value) => line(Math.log10(value));
+  const ofLogarithm = linear([Math.log10(low), Math.log10(high)], range);
+  return (value) => ofLogarithm(Math.log10(value));
 }

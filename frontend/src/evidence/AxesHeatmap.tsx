@@ -1,10 +1,10 @@
 import { useEffect, useId, useState, type PointerEvent } from "react";
 import type { Heatmap } from "../audit";
-import { inkOn, type ColorScale } from "../drawing/color";
+import { textColorOn, type ColorScale } from "../drawing/color";
 import { formatNumber } from "../drawing/format";
 import { cellAt, paint } from "../drawing/heat";
 import { useWidth } from "../hooks";
-import { Numbers } from "./Numbers";
+import { DataTable } from "./DataTable";
 
 interface Props {
   heatmap: Heatmap;
@@ -14,44 +14,45 @@ interface Props {
   printing: boolean;
 }
 
-const LETTER = 6.6; // about the width of a letter of a tick label
+const CHAR_WIDTH = 6.6; // approximate, in tick labels
 const longest = (labels: readonly string[]) => Math.max(0, ...labels.map((label) => label.length));
-const cut = (label: string) => (label.length > 22 ? `${label.slice(0, 21)}…` : label);
+const truncate = (label: string) => (label.length > 22 ? `${label.slice(0, 21)}…` : label);
 
-/** A grid of numbers over labelled axes: every cell is one square of one color, with its number where it fits. */
+/** A grid of numbers over labeled axes: one colored square per cell, with its number if it fits. */
 export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props) {
   const [box, available] = useWidth<HTMLElement>(600);
-  const [picture, setPicture] = useState("");
-  const [raw, setRaw] = useState<string | null>(null);
+  const [imageUrl, setImageUrl] = useState("");
+  const [readout, setReadout] = useState<string | null>(null);
   const hatch = useId();
   const { values } = heatmap;
   useEffect(() => {
     const canvas = document.createElement("canvas");
     paint(canvas, values, scale, 1);
-    setPicture(canvas.toDataURL());
+    setImageUrl(canvas.toDataURL());
   }, [values, scale]);
 
-  const xTicks = (heatmap.x_ticks ?? []).map(cut);
-  const yTicks = (heatmap.y_ticks ?? []).map(cut);
+  const xTicks = (heatmap.x_ticks ?? []).map(truncate);
+  const yTicks = (heatmap.y_ticks ?? []).map(truncate);
   const [rows, columns] = [Math.max(1, values.length), Math.max(1, values[0]?.length ?? 0)];
-  const left = 12 + longest(yTicks) * LETTER + (yLabel ? 20 : 0);
+  const left = 12 + longest(yTicks) * CHAR_WIDTH + (yLabel ? 20 : 0);
   const cell = Math.max(3, Math.min(52, (available - left - 12) / columns));
-  const slanted = longest(xTicks) * LETTER > (cell * columns) / Math.max(1, xTicks.length);
-  const below = 14 + (slanted ? longest(xTicks) * LETTER * 0.72 + 10 : 14);
+  const slanted = longest(xTicks) * CHAR_WIDTH > (cell * columns) / Math.max(1, xTicks.length);
+  const bottom = 14 + (slanted ? longest(xTicks) * CHAR_WIDTH * 0.72 + 10 : 14);
   const [width, height] = [cell * columns, cell * rows];
   const step = slanted ? Math.ceil(15 / cell) : 1;
 
-  const read = (event: PointerEvent<SVGElement>) => {
+  const showValue = (event: PointerEvent<SVGElement>) => {
     const area = event.currentTarget.getBoundingClientRect();
-    const at = cellAt(values, (event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height);
-    const where = [heatmap.y_ticks?.[at.row], heatmap.x_ticks?.[at.column]].filter(Boolean).join(", ");
-    setRaw(`${where || `row ${at.row + 1}, column ${at.column + 1}`}: ${at.value === null ? "not measured" : formatNumber(at.value)}`);
+    const hovered = cellAt(values, (event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height);
+    const labels = [heatmap.y_ticks?.[hovered.row], heatmap.x_ticks?.[hovered.column]].filter(Boolean).join(", ");
+    const value = hovered.value === null ? "not measured" : formatNumber(hovered.value);
+    setReadout(`${labels || `row ${hovered.row + 1}, column ${hovered.column + 1}`}: ${value}`);
   };
   return (
     <figure ref={box} className="axes-heatmap">
       <svg
         width={left + width + 12}
-        height={height + below + (xLabel ? 20 : 0)}
+        height={height + bottom + (xLabel ? 20 : 0)}
         role="img"
         aria-label={heatmap.alt || heatmap.caption || "Heatmap"}
       >
@@ -62,16 +63,16 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
         </defs>
         <g transform={`translate(${left} 1)`}>
           <rect width={width} height={height} fill={`url(#${hatch})`} />
-          {picture && (
+          {imageUrl && (
             <image
-              href={picture}
+              href={imageUrl}
               width={width}
               height={height}
               preserveAspectRatio="none"
               className="pixelated"
-              onPointerMove={read}
-              onPointerDown={read}
-              onPointerLeave={() => setRaw(null)}
+              onPointerMove={showValue}
+              onPointerDown={showValue}
+              onPointerLeave={() => setReadout(null)}
             />
           )}
           <rect className="frame" width={width} height={height} />
@@ -83,15 +84,15 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
           ))}
           {xTicks.map((tick, i) => {
             const x = ((i + 0.5) * width) / xTicks.length;
-            const place = slanted ? `translate(${x + 4} ${height + 12}) rotate(-45)` : `translate(${x} ${height + 17})`;
+            const transform = slanted ? `translate(${x + 4} ${height + 12}) rotate(-45)` : `translate(${x} ${height + 17})`;
             return i % step !== 0 ? null : (
-              <text key={i} className="tick" transform={place} textAnchor={slanted ? "end" : "middle"}>
+              <text key={i} className="tick" transform={transform} textAnchor={slanted ? "end" : "middle"}>
                 {tick}
               </text>
             );
           })}
           {xLabel && (
-            <text className="axis-label" x={width / 2} y={height + below + 12} textAnchor="middle">
+            <text className="axis-label" x={width / 2} y={height + bottom + 12} textAnchor="middle">
               {xLabel}
             </text>
           )}
@@ -103,9 +104,9 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
         </g>
       </svg>
       <figcaption>
-        {heatmap.caption} <span className="note">{raw ?? "\u00a0"}</span>
+        {heatmap.caption} <span className="note">{readout ?? "\u00a0"}</span>
       </figcaption>
-      <Numbers
+      <DataTable
         printing={printing}
         columns={["", ...values[0]?.map((_, i) => heatmap.x_ticks?.[i] ?? String(i + 1)) ?? []]}
         rows={values.map((row, i) => [heatmap.y_ticks?.[i] ?? String(i + 1), ...row])}
@@ -116,7 +117,7 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
 
 function CellNumbers({ values, scale, cell }: { values: Heatmap["values"]; scale: ColorScale; cell: number }) {
   const widest = longest(values.flat().map((value) => (value === null ? "" : formatNumber(value))));
-  if (cell < Math.max(24, widest * LETTER + 6)) return null; // a number that does not fit is read by pointing at it
+  if (cell < Math.max(24, widest * CHAR_WIDTH + 6)) return null; // hovering shows the number
   return values.flatMap((row, y) =>
     row.map((value, x) =>
       value === null ? null : (
@@ -126,7 +127,7 @@ function CellNumbers({ values, scale, cell }: { values: Heatmap["values"]; scale
           x={(x + 0.5) * cell}
           y={(y + 0.5) * cell}
           dy="0.33em"
-          fill={inkOn(scale.color(value))}
+          fill={textColorOn(scale.color(value))}
         >
           {formatNumber(value)}
         </text>

@@ -2,25 +2,25 @@ import type { ColorScale } from "../drawing/color";
 import { formatNumber } from "../drawing/format";
 import { ticks } from "../drawing/scale";
 
-/** What the colors of heatmaps and maps mean. */
+/** The legend of a color scale. */
 export function ColorBar({ scale, label }: { scale: ColorScale; label: string }) {
   const [low, high] = scale.domain;
-  const marks = [...new Set([low, ...ticks(scale.domain, 4), high])].filter(
-    (mark) => mark === low || mark === high || Math.min(mark - low, high - mark) > (high - low) / 5,
+  const shown = [...new Set([low, ...ticks(scale.domain, 4), high])].filter(
+    (tick) => tick === low || tick === high || Math.min(tick - low, high - tick) > (high - low) / 5,
   );
-  const described = `Color scale: ${label}, from ${formatNumber(low)} to ${formatNumber(high)}`;
+  const description = `Color scale: ${label}, from ${formatNumber(low)} to ${formatNumber(high)}`;
   return (
-    <div className="color-bar" role="img" aria-label={described}>
+    <div className="color-bar" role="img" aria-label={description}>
       <span className="color-label">{label}</span>
       <span className="color-ramp" style={{ backgroundImage: `linear-gradient(to right, ${scale.stops.join(",")})` }} />
-      <span className="color-marks">
-        {marks.map((mark) => (
+      <span className="color-ticks">
+        {shown.map((tick) => (
           <span
-            key={mark}
-            className={mark === low ? "at-start" : mark === high ? "at-end" : ""}
-            style={{ left: `${(100 * (mark - low)) / (high - low)}%` }}
+            key={tick}
+            className={tick === low ? "at-start" : tick === high ? "at-end" : ""}
+            style={{ left: `${(100 * (tick - low)) / (high - low)}%` }}
           >
-            {formatNumber(mark)}
+            {formatNumber(tick)}
           </span>
         ))}
       </span>

@@ -1,7 +1,7 @@
 import type { Series } from "../audit";
 import type { Maybe } from "../drawing/format";
 
-/** One sign per line, drawn around (0, 0), so that lines are told apart without their color. */
+/** One marker per line, centered on (0, 0), so that lines can be distinguished without color. */
 export const MARKERS = [
   "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
   "M-3.6-3.6h7.2v7.2h-7.2z",
@@ -22,7 +22,7 @@ interface LineProps {
   y: (value: number) => number;
 }
 
-export function LineOf({ series, index, x, y }: LineProps) {
+export function SeriesLine({ series, index, x, y }: LineProps) {
   const line = pathThrough(series.x, series.y, x, y);
   const marked = !series.reference && series.x.length <= MANY_POINTS;
   return (
@@ -31,28 +31,28 @@ export function LineOf({ series, index, x, y }: LineProps) {
       <path className="line" d={line} />
       {marked &&
         series.x.map((value, i) => {
-          const height = series.y[i];
-          if (value === null || height === null || height === undefined || !Number.isFinite(x(value))) return null;
+          const yValue = series.y[i];
+          if (value === null || yValue === null || yValue === undefined || !Number.isFinite(x(value))) return null;
           return (
-            <path key={i} className="marker" d={MARKERS[index % MARKERS.length]} transform={`translate(${x(value)} ${y(height)})`} />
+            <path key={i} className="marker" d={MARKERS[index % MARKERS.length]} transform={`translate(${x(value)} ${y(yValue)})`} />
           );
         })}
     </g>
   );
 }
 
-/** A path through the points; a missing one, or one that a log axis cannot show, leaves a gap. */
+/** A path through the points, with gaps at missing points and at points outside the domain of a log axis. */
 function pathThrough(xs: readonly Maybe[], ys: readonly Maybe[], x: LineProps["x"], y: LineProps["y"]): string {
   let path = "";
-  let pen = "M";
+  let command = "M";
   xs.forEach((value, i) => {
-    const height = ys[i];
-    if (value === null || height === null || height === undefined || !Number.isFinite(x(value))) {
-      pen = "M";
+    const yValue = ys[i];
+    if (value === null || yValue === null || yValue === undefined || !Number.isFinite(x(value))) {
+      command = "M";
       return;
     }
-    path += `${pen}${x(value).toFixed(1)} ${y(height).toFixed(1)}`;
-    pen = "L";
+    path += `${command}${x(value).toFixed(1)} ${y(yValue).toFixed(1)}`;
+    command = "L";
   });
   return path;
 }
@@ -64,21 +64,21 @@ function bandBetween(series: Series, x: LineProps["x"], y: LineProps["y"]): stri
     return [{ x: x(value).toFixed(1), low: y(low).toFixed(1), high: y(high).toFixed(1) }];
   });
   if (points.length === 0) return "";
-  const there = points.map((point) => `${point.x} ${point.high}`);
-  const back = points.reverse().map((point) => `${point.x} ${point.low}`);
-  return `M${[...there, ...back].join("L")}Z`;
+  const upper = points.map((point) => `${point.x} ${point.high}`);
+  const lower = points.reverse().map((point) => `${point.x} ${point.low}`);
+  return `M${[...upper, ...lower].join("L")}Z`;
 }
 
 export function Legend({ series }: { series: readonly Series[] }) {
   return (
     <ul className="legend">
-      {series.map((one, i) => (
+      {series.map((item, i) => (
         <li key={i}>
-          <svg width="28" height="14" viewBox="-14 -7 28 14" aria-hidden="true" className={styleOf(one, i)}>
+          <svg width="28" height="14" viewBox="-14 -7 28 14" aria-hidden="true" className={styleOf(item, i)}>
             <path className="line" d="M-13 0H13" />
-            {!one.reference && <path className="marker" d={MARKERS[i % MARKERS.length]} />}
+            {!item.reference && <path className="marker" d={MARKERS[i % MARKERS.length]} />}
           </svg>
-          {one.name}
+          {item.name}
         </li>
       ))}
     </ul>

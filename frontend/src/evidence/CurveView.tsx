@@ -3,26 +3,27 @@ import type { Curve } from "../audit";
 import { formatNumber, formatTicks, type Maybe } from "../drawing/format";
 import { extent, known, linear, logarithmic, logTicks, nice, ticks, type Domain } from "../drawing/scale";
 import { useWidth } from "../hooks";
-import { Legend, LineOf, MARKERS } from "./CurveLines";
-import { Numbers } from "./Numbers";
+import { Legend, MARKERS, SeriesLine } from "./CurveLines";
+import { DataTable } from "./DataTable";
 
 const HEIGHT = 300;
 const MARGIN = { top: 12, right: 16, bottom: 46, left: 58 };
 
-/** Lines over a common axis, with their intervals as bands. */
+/** Lines over a common x axis, with their intervals as bands. */
 export function CurveView({ curve, printing }: { curve: Curve; printing: boolean }) {
   const [box, width] = useWidth<HTMLDivElement>(640);
-  const [at, setAt] = useState<number | null>(null);
+  const [hovered, setHovered] = useState<number | null>(null);
   const { x, y, xTicks, yTicks } = scalesOf(curve, width);
   const yTexts = formatTicks(yTicks);
-  // Along a log axis each number has its own size, so each is written in its own way.
+  // Ticks of a log axis differ in magnitude, so they do not get the same number of decimal places.
   const xTexts = curve.x_scale === "log" ? xTicks.map(formatNumber) : formatTicks(xTicks);
-  const places = placesOf(measured(curve));
+  const xValues = xValuesOf(measured(curve));
 
-  const read = (event: PointerEvent<SVGElement>) => {
+  const showValues = (event: PointerEvent<SVGElement>) => {
     const pointer = event.clientX - event.currentTarget.getBoundingClientRect().left;
-    const distance = (place: number) => Math.abs(x(place) - pointer);
-    setAt(places.length > 0 ? places.reduce((best, place) => (distance(place) < distance(best) ? place : best)) : null);
+    const distance = (value: number) => Math.abs(x(value) - pointer);
+    const nearest = (best: number, value: number) => (distance(value) < distance(best) ? value : best);
+    setHovered(xValues.length > 0 ? xValues.reduce(nearest) : null);
   };
   return (
     <div className="evidence curve">
@@ -33,10 +34,10 @@ export function CurveView({ curve, printing }: { curve: Curve; printing: boolean
           width={width}
           height={HEIGHT}
           role="img"
-          aria-label={described(curve)}
-          onPointerMove={read}
-          onPointerDown={read}
-          onPointerLeave={() => setAt(null)}
+          aria-label={describe(curve)}
+          onPointerMove={showValues}
+          onPointerDown={showValues}
+          onPointerLeave={() => setHovered(null)}
         >
           {yTicks.map((tick, i) => (
             <g key={tick} transform={`translate(0 ${y(tick)})`}>
@@ -71,14 +72,14 @@ export function CurveView({ curve, printing }: { curve: Curve; printing: boolean
           >
             {curve.y_label}
           </text>
-          {at !== null && <line className="cursor" x1={x(at)} x2={x(at)} y1={MARGIN.top} y2={HEIGHT - MARGIN.bottom} />}
+          {hovered !== null && <line className="cursor" x1={x(hovered)} x2={x(hovered)} y1={MARGIN.top} y2={HEIGHT - MARGIN.bottom} />}
           {curve.series.map((series, i) => (
-            <LineOf key={i} series={series} index={i} x={x} y={y} />
+            <SeriesLine key={i} series={series} index={i} x={x} y={y} />
           ))}
         </svg>
-        {at !== null && <Readout curve={curve} at={at} right={x(at) < width / 2} />}
+        {hovered !== null && <Readout curve={curve} at={hovered} right={x(hovered) < width / 2} />}
       </div>
-      <Numbers printing={printing} {...numbersOf(curve)} />
+      <DataTable printing={printing} {...tableOf(curve)} />
     </div>
   );
 }
@@ -124,28 +125,29 @@ function withInterval(value: Maybe = null, low: Maybe = null, high: Maybe = null
   return formatNumber(value) + interval;
 }
 
-function described({ title, x_label, y_label, series }: Curve): string {
+function describe({ title, x_label, y_label, series }: Curve): string {
   const lines = series.map(({ name, x, y }) => {
-    const ends = [y[0], y.at(-1)].map((value) => formatNumber(value ?? null));
-    return y.length === 0 ? `${name}: no points` : `${name}: from ${ends[0]} at ${formatNumber(x[0] ?? null)} to ${ends[1]} at ${formatNumber(x.at(-1) ?? null)}`;
+    if (y.length === 0) return `${name}: no points`;
+    const [first, last] = [0, -1].map((i) => `${formatNumber(y.at(i) ?? null)} at ${formatNumber(x.at(i) ?? null)}`);
+    return `${name}: from ${first} to ${last}`;
   });
-  return `${title}. ${y_label} over ${x_label}. ${lines.join(". ")}.`;
+  return `${title}. ${y_label} against ${x_label}. ${lines.join(". ")}.`;
 }
 
-const measured = ({ series }: Curve) => series.filter((one) => !one.reference);
+const measured = ({ series }: Curve) => series.filter(({ reference }) => !reference);
 
-function placesOf(lines: Curve["series"]): number[] {
+function xValuesOf(lines: Curve["series"]): number[] {
   return [...new Set(known(lines.flatMap((series) => series.x)))].sort((a, b) => a - b);
 }
 
-function numbersOf(curve: Curve): { columns: string[]; rows: (string | Maybe)[][] } {
+function tableOf(curve: Curve): { columns: string[]; rows: (string | Maybe)[][] } {
   const lines = measured(curve);
   return {
     columns: [curve.x_label, ...lines.map((series) => series.name)],
-    rows: placesOf(lines).map((place) => [
-      place,
+    rows: xValuesOf(lines).map((value) => [
+      value,
       ...lines.map((series) => {
-        const i = series.x.indexOf(place);
+        const i = series.x.indexOf(value);
         return i < 0 ? null : withInterval(series.y[i], series.low?.[i], series.high?.[i]);
       }),
     ]),

@@ -2,7 +2,7 @@ import type { Estimate } from "../audit";
 import { digitsFor, formatIn, formatInterval, formatNumber, formatShare, type Unit } from "../drawing/format";
 import { extent, known, nice, ticks, type Domain } from "../drawing/scale";
 
-/** Numbers with their intervals, on one axis, with the ranges that would be a warning or a failure shaded. */
+/** Estimates with their intervals on one axis. The ranges of a warning and of a failure are shaded. */
 export function EstimatesView({ estimates }: { estimates: Estimate[] }) {
   const unit = estimates[0]!.unit;
   const domain = domainOf(estimates);
@@ -12,50 +12,50 @@ export function EstimatesView({ estimates }: { estimates: Estimate[] }) {
         <EstimateRow key={i} estimate={estimate} domain={domain} />
       ))}
       <Axis domain={domain} unit={unit} />
-      <Key estimates={estimates} />
+      <Legend estimates={estimates} />
     </div>
   );
 }
 
 function domainOf(estimates: Estimate[]): Domain {
   const numbers = known(estimates.flatMap((e) => [e.value, e.low, e.high, e.warn_at, e.fail_at]));
-  const [low, high] = extent([0, ...numbers, ...estimates.map(beyondLimits).filter((value) => value !== null)]);
+  const [low, high] = extent([0, ...numbers, ...estimates.map(beyondThreshold).filter((value) => value !== null)]);
   const isShare = estimates[0]!.unit === "share" || estimates[0]!.unit === "probability";
   if (isShare && numbers.length === 0) return [0, 1];
-  // The axis from 0 to 1 is the honest one, unless all values would then lie in its first tenths.
+  // A share gets the full axis from 0 to 1, unless all values would lie in its first 30%.
   if (isShare && low >= 0 && high <= 1 && high > 0.3) return [0, 1];
   return nice([low, high]);
 }
 
-/** A value a little beyond the last threshold, so that the range behind it is visible. */
-function beyondLimits({ warn_at, fail_at, higher_is_worse, unit }: Estimate): number | null {
-  const limit = fail_at ?? warn_at;
-  if (limit === null) return null;
-  const beyond = limit + Math.abs(limit) * (higher_is_worse ? 0.15 : -0.15);
+/** A value slightly beyond the last threshold, so that the range after it is visible. */
+function beyondThreshold({ warn_at, fail_at, higher_is_worse, unit }: Estimate): number | null {
+  const threshold = fail_at ?? warn_at;
+  if (threshold === null) return null;
+  const beyond = threshold + Math.abs(threshold) * (higher_is_worse ? 0.15 : -0.15);
   return unit === "share" || unit === "probability" ? Math.min(1, beyond) : beyond;
 }
 
-function words({ label, value, low, high, n, level, unit }: Estimate): string {
-  return `${label}: ${numberInWords({ value, low, high, n, unit })}; ${formatShare(level)} interval`;
-}
+const formatValue = ({ value, low, high, unit }: Estimate) => formatIn(unit, value, digitsFor(low, high));
 
-function numberInWords({ value, low, high, n, unit }: Pick<Estimate, "value" | "low" | "high" | "n" | "unit">): string {
-  const shown = formatIn(unit, value, digitsFor(low, high));
-  return `${shown} (${formatInterval(unit, low, high)}, n\u00a0=\u00a0${formatNumber(n)})`;
+const formatPrecision = ({ low, high, n, unit }: Estimate) =>
+  `${formatInterval(unit, low, high)}, n\u00a0=\u00a0${formatNumber(n)}`;
+
+function describe(estimate: Estimate): string {
+  const { label, level } = estimate;
+  return `${label}: ${formatValue(estimate)} (${formatPrecision(estimate)}); ${formatShare(level)} interval`;
 }
 
 function EstimateRow({ estimate, domain }: { estimate: Estimate; domain: Domain }) {
   const { value, low, high, warn_at, fail_at, higher_is_worse } = estimate;
-  const [strong, ...rest] = numberInWords(estimate).split(" (");
   return (
     <div className="estimate">
-      <p className="estimate-words">
+      <p className="estimate-text">
         <span className="estimate-label">{estimate.label}</span>{" "}
         <span className="estimate-number">
-          <strong>{strong}</strong> ({rest.join(" (")}
+          <strong>{formatValue(estimate)}</strong> ({formatPrecision(estimate)})
         </span>
       </p>
-      <svg className="estimate-bar" height="30" width="100%" role="img" aria-label={words(estimate)}>
+      <svg className="estimate-bar" height="30" width="100%" role="img" aria-label={describe(estimate)}>
         <Zones {...{ warn_at, fail_at, higher_is_worse, domain }} />
         <line className="axis-line" x1="0" x2="100%" y1="29.5" y2="29.5" />
         {low !== null && high !== null && (
@@ -84,12 +84,12 @@ function Zones({ warn_at, fail_at, higher_is_worse, domain }: ZonesProps) {
 }
 
 function Zone({ kind, from, to, domain }: { kind: "warn" | "fail"; from: number; to: number; domain: Domain }) {
-  const left = Math.min(place(from, domain), place(to, domain));
-  const right = Math.max(place(from, domain), place(to, domain));
+  const left = Math.min(position(from, domain), position(to, domain));
+  const right = Math.max(position(from, domain), position(to, domain));
   return (
     <>
       <rect className={`zone zone-${kind}`} x={`${left}%`} width={`${right - left}%`} y="0" height="29" />
-      <line className={`limit limit-${kind}`} x1={percent(from, domain)} x2={percent(from, domain)} y1="0" y2="29" />
+      <line className={`threshold threshold-${kind}`} x1={percent(from, domain)} x2={percent(from, domain)} y1="0" y2="29" />
     </>
   );
 }
@@ -98,7 +98,7 @@ function Axis({ domain, unit }: { domain: Domain; unit: Unit }) {
   return (
     <div className="estimate-axis" aria-hidden="true">
       {ticks(domain, 5).map((tick) => (
-        <span key={tick} style={{ left: percent(tick, domain) }} className={edge(place(tick, domain))}>
+        <span key={tick} style={{ left: percent(tick, domain) }} className={alignment(position(tick, domain))}>
           {formatIn(unit, tick, domain[1] - domain[0] < 0.05 ? 1 : 0)}
         </span>
       ))}
@@ -106,17 +106,17 @@ function Axis({ domain, unit }: { domain: Domain; unit: Unit }) {
   );
 }
 
-function Key({ estimates }: { estimates: Estimate[] }) {
+function Legend({ estimates }: { estimates: Estimate[] }) {
   const warn = estimates.find((estimate) => estimate.warn_at !== null);
   const fail = estimates.find((estimate) => estimate.fail_at !== null);
   const levels = [...new Set(estimates.map((estimate) => formatShare(estimate.level)))].join(", ");
-  const say = (estimate: Estimate, at: number) => {
+  const range = (estimate: Estimate, threshold: number) => {
     const same = estimates.every((e) => e.warn_at === estimate.warn_at && e.fail_at === estimate.fail_at);
-    return same ? ` ${estimate.higher_is_worse ? "from" : "below"} ${formatIn(estimate.unit, at)}` : "";
+    return same ? ` ${estimate.higher_is_worse ? "above" : "below"} ${formatIn(estimate.unit, threshold)}` : "";
   };
   return (
-    <p className="estimate-key">
-      <span className="key-item">
+    <p className="estimate-legend">
+      <span className="legend-item">
         <svg width="26" height="12" aria-hidden="true">
           <line className="whisker" x1="1" x2="25" y1="6" y2="6" />
           <circle className="point" cx="13" cy="6" r="4" />
@@ -124,22 +124,23 @@ function Key({ estimates }: { estimates: Estimate[] }) {
         {levels} interval
       </span>
       {warn && (
-        <span className="key-item">
-          <i className="swatch zone-warn" /> warning{say(warn, warn.warn_at!)}
+        <span className="legend-item">
+          <i className="swatch zone-warn" /> warning{range(warn, warn.warn_at!)}
         </span>
       )}
       {fail && (
-        <span className="key-item">
-          <i className="swatch zone-fail" /> fail{say(fail, fail.fail_at!)}
+        <span className="legend-item">
+          <i className="swatch zone-fail" /> failure{range(fail, fail.fail_at!)}
         </span>
       )}
     </p>
   );
 }
 
-function place(value: number, [low, high]: Domain): number {
+/** The position of a value on the axis, in percent of its width. */
+function position(value: number, [low, high]: Domain): number {
   return Math.min(100, Math.max(0, (100 * (value - low)) / (high - low)));
 }
 
-const percent = (value: number, domain: Domain) => `${place(value, domain)}%`;
-const edge = (at: number) => (at < 3 ? "at-start" : at > 97 ? "at-end" : "");
+const percent = (value: number, domain: Domain) => `${position(value, domain)}%`;
+const alignment = (percentage: number) => (percentage < 3 ? "at-start" : percentage > 97 ? "at-end" : "");

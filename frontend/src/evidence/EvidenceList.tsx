@@ -8,7 +8,7 @@ import { WorldMapView } from "./WorldMapView";
 
 type Evidence = Finding["evidence"][number];
 
-/** The evidence of a finding. Every kind has one renderer; a kind without one does not compile. */
+/** The evidence of a finding. Each kind has one renderer; a kind without a renderer fails the build. */
 export function EvidenceList({ evidence, printing }: { evidence: readonly Evidence[]; printing: boolean }) {
   return groupEstimates(evidence).map((item, i) =>
     Array.isArray(item) ? (
@@ -34,7 +34,7 @@ function EvidenceView({ evidence, printing }: { evidence: Exclude<Evidence, Esti
   }
 }
 
-/** Estimates that follow one another share an axis, so that their intervals can be compared by eye. */
+/** Consecutive estimates with the same unit share an axis, so that their intervals can be compared. */
 function groupEstimates(evidence: readonly Evidence[]): (Estimate[] | Exclude<Evidence, Estimate>)[] {
   const groups: (Estimate[] | Exclude<Evidence, Estimate>)[] = [];
   for (const item of evidence) {

@@ -8,7 +8,7 @@ import { PictureHeatmap } from "./PictureHeatmap";
 type OverPicture = Heatmap & { picture: NonNullable<Heatmap["picture"]> };
 const isOverPicture = (item: Heatmap): item is OverPicture => item.picture !== null;
 
-/** Heatmaps that share one scale, so that the same color means the same number in all of them. */
+/** Heatmaps with one color scale, so that a color means the same value in all of them. */
 export function HeatmapsView({ group, printing }: { group: Heatmaps; printing: boolean }) {
   const [overlay, setOverlay] = useState(true);
   const [opacity, setOpacity] = useState(0.65);
@@ -23,12 +23,12 @@ export function HeatmapsView({ group, printing }: { group: Heatmaps; printing: b
         <ColorBar scale={scale} label={group.scale_label} />
         {hasPictures && (
           <div className="heat-controls">
-            <span role="group" aria-label="What is shown" className="switch">
+            <span role="group" aria-label="Display" className="switch">
               <button type="button" className="toggle" aria-pressed={overlay} onClick={() => setOverlay(true)}>
                 Overlay
               </button>
               <button type="button" className="toggle" aria-pressed={!overlay} onClick={() => setOverlay(false)}>
-                Picture
+                Image
               </button>
             </span>
             <label className="opacity">

@@ -3,14 +3,14 @@ import type { ImageGrid } from "../audit";
 import { Lightbox } from "./Lightbox";
 import { PictureView } from "./PictureView";
 
-/** Pictures side by side, or as the steps of one story. Each opens large. */
+/** Images in a grid, or as a sequence of steps. A click enlarges them. */
 export function ImageGridView({ grid }: { grid: ImageGrid }) {
   const [open, setOpen] = useState<number | null>(null);
   const title = useId();
   return (
     <div className="evidence">
       <h4 id={title}>{grid.title}</h4>
-      {grid.items.length === 0 && <p className="quiet">No pictures.</p>}
+      {grid.items.length === 0 && <p className="quiet">No images.</p>}
       {grid.strip ? (
         <div className="scroll" role="region" aria-labelledby={title} tabIndex={0}>
           <Items grid={grid} onOpen={setOpen} />

@@ -9,7 +9,7 @@ interface Props {
   onClose: () => void;
 }
 
-/** One picture large, with its neighbours an arrow key away. */
+/** One enlarged image; the arrow keys show the previous and the next one. */
 export function Lightbox({ items, index, onMove, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
@@ -29,10 +29,10 @@ export function Lightbox({ items, index, onMove, onClose }: Props) {
     <dialog
       ref={dialog}
       className="lightbox"
-      aria-label={item.caption || "Picture"}
+      aria-label={item.caption || "Image"}
       onClose={onClose}
       onKeyDown={onKeyDown}
-      // A click beside the content lands on the dialog itself: its backdrop.
+      // A click on the backdrop has the dialog itself as its target.
       onClick={(event) => event.target === dialog.current && dialog.current.close()}
     >
       <div className="lightbox-body">

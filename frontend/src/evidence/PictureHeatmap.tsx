@@ -13,36 +13,36 @@ interface Props {
 
 const CANVAS_SIZE = 192;
 
-/** A heatmap over its picture. The picture turns gray under it, so that all color on it comes from the scale. */
+/** A heatmap over its image. The image is shown in gray, so that all color comes from the scale. */
 export function PictureHeatmap({ heatmap, scale, opacity }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const [raw, setRaw] = useState<string | null>(null);
+  const [readout, setReadout] = useState<string | null>(null);
   const { values } = heatmap;
   useEffect(() => {
     const cells = Math.max(values.length, values[0]?.length ?? 1);
     if (canvas.current) paint(canvas.current, values, scale, Math.max(1, Math.round(CANVAS_SIZE / cells)));
   }, [values, scale]);
-  const read = (event: PointerEvent<HTMLElement>) => {
-    const box = event.currentTarget.getBoundingClientRect();
-    const { value } = cellAt(values, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
-    setRaw(value === null ? "not measured" : formatNumber(value));
+  const showValue = (event: PointerEvent<HTMLElement>) => {
+    const area = event.currentTarget.getBoundingClientRect();
+    const { value } = cellAt(values, (event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height);
+    setReadout(value === null ? "not measured" : formatNumber(value));
   };
   return (
     <figure>
       <div
         className={opacity > 0 ? "overlay shows-heat" : "overlay"}
         style={{ aspectRatio: `${heatmap.picture.width} / ${heatmap.picture.height}` }}
-        onPointerMove={read}
-        onPointerDown={read}
-        onPointerLeave={() => setRaw(null)}
+        onPointerMove={showValue}
+        onPointerDown={showValue}
+        onPointerLeave={() => setReadout(null)}
       >
         <PictureView picture={heatmap.picture} />
         <canvas ref={canvas} style={{ opacity }} role="img" aria-label={heatmap.alt || heatmap.caption || "Heatmap"} />
-        {raw !== null && <span className="readout">{raw}</span>}
+        {readout !== null && <span className="readout">{readout}</span>}
       </div>
       <figcaption>
         {heatmap.caption}
-        {allUnmeasured(values) && <span className="note">Nothing was measured here.</span>}
+        {allUnmeasured(values) && <span className="note">Not measured</span>}
       </figcaption>
     </figure>
   );

@@ -5,7 +5,7 @@ interface Props {
   className?: string;
 }
 
-/** A picture. Very small ones keep their pixels sharp, because blur would show something that the model never saw. */
+/** An image. Small images keep sharp pixels, because smoothing would show something that the model did not get. */
 export function PictureView({ picture, className = "" }: Props) {
   const sharp = Math.max(picture.width, picture.height) <= 64 ? "pixelated" : "";
   return (

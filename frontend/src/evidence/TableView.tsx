@@ -1,19 +1,20 @@
 import { useId, useState } from "react";
 import type { Column, Picture, Table } from "../audit";
-import { formatNumber, formatShare, formatShareRange, MISSING } from "../drawing/format";
+import { formatNumber, formatRange, formatShare, MISSING, type Unit } from "../drawing/format";
 import { PictureView } from "./PictureView";
 
 type Cell = Table["rows"][number][number];
 interface Sorting {
   column: number;
-  down: boolean;
+  descending: boolean;
 }
 
 const FIRST_ROWS = 12;
+const NUMERIC: ReadonlySet<Column["kind"]> = new Set(["number", "share", "probability"]);
 const isPicture = (cell: Cell | undefined): cell is Picture =>
   cell !== null && typeof cell === "object" && !Array.isArray(cell);
 
-/** What a cell is sorted by; null goes last in either direction. */
+/** The value that a cell is sorted by; null is last in both directions. */
 function sortKey(cell: Cell | undefined): string | number | null {
   if (cell === undefined || cell === null) return null;
   if (Array.isArray(cell)) return cell[0] ?? null;
@@ -23,7 +24,7 @@ function sortKey(cell: Cell | undefined): string | number | null {
 function sorted(rows: Table["rows"], sorting: Sorting | null): Table["rows"] {
   if (!sorting) return rows;
   const collator = new Intl.Collator("en", { numeric: true });
-  const sign = sorting.down ? -1 : 1;
+  const sign = sorting.descending ? -1 : 1;
   return [...rows].sort((a, b) => {
     const [left, right] = [sortKey(a[sorting.column]), sortKey(b[sorting.column])];
     if (left === null || right === null) return Number(left === null) - Number(right === null);
@@ -32,20 +33,27 @@ function sorted(rows: Table["rows"], sorting: Sorting | null): Table["rows"] {
   });
 }
 
-/** Up, down, and back to the order in which the check wrote the rows. Numbers start with the largest. */
-function nextSorting(now: Sorting | null, column: number, kind: Column["kind"]): Sorting | null {
-  const firstDown = kind !== "text" && kind !== "picture";
-  if (now?.column !== column) return { column, down: firstDown };
-  return now.down === firstDown ? { column, down: !firstDown } : null;
+/** One direction, the other, then the original order. Numbers start in descending order, text in ascending order. */
+function nextSorting(current: Sorting | null, column: number, kind: Column["kind"]): Sorting | null {
+  const descendingFirst = kind !== "text" && kind !== "picture";
+  if (current?.column !== column) return { column, descending: descendingFirst };
+  return current.descending === descendingFirst ? { column, descending: !descendingFirst } : null;
 }
 
-/** Rows that can be sorted by any column. Long tables begin with their first rows. */
+/** An interval has the unit of the nearest column of numbers to its left. */
+function unitOfInterval(columns: readonly Column[], index: number): Unit {
+  const kind = columns.slice(0, index).findLast((column) => NUMERIC.has(column.kind))?.kind;
+  return kind === "number" || kind === "probability" ? "number" : "share";
+}
+
+/** A table that can be sorted by any column. A long table is collapsed to its first rows. */
 export function TableView({ table, printing }: { table: Table; printing: boolean }) {
   const [sorting, setSorting] = useState<Sorting | null>(null);
-  const [all, setAll] = useState(false);
+  const [showAll, setShowAll] = useState(false);
   const title = useId();
   const rows = sorted(table.rows, sorting);
-  const shown = all || printing ? rows : rows.slice(0, FIRST_ROWS);
+  const shown = showAll || printing ? rows : rows.slice(0, FIRST_ROWS);
+  const units = table.columns.map((_, i) => unitOfInterval(table.columns, i));
   const bars = table.columns.map((column, i) => column.kind === "share" && hasBars(table.rows, i));
   return (
     <div className="evidence">
@@ -58,7 +66,7 @@ export function TableView({ table, printing }: { table: Table; printing: boolean
                 <HeaderCell
                   key={i}
                   column={column}
-                  down={sorting?.column === i ? sorting.down : null}
+                  descending={sorting?.column === i ? sorting.descending : null}
                   onSort={() => setSorting(nextSorting(sorting, i, column.kind))}
                   printing={printing}
                 />
@@ -70,7 +78,7 @@ export function TableView({ table, printing }: { table: Table; printing: boolean
               <tr key={i}>
                 {table.columns.map((column, j) => (
                   <td key={j} className={`cell-${column.kind}`}>
-                    <CellView cell={row[j]} kind={column.kind} bar={bars[j]!} />
+                    <CellView cell={row[j]} kind={column.kind} unit={units[j]!} bar={bars[j]!} />
                   </td>
                 ))}
               </tr>
@@ -80,8 +88,8 @@ export function TableView({ table, printing }: { table: Table; printing: boolean
         {rows.length === 0 && <p className="quiet">No rows.</p>}
       </div>
       {rows.length > FIRST_ROWS && !printing && (
-        <button type="button" className="link more" aria-expanded={all} onClick={() => setAll(!all)}>
-          {all ? `Show the first ${FIRST_ROWS}` : `Show all ${rows.length} rows`}
+        <button type="button" className="link more" aria-expanded={showAll} onClick={() => setShowAll(!showAll)}>
+          {showAll ? `Show only the first ${FIRST_ROWS} rows` : `Show all ${rows.length} rows`}
         </button>
       )}
     </div>
@@ -90,15 +98,15 @@ export function TableView({ table, printing }: { table: Table; printing: boolean
 
 interface HeaderCellProps {
   column: Column;
-  down: boolean | null;
+  descending: boolean | null;
   onSort: () => void;
   printing: boolean;
 }
 
-function HeaderCell({ column, down, onSort, printing }: HeaderCellProps) {
-  // Browsers leave buttons out of the heads that they repeat on every page.
+function HeaderCell({ column, descending, onSort, printing }: HeaderCellProps) {
+  // Browsers omit buttons from the table headers that they repeat on each printed page.
   if (printing) return <th className={`cell-${column.kind}`}>{column.name}</th>;
-  const direction = down === null ? "none" : down ? "descending" : "ascending";
+  const direction = descending === null ? "none" : descending ? "descending" : "ascending";
   return (
     <th scope="col" aria-sort={direction} className={`cell-${column.kind}`}>
       <button type="button" onClick={onSort}>
@@ -119,10 +127,17 @@ function hasBars(rows: Table["rows"], column: number): boolean {
   });
 }
 
-function CellView({ cell, kind, bar }: { cell: Cell | undefined; kind: Column["kind"]; bar: boolean }) {
+interface CellViewProps {
+  cell: Cell | undefined;
+  kind: Column["kind"];
+  unit: Unit;
+  bar: boolean;
+}
+
+function CellView({ cell, kind, unit, bar }: CellViewProps) {
   if (cell === undefined || cell === null) return <span className="quiet">{MISSING}</span>;
   if (isPicture(cell)) return <PictureView picture={cell} className="thumbnail" />;
-  if (Array.isArray(cell)) return formatShareRange(cell[0] ?? null, cell[1] ?? null);
+  if (Array.isArray(cell)) return formatRange(unit, cell[0] ?? null, cell[1] ?? null);
   if (typeof cell === "string") return cell;
   if (kind !== "share") return formatNumber(cell);
   return (

@@ -5,35 +5,35 @@ import { formatNumber } from "../drawing/format";
 import world from "../drawing/world.json";
 import { useWidth } from "../hooks";
 import { ColorBar } from "./ColorBar";
-import { Numbers } from "./Numbers";
+import { DataTable } from "./DataTable";
 
 const PATHS = Object.entries(world.countries);
 const DOTS = Object.entries(world.dots as unknown as Record<string, [number, number]>);
-const SHOWN = new Set([...PATHS, ...DOTS].map(([code]) => code));
-const ENGLISH = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
+const DRAWN = new Set([...PATHS, ...DOTS].map(([code]) => code));
+const COUNTRY_NAMES = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
 
-/** Countries in the color of their number, those without one hatched; countries too small to be drawn are dots. */
+/** Countries in the color of their value; those without a value are hatched, and very small ones are dots. */
 export function WorldMapView({ map, printing }: { map: WorldMap; printing: boolean }) {
   const [box, width] = useWidth<HTMLElement>(700);
-  const [at, setAt] = useState<string | null>(null);
+  const [hovered, setHovered] = useState<string | null>(null);
   const hatch = useId();
   const { low, high, diverging } = map;
   const scale = useMemo(() => colorScale(low ?? 0, high ?? 1, diverging), [low, high, diverging]);
   const byCode = useMemo(() => new Map(map.countries.map((country) => [country.code, country])), [map]);
   const fills = useMemo(
-    () => new Map(map.countries.map(({ code, value }) => [code, value === null ? null : `rgb(${scale.color(value)})`])),
+    () => new Map(map.countries.flatMap(({ code, value }) => (value === null ? [] : [[code, `rgb(${scale.color(value)})`]]))),
     [map, scale],
   );
-  const pixel = world.width / width; // in the map's own units
-  const outside = map.countries.filter(({ code }) => !SHOWN.has(code));
-  const point = (event: PointerEvent<SVGElement>) => setAt((event.target as SVGElement).dataset.code ?? null);
+  const pixel = world.width / width; // one CSS pixel in map units
+  const notDrawn = map.countries.filter(({ code }) => !DRAWN.has(code));
+  const showValue = (event: PointerEvent<SVGElement>) => setHovered((event.target as SVGElement).dataset.code ?? null);
   return (
     <div className="evidence world">
       <h4>{map.title}</h4>
-      <div className="world-key">
+      <div className="world-legend">
         <ColorBar scale={scale} label={map.scale_label} />
-        <span className="key-item">
-          <Swatch /> {map.absent}
+        <span className="legend-item">
+          <AbsentSwatch /> {map.absent}
         </span>
       </div>
       <figure ref={box}>
@@ -42,9 +42,9 @@ export function WorldMapView({ map, printing }: { map: WorldMap; printing: boole
           viewBox={`0 0 ${world.width} ${world.height}`}
           role="img"
           aria-label={map.alt || map.title}
-          onPointerMove={point}
-          onPointerDown={point}
-          onPointerLeave={() => setAt(null)}
+          onPointerMove={showValue}
+          onPointerDown={showValue}
+          onPointerLeave={() => setHovered(null)}
         >
           <defs>
             <pattern id={hatch} width={5 * pixel} height={5 * pixel} patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
@@ -53,17 +53,19 @@ export function WorldMapView({ map, printing }: { map: WorldMap; printing: boole
             </pattern>
           </defs>
           <Countries {...{ fills, hatch }} stroke={0.5 * pixel} radius={3.2 * pixel} />
-          {at && <Outline code={at} stroke={1.8 * pixel} radius={3.2 * pixel} />}
+          {hovered && <Outline code={hovered} stroke={1.8 * pixel} radius={3.2 * pixel} />}
         </svg>
         <figcaption>
-          <span className="note world-readout">{at ? told(at, byCode.get(at), map) : "Point at a country or touch it to read its number."}</span>
+          <span className="note world-readout">
+            {hovered ? describe(hovered, byCode.get(hovered), map) : "Hover over or tap a country to see its value."}
+          </span>
           {map.caption}
-          {outside.length > 0 && ` Not on the map: ${outside.map((country) => country.name).join(", ")}.`}
+          {notDrawn.length > 0 && ` Not on the map: ${notDrawn.map((country) => country.name).join(", ")}.`}
         </figcaption>
       </figure>
-      <Numbers
+      <DataTable
         printing={printing}
-        columns={["Country", "Number", "In words"]}
+        columns={["Country", "Value", "Note"]}
         rows={map.countries.map(({ name, value, note }) => [name, value, note])}
       />
     </div>
@@ -71,13 +73,13 @@ export function WorldMapView({ map, printing }: { map: WorldMap; printing: boole
 }
 
 interface CountriesProps {
-  fills: ReadonlyMap<string, string | null>;
+  fills: ReadonlyMap<string, string>;
   hatch: string;
   stroke: number;
   radius: number;
 }
 
-/** Drawn once, however often the pointer moves. Dots with a number lie on top, so that no neighbour hides them. */
+/** Not rendered again when the pointer moves. Dots with a value are drawn last, so that no other dot hides them. */
 const Countries = memo(function Countries({ fills, hatch, stroke, radius }: CountriesProps) {
   const dots = [...DOTS].sort(([a], [b]) => Number(fills.has(a)) - Number(fills.has(b)));
   return (
@@ -93,7 +95,7 @@ const Countries = memo(function Countries({ fills, hatch, stroke, radius }: Coun
           cx={x}
           cy={y}
           r={fills.has(code) ? radius : radius * 0.45}
-          fill={fills.get(code) ?? undefined}
+          fill={fills.get(code)}
         />
       ))}
     </g>
@@ -110,12 +112,12 @@ function Outline({ code, stroke, radius }: { code: string; stroke: number; radiu
   ) : null;
 }
 
-function told(code: string, country: CountryValue | undefined, map: WorldMap): string {
-  if (!country) return `${ENGLISH.of(code)}: ${map.absent}`;
+function describe(code: string, country: CountryValue | undefined, map: WorldMap): string {
+  if (!country) return `${COUNTRY_NAMES.of(code)}: ${map.absent}`;
   return `${country.name}: ${formatNumber(country.value)}${country.note ? ` (${country.note})` : ""}`;
 }
 
-function Swatch() {
+function AbsentSwatch() {
   const hatch = useId();
   return (
     <svg className="world-swatch" width="26" height="12" aria-hidden="true">

@@ -7,11 +7,11 @@ interface Props {
   printing: boolean;
 }
 
-/** The numbers behind a drawing, for those who cannot see it and for those who want to check it. */
-export function Numbers({ columns, rows, printing }: Props) {
+/** The numbers behind a figure, for screen readers and for readers who want exact values. */
+export function DataTable({ columns, rows, printing }: Props) {
   return (
-    <Disclosure summary="Show the numbers" className="numbers" forceOpen={printing}>
-      <div className="scroll" role="region" aria-label="The numbers" tabIndex={0}>
+    <Disclosure summary="Data table" forceOpen={printing}>
+      <div className="scroll" role="region" aria-label="Data table" tabIndex={0}>
         <table className="data">
           <thead>
             <tr>
