@@ -10,7 +10,7 @@ from deeptroubles.models import SOURCES, load_class_names, load_classifier
 
 @pytest.mark.parametrize("source", ["resnet50", "model.bin", ""])
 def test_an_unknown_source_lists_the_forms(source):
-    with pytest.raises(UsageError, match=r"give efficientnet-lite0, timm:NAME, .* or package.module:function"):
+    with pytest.raises(UsageError, match=r"give clip:NAME, efficientnet-lite0, .* or package.module:function"):
         load_classifier(source)
 
 
