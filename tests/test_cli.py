@@ -94,9 +94,16 @@ def run(here, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["deeptroubles", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             main()
-        return stop.value.code, *capsys.readouterr()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, without_progress(err)
 
     return command
+
+
+def without_progress(err: str) -> str:
+    """What the standard error says beside the lines that tell what a command is doing."""
+    doing = re.compile(r"(Loading PyTorch|Loading the model|[a-z]+\.[a-z_]+: .*\?)\n")
+    return "".join(line for line in err.splitlines(keepends=True) if not doing.fullmatch(line))
 
 
 def audit_of(model="colour_models:make", *more, images="images", out="run"):
@@ -380,14 +387,14 @@ def test_a_bug_shows_where_it_is_and_exits_with_3(run, monkeypatch):
     assert code == 3
     assert "Traceback" in err
     assert "RuntimeError: impossible" in err
-    assert "This is a bug in deeptroubles; please report it" in err
+    assert "This is an internal error of deeptroubles; please report it" in err
 
 
 def test_control_c_exits_with_130(run, monkeypatch):
     def interrupted(*_args, **_settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("deeptroubles.commands.audit.run_audit", interrupted)
+    monkeypatch.setattr("deeptroubles.workflows.audit.audit", interrupted)
     assert run(*audit_of()) == (130, "", "Interrupted. The same command goes on from here.\n")
 
 

@@ -183,7 +183,7 @@ Evidence = Annotated[Estimate | Table | Curve | ImageGrid | Heatmaps | WorldMap,
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One verdict: a claim with a number, what it was judged against, and what it rests on.
+    """One verdict: a claim with a number, its criterion, and its evidence.
 
     Findings of the same verdict are ordered by `priority`, highest first (0 for nearly all), then by `severity` in
     [0, 1].

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import random
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pytest
@@ -22,10 +23,11 @@ def case(name: str, which: str):
     return getattr(module, which)()
 
 
-def ask(name: str, which: str, **settings):
-    """The findings of a case: a classifier, its images and, for some checks, options."""
+@cache
+def ask(name: str, which: str):
+    """The findings of a case, asked once: a classifier, its images and, for some checks, options."""
     classifier, images, *options = case(name, which)
-    return audit(classifier, images, checks=[name], **settings, **dict(*options)).findings
+    return audit(classifier, images, checks=[name], **dict(*options)).findings
 
 
 def texts(finding) -> Iterator[str]:
@@ -48,7 +50,7 @@ def test_its_docstring_has_the_sections(name):
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_it_fails_the_planted_trouble_and_passes_the_clean_twin(name):
+def test_it_fails_the_planted_problem_and_passes_the_clean_twin(name):
     (planted,) = ask(name, "planted")
     (clean,) = ask(name, "clean")
     assert planted.verdict == Verdict.FAIL, planted.claim
@@ -63,23 +65,17 @@ def test_its_words_are_honest(name):
     assert finding.evidence
     assert finding.caveats
     for text in texts(finding):
-        assert "robust" not in text.lower()
-        assert "safe" not in text.lower()
+        assert [word for word in ("robust", "safe") if word in text.lower()] == [], text
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_the_same_seed_gives_the_same_bytes(name):
-    first, second = (ask(name, "planted", seed=5) for _ in range(2))
-    assert findings_to_json(first) == findings_to_json(second)
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_it_restores_what_it_touches(name):
+def test_it_restores_what_it_touches_and_the_same_seed_gives_the_same_bytes(name):
     classifier, images, *options = case(name, "planted")
     classifier.train()
     weights = {key: value.clone() for key, value in classifier.state_dict().items()}
     states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
-    audit(classifier, images, checks=[name], **dict(*options))
+    again = audit(classifier, images, checks=[name], **dict(*options)).findings
+    assert findings_to_json(again) == findings_to_json(ask(name, "planted"))
     assert all(module.training for module in classifier.modules())
     assert all(p.requires_grad and p.grad is None for p in classifier.parameters())
     assert not any(module._forward_hooks for module in classifier.modules())

@@ -1,4 +1,4 @@
-"""`deeptroubles explain`: draw which parts of an image an answer rests on."""
+"""`deeptroubles explain`: draw which parts of an image a prediction depends on."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def explain(
     image: Annotated[Path, typer.Argument(help="A picture; with --compare, any images.")],
     method: Annotated[str, typer.Option(help="A method, or all; `deeptroubles methods` lists them.")] = "grad_cam",
     target: Annotated[str | None, typer.Option(help="Class name or index. Default: the most likely class.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer to look at, for methods that look at one.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer to explain, for methods that take one.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Rank methods by faithfulness on these images.")] = False,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="PNG to write. Default: IMAGE.METHOD.png here.")
     ] = None,
 ) -> None:
-    """Draw which parts of one image an answer rests on, and print the most likely classes."""
+    """Draw which parts of one image the prediction depends on, and print the most likely classes."""
     from deeptroubles.images import load_images
 
     images = load_images(image)
-    picture = None if compare else images[0]  # an unreadable one is told before the model is loaded
+    picture = None if compare else images[0]  # an unreadable one is reported before the model is loaded
     classifier = load()
     from deeptroubles.methods import METHODS
     from deeptroubles.report.figure import draw_heatmap, draw_sheet
@@ -67,4 +67,4 @@ def _print_comparison(compared: list[MethodComparison]) -> None:
             each.method, *(areas if not each.impossible else ("not for this model", "")), f"{each.seconds:.2f}"
         )
     out.print(table)
-    out.print("Most faithful first: deletion should be low, insertion high; intervals (95 %) are over images.")
+    out.print("Most faithful first: deletion should be low, insertion high; intervals (95%) are over images.")
