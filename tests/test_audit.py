@@ -173,10 +173,10 @@ def test_one_row_per_readable_image(tmp_path):
         pixels = model.prepare(Image.open(folder / row.path))
         with torch.no_grad():
             probabilities = model(pixels[None]).softmax(1)[0]
-        assert row.answer == NAMES[int(probabilities.argmax())]
+        assert row.prediction == NAMES[int(probabilities.argmax())]
         assert np.isclose(row.probability, float(probabilities.max()), atol=1e-5)
         assert row.true_class == row.label == row.path.split("/")[0]
-        assert row.correct == (row.answer == row.true_class)
+        assert row.correct == (row.prediction == row.true_class)
 
 
 def test_without_labels_nothing_is_called_right_or_wrong(tmp_path):
@@ -299,7 +299,7 @@ def test_an_image_on_which_the_model_answers_nan_is_named():
     images = np.full((5, SIZE, SIZE, 3), 100, dtype=np.uint8)
     images[3] = 255
     model = formula(lambda x: x.mean((2, 3)) / (x.amin((1, 2, 3), keepdim=False)[:, None] < 1), SIZE, 3)
-    with pytest.raises(ModelError, match=r"NaN or infinity on 1 of 5 images \(the first is image 3\)"):
+    with pytest.raises(ModelError, match=r"NaN or infinity for 1 of 5 images \(the first is image 3\)"):
         audit(model, ImageSet.from_arrays(images))
 
 
