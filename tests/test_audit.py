@@ -19,7 +19,7 @@ from PIL import Image
 
 from deeptroubles import Classifier, ImageSet, Verdict, audit, load_images, read_audit
 from deeptroubles.checks.registry import Check, all_checks
-from deeptroubles.engine import local
+from deeptroubles.engine import code_fingerprint
 from deeptroubles.errors import ImagesError, ModelError, RunFolderError, UsageError
 from deeptroubles.findings import Finding, Guide, audit_to_json, findings_to_json, worst_first
 from tests.networks import Plain, formula
@@ -362,7 +362,7 @@ def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.
 
 def is_resumed(place: Path) -> None:
     """The same audit again: what is there is not computed again, and it ends as if nothing had happened."""
-    local.code_fingerprint.cache_clear()  # the other process read the sources just now; they may have changed since
+    code_fingerprint.cache_clear()  # the other process read the sources just now; they may have changed since
     before = chunks(place / "run")
     model, calls = factory(place)
     images = load_images(place / "images")
