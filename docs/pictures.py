@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 import deeptroubles as dt
+from deeptroubles.images.labels import find_class
 from deeptroubles.report.figure import draw_pictures
 from deeptroubles.subject import logits_of
-from deeptroubles.images.labels import find_class
 
 IMAGES = Path(__file__).parent / "images"
 WIDTH = 1120

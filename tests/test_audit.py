@@ -19,7 +19,7 @@ from PIL import Image
 
 from deeptroubles import Classifier, ImageSet, Verdict, audit, load_images, read_audit
 from deeptroubles.checks.registry import Check, all_checks
-from deeptroubles.engine import local
+from deeptroubles.engine import code_fingerprint
 from deeptroubles.errors import ImagesError, ModelError, RunFolderError, UsageError
 from deeptroubles.findings import Finding, Guide, audit_to_json, findings_to_json, worst_first
 from tests.networks import Plain, formula
@@ -108,8 +108,8 @@ class Answer:
         return self.found
 
 
-def finding(name: str, verdict: Verdict, severity: float = 0.0) -> Finding:
-    return Finding(check=name, verdict=verdict, claim="1", criterion="", severity=severity)
+def finding(name: str, verdict: Verdict, severity: float = 0.0, priority: int = 0) -> Finding:
+    return Finding(check=name, verdict=verdict, claim="1", criterion="", severity=severity, priority=priority)
 
 
 # --- what comes out
@@ -132,10 +132,10 @@ def test_an_audit_from_end_to_end(tmp_path):
     assert {p.name for p in (tmp_path / "run").iterdir()} >= {"run.json", "audit.json", "chunks", "tables"}
 
 
-def test_a_shortcut_comes_before_its_equals_and_after_what_is_worse():
+def test_a_finding_of_priority_comes_before_its_equals_and_after_what_is_worse():
     order = [
         finding("z.a", Verdict.ERROR, 0.0),
-        finding("reliance.shortcut", Verdict.WARN, 0.1),
+        finding("z.b", Verdict.WARN, 0.1, priority=1),
         finding("a.a", Verdict.WARN, 1.0),
         finding("a.b", Verdict.PASS, 1.0),
     ]
@@ -173,10 +173,10 @@ def test_one_row_per_readable_image(tmp_path):
         pixels = model.prepare(Image.open(folder / row.path))
         with torch.no_grad():
             probabilities = model(pixels[None]).softmax(1)[0]
-        assert row.answer == NAMES[int(probabilities.argmax())]
+        assert row.prediction == NAMES[int(probabilities.argmax())]
         assert np.isclose(row.probability, float(probabilities.max()), atol=1e-5)
         assert row.true_class == row.label == row.path.split("/")[0]
-        assert row.correct == (row.answer == row.true_class)
+        assert row.correct == (row.prediction == row.true_class)
 
 
 def test_without_labels_nothing_is_called_right_or_wrong(tmp_path):
@@ -299,7 +299,7 @@ def test_an_image_on_which_the_model_answers_nan_is_named():
     images = np.full((5, SIZE, SIZE, 3), 100, dtype=np.uint8)
     images[3] = 255
     model = formula(lambda x: x.mean((2, 3)) / (x.amin((1, 2, 3), keepdim=False)[:, None] < 1), SIZE, 3)
-    with pytest.raises(ModelError, match=r"NaN or infinity on 1 of 5 images \(the first is image 3\)"):
+    with pytest.raises(ModelError, match=r"NaN or infinity for 1 of 5 images \(the first is image 3\)"):
         audit(model, ImageSet.from_arrays(images))
 
 
@@ -360,9 +360,9 @@ def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-def goes_on(place: Path) -> None:
+def is_resumed(place: Path) -> None:
     """The same audit again: what is there is not computed again, and it ends as if nothing had happened."""
-    local.code_fingerprint.cache_clear()  # the other process read the sources just now; they may have changed since
+    code_fingerprint.cache_clear()  # the other process read the sources just now; they may have changed since
     before = chunks(place / "run")
     model, calls = factory(place)
     images = load_images(place / "images")
@@ -379,18 +379,18 @@ def goes_on(place: Path) -> None:
     )
 
 
-def test_a_killed_audit_goes_on(place):
+def test_a_killed_audit_is_resumed(place):
     assert interrupted(place, signal.SIGKILL).returncode == -signal.SIGKILL
-    goes_on(place)
+    is_resumed(place)
 
 
-def test_an_audit_that_is_interrupted_says_so_and_goes_on(place):
+def test_an_audit_that_is_interrupted_says_so_and_is_resumed(place):
     done = interrupted(place, signal.SIGINT)
     assert done.returncode == 130
-    assert done.stderr.strip() == "Interrupted. The same command goes on from here."
+    assert done.stderr.splitlines()[-1] == "Interrupted. Run the same command again to resume."
     assert not done.stdout
     assert not [p for p in (place / "run").rglob(".*") if p.is_file()]
-    goes_on(place)
+    is_resumed(place)
 
 
 def test_a_second_run_computes_nothing(tmp_path):

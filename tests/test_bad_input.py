@@ -61,7 +61,7 @@ def test_no_check_crashes(count, labels, tmp_path):
         Image.fromarray(np.full((9, 5), 99 * i, dtype=np.uint8)).save(tmp_path / "concept" / f"{i}.png")
     given = {"cue": cues, "concept": (str(tmp_path / "concept"),), "group": COLUMNS[:7]}
     found = audit(
-        trained(), load_images(str(tmp_path / "manifest.csv")), checks=["reliance", "data", "fairness"], given=given
+        trained(), load_images(str(tmp_path / "manifest.csv")), checks=["reliance", "data", "fairness"], **given
     )
     assert [f.claim for f in found.findings if f.verdict == Verdict.ERROR] == []
     assert found.images.unreadable[-1].path == "broken.png"

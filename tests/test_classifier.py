@@ -169,7 +169,7 @@ def test_settings_that_do_not_fit(options, sentence):
         (lambda y: y[:, :, None], "2 x 5 x 1"),
         (lambda y: y[0], "tensor of 5;"),
         (lambda y: "cat", "a str"),
-        (lambda y: y + torch.randn_like(y), "differently from call to call"),
+        (lambda y: y + torch.randn_like(y), "different logits for the same image from call to call"),
         (lambda y: y - y.mean(0), "depending on the other images"),
         (lambda y: y.view(2, 5), "takes any number of images"),
     ],

@@ -94,9 +94,16 @@ def run(here, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["deeptroubles", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             main()
-        return stop.value.code, *capsys.readouterr()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, without_progress(err)
 
     return command
+
+
+def without_progress(err: str) -> str:
+    """What the standard error says beside the lines that tell what a command is doing."""
+    doing = re.compile(r"(Loading PyTorch|Loading the model|[a-z]+\.[a-z_]+: .*\?)\n")
+    return "".join(line for line in err.splitlines(keepends=True) if not doing.fullmatch(line))
 
 
 def audit_of(model="colour_models:make", *more, images="images", out="run"):
@@ -275,8 +282,11 @@ def told(result, sentence):
         (audit_of("colour_models:pair", "--size", "14", "--output", "7"), "no entry 7"),
         (audit_of("colour_models:sure", "--size", "14"), "returns probabilities.*--probabilities"),
         (audit_of("colour_models:make", "--probabilities"), "does not return probabilities"),
-        (audit_of("colour_models:nan", "--size", "14"), "NaN or infinity on a plain grey image"),
-        (audit_of("colour_models:dark", images="some"), r"NaN or infinity on 1 of 5 images \(the first is dark\.png\)"),
+        (audit_of("colour_models:nan", "--size", "14"), "NaN or infinity for a plain gray image"),
+        (
+            audit_of("colour_models:dark", images="some"),
+            r"NaN or infinity for 1 of 5 images \(the first is dark\.png\)",
+        ),
         (audit_of("colour_models:make", "--checks", "performance.acuracy"), "Did you mean performance.accuracy"),
         (audit_of("colour_models:make", "--checks", "perfromance"), "Did you mean performance"),
         (audit_of("colour_models:make", "--size", "big"), "'big' is not a size"),
@@ -380,14 +390,14 @@ def test_a_bug_shows_where_it_is_and_exits_with_3(run, monkeypatch):
     assert code == 3
     assert "Traceback" in err
     assert "RuntimeError: impossible" in err
-    assert "This is a bug in deeptroubles; please report it" in err
+    assert "This is an internal error of deeptroubles; please report it" in err
 
 
 def test_control_c_exits_with_130(run, monkeypatch):
     def interrupted(*_args, **_settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("deeptroubles.commands.audit.run_audit", interrupted)
+    monkeypatch.setattr("deeptroubles.workflows.audit.audit", interrupted)
     assert run(*audit_of()) == (130, "", "Interrupted. The same command goes on from here.\n")
 
 

@@ -53,10 +53,9 @@ def test_the_readme_lists_every_check_and_its_question():
 
 
 def test_the_readme_says_which_models_run_code():
-    forms = {source.form for source in SOURCES if source.runs_code}
-    assert forms == {"package.module:function", "FILE.ts", "FILE.pt2"}
-    for word in ("package.module:function", "TorchScript", ".pt2"):
-        assert word in text("README.md")
+    for source in SOURCES:
+        if source.runs_code:
+            assert f"`{source.form}`" in text("README.md")
 
 
 def test_the_documents_name_files_that_exist():

@@ -162,21 +162,21 @@ def small_disk(tmp_path):
 
 def test_a_disk_that_is_really_full(small_disk):
     folder = RunFolder(small_disk / "run", IDENTITY)
-    folder.keep_piece("one", {"a": np.arange(10)})
+    folder.keep_chunk("one", {"a": np.arange(10)})
     before = files(small_disk)
     noise = np.random.default_rng(0).integers(0, 256, 200_000, dtype=np.uint8)
     with pytest.raises(RunFolderError, match="The disk is full"):
-        folder.keep_piece("two", {"a": noise})
+        folder.keep_chunk("two", {"a": noise})
     assert files(small_disk) == before
-    assert folder.piece("one")["a"].tolist() == list(range(10))
-    assert folder.piece("two") is None
-    folder.keep_piece("two", {"a": noise[:100]})  # there is room again: nothing half-written takes it
+    assert folder.chunk("one")["a"].tolist() == list(range(10))
+    assert folder.chunk("two") is None
+    folder.keep_chunk("two", {"a": noise[:100]})  # there is room again: nothing half-written takes it
 
 
 def test_a_disk_that_is_really_read_only(small_disk):
     folder = RunFolder(small_disk / "run", IDENTITY)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    for attempt in (lambda: folder.keep_piece("one", {}), lambda: RunFolder(small_disk / "other", IDENTITY)):
+    for attempt in (lambda: folder.keep_chunk("one", {}), lambda: RunFolder(small_disk / "other", IDENTITY)):
         with pytest.raises(RunFolderError, match="cannot be written"):
             attempt()
 
@@ -185,9 +185,9 @@ def test_a_disk_that_is_really_read_only(small_disk):
 
 
 def test_the_same_run_is_gone_on_with(folder):
-    folder.keep_piece("one", {"a": np.arange(3)})
+    folder.keep_chunk("one", {"a": np.arange(3)})
     again = RunFolder(str(folder.path), dict(reversed(IDENTITY.items())))
-    assert again.piece("one")["a"].tolist() == [0, 1, 2]
+    assert again.chunk("one")["a"].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -242,10 +242,10 @@ def test_a_name_that_no_file_system_takes(tmp_path):
         RunFolder(tmp_path / ("x" * 300), IDENTITY)
 
 
-# --- pieces
+# --- chunks
 
 
-def test_pieces_come_back_as_they_were(folder):
+def test_chunks_come_back_as_they_were(folder):
     arrays = {
         "floats": np.random.default_rng(0).random((3, 4)).astype(np.float32),
         "flags": np.array([True, False]),
@@ -253,13 +253,13 @@ def test_pieces_come_back_as_they_were(folder):
         "none": np.zeros((0, 5)),
         "number": np.array(3),
     }
-    folder.keep_piece("key", arrays)
-    held = folder.piece("key")
+    folder.keep_chunk("key", arrays)
+    held = folder.chunk("key")
     assert held.keys() == arrays.keys()
     for name, array in arrays.items():
         assert np.array_equal(held[name], array)
         assert held[name].dtype == array.dtype
-    assert folder.piece("other") is None
+    assert folder.chunk("other") is None
 
 
 class Planted:
@@ -273,17 +273,17 @@ class Planted:
 
 
 def test_a_planted_pickle_is_never_executed(folder, tmp_path):
-    pieces = folder.path / "pieces"
-    pieces.mkdir()
+    chunks = folder.path / "chunks"
+    chunks.mkdir()
     trap = Planted(tmp_path / "executed")
-    (pieces / "plain.npz").write_bytes(pickle.dumps(trap))
-    np.savez(pieces / "array.npz", a=np.array([trap], dtype=object))
-    with zipfile.ZipFile(pieces / "member.npz", "w") as archive:
+    (chunks / "plain.npz").write_bytes(pickle.dumps(trap))
+    np.savez(chunks / "array.npz", a=np.array([trap], dtype=object))
+    with zipfile.ZipFile(chunks / "member.npz", "w") as archive:
         archive.writestr("a.npy", pickle.dumps(trap))
-    with zipfile.ZipFile(pieces / "bare.npz", "w") as archive:
+    with zipfile.ZipFile(chunks / "bare.npz", "w") as archive:
         archive.writestr("a", pickle.dumps(trap))
     for key in ("plain", "array", "member", "bare"):
-        assert folder.piece(key) is None
+        assert folder.chunk(key) is None
     assert not (tmp_path / "executed").exists()
 
 
@@ -296,14 +296,14 @@ def damaged(whole: bytes):
         yield f"byte {position}", whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :]
 
 
-def test_a_damaged_piece_is_treated_as_absent(folder):
+def test_a_damaged_chunk_is_treated_as_absent(folder):
     arrays = {"a": np.random.default_rng(0).random(50), "b": np.array(["x", "y"])}
-    folder.keep_piece("key", arrays)
-    place = folder.path / "pieces" / "key.npz"
+    folder.keep_chunk("key", arrays)
+    place = folder.path / "chunks" / "key.npz"
     refused = 0
     for what, content in damaged(place.read_bytes()):
         place.write_bytes(content)
-        held = folder.piece("key")
+        held = folder.chunk("key")
         refused += held is None
         if held is not None:  # some bytes (a date) do not matter
             assert held.keys() == arrays.keys(), what
@@ -311,12 +311,12 @@ def test_a_damaged_piece_is_treated_as_absent(folder):
     assert refused > 20
 
 
-def test_a_single_array_and_a_folder_are_no_piece(folder):
-    (folder.path / "pieces" / "folder.npz").mkdir(parents=True)
-    with (folder.path / "pieces" / "single.npz").open("wb") as file:
+def test_a_single_array_and_a_folder_are_no_chunk(folder):
+    (folder.path / "chunks" / "folder.npz").mkdir(parents=True)
+    with (folder.path / "chunks" / "single.npz").open("wb") as file:
         np.save(file, np.arange(3))
-    assert folder.piece("folder") is None
-    assert folder.piece("single") is None
+    assert folder.chunk("folder") is None
+    assert folder.chunk("single") is None
 
 
 class Subject:
@@ -331,12 +331,12 @@ def double(_subject, indices, _batch_size, by=2):
     return {"doubled": np.array(indices) * by}
 
 
-def test_the_engine_computes_a_damaged_piece_anew_and_the_others_not(folder):
+def test_the_engine_computes_a_damaged_chunk_anew_and_the_others_not(folder):
     CALLS.clear()
     engine = LocalEngine(folder)
     first = engine.map(double, Subject(), range(7), task="x", chunk=3)
     assert CALLS == [[0, 1, 2], [3, 4, 5], [6]]
-    places = sorted((folder.path / "pieces").iterdir())
+    places = sorted((folder.path / "chunks").iterdir())
     assert len(places) == 3
     places[1].write_bytes(places[1].read_bytes()[:-30])
     again = LocalEngine(RunFolder(folder.path, IDENTITY)).map(double, Subject(), range(7), task="x", chunk=3)
@@ -364,14 +364,14 @@ def reduced(folder, count=10, work=listed, merge=joined, **settings):
     return LocalEngine(folder).reduce(work, merge, Subject(), range(count), task="x", chunk=3, **settings)
 
 
-def test_a_reduction_merges_the_pieces_in_order_and_keeps_one_total(folder):
+def test_a_reduction_merges_the_chunks_in_order_and_keeps_one_total(folder):
     for where in (None, folder):
         total = reduced(where)
         assert total["seen"].tolist() == list(range(10))
         assert total["sum"] == 45
         assert set(total) == {"seen", "sum"}
         assert CALLS == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
-    assert len(list((folder.path / "pieces").iterdir())) == 1
+    assert len(list((folder.path / "chunks").iterdir())) == 1
     again = reduced(RunFolder(folder.path, IDENTITY))
     assert CALLS == []
     assert again["seen"].tolist() == list(range(10))
@@ -389,7 +389,7 @@ def test_another_question_is_another_reduction(folder):
 
 
 def test_a_killed_reduction_goes_on_and_a_damaged_total_is_computed_anew(folder, monkeypatch):
-    monkeypatch.setattr(local, "PAUSE", -1.0)  # keep after every piece
+    monkeypatch.setattr(local, "PAUSE", -1.0)  # keep after every chunk
     monkeypatch.setattr(local, "_SAVING", -1)
     with pytest.raises(KeyboardInterrupt):
         reduced(folder, dies_at=7)
@@ -397,16 +397,16 @@ def test_a_killed_reduction_goes_on_and_a_damaged_total_is_computed_anew(folder,
     with pytest.raises(KeyboardInterrupt):
         reduced(folder, dies_at=7)
     assert CALLS == [[6, 7, 8]]
-    (place,) = (folder.path / "pieces").iterdir()
+    (place,) = (folder.path / "chunks").iterdir()
     place.write_bytes(place.read_bytes()[:-30])
     with pytest.raises(KeyboardInterrupt):
         reduced(folder, dies_at=7)
     assert len(CALLS) == 3
 
 
-def test_a_total_is_not_kept_after_every_piece(folder, monkeypatch):
+def test_a_total_is_not_kept_after_every_chunk(folder, monkeypatch):
     kept = []
-    monkeypatch.setattr(RunFolder, "keep_piece", lambda _self, _key, arrays: kept.append(arrays))
+    monkeypatch.setattr(RunFolder, "keep_chunk", lambda _self, _key, arrays: kept.append(arrays))
     assert reduced(folder, 100)["sum"] == 4950
     assert len(kept) == 1
 

@@ -1,4 +1,4 @@
-"""A classifier: a module with what it takes to feed it images and to read its answers.
+"""A classifier: a module with what it takes to feed it images and to read its output.
 
 A `Classifier` takes pixels in [0, 1] and returns logits. Everything between a picture and the module (size, crop,
 normalisation) and between the module and the logits (tuples, dictionaries, probabilities) is said here, once.
@@ -37,13 +37,13 @@ class Classifier(nn.Module):
         std: Divides afterwards, per channel. Default 1.
         class_names: One name per output, in order. Default: "class 0", "class 1", ...
         class_aliases: Further names by which a label may call a class (lower case), e.g. WordNet ids.
-        channels: 1 for grey, 3 for RGB, or more for images given as arrays.
+        channels: 1 for grayscale, 3 for RGB, or more for images given as arrays.
         resize: Length of the shorter side before the centre crop, or a height and a width to which every image is
             scaled, whatever its proportions. Default: the image is scaled so that it just covers `size`.
         interpolation: Filter used for scaling.
-        output: Which entry of the module's answer holds the logits, when it is a tuple (an index) or a
-            dictionary or object (a name). Default: the answer itself, or its `logits`.
-        probabilities: The module ends in a softmax; the logarithm of its answer is used as logits.
+        output: Which entry of the module's output holds the logits, when it is a tuple (an index) or a
+            dictionary or object (a name). Default: the output itself, or its `logits`.
+        probabilities: The module ends in a softmax; the logarithm of its output is used as logits.
         name: What to call it in reports.
         source: Where it came from, e.g. `timm:resnet50`.
 
@@ -107,28 +107,30 @@ class Classifier(nn.Module):
         logits = self.pick(self.module((pixels - self.mean) / self.std))
         return torch.log(logits.clamp_min(1e-12)) if self.probabilities else logits
 
-    def pick(self, answer: Any) -> Tensor:
-        """Take the logits out of whatever the module answered."""
+    def pick(self, returned: Any) -> Tensor:
+        """Take the logits out of whatever the module returned."""
         if self.output is not None:
             try:
-                answer = getattr(answer, str(self.output)) if _has_field(answer, self.output) else answer[self.output]
+                returned = (
+                    getattr(returned, str(self.output)) if _has_field(returned, self.output) else returned[self.output]
+                )
             except (KeyError, IndexError, TypeError):
                 raise ModelError(
-                    f"The model's answer has no entry {self.output!r}; it has {_entries(answer)}."
+                    f"The model's output has no entry {self.output!r}; it has {_entries(returned)}."
                 ) from None
-        elif not isinstance(answer, Tensor) and _has_field(answer, "logits"):
-            answer = answer.logits
-        elif isinstance(answer, Mapping) and "logits" in answer:
-            answer = answer["logits"]
-        if not isinstance(answer, Tensor):
+        elif not isinstance(returned, Tensor) and _has_field(returned, "logits"):
+            returned = returned.logits
+        elif isinstance(returned, Mapping) and "logits" in returned:
+            returned = returned["logits"]
+        if not isinstance(returned, Tensor):
             raise ModelError(
-                f"The model returns {_entries(answer)}, not one tensor of logits; say which entry holds them with "
+                f"The model returns {_entries(returned)}, not one tensor of logits; say which entry holds them with "
                 "output=... (on the command line: --output)."
             )
-        return answer
+        return returned
 
     def prepare(self, image: Image.Image) -> Tensor:
-        """Turn a picture into pixels: converted, scaled and centre-cropped to C x H x W in [0, 1]."""
+        """Prepare a picture: converted, scaled and centre-cropped to C x H x W in [0, 1]."""
         if self.channels not in {1, 3}:
             raise ModelError(
                 f"A picture has 1 or 3 channels, the model takes {self.channels}; give the pixels as arrays."
@@ -136,7 +138,7 @@ class Classifier(nn.Module):
         return self._framed(image.convert("L" if self.channels == 1 else "RGB"), self.interpolation)
 
     def prepare_mask(self, mask: Image.Image) -> Tensor:
-        """Turn the mask of a picture (mode L) into the mask of its pixels: H x W, bool (half covered counts)."""
+        """Prepare the mask of a picture (mode L): H x W, bool (half covered counts)."""
         return self._framed(mask, "bilinear")[0] >= 0.5
 
     def _framed(self, image: Image.Image, interpolation: Interpolation) -> Tensor:
@@ -158,7 +160,7 @@ class Classifier(nn.Module):
         return max(self.size[1], width * wanted // given), max(self.size[0], height * wanted // given)
 
     def fingerprint(self) -> str:
-        """Hash the weights, the preprocessing and the class names: what decides the answers."""
+        """Hash the weights, the preprocessing and the class names: what decides the predictions."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((type(self.module).__qualname__, self.describe_preprocessing(), self.output)).encode())
         digest.update("\0".join(self.class_names).encode())
@@ -168,7 +170,7 @@ class Classifier(nn.Module):
         return digest.hexdigest()
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """All tensors that decide the answers: also the constants of programs, which are in no state dict."""
+        """All tensors that decide the predictions: also the constants of programs, which are in no state dict."""
         yield from self.named_parameters()
         yield from self.named_buffers()
         constants: Mapping[str, Any] = {}
@@ -192,7 +194,7 @@ class Classifier(nn.Module):
         return f"{crop}, {self.channels} channel(s), (pixels - [{mean}]) / [{std}]{last}"
 
     def _count_classes(self) -> int:
-        """Try the module on two grey images and on one of them alone; check that it answers like a classifier."""
+        """Try the module on two gray images and on one of them alone; check that it behaves like a classifier."""
         try:
             pixels = torch.full((2, self.channels, *self.size), 0.5, device=self.device)
             pixels[1] += torch.linspace(-0.4, 0.4, self.size[1], device=self.device)
@@ -207,8 +209,8 @@ class Classifier(nn.Module):
             alone = self._try(pixels[1:])
         if not torch.allclose(alone, logits[1:], rtol=0.01, atol=0.01 * float(logits.abs().max())):
             raise ModelError(
-                "The model answers the same image differently from call to call, or depending on the other images in "
-                "the batch; if it was exported or traced, call model.eval() on it before."
+                "The model gives different logits for the same image from call to call, or depending on the other "
+                "images in the batch; if it was exported or traced, call model.eval() on it before."
             )
         return int(logits.shape[1])
 
@@ -257,7 +259,7 @@ def _check_logits(logits: Tensor, *, probabilities: bool) -> None:
             "two logits per image (2 x K)."
         )
     if not torch.isfinite(logits).all():
-        raise ModelError("The model answers NaN or infinity on a plain grey image; check its weights, mean and std.")
+        raise ModelError("The model returns NaN or infinity for a plain gray image; check its weights, mean and std.")
     scores = logits.exp() if probabilities else logits
     sums_to_one = bool((scores >= 0).all()) and bool(((scores.sum(1) - 1).abs() < 1e-3).all())
     if probabilities and not sums_to_one:
@@ -269,16 +271,16 @@ def _check_logits(logits: Tensor, *, probabilities: bool) -> None:
         )
 
 
-def _has_field(answer: Any, name: int | str) -> bool:
-    return isinstance(name, str) and isinstance(getattr(answer, name, None), Tensor)
+def _has_field(returned: Any, name: int | str) -> bool:
+    return isinstance(name, str) and isinstance(getattr(returned, name, None), Tensor)
 
 
-def _entries(answer: Any) -> str:
-    if isinstance(answer, Mapping):
-        return "a dictionary with " + ", ".join(repr(key) for key in answer)
-    if isinstance(answer, list | tuple):
-        return f"a {type(answer).__name__} of {len(answer)} entries"
-    return f"a {type(answer).__name__}"
+def _entries(returned: Any) -> str:
+    if isinstance(returned, Mapping):
+        return "a dictionary with " + ", ".join(repr(key) for key in returned)
+    if isinstance(returned, list | tuple):
+        return f"a {type(returned).__name__} of {len(returned)} entries"
+    return f"a {type(returned).__name__}"
 
 
 def _shape(shape: Sequence[int]) -> str:

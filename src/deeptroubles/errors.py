@@ -5,11 +5,11 @@ DeeptroublesError
 ├── ModelError          the model cannot be used as it is
 │   └── NeedsGraphError a method needs the traced graph, and this model could not be traced
 ├── ImagesError         the images cannot be used as they are
-│   └── UnreadableImageError  one file; an audit counts it and goes on
+│   └── UnreadableImageError  one file; an audit lists it and continues
 └── RunFolderError      the run folder cannot be read or written
 
-Every message is one sentence (or two) for the person at the keyboard: what is wrong, and what to do about it.
-The command line prints it and exits with 2; only a bug shows a traceback (exit code 3).
+Every message is one sentence (or two) for the user: what is wrong, and what to do about it.
+The command line prints it and exits with 2; only an internal error shows a traceback (exit code 3).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 
 class DeeptroublesError(Exception):
-    """Something that the person at the keyboard can mend."""
+    """An error the user can fix."""
 
 
 class UsageError(DeeptroublesError):
@@ -39,7 +39,7 @@ class ImagesError(DeeptroublesError):
 
 
 class UnreadableImageError(ImagesError):
-    """One image cannot be decoded. An audit lists it and goes on."""
+    """One image cannot be decoded. An audit lists it and continues."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")

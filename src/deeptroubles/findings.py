@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -183,7 +184,7 @@ Evidence = Annotated[Estimate | Table | Curve | ImageGrid | Heatmaps | WorldMap,
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One verdict: a claim with a number, what it was judged against, and what it rests on.
+    """One verdict: a claim with a number, its criterion, and its evidence.
 
     Findings of the same verdict are ordered by `priority`, highest first (0 for nearly all), then by `severity` in
     [0, 1].
@@ -269,9 +270,12 @@ class Audit:
         return {verdict: count for verdict, count in counts.items() if count}
 
 
-_AUDIT: TypeAdapter[Audit] = TypeAdapter(Audit)
-_FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
 _RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
+
+
+@cache
+def _audits() -> TypeAdapter[Audit]:
+    return TypeAdapter(Audit)  # made when first used: it takes a while
 
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
@@ -281,19 +285,19 @@ def worst_first(findings: Sequence[Finding]) -> list[Finding]:
 
 def audit_to_json(audit: Audit) -> str:
     """Write an audit as JSON (NaN and infinity become null)."""
-    return json.dumps(_AUDIT.dump_python(audit, mode="json"), ensure_ascii=False, allow_nan=False, indent=1)
+    return json.dumps(_audits().dump_python(audit, mode="json"), ensure_ascii=False, allow_nan=False, indent=1)
 
 
 def audit_from_json(text: str | bytes) -> Audit:
     """Read and validate an audit. Raises `pydantic.ValidationError` when the text is not one."""
-    return _AUDIT.validate_json(text)
+    return _audits().validate_json(text)
 
 
 def findings_to_json(findings: Sequence[Finding]) -> str:
     """Write findings as JSON."""
-    return _FINDINGS.dump_json(list(findings)).decode()
+    return TypeAdapter(list[Finding]).dump_json(list(findings)).decode()
 
 
 def audit_schema() -> dict[str, Any]:
     """Return the JSON schema of an audit, from which the page's TypeScript types are made."""
-    return _AUDIT.json_schema(mode="serialization")
+    return _audits().json_schema(mode="serialization")

@@ -1,4 +1,4 @@
-"""Progress: work says how far it is, and a sink shows it: a bar on a terminal, lines in a log, or nothing."""
+"""Progress: work reports how far it is, and a sink shows it: a bar on a terminal, lines in a log, or nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Silent:
 
 
 class TerminalBars:
-    """Bars with the time left, for tasks that take longer than a second; they vanish when the tasks are over."""
+    """Bars with the time left, for tasks that take longer than a second; they disappear when the tasks are over."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.engine import Engine
+from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
 from deeptroubles.findings import Unreadable
 from deeptroubles.images import ImageSet
@@ -23,7 +23,7 @@ from deeptroubles.subject import Subject, logits_of
 
 @dataclass(frozen=True)
 class Recording:
-    """What the classifier answered on each image that could be read.
+    """What the classifier predicts for each image that could be read.
 
     Attributes:
         subject: The classifier and the readable images, in the order of the rows below.
@@ -31,7 +31,7 @@ class Recording:
         unreadable: The images that were left out, with the reason.
         labels: How the images' labels were matched to the classes.
         masked: The rows with a mask of the object that can be used.
-        cue_masked: Likewise for masks of a cue that should not matter.
+        cue_masked: The rows with a usable mask of a cue that should not matter.
         unusable_masks: The masks of both kinds that cannot be used, with the reason.
         options: What the user gave for the checks, by option; see `deeptroubles.checks.options`.
     """
@@ -74,11 +74,11 @@ class Recording:
 def record(
     classifier: Classifier, images: ImageSet, engine: Engine, options: Mapping[str, Any] | None = None
 ) -> Recording:
-    """Show every image to the classifier once. `options` is what the user gave for the checks.
+    """Run the classifier once on every image. `options` is what the user gave for the checks.
 
     Raises:
         ImagesError: No image could be read.
-        ModelError: The classifier answers NaN or infinity.
+        ModelError: The classifier returns NaN or infinity.
     """
     match = match_labels(
         images.labels, classifier.class_names, classifier.class_aliases, named=classifier.has_class_names
@@ -99,18 +99,18 @@ def record(
     broken = readable[~np.isfinite(logits).all(1)]
     if len(broken):
         raise ModelError(
-            f"The model answers NaN or infinity on {len(broken)} of {len(readable)} images (the first is "
+            f"The model returns NaN or infinity for {len(broken)} of {len(readable)} images (the first is "
             f"{images.table['path'].iloc[broken[0]]}); check its weights, and mean and std."
         )
     subject = everything  # whose fingerprint is already known
     if unreadable:
         subject = Subject(classifier, images.subset(readable), match.targets[readable])
-    masked, wrong = _look_at_masks(subject, engine, cue=False)
-    cue_masked, wrong_cues = _look_at_masks(subject, engine, cue=True)
+    masked, wrong = _usable_masks(subject, engine, cue=False)
+    cue_masked, wrong_cues = _usable_masks(subject, engine, cue=True)
     return Recording(subject, logits, unreadable, match, masked, cue_masked, (*wrong, *wrong_cues), options or {})
 
 
-def _look_at_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:
+def _usable_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:
     """The rows whose mask shows some but not all pixels, and what is wrong with the other masks."""
     if (subject.images.fetch_cue_mask if cue else subject.images.fetch_mask) is None:
         return np.zeros(0, dtype=np.int64), ()
@@ -125,7 +125,7 @@ def _look_at_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDAr
 _NO_MASK = "none"
 
 
-def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int, *, cue: bool) -> dict[str, NDArray[Any]]:
+def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int, *, cue: bool) -> Arrays:
     """Why each mask cannot be used: '' when it can, 'none' when there is none."""
     faults = []
     for i in indices:
@@ -135,20 +135,16 @@ def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int, *, c
                 faults.append(_NO_MASK)
                 continue
             pixels = subject.classifier.prepare_mask(mask)
-            nothing, everything = not pixels.any(), bool(pixels.all())
-            faults.append(
-                "it marks nothing that the model sees"
-                if nothing
-                else "it marks all that the model sees"
-                if everything
-                else ""
-            )
+            if not pixels.any():
+                faults.append("it marks no pixel of the model's input")
+            else:
+                faults.append("it marks every pixel of the model's input" if pixels.all() else "")
         except UnreadableImageError as error:
             faults.append(error.reason)
     return {"fault": np.array(faults, dtype=np.str_)}
 
 
-def _predict(subject: Subject, indices: Sequence[int], batch_size: int) -> dict[str, NDArray[Any]]:
+def _predict(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
     """Logits of the images, and why an image could not be read ('' when it could)."""
     logits = np.zeros((len(indices), subject.classifier.classes), dtype=np.float32)
     reasons: list[str] = []

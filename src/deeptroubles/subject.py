@@ -47,7 +47,7 @@ class Subject:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all that decides the answers."""
+        """A hash of all that decides the predictions."""
         digest = hashlib.blake2b(digest_size=16)
         for part in (self.classifier.fingerprint(), self.images.fingerprint(), self.targets.tobytes().hex()):
             digest.update(part.encode())

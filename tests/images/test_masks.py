@@ -128,9 +128,9 @@ def test_the_audit_says_which_masks_cannot_be_used_and_goes_on(manifest):
 @pytest.mark.parametrize(
     ("marked", "reason"),
     [
-        (mask(), "it marks nothing that the model sees"),
-        (mask(slice(None)), "it marks all that the model sees"),
-        (mask(slice(None), 0), "it marks nothing that the model sees"),
+        (mask(), "it marks no pixel of the model's input"),
+        (mask(slice(None)), "it marks every pixel of the model's input"),
+        (mask(slice(None), 0), "it marks no pixel of the model's input"),
     ],
 )
 def test_masks_that_tell_nothing_are_left_out(marked, reason):

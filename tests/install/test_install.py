@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import json
 import subprocess
@@ -15,7 +14,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "deeptroubles"
 OPTIONAL = {"timm", "torchvision", "transformers", "datasets"}
-HEAVY = {"torch", "torchvision", "timm", "transformers", "datasets", "captum", "efficientnet_lite_pytorch"}
 
 
 @pytest.fixture(scope="module")
@@ -74,71 +72,45 @@ def test_the_unpacked_wheel_works_and_brings_no_optional_package(wheel, tmp_path
     assert OPTIONAL.isdisjoint(name.partition(".")[0] for name in modules)
 
 
-# --- what can be read without torch
+# --- what works without torch
+
+WITHOUT_TORCH = """
+import importlib.abc, sys
+
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "sklearn", "skimage"}:
+            raise ImportError(f"{name} is not to be imported here")
+
+sys.meta_path.insert(0, Refuse())
+"""
+READING = """
+import deeptroubles
+from deeptroubles.findings import Finding, Verdict
+from deeptroubles.report import write_report
+from deeptroubles.report.units import write_unit_pages
+from deeptroubles.run import files, folder, unit_store
+assert "audit" in dir(deeptroubles)
+assert deeptroubles.read_audit and deeptroubles.Verdict
+"""
 
 
-def imports(path: Path) -> set[str]:
-    """The modules that a file imports when it is imported itself (not inside of functions, not for types only)."""
-    found: set[str] = set()
-    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while pending:
-        for node in ast.iter_child_nodes(pending.pop()):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, path
-                found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
-            elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-                pending += node.orelse
-            elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                pending.append(node)
-    return found
+def without_torch(script: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT_TORCH + script]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def file_of(module: str) -> Path | None:
-    place = SOURCE.parent / Path(*module.split("."))
-    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+def test_a_run_can_be_read_and_shown_without_torch(tmp_path):
+    done = without_torch(f"{READING}assert write_unit_pages({str(tmp_path)!r}, 'model', 'images') == []")
+    assert done.returncode == 0, done.stderr
 
 
-def chain(module: str) -> set[str]:
-    """All that a module imports, through the modules of this package (whose own first lines are left out)."""
-    seen: set[str] = set()
-    pending = [module]
-    while pending:
-        name = pending.pop()
-        if name in seen or name == "deeptroubles":
-            continue
-        seen.add(name)
-        if name.startswith("deeptroubles.") and (path := file_of(name)):
-            pending += imports(path)
-    return seen
+@pytest.mark.parametrize("command", ["--help", "audit --help", "checks", "methods", "help reliance.shortcut"])
+def test_a_command_that_needs_no_model_needs_no_torch(command):
+    arguments = ["deeptroubles", *command.split()]
+    done = without_torch(f"sys.argv = {arguments!r}\nfrom deeptroubles.cli import main\nmain()")
+    assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "findings",
-        "report",
-        "report.figure",
-        "errors",
-        "files",
-        "pictures",
-        "run_folder",
-        "progress",
-        "checks.judging",
-        "methods.statistics.intervals",
-        "methods.statistics.calibration",
-        "images.decoding",
-        "images.labels",
-    ],
-)
-def test_an_audit_can_be_read_and_shown_without_torch(module):
-    found = chain(f"deeptroubles.{module}")
-    assert len(found) > 1
-    assert HEAVY.isdisjoint(name.partition(".")[0] for name in found)
-
-
-def test_the_chain_would_find_torch():
-    """The test above can fail: what does import torch is found out, also through other modules."""
-    assert "torch" in chain("deeptroubles.workflows.audit")
-    assert "torch" in chain("deeptroubles.subject")
+def test_what_does_import_torch_is_found_out():
+    assert "torch is not to be imported here" in without_torch("import deeptroubles.subject").stderr

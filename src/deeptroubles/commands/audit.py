@@ -41,7 +41,7 @@ def audit_command(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="How many images are processed at once.")] = 32,
     options: dict[str, Any],
 ) -> None:
     """Audit a classifier on images and write a report."""

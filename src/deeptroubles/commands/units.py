@@ -1,4 +1,4 @@
-"""`deeptroubles units`: what every unit of some layers answers to."""
+"""`deeptroubles units`: what every unit of some layers responds to."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def units(
     load: Load,
     images: Annotated[str, typer.Option(help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo.")],
     out_folder: Annotated[
-        Path, typer.Option("--out", help="Folder for the run; that of an audit of the same will do.")
+        Path, typer.Option("--out", help="Folder for the run; that of an audit of the same model and images works too.")
     ],
     layers: Annotated[str | None, typer.Option(help="Layers, comma-separated. Default: all that have weights.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Strongest, middling and weakest images of each unit.")] = 9,
     around: Annotated[
-        Around, typer.Option(help="Crop images by what the unit can see, or around where it answers most.")
+        Around, typer.Option(help="Crop images to the receptive field, or around where it responds most.")
     ] = "receptive_field",
     draw: Annotated[int, typer.Option(min=0, help="Units of each layer for which pictures are made.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Steps of activation maximization.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="How many images are processed at once.")] = 32,
 ) -> None:
-    """Find what every unit answers to: strongest images, statistics, words, and pictures made for it."""
+    """Find what every unit responds to: strongest images, statistics, words, and pictures made for it."""
     classifier = load()
     from deeptroubles.images import load_images
     from deeptroubles.report.units import write_unit_pages

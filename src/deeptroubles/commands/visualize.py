@@ -1,4 +1,4 @@
-"""`deeptroubles visualize`: pictures of what units answer to."""
+"""`deeptroubles visualize`: pictures of what units respond to."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def visualize(
     ] = "maximize",
     image: Annotated[Path | None, typer.Option(help="A picture, for dream, caricature and maps.")] = None,
     images: Annotated[
-        str | None, typer.Option(help="Images to compare with: how much more than they do pictures excite?")
+        str | None, typer.Option(help="Images whose activations are compared with those of the pictures.")
     ] = None,
     parameterization: Annotated[str, typer.Option(help="fourier, pixel, or maco (needs --images).")] = "fourier",
     steps: Annotated[int, typer.Option(min=1, help="Steps of the ascent.")] = 256,
-    negative: Annotated[bool, typer.Option("--negative", help="What the unit answers to least.")] = False,
+    negative: Annotated[bool, typer.Option("--negative", help="What the unit responds to least.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="PNG to write. Default: LAYER.TECHNIQUE.png here.")
     ] = None,
 ) -> None:
-    """Draw what units of a layer answer to."""
+    """Draw what units of a layer respond to."""
     classifier = load()
     from deeptroubles.images import load_images
     from deeptroubles.report.figure import draw_pictures

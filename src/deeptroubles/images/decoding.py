@@ -1,4 +1,4 @@
-"""From a file, bytes or an array to an 8-bit picture, grey or RGB, the right way up.
+"""From a file, bytes or an array to an 8-bit picture, grayscale or RGB, the right way up.
 
 Whatever cannot become one is an `UnreadableImageError` that says why in a few plain words.
 """
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from deeptroubles.errors import UnreadableImageError
 
@@ -42,17 +42,7 @@ _FORMATS = tuple(
     if name in Image.OPEN
 )
 
-_ORIENTATION = 0x0112  # the EXIF tag
 _GPS = 0x8825  # the EXIF directory of GPS tags, in which 1 to 4 are N or S, latitude, E or W, longitude
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _pillow_limit = threading.Lock()
 
 
@@ -77,7 +67,7 @@ def decode(stored: Stored, name: str) -> Image.Image:
         name: What to call it in errors.
 
     Returns:
-        An 8-bit picture of mode L (grey) or RGB.
+        An 8-bit picture of mode L (grayscale) or RGB.
 
     Raises:
         UnreadableImageError: It cannot be decoded.
@@ -134,11 +124,10 @@ def _decode_file(file: BinaryIO) -> Image.Image:
         image = Image.open(file, formats=_FORMATS)
     _fit(image)
     image.load()
-    turn = None
+    upright: Image.Image = image
     with contextlib.suppress(Exception):  # broken EXIF does not make a picture unreadable
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    picture = _eight_bit(image)
-    return picture if turn is None else picture.transpose(turn)
+        upright = ImageOps.exif_transpose(image)
+    return _eight_bit(upright)
 
 
 @contextlib.contextmanager

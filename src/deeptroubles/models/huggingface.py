@@ -13,10 +13,11 @@ from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.models.extras import import_extra
-from deeptroubles.models.imagenet import CLASSES, imagenet_names
-from deeptroubles.models.overrides import Overrides, build
-from deeptroubles.models.wording import quoted
+from deeptroubles.models.shared.extras import import_extra
+from deeptroubles.models.shared.imagenet import CLASSES, imagenet_names
+from deeptroubles.models.shared.overrides import Overrides, build
+from deeptroubles.models.shared.source import Source
+from deeptroubles.models.shared.wording import quoted
 
 _FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # numbered as in Pillow
 
@@ -117,3 +118,13 @@ def _compare(classifier: Classifier, processor: Any) -> None:
             f"The image processor of {classifier.name} ({type(processor).__name__}) treats pictures in a way that is "
             "not supported; give --size, --mean and --std, or write a function that returns a Classifier."
         )
+
+
+SOURCE = Source(
+    form="hf:NAME",
+    what="an image classification model of the Hugging Face hub, or a local folder in its layout",
+    brings="weights, preprocessing, class names",
+    extra="huggingface",
+    pattern="hf:(.+)",
+    load=load,
+)

@@ -9,11 +9,12 @@ from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, nearest
-from deeptroubles.models.extras import import_extra
-from deeptroubles.models.imagenet import CLASSES, imagenet_names
-from deeptroubles.models.overrides import Overrides, build
-from deeptroubles.models.weights import load_weights
-from deeptroubles.models.wording import quoted
+from deeptroubles.models.shared.extras import import_extra
+from deeptroubles.models.shared.imagenet import CLASSES, imagenet_names
+from deeptroubles.models.shared.overrides import Overrides, build
+from deeptroubles.models.shared.source import Source
+from deeptroubles.models.shared.weights import load_weights
+from deeptroubles.models.shared.wording import quoted
 
 
 def load(name: str, overrides: Overrides) -> Classifier:
@@ -56,3 +57,14 @@ def _preprocessing(config: dict[str, Any]) -> dict[str, Any]:
         "mean": config["mean"],
         "std": config["std"],
     }
+
+
+SOURCE = Source(
+    form="timm:NAME",
+    what="a model of timm (PyTorch Image Models)",
+    brings="weights, preprocessing, ImageNet class names",
+    extra="timm",
+    takes_weights=True,
+    pattern="timm:(.+)",
+    load=load,
+)

@@ -13,8 +13,9 @@ import torch
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.models.overrides import Overrides, build
-from deeptroubles.models.wording import quoted
+from deeptroubles.models.shared.overrides import Overrides, build
+from deeptroubles.models.shared.source import Source
+from deeptroubles.models.shared.wording import quoted
 
 
 def load(name: str, overrides: Overrides) -> Classifier:
@@ -41,3 +42,13 @@ def _is_torchscript(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return any("/code/" in entry for entry in archive.namelist())
+
+
+SOURCE = Source(
+    form="FILE.ts",
+    what="a TorchScript program written by torch.jit.save (also .torchscript and .pt)",
+    brings="weights; size must be given",
+    runs_code=True,
+    pattern=r"(?i:(.+\.(?:ts|torchscript|pt|pth)))",
+    load=load,
+)

@@ -9,11 +9,12 @@ from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, nearest
-from deeptroubles.models.extras import import_extra
-from deeptroubles.models.imagenet import CLASSES, imagenet_names
-from deeptroubles.models.overrides import Overrides, build
-from deeptroubles.models.weights import load_weights
-from deeptroubles.models.wording import quoted
+from deeptroubles.models.shared.extras import import_extra
+from deeptroubles.models.shared.imagenet import CLASSES, imagenet_names
+from deeptroubles.models.shared.overrides import Overrides, build
+from deeptroubles.models.shared.source import Source
+from deeptroubles.models.shared.weights import load_weights
+from deeptroubles.models.shared.wording import quoted
 
 
 def load(name: str, overrides: Overrides) -> Classifier:
@@ -59,3 +60,14 @@ def _preprocessing(transforms: Any) -> dict[str, Any]:
 
 def _one_or_pair(size: list[int]) -> int | tuple[int, int]:
     return size[0] if len(size) == 1 else (size[0], size[1])
+
+
+SOURCE = Source(
+    form="torchvision:NAME",
+    what="a classification model of torchvision",
+    brings="weights, preprocessing, ImageNet class names",
+    extra="torchvision",
+    takes_weights=True,
+    pattern="torchvision:(.+)",
+    load=load,
+)

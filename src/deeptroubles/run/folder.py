@@ -1,7 +1,7 @@
-"""The folder of one run: what has been computed so far, and in the end the audit, its tables and its pictures.
+"""The folder of one run: the results computed so far, then the audit, its tables and its pictures.
 
 Every file is written beside its place and then moved there, so that a run that is killed leaves only whole files and
-the same command goes on where it stopped. Nothing in the folder is ever executed when it is read.
+the same command resumes it. Nothing in the folder is ever executed when it is read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RunFolder:
     Args:
         path: The folder; made when it does not exist.
         identity: What the run is about (model, images, seed). A folder that holds a run with another identity is
-            refused, one with the same identity is gone on with.
+            refused, one with the same identity is resumed.
 
     Raises:
         RunFolderError: The folder holds something else, or cannot be written.

@@ -47,7 +47,7 @@ class Sprite:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures:
+class SpriteSource:
     """What a sprite is made of: its WebP files, one at a time, and the layout as in `Sprite`."""
 
     pages: Iterable[bytes]
@@ -129,7 +129,7 @@ class UnitStore:
         parameters: Mapping[str, Any],
         table: pd.DataFrame,
         facts: Mapping[str, Any] | None = None,
-        pictures: Pictures | None = None,
+        pictures: SpriteSource | None = None,
     ) -> Entry:
         """Write a table and its pictures, then list them.
 
@@ -182,7 +182,7 @@ class UnitStore:
         file = self.path / entry.table
         try:
             if not file.resolve().is_relative_to((self.path / "units").resolve()):
-                raise ValueError("it lies outside of the run folder")  # noqa: TRY301 (told like every other damage)
+                raise ValueError("it lies outside of the run folder")  # noqa: TRY301 (reported like every other damage)
             return pd.read_parquet(file)
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{file} cannot be read ({error}).") from error

@@ -52,7 +52,7 @@ def audit(
         out: Folder for the run. An interrupted run in the same folder is resumed. Default: nothing is kept.
         checks: Names or families of checks. Default: all but those that run on request only.
         seed: Seed of everything random; the same seed gives the same findings.
-        batch_size: How many images are shown at once.
+        batch_size: How many images are processed at once.
         engine: Makes what does the work. Default: this process does.
         command: What to say in the report about how it was made.
         **options: What some checks need from you, such as `cue`, `concept`, `group` and `conflict`: a text or several;
@@ -152,7 +152,7 @@ def without_findings(
 def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[list[Finding], Result | None]:
     """Run one check: its findings, and what it measured.
 
-    A check without what it needs is skipped, one that crashes becomes an error; the audit goes on.
+    A check without what it needs is skipped, one that crashes becomes an error; the audit continues.
     """
     missing = check.missing(recording)
     if missing:
@@ -164,7 +164,7 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
         return list(result.findings()), result
     except RunFolderError:
         raise  # nothing can be kept any more: the run stops here, and is resumed from here
-    except Exception as error:  # noqa: BLE001 (whatever a check does, the audit goes on)
+    except Exception as error:  # noqa: BLE001 (whatever a check does, the audit continues)
         _log.debug("check %s crashed", check.name, exc_info=True)
         where = traceback.extract_tb(error.__traceback__)[-1]
         claim = (
@@ -177,17 +177,17 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
 
 
 def image_table(recording: Recording) -> pd.DataFrame:
-    """One row per readable image: its own columns, the true class, the answer, its probability, whether it is right.
+    """One row per readable image: its own columns, the true class, the prediction, its probability, its correctness.
 
     A column of the manifest with one of our names gets `given_` in front.
     """
     names = np.array(recording.subject.classifier.class_names)
     known = recording.targets >= 0
-    ours = ("true_class", "answer", "probability", "correct")
+    ours = ("true_class", "prediction", "probability", "correct")
     given = recording.subject.images.table.reset_index(drop=True)
     table = given.rename(columns={name: f"given_{name}" for name in ours})
     table["true_class"] = pd.Series(names[recording.targets], dtype=object).where(known, None)
-    table["answer"] = names[recording.predicted]
+    table["prediction"] = names[recording.predicted]
     table["probability"] = recording.probabilities.max(1)
     table["correct"] = pd.Series(recording.predicted == recording.targets, dtype="boolean").where(known, None)
     return table

@@ -29,13 +29,13 @@ BLOCK = 8
 
 @dataclass(frozen=True)
 class Explanation:
-    """What methods say about one picture.
+    """The maps of some methods for one picture.
 
     Attributes:
         picture: The picture as the classifier sees it, H x W x 3, 8 bit.
         maps: Each method's map, raw and signed, h x w.
         impossible: Why a method cannot explain this classifier.
-        target: Name of the class that was asked about.
+        target: Name of the explained class.
         most_likely: The most likely classes with their probabilities.
     """
 
@@ -90,7 +90,7 @@ def explain_picture(
     probabilities = logits_of(classifier, pixels)[0].softmax(0)
     which = int(probabilities.argmax()) if target is None else find_class(classifier, target)
     maps, impossible = {}, {}
-    for method in track(methods, "Explaining"):
+    for method in track(methods, "Computing maps"):
         try:
             given = {name: settings[name] for name in takes[method]}
             maps[method] = chosen[method].function(classifier, pixels, which, **given)[0].float().cpu().numpy()
@@ -124,7 +124,7 @@ def compare_methods(
     targets = logits_of(classifier, pixels, batch_size).argmax(1)
     found = [
         _compare(classifier, pixels, targets, find_method(name, ATTRIBUTION), batch_size)
-        for name in track(methods, "Comparing")
+        for name in track(methods, "Comparing methods")
     ]
     return sorted(found, key=lambda m: m.deletion.value - m.insertion.value if m.deletion and m.insertion else 2.0)
 

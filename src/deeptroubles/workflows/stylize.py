@@ -23,6 +23,8 @@ from deeptroubles.progress import track
 from deeptroubles.run.files import write_whole
 from deeptroubles.workflows.choices import StylizeMethod
 
+# No engine: no work is done on a Subject, and the files themselves are the results that are kept.
+
 
 @dataclass(frozen=True)
 class StylizedSet:

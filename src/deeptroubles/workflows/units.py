@@ -1,4 +1,4 @@
-"""What every unit of some layers does, kept in a run folder, top to bottom: index, count, sample, name, draw."""
+"""How every unit of some layers responds, kept in a run folder, top to bottom: index, count, sample, name, draw."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.engine import Engine, LocalEngine, code_fingerprint
+from deeptroubles.engine import Engine, LocalEngine, MakeEngine, code_fingerprint
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import match_labels
 from deeptroubles.methods.eight_bits import to_bytes
@@ -26,7 +26,7 @@ from deeptroubles.methods.units.visualization_trust import FEWEST, visualization
 from deeptroubles.network import LOGITS, TracedNetwork, open_network
 from deeptroubles.pictures import sprite
 from deeptroubles.progress import track
-from deeptroubles.run.unit_store import Pictures, UnitStore
+from deeptroubles.run.unit_store import SpriteSource, UnitStore
 from deeptroubles.subject import Subject
 from deeptroubles.workflows.audit import open_run
 from deeptroubles.workflows.choices import Around
@@ -54,12 +54,13 @@ def analyze_units(
     steps: int = 256,
     seed: int = 0,
     batch_size: int = 32,
+    engine: MakeEngine = LocalEngine,
 ) -> UnitStore:
-    """Look at every unit of some layers, and keep what it does.
+    """Analyze every unit of some layers, and keep the results.
 
     Args:
         classifier: Whose units.
-        images: What they are shown.
+        images: The images they respond to.
         out: The run folder. What it already holds is not computed again.
         layers: Names of layers. Default: after every operation with weights.
         samples: How many of the strongest, middling and weakest images are kept for each unit.
@@ -67,7 +68,8 @@ def analyze_units(
         draw: For how many units of each layer pictures are made by activation maximization.
         steps: Steps of these.
         seed: Seed of everything random.
-        batch_size: How many images are shown at once.
+        batch_size: How many images are processed at once.
+        engine: Makes what does the work. Default: this process does.
 
     Returns:
         The store: `entries()` lists what there is, `table(entry)` reads it.
@@ -77,22 +79,22 @@ def analyze_units(
         ModelError: There is no such layer.
         RunFolderError: The folder holds another run, or cannot be written.
     """
-    engine = LocalEngine(open_run(out, classifier, images, seed), batch_size)
+    worker = engine(open_run(out, classifier, images, seed), batch_size)
     match = match_labels(
         images.labels, classifier.class_names, classifier.class_aliases, named=classifier.has_class_names
     )
     subject = Subject(classifier, images, match.targets)
     store = UnitStore(out, f"{code_fingerprint()} {subject.fingerprint}")
-    index = index_units(subject, engine, layers, samples=samples, seed=seed)
+    index = index_units(subject, worker, layers, samples=samples, seed=seed)
     found = list(index.layers.values())
-    for layer in track(found, "Keeping units", sizes=[len(each.mean) for each in found]):
-        statistics = filter_statistics(subject, engine, layer.layer)
+    for layer in track(found, "Analyzing units", sizes=[len(each.mean) for each in found]):
+        statistics = filter_statistics(subject, worker, layer.layer)
         keep_statistics(store, classifier, layer, statistics)
         keep_winners(store, statistics)
         keep_samples(store, subject, layer, around, len(index.unreadable))
         keep_words(store, subject, index, layer)
         if draw:
-            keep_pictures(store, subject, engine, index, layer, list(range(min(draw, len(layer.mean)))), steps, seed)
+            keep_pictures(store, subject, worker, index, layer, list(range(min(draw, len(layer.mean)))), steps, seed)
     return store
 
 
@@ -101,7 +103,7 @@ def keep_statistics(store: UnitStore, classifier: Classifier, layer: LayerIndex,
     if store.find(layer.layer, "statistics", {}):
         return
     twin = {b: a for a, b, _ in reversed(seen.duplicates or ())}
-    names = classifier.class_names if _is_answer(classifier, layer.layer) else ()
+    names = classifier.class_names if _is_output(classifier, layer.layer) else ()
     rows = []
     for unit, values in enumerate(layer.values.T):
         low, high = float(layer.minimum[unit]), float(layer.maximum[unit])
@@ -133,7 +135,7 @@ def keep_winners(store: UnitStore, seen: FilterStatistics) -> None:
     maps = _black_to_red(seen.winners / max(1, seen.winners.max()))
     pages = (sprite(maps[i : i + PAGE, None]) for i in range(0, units, PAGE))
     table = pd.DataFrame({"unit": np.arange(units), "most": seen.winners.max((1, 2))})
-    pictures = Pictures(pages=pages, height=height, width=width, columns=1, rows=PAGE, count=units)
+    pictures = SpriteSource(pages=pages, height=height, width=width, columns=1, rows=PAGE, count=units)
     store.keep(seen.layer, "winners", {}, table, {"count": seen.count}, pictures)
 
 
@@ -155,7 +157,7 @@ def keep_samples(store: UnitStore, subject: Subject, layer: LayerIndex, around: 
         "grid": list(layer.grid) if max(layer.grid) > 1 else None,
         "receptive_field": list(field) if field and all(field) else None,
     }
-    pictures = Pictures(pages=pages, height=height, width=width, columns=columns, rows=PAGE, count=len(layer.mean))
+    pictures = SpriteSource(pages=pages, height=height, width=width, columns=columns, rows=PAGE, count=len(layer.mean))
     store.keep(layer.layer, "samples", parameters, table, facts, pictures)
 
 
@@ -210,7 +212,7 @@ def _sample_pages(subject: Subject, table: pd.DataFrame, size: tuple[int, int], 
 
 
 def _crop(pixels: NDArray[np.uint8], box: tuple[int, ...], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A box of an image (C x H x W, 8 bits), shrunk to fit the size and centred on grey, in [0, 1]."""
+    """A box of an image (C x H x W, 8 bits), shrunk to fit the size and centred on gray, in [0, 1]."""
     top, left, bottom, right = box
     part = pixels[:, top:bottom, left:right]
     scale = min(size[0] / part.shape[1], size[1] / part.shape[2])
@@ -261,7 +263,7 @@ def keep_pictures(
     steps: int,
     seed: int,
 ) -> None:
-    """Pictures made for units, what the units answer to them, and how far they can be trusted."""
+    """Pictures made for units, how the units respond to them, and how far they can be trusted."""
     parameters = {"units": list(units), "steps": steps, "seed": seed, "starts": STARTS}
     if store.find(layer.layer, "activation_maximization", parameters):
         return
@@ -283,7 +285,7 @@ def keep_pictures(
         table[name] = np.repeat(values, STARTS)
     pages = (sprite(pictures[i : i + PAGE, None], lossless=True) for i in range(0, len(pictures), PAGE))
     height, width = subject.classifier.size
-    sheet = Pictures(pages=pages, height=height, width=width, columns=1, rows=PAGE, count=len(pictures))
+    sheet = SpriteSource(pages=pages, height=height, width=width, columns=1, rows=PAGE, count=len(pictures))
     store.keep(layer.layer, "activation_maximization", parameters, table, None, sheet)
 
 
@@ -297,7 +299,7 @@ def _trust(
     reached: NDArray[Any],
     seed: int,
 ) -> dict[str, NDArray[np.float64]]:
-    """The numbers beside a picture, per unit; none on fewer images than they need."""
+    """The numbers next to a picture, per unit; none with too few images."""
     if len(index.kept) < FEWEST:
         return {}
     kept = Subject(subject.classifier, subject.images.subset(index.kept), subject.targets[index.kept])
@@ -305,7 +307,7 @@ def _trust(
     trust = visualization_trust(
         kept,
         engine,
-        LOGITS if _is_answer(subject.classifier, layer.layer) else layer.layer,
+        LOGITS if _is_output(subject.classifier, layer.layer) else layer.layer,
         pictures.reshape(*shape, *pictures.shape[1:]),
         reached.reshape(shape),
         layer.values[:, list(units)],
@@ -319,8 +321,8 @@ def _trust(
     return numbers | {f"agreement_{encoder}": each.relative for encoder, each in trust.agreement.items()}
 
 
-def _is_answer(classifier: Classifier, layer: str) -> bool:
-    """Whether a layer's units are the classes: the last layer, or the answer by its own name."""
+def _is_output(classifier: Classifier, layer: str) -> bool:
+    """Whether a layer's units are the classes: the last layer, or the logits by name."""
     network = open_network(classifier)
     return layer == LOGITS or (layer == network.layers[-1].name and network.layers[-1].units == classifier.classes)
 

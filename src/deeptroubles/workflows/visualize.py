@@ -1,4 +1,4 @@
-"""Pictures of what units of one layer answer to: what `deeptroubles visualize` draws."""
+"""Pictures of what units of one layer respond to: what `deeptroubles visualize` draws."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.engine import LocalEngine
+from deeptroubles.engine import LocalEngine, MakeEngine
 from deeptroubles.errors import UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import find_class
@@ -26,12 +26,13 @@ from deeptroubles.subject import Subject
 from deeptroubles.workflows.choices import Technique
 from deeptroubles.workflows.explain import readable_pixels
 
-MOST = 16
-"""Units that are drawn where none are named."""
+MAX_UNITS = 16
+"""Units that are drawn when none are named."""
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Figure:
     """Pictures to draw side by side.
 
     Attributes:
@@ -58,16 +59,17 @@ def visualize_units(
     steps: int = 256,
     negative: bool = False,
     seed: int = 0,
-) -> Pictures:
-    """Make pictures of what units answer to.
+    engine: MakeEngine = LocalEngine,
+) -> Figure:
+    """Make pictures of what units respond to.
 
     Args:
         classifier: The classifier.
         layer: A layer's name (or `logits`), and after a colon units: numbers, ranges, and for `logits` class names.
         technique: `maximize`: a picture that excites each unit. `dream`: the picture, changed to excite the layer or
             the units. `caricature`: a picture that excites the layer as the picture does, only more so. `maps`: what
-            the units answer to the picture at every position. `filters`: the weights of the first convolution.
-            `atlas`: a map of what the layer tells apart on the images.
+            the units respond to in the picture at every position. `filters`: the weights of the first convolution.
+            `atlas`: a map of what the layer distinguishes in the images.
         picture: What `dream`, `caricature` and `maps` start from.
         images: For `maximize`: say how strongly pictures excite a unit, compared with these. `maco` takes their
             spectrum. For `atlas`: what the map is of.
@@ -75,6 +77,7 @@ def visualize_units(
         steps: Steps of the ascent.
         negative: Excite as little as possible.
         seed: Seed of the noise.
+        engine: Makes what does the work on images. Default: this process does.
 
     Raises:
         UsageError: There is no such unit, or a picture or images are missing.
@@ -84,34 +87,36 @@ def visualize_units(
     if technique == "filters":
         weights = first_filters(classifier).cpu().numpy()
         chosen = list(range(len(weights)) if units is None else units)
-        return Pictures(
+        return Figure(
             layer,
             "Weights of the first convolution",
             tuple(_scaled(weights[unit]) for unit in chosen),
             tuple(map(str, chosen)),
         )
     if technique == "maximize":
-        return _maximized(classifier, layer, units, images, parameterization, steps, negative=negative, seed=seed)
+        return _maximized(
+            classifier, layer, units, images, parameterization, steps, negative=negative, seed=seed, engine=engine
+        )
     if technique == "atlas":
         if images is None:
-            raise UsageError("An atlas is a map of what a layer answers to images; give some with --images.")
-        atlas = activation_atlas(_unlabelled(classifier, images), LocalEngine(), layer, steps=steps, seed=seed)
-        return Pictures(
-            layer, f"Atlas of {layer}", (atlas.draw().numpy(),), (f"{int(atlas.counts.sum())} activations",)
+            raise UsageError("An atlas maps how a layer responds to images; give some with --images.")
+        atlas = activation_atlas(
+            _unlabelled(classifier, images), engine(None, BATCH_SIZE), layer, steps=steps, seed=seed
         )
+        return Figure(layer, f"Atlas of {layer}", (atlas.draw().numpy(),), (f"{int(atlas.counts.sum())} activations",))
     if picture is None:
         raise UsageError(f"{technique} starts from a picture; give one with --image.")
     pixels = classifier.prepare(picture).to(classifier.device)
     shown = pixels.cpu().numpy()
     if technique == "maps":
-        chosen = units or list(range(min(MOST, open_network(classifier).layer(layer).units)))
+        chosen = units or list(range(min(MAX_UNITS, open_network(classifier).layer(layer).units)))
         maps = feature_maps(classifier, pixels, layer, chosen)[0].cpu().numpy()
-        return Pictures(layer, f"Feature maps of {layer}", (shown, *maps), ("the picture", *map(str, chosen)))
+        return Figure(layer, f"Feature maps of {layer}", (shown, *maps), ("the picture", *map(str, chosen)))
     if technique == "dream":
         made, word = deep_dream(classifier, pixels, layer, units, seed=seed), "dream"
     else:
         made, word = caricature(classifier, pixels, layer, steps=steps, seed=seed), "caricature"
-    return Pictures(layer, f"{word.capitalize()}: {layer}", (shown, made.cpu().numpy()), ("the picture", word))
+    return Figure(layer, f"{word.capitalize()}: {layer}", (shown, made.cpu().numpy()), ("the picture", word))
 
 
 def parse_units(classifier: Classifier, text: str) -> tuple[str, list[int] | None]:
@@ -150,8 +155,9 @@ def _maximized(
     *,
     negative: bool,
     seed: int,
-) -> Pictures:
-    chosen = units or list(range(min(MOST, open_network(classifier).layer(layer).units)))
+    engine: MakeEngine,
+) -> Figure:
+    chosen = units or list(range(min(MAX_UNITS, open_network(classifier).layer(layer).units)))
     if parameterization == "maco" and images is None:
         raise UsageError("maco keeps the spectrum of images; give some with --images.")
     spectrum = data_spectrum(readable_pixels(classifier, images)) if images and parameterization == "maco" else None
@@ -167,12 +173,12 @@ def _maximized(
     )
     natural = np.full(len(chosen), np.nan)
     if images is not None:
-        index = index_units(_unlabelled(classifier, images), LocalEngine(), [layer]).layers[layer]
+        index = index_units(_unlabelled(classifier, images), engine(None, BATCH_SIZE), [layer]).layers[layer]
         natural = (index.minimum if negative else index.maximum)[chosen].astype(np.float64)
     names = [classifier.class_names[unit] if layer == LOGITS else str(unit) for unit in chosen]
     captions = [_caption(drawn, i, name, natural[i]) for i, name in enumerate(names)]
     least = "Least" if negative else "Most"
-    return Pictures(layer, f"{least} exciting pictures: {layer}", tuple(drawn.images.cpu().numpy()), tuple(captions))
+    return Figure(layer, f"{least} exciting pictures: {layer}", tuple(drawn.images.cpu().numpy()), tuple(captions))
 
 
 def _unlabelled(classifier: Classifier, images: ImageSet) -> Subject:
@@ -189,6 +195,6 @@ def _caption(drawn: Visualization, i: int, name: str, natural: float) -> str:
 
 
 def _scaled(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A filter as a picture: zero is grey, the largest weight black or white; of many channels the mean."""
+    """A filter as a picture: zero is gray, the largest weight black or white; of many channels the mean."""
     planes = weights if len(weights) in {1, 3} else weights.mean(0, keepdims=True)
     return np.asarray(0.5 + planes / (2 * max(float(np.abs(planes).max()), 1e-12)), dtype=np.float32)

@@ -14,7 +14,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ImagesError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import match_labels
-from deeptroubles.models.imagenet import wordnet_ids
+from deeptroubles.models.shared.imagenet import wordnet_ids
 
 CATEGORIES = {
     "airplane": "404",  # 1

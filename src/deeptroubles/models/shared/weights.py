@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from deeptroubles.errors import ModelError
-from deeptroubles.models.extras import import_extra
+from deeptroubles.models.shared.extras import import_extra
 
 
 def load_weights(module: nn.Module, path: str | PathLike[str]) -> None:

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from deeptroubles.errors import ModelError
-from deeptroubles.models.wording import quoted
+from deeptroubles.models.shared.wording import quoted
 
 
 def import_extra(package: str, extra: str) -> Any:
