@@ -44,7 +44,7 @@ def result_of(case):
 
 
 def test_a_network_that_sees_the_background_alone_answers_it_in_every_variant():
-    right = dict(zip(VARIANTS, result_of(planted()).right.T, strict=True))
+    right = dict(zip(VARIANTS, result_of(planted()).correct.T, strict=True))
     assert (right["Original"] == 1).all()
     assert (right["Mixed-same"] == 1).all()
     assert (right["Mixed-next"] == 0).all()
@@ -55,7 +55,7 @@ def test_a_network_that_sees_the_background_alone_answers_it_in_every_variant():
 
 
 def test_a_network_that_sees_the_object_alone_answers_it_on_every_background():
-    right = dict(zip(VARIANTS, result_of(clean()).right.T, strict=True))
+    right = dict(zip(VARIANTS, result_of(clean()).correct.T, strict=True))
     for name in ("Original", "Mixed-same", "Mixed-rand", "Mixed-next", "Only-FG"):
         assert (right[name] == 1).all(), name
     assert right["No-FG"].tolist() == [1.0, 0.0] * 20  # nothing white is small
@@ -65,7 +65,7 @@ def test_one_class_has_no_other_background():
     classifier, image_set = planted()
     (finding,) = audit(classifier, image_set.subset(range(0, 40, 2)), checks=["reliance.background"]).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert "0 objects" in finding.claim
+    assert "0 masked objects" in finding.claim
 
 
 def test_without_masks_it_is_not_asked():
@@ -73,4 +73,4 @@ def test_without_masks_it_is_not_asked():
     plain = ImageSet(image_set.name, image_set.table, image_set.fetch)
     (finding,) = audit(classifier, plain, checks=["reliance.background"]).findings
     assert finding.verdict == Verdict.SKIPPED
-    assert "masks of the objects" in finding.claim
+    assert "object masks" in finding.claim

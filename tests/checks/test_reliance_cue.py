@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from deeptroubles import ImageSet, Verdict, audit
-from deeptroubles.checks.reliance.cue.associated_class import spoken_for
+from deeptroubles.checks.reliance.cue.associated_class import associated_class
 from deeptroubles.checks.reliance.cue.cue import cue
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import UsageError
@@ -58,10 +58,10 @@ def test_the_rise_is_what_the_formula_says():
     """The watermark adds the strength times its cover, everywhere alike: the images are black or white there."""
     engine = LocalEngine()
     (effect,) = cue(record(*planted(), engine), engine, seed=0).effects
-    assert effect.inserted.spoken_for == "carton"
+    assert effect.inserted.associated == "carton"
     assert (effect.inserted.with_cue > 0.9).mean() > 0.9
-    assert abs(effect.inserted.with_look_alike).mean() < 0.3
-    assert np.allclose(effect.inserted.rise, effect.inserted.with_cue - effect.inserted.with_look_alike, atol=1e-6)
+    assert abs(effect.inserted.with_control).mean() < 0.3
+    assert np.allclose(effect.inserted.rise, effect.inserted.with_cue - effect.inserted.with_control, atol=1e-6)
     assert effect.inserted.by_class[0][0] == "carton"
     assert effect.removed is None
 
@@ -102,8 +102,8 @@ def test_a_cut_out_is_found_put_in_and_taken_out(tag):
     path, pixels = tag
     (finding,) = findings((tag_model(20.0), tagged(pixels, 80)), f"{path}@bottom-left")
     assert finding.verdict == Verdict.FAIL
-    assert "“high” by 100 %" in finding.claim
-    assert "out of the 20 images that show it" in finding.claim
+    assert "“high” by 100%" in finding.claim
+    assert "from 20 images" in finding.claim
     assert [e.kind for e in finding.evidence][:2] == ["estimate", "estimate"]
     (honest,) = findings((tag_model(0.0), tagged(pixels, 80)), f"{path}@bottom-left")
     assert honest.verdict == Verdict.PASS
@@ -112,8 +112,8 @@ def test_a_cut_out_is_found_put_in_and_taken_out(tag):
 def test_a_marked_cue_is_taken_out_and_put_into_others(tag):
     (finding,) = findings((tag_model(20.0), tagged(tag[1], 80)), "mask")
     assert finding.verdict == Verdict.FAIL
-    assert "the class that it comes from by 100 %" in finding.claim
-    assert "out of the 20 images" in finding.claim
+    assert "the class that it comes from by 100%" in finding.claim
+    assert "from 20 images" in finding.claim
     (honest,) = findings((tag_model(0.0), tagged(tag[1], 80)), "mask")
     assert honest.verdict == Verdict.PASS
 
@@ -122,14 +122,14 @@ def test_few_removals_are_told_and_not_judged(tag):
     path, pixels = tag
     (finding,) = findings((tag_model(0.0), tagged(pixels, 36)), str(path))
     assert finding.verdict != Verdict.FAIL
-    assert any("rests on 9 images and is not judged" in caveat for caveat in finding.caveats)
+    assert any("based on only 9 images and is not judged" in caveat for caveat in finding.caveats)
 
 
 def test_a_column_is_compared_at_a_fixed_class(tag):
     """Images of high with the tag, mine, are answered high, those without it low; an image's number says nothing."""
     who, number = findings((tag_model(20.0), tagged(tag[1], 120)), "column:number", "column:who")  # worst first
     assert who.verdict == Verdict.FAIL
-    assert "those with “you” are given 100 % (84 to 100 %) more probability of “low”" in who.claim
+    assert "“you” in the column who increases the probability of “low” by 100% (95% CI 84% to 100%)" in who.claim
     assert "“up to 59.5”" in number.claim or "“above 59.5”" in number.claim
     assert number.verdict == Verdict.PASS
 
@@ -138,13 +138,13 @@ def test_a_column_that_is_the_class_tells_nothing():
     image_set = images(columns={"who": [NAMES[i % 2] for i in range(40)]})
     (finding,) = findings((clean()[0], image_set), "column:who")
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert "cannot be told from the class" in finding.claim
+    assert "cannot be separated from the class" in finding.claim
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (["same"] * 40, "all images that have a value have the same"),
+        (["same"] * 40, "all images with a value have the same one"),
         ([float("nan")] * 40, "no image has a value"),
         ([f"ä{i}" for i in range(40)], "none of its 40 values has 5 images of a class"),
     ],
@@ -186,7 +186,7 @@ def test_noise_among_many_classes_is_not_taken_for_a_cue():
     effect, own = random.normal(0, 0.1, (60, 300)), random.integers(0, 300, 60)
     means = []
     for seed in range(40):
-        _, chosen = spoken_for(effect, own, seed, [str(k) for k in range(300)])
+        _, chosen = associated_class(effect, own, seed, [str(k) for k in range(300)])
         at = np.flatnonzero(chosen >= 0)
         means.append(effect[at, chosen[at]].mean())
     assert abs(np.mean(means)) < 0.01

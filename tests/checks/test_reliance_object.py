@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from deeptroubles import ImageSet, Verdict
-from deeptroubles.checks.reliance.object import _verdict, centred_discs, object_evidence
+from deeptroubles.checks.reliance.object import _verdict, centered_discs
+from deeptroubles.checks.reliance.object import object as object_evidence
 from deeptroubles.engine import LocalEngine
 from deeptroubles.recording import record
 from deeptroubles.statistics.intervals import Interval
@@ -41,7 +42,7 @@ def test_all_evidence_of_a_sum_lies_in_what_is_summed(case, share):
 
 
 def test_discs_have_the_area_asked_for_and_lie_in_the_middle():
-    discs = centred_discs(torch.tensor([1, 4, 50, 77]), (7, 11))
+    discs = centered_discs(torch.tensor([1, 4, 50, 77]), (7, 11))
     assert discs.sum((1, 2)).tolist() == [1, 4, 50, 77]
     assert discs[0, 3, 5]
     assert discs[3].all()

@@ -5,7 +5,7 @@ import torch
 
 from deeptroubles import ImageSet, Verdict
 from deeptroubles.checks.registry import all_checks
-from deeptroubles.checks.reliance.patch_shuffling import GRIDS, JUDGED, Shuffled, parts
+from deeptroubles.checks.reliance.patch_shuffling import GRIDS, JUDGED, Shuffled, patch_shuffling
 from deeptroubles.engine import LocalEngine
 from deeptroubles.recording import record
 from deeptroubles.statistics.intervals import mean_share
@@ -38,12 +38,12 @@ def clean():
 
 def result(case):
     engine = LocalEngine()
-    return parts(record(*case, engine), engine, seed=0)
+    return patch_shuffling(record(*case, engine), engine, seed=0)
 
 
 def test_a_network_that_counts_loses_nothing_and_likes_second_copies():
     found = result(planted())
-    assert found.whole.right.all()
+    assert found.whole.correct.all()
     assert np.allclose(found.whole.chance, 0.5)
     assert found.whole.beyond_chance(JUDGED).value == 1
     pixels = np.stack([np.asarray(images()[i]) > 0 for i in range(1, 60, 2)]).astype(float)  # the larger blobs
@@ -62,11 +62,11 @@ def test_a_network_that_needs_the_arrangement_is_at_chance():
 def test_chance_is_taken_off():
     right = np.zeros((40, 3, 3), dtype=bool)
     right[:30] = True
-    shuffled = Shuffled(right=right, chance=np.full(3, 0.5))
+    shuffled = Shuffled(correct=right, chance=np.full(3, 0.5))
     plain = mean_share(np.repeat([1.0, 0.0], [30, 10]))
     assert np.allclose(shuffled.beyond_chance(4), [2 * (share - 0.5) for share in plain])
     assert shuffled.beyond_chance(4).value == 0.5
-    always = Shuffled(right=np.ones((40, 3, 3), dtype=bool), chance=np.ones(3))
+    always = Shuffled(correct=np.ones((40, 3, 3), dtype=bool), chance=np.ones(3))
     assert always.beyond_chance(4) == (0, 0, 1)
 
 
@@ -76,8 +76,8 @@ def test_objects_alone_are_shuffled_where_there_are_masks():
     masked = ImageSet.from_arrays(arrays, plain.labels, masks=[array > 0 for array in arrays])
     found = result((classifier, masked))
     assert found.inside is not None
-    assert found.inside.right.all()  # the blob stays on its side
-    assert not found.whole.right.all()
+    assert found.inside.correct.all()  # the blob stays on its side
+    assert not found.whole.correct.all()
     assert result((classifier, plain)).inside is None
 
 
@@ -85,6 +85,6 @@ def test_without_right_answers_nothing_can_be_told():
     classifier, image_set = clean()
     wrong = formula(lambda x: -classifier.module.function(x), names=NAMES)
     engine = LocalEngine()
-    (finding,) = ask(all_checks()["reliance.patch_shuffling"], record(wrong, image_set, engine), engine, seed=0)
+    ((finding,), _) = ask(all_checks()["reliance.patch_shuffling"], record(wrong, image_set, engine), engine, seed=0)
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert "none of the images right" in finding.claim
+    assert "0 images are predicted correctly" in finding.claim

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deeptroubles import Classifier, ImageSet, Verdict, audit
-from deeptroubles.checks.reliance.shortcut.swaps import MOST, draw_rows
+from deeptroubles.checks.reliance.shortcut.swaps import MAX_IMAGES, draw_rows
 from tests.networks import Formula
 
 SIZE, COUNT = 28, 60
@@ -55,13 +55,13 @@ def clean():
 def test_it_says_where_the_cue_is_and_proves_it(masks):
     (finding,) = audit(model(by_tag), images(masks=masks), checks=["reliance.shortcut"]).findings
     assert finding.verdict == Verdict.FAIL
-    assert "a patch at the bottom left for small" in finding.claim
+    assert "For small, the prediction relies on a patch at the bottom left" in finding.claim
     moves, inserted, removed = finding.evidence[:3]
     assert moves.low > 0.5
     # Nine in ten donors have the tag, and without it an image is no longer small, up to exp(-12).
     assert inserted.value == pytest.approx(0.9, abs=0.15)
     assert removed.value == pytest.approx(0.9, abs=0.15)
-    assert any("No masks were given" in caveat for caveat in finding.caveats) == (not masks)
+    assert any("No masks given" in caveat for caveat in finding.caveats) == (not masks)
 
 
 def test_a_clean_network_is_moved_by_the_object_alone():
@@ -75,7 +75,7 @@ def test_too_few_images_are_inconclusive():
     few = images().subset(range(12))
     (finding,) = audit(model(by_tag), few, checks=["reliance.shortcut"]).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert "two classes of 10 labelled images" in finding.claim
+    assert "two classes with 10 labelled images" in finding.claim
 
 
 def test_an_object_that_cannot_be_found_is_left_out():
@@ -109,13 +109,13 @@ def test_inner_texture_only_warns():
     ).findings
     assert finding.verdict == Verdict.WARN
     assert "the object's inner texture" in finding.claim
-    assert any("for you to say" in caveat for caveat in finding.caveats)
+    assert any("for you to decide" in caveat for caveat in finding.caveats)
 
 
 def test_of_many_images_some_of_each_large_class_take_part():
     targets = np.repeat([0, 1, 2], [5_000, 3_000, 200])
     rows = draw_rows(np.arange(len(targets)), targets, seed=0)
-    assert len(rows) == MOST
-    assert np.bincount(targets[rows]).tolist() == [MOST // 3] * 3
+    assert len(rows) == MAX_IMAGES
+    assert np.bincount(targets[rows]).tolist() == [MAX_IMAGES // 3] * 3
     assert not np.array_equal(rows, draw_rows(np.arange(len(targets)), targets, seed=1))
     assert draw_rows(np.arange(7), targets, seed=0).tolist() == list(range(7))

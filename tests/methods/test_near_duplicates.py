@@ -69,7 +69,7 @@ COPIES = {
     "cropped by 5 %": (lambda image: cropped(image, 0.05), 0.8),
     "shifted by 2 %": (lambda image: shifted(image, 0.02), 0.5),
 }
-"""Changes, and the share of the photographs that must be found nevertheless. Hash and similarity had their limits chosen
+"""Changes, and the share of the photographs that must be found nevertheless. Limits of hash and similarity were chosen
 on these photographs and changes; mistakes are measured on pictures that had no part in it."""
 
 

@@ -14,7 +14,7 @@ from deeptroubles.errors import UsageError
 from deeptroubles.methods.transforms.shared.find_overlay import find_overlay
 from deeptroubles.methods.transforms.shared.lettering import lettering
 from deeptroubles.methods.transforms.shared.named_cue import CAST, drawn_cue, fit_cues, named_cue
-from deeptroubles.methods.transforms.shared.overlay import PLACES, Overlay, lay, look_alike, positioned
+from deeptroubles.methods.transforms.shared.overlay import PLACES, Overlay, control, lay, positioned
 from deeptroubles.methods.transforms.watermark import COVER, watermark
 
 SIZE = (40, 60)
@@ -54,7 +54,7 @@ def test_a_piece_that_is_too_large_is_cut_off():
 @settings(deadline=None, max_examples=40)
 def test_a_look_alike_has_the_same_pixels_in_another_order(seed, number, height, width):
     overlay = positioned(noise(4, height, width, seed=seed).clamp_min(0.01), SIZE, "bottom")
-    alike = look_alike(overlay, number, seed)
+    alike = control(overlay, number, seed)
     box = overlay.cover[0, 0] > 0
     assert torch.equal(alike.cover[0, 0] > 0, box)
     assert torch.equal(alike.cover[0, 0][box].sort().values, overlay.cover[0, 0][box].sort().values)
@@ -67,14 +67,14 @@ def test_a_look_alike_has_the_same_pixels_in_another_order(seed, number, height,
 def test_look_alikes_of_one_colour_have_another_one():
     overlay = positioned(torch.tensor([0.9, 0.2, 0.1, 1.0]).view(4, 1, 1).expand(4, 6, 6), SIZE, "top")
     box = overlay.cover[0, 0] > 0
-    colors = [overlay.color] + [look_alike(overlay, number, 0).color for number in range(1, 6)]
+    colors = [overlay.color] + [control(overlay, number, 0).color for number in range(1, 6)]
     seen = torch.stack([color[0][:, box].mean(1) for color in colors])
     assert (torch.cdist(seen, seen) + torch.eye(6) > 0.3).all()
 
 
 def test_an_empty_overlay_has_an_empty_look_alike():
     empty = Overlay(torch.zeros(2, 3, 5, 5), torch.zeros(2, 1, 5, 5))
-    assert not look_alike(empty, 1, 0).cover.any()
+    assert not control(empty, 1, 0).cover.any()
 
 
 @pytest.mark.parametrize("size", [(224, 224), (64, 96)])

@@ -82,16 +82,6 @@ def estimate(
     )
 
 
-def judge(interval: Interval, count: int, *, warn_at: float, fail_at: float) -> Verdict:
-    """Transitional: use Limits."""
-    return Limits("", warn_at, fail_at).verdict(interval, count)
-
-
-def criterion(what: str, *, warn_at: float, fail_at: float) -> str:
-    """Transitional: use Limits."""
-    return Limits(what, warn_at, fail_at, "").criterion
-
-
 def few(count: int) -> Sequence[str]:
     """The caveat for a verdict on few images."""
     return [f"Based on only {plural(count, 'image')}."] if count < 3 * MIN_IMAGES else []

@@ -1,1 +1,1 @@
-"""reliance.cue: the check, cues told by a column, and the class a cue speaks for."""
+"""reliance.cue: the check, cues given by a column, and the class associated with a cue."""

@@ -1,4 +1,4 @@
-"""The class that something speaks for, chosen on other images than those on which it is measured."""
+"""The class associated with a cue, chosen on other images than those on which the effect is measured."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from deeptroubles.recording import Recording
 
 
 def own_classes(recording: Recording) -> NDArray[np.int64]:
-    """The class of each image: the true one where it is known, otherwise the answer. N."""
+    """The class of each image: the true one where it is known, otherwise the prediction. N."""
     return np.where(recording.targets >= 0, recording.targets, recording.predicted)
 
 
-def spoken_for(
+def associated_class(
     effect: NDArray[np.float64], own: NDArray[np.int64], seed: int, names: Sequence[str]
 ) -> tuple[str, NDArray[np.int64]]:
     """Choose the class whose probability rises most in images of other classes.
 
-    The images are cut into two random halves, and each half takes the class that the other half chose. The mean effect
-    in these classes is then not larger than the truth because the largest of many was looked for.
+    The images are divided into two random halves, and each half uses the class that the other half chose, so that
+    choosing the largest of many effects does not bias its mean.
 
     Args:
-        effect: By how much each class rises in each image, N x K.
+        effect: The increase of each class in each image, N x K.
         own: Each image's own class, N.
-        seed: Of the halves.
+        seed: Seed of the halves.
         names: K class names.
 
     Returns:
-        The name of the class that all images choose together, and the class in which each image is measured (N; -1
-        where that is its own class).
+        The name of the class that all images choose together, and the class used for each image (N; -1 where that is
+        its own class).
     """
     half = np.random.default_rng(seed).permutation(len(own)) % 2
     elsewhere = np.where(own[:, None] == np.arange(effect.shape[1]), np.nan, effect)

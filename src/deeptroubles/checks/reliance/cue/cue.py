@@ -1,4 +1,4 @@
-"""reliance.cue."""
+"""reliance.cue: does a cue that the user names change the prediction?"""
 
 from __future__ import annotations
 
@@ -11,64 +11,71 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.limits import MIN_IMAGES, criterion, few, judge
+from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
 from deeptroubles.checks.options import CUE
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.reliance.cue.associated_class import own_classes, spoken_for
+from deeptroubles.checks.reliance.cue.associated_class import associated_class, own_classes
 from deeptroubles.checks.reliance.cue.column import ColumnCue, column_cue
-from deeptroubles.checks.wording import percent, percent_interval
-from deeptroubles.engine import Engine
+from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.transforms.inpaint import dilate, elsewhere, inpaint
 from deeptroubles.methods.transforms.shared.find_overlay import find_overlay
 from deeptroubles.methods.transforms.shared.named_cue import NamedCue, drawn_cue, named_cue
-from deeptroubles.methods.transforms.shared.overlay import Overlay, lay, look_alike
+from deeptroubles.methods.transforms.shared.overlay import Overlay, control, lay
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.subject import Subject, logits_of
 
-WARN_AT, FAIL_AT = 0.05, 0.20
-MOST = 128
-"""So many images are shown with a cue, evenly spread."""
-LOOK_ALIKES = 3
-LISTED = 8
-SHOWN = 3
+LIMITS = Limits(
+    "the change in the associated class's probability when the cue is inserted, or in the prediction's when it is "
+    "removed, relative to a control,",
+    warn_at=0.05,
+    fail_at=0.20,
+    note="Controls are the same overlay with shuffled blocks and other colors, and in-painting of an equal area "
+    "elsewhere. If both the cue and a control change the prediction this much, it cannot pass. A removal counts from "
+    f"{MIN_IMAGES} images on. The thresholds are conventions.",
+)
+MAX_IMAGES = 128
+CONTROLS = 3
+MAX_LISTED = 8
+EXAMPLES_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inserted:
-    """What happens when a cue is laid over images of other classes, beside a look-alike of the cue.
+    """The effect of inserting a cue into images of other classes, next to a control.
 
     Attributes:
-        images: Which of the images that were shown it is measured on: those of other classes; N positions.
-        spoken_for: The class that the cue speaks for; None when it is the class of the image that the cue is from.
-        rise: By how much its probability rises with the cue, and not with the look-alike; N differences.
-        with_cue: By how much it rises with the cue; N.
-        with_look_alike: Likewise with a look-alike.
-        changed: Whether the cue changes the answer; one for each image shown.
-        changed_by_look_alike: Share of the look-alikes that change it; one for each image shown.
-        by_class: Class, rise with the cue and with a look-alike, and difference with interval, of the classes that
+        images: The images it is measured on, those of other classes; N positions.
+        associated: The class associated with the cue; None when it is the class of the image that the cue is from.
+        rise: The increase of its probability with the cue, minus that with the control; N.
+        with_cue: The increase with the cue; N.
+        with_control: The increase with a control; N.
+        changed: Whether the cue changes the prediction; one for each image shown.
+        changed_by_control: Share of the controls that change it; one for each image shown.
+        by_class: Class, increase with the cue and with the control, and difference with interval, of the classes that
             gain most.
     """
 
     images: NDArray[np.int64]
-    spoken_for: str | None
+    associated: str | None
     rise: NDArray[np.float64]
     with_cue: NDArray[np.float64]
-    with_look_alike: NDArray[np.float64]
+    with_control: NDArray[np.float64]
     changed: NDArray[np.bool_]
-    changed_by_look_alike: NDArray[np.float64]
+    changed_by_control: NDArray[np.float64]
     by_class: tuple[tuple[str, float, float, Interval, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Removed:
-    """What happens when a cue is in-painted where it is, beside in-painting as much elsewhere.
+    """The effect of in-painting a cue, next to in-painting an equal area elsewhere.
 
     Attributes:
-        fall: By how much the answer's probability falls without the cue, and not without the other region; N.
-        changed: Whether removal changes the answer; N.
+        fall: The decrease of the prediction's probability without the cue, minus that without the other area; N.
+        changed: Whether removal changes the prediction; N.
         changed_elsewhere: Whether the other removal does; N.
     """
 
@@ -79,33 +86,27 @@ class Removed:
 
 @dataclass(frozen=True, kw_only=True)
 class CueEffect:
-    """What one cue does that can be put into images or taken out of them."""
+    """The effect of one cue that can be inserted into images or removed from them."""
 
     cue: NamedCue
     inserted: Inserted | None
     removed: Removed | None
-    stories: tuple[ImageGrid, ...]
+    examples: tuple[ImageGrid, ...]
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         measured = [(part, mean_difference(part)) for part in self._parts()]
-        verdicts = [judge(effect, len(part), warn_at=WARN_AT, fail_at=FAIL_AT) for part, effect in measured]
-        if self.inserted is not None and mean_difference(self.inserted.with_cue).high > FAIL_AT:
+        verdicts = [LIMITS.verdict(effect, len(part)) for part, effect in measured]
+        if self.inserted is not None and mean_difference(self.inserted.with_cue).high > LIMITS.fail_at:
             verdicts.append(Verdict.INCONCLUSIVE)
         yield Finding(
             check="reliance.cue",
             verdict=min(verdicts, key=list(Verdict).index) if verdicts else Verdict.INCONCLUSIVE,
             severity=float(max(0.0, *(effect.value for _, effect in measured))) if measured else 0.0,
-            claim=" ".join(self._claims()) or f"{_capital(self.cue.words)} could be put into 0 images.",
-            criterion=criterion(
-                "what the cue adds to the probability of the class that it speaks for, or its removal takes from that "
-                "of the answer, beyond what its control does,",
-                warn_at=WARN_AT,
-                fail_at=FAIL_AT,
-            )
-            + " Controls are look-alikes (the same overlay in blocks of another order and in other colours) and the "
-            f"in-painting of as much elsewhere. Where both the cue and a look-alike move the answer so far, it cannot "
-            f"pass. A removal counts from {MIN_IMAGES} images on.",
+            claim="; ".join(self._claims()) + "."
+            if self._claims()
+            else f"Inconclusive: {self.cue.words} could not be inserted into any image (0 images).",
+            criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=self._caveats(),
         )
@@ -119,21 +120,19 @@ class CueEffect:
 
     def _claims(self) -> list[str]:
         claims: list[str] = []
-        name = _capital(self.cue.words)
         if self.inserted is not None:
             part = self.inserted
-            whom = f"“{part.spoken_for}”" if part.spoken_for else "the class that it comes from"
+            whom = f"“{part.associated}”" if part.associated else "the class that it comes from"
             claims.append(
-                f"{name}: put into images of other classes, it raises the probability of {whom} by "
-                f"{percent(part.with_cue.mean())}, a look-alike by {percent(part.with_look_alike.mean())}: a "
-                f"difference of {percent_interval(mean_difference(part.rise))}."
+                f"Inserting {self.cue.words} into images of other classes raises the probability of {whom} by "
+                f"{percent(part.with_cue.mean())} and inserting a control by {percent(part.with_control.mean())}, a "
+                f"difference of {percent_interval(mean_difference(part.rise))}"
             )
         if self.removed is not None:
-            count = len(self.removed.fall)
-            where = f"out of the {count} image{'s' if count != 1 else ''} that show it"
+            what = "removing it" if claims else f"Removing {self.cue.words}"
             claims.append(
-                f"{'Taking it' if claims else f'{name}: taking it'} {where} lowers that of the answer by "
-                f"{percent_interval(mean_difference(self.removed.fall))} more than taking out as much elsewhere."
+                f"{what} from {plural(len(self.removed.fall), 'image')} lowers the prediction's probability by "
+                f"{percent_interval(mean_difference(self.removed.fall))} more than removing an equal area elsewhere"
             )
         return claims
 
@@ -141,59 +140,57 @@ class CueEffect:
         parts = self._parts()
         caveats = list(few(min(map(len, parts)))) if parts else []
         if self.removed is None and self.cue.kind == "cut-out":
-            caveats.append(
-                "It was found in none of the images at the size at which it is put in, so nothing was taken out."
-            )
+            caveats.append("It was not found in any image at the size at which it is inserted, so it was not removed.")
         elif self.removed is not None and len(self.removed.fall) < MIN_IMAGES and self.inserted is not None:
-            caveats.append(f"Its removal rests on {len(self.removed.fall)} images and is not judged.")
-        if self.inserted is not None and self.inserted.spoken_for:
+            caveats.append(f"The removal is based on only {plural(len(self.removed.fall), 'image')} and is not judged.")
+        if self.inserted is not None and self.inserted.associated:
             caveats.append(
-                "The class that it speaks for is looked for on one half of the images and measured on the other, so "
-                "that the search adds nothing to the effect."
+                "The associated class is chosen on one half of the images and measured on the other, so that the "
+                "choice does not bias the effect."
             )
-        return [*caveats, "Where the cue hides the object, some of its effect is that; the control hides as much."]
+        return [*caveats, "Part of the effect may come from hiding the object; the control hides an equal area."]
 
     def _evidence(self) -> list[Evidence]:
         evidence: list[Evidence] = []
         if self.inserted is not None:
-            part, shown = self.inserted, self.inserted.spoken_for or "the class that it comes from"
-            evidence.append(_estimate(f"What the cue adds to {shown}, beyond a look-alike", part.rise))
+            part, shown = self.inserted, self.inserted.associated or "the class that it comes from"
+            evidence.append(_estimate(f"Inserted: increase for {shown}, relative to a control", part.rise))
         if self.removed is not None:
             evidence.append(
-                _estimate("What its removal takes from the answer, beyond removal elsewhere", self.removed.fall)
+                _estimate("Removed: decrease for the prediction, relative to removal elsewhere", self.removed.fall)
             )
-        evidence.extend(self.stories)
+        evidence.extend(self.examples)
         if self.inserted is not None and self.inserted.by_class:
             columns = [
                 Column(name="class"),
                 Column(name="images of other classes", kind="number"),
-                Column(name="rise with the cue", kind="share"),
-                Column(name="with a look-alike", kind="share"),
+                Column(name="increase with the cue", kind="share"),
+                Column(name="with a control", kind="share"),
                 Column(name="difference", kind="share"),
-                Column(name="95 % interval", kind="interval"),
+                Column(name="95% CI", kind="interval"),
             ]
             rows: list[list[Cell]] = [
-                [name, count, round(cue, 4), round(alike, 4), round(gap.value, 4), [gap.low, gap.high]]
-                for name, cue, alike, gap, count in self.inserted.by_class
+                [name, count, round(cue, 4), round(control, 4), round(gap.value, 4), [gap.low, gap.high]]
+                for name, cue, control, gap, count in self.inserted.by_class
             ]
             evidence.append(Table(title="The classes that gain most", columns=columns, rows=rows))
         changed = self._changes()
-        evidence.append(Table(title="Answers that change", columns=changed[0], rows=changed[1]))
+        evidence.append(Table(title="Predictions that change", columns=changed[0], rows=changed[1]))
         return evidence
 
     def _changes(self) -> tuple[list[Column], list[list[Any]]]:
         columns = [
-            Column(name="what is done"),
+            Column(name="change"),
             Column(name="images", kind="number"),
             Column(name="with the cue", kind="share"),
-            Column(name="95 % interval", kind="interval"),
+            Column(name="95% CI", kind="interval"),
             Column(name="with the control", kind="share"),
         ]
         rows: list[list[Any]] = []
         for what, part in (("inserted", self.inserted), ("removed", self.removed)):
             if part is None:
                 continue
-            control = part.changed_by_look_alike if isinstance(part, Inserted) else part.changed_elsewhere
+            control = part.changed_by_control if isinstance(part, Inserted) else part.changed_elsewhere
             share = mean_share(part.changed)
             rows.append([what, len(part.changed), share.value, [share.low, share.high], float(control.mean())])
         return columns, rows
@@ -201,7 +198,7 @@ class CueEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class Cues:
-    """What every named cue does."""
+    """The effects of all named cues."""
 
     effects: tuple[CueEffect | ColumnCue, ...]
 
@@ -213,43 +210,43 @@ class Cues:
 
 @check("reliance.cue", options=[CUE])
 def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
-    """Does a cue that you name move the answer?
+    """Does a cue that you name change the prediction?
 
     What it asks:
-        A cue is laid over images of other classes, and taken out of images that show it. How far does the probability
-        of the class that it speaks for rise and fall? Name cues with `--cue`, as often as you like:
+        A cue is inserted into images of other classes, and removed from images that show it. How much does the
+        probability of the associated class rise and fall? Name cues with `--cue` (repeatable):
 
         - `text:© horses.example@bottom-left` is a line of text; places are top-left, top, top-right, left, middle,
-          right, bottom-left (when none is named), bottom and bottom-right.
+          right, bottom-left (the default), bottom and bottom-right.
 
-        - `tag.png@bottom-left` is a cut-out: a picture file whose transparent parts show the image, a third of the
-          image long; `frame.png@everywhere` is laid over the whole image.
+        - `tag.png@bottom-left` is a cut-out: an image file whose transparent parts show the image, scaled to a third of
+          its side; `frame.png@everywhere` covers the whole image.
 
-        - `color:#ff8800` is a cast of a colour.
+        - `color:#ff8800` is a color cast.
 
-        - `column:photographer` is a column of the manifest: nothing is put in, and answers to images of the same class
-          are compared between the column's values.
+        - `column:photographer` is a column of the manifest: nothing is inserted, and predictions for images of the same
+          class are compared between the column's values.
 
-        - `mask` is what the manifest's column `cue_mask` marks: it is taken out there, and put into images of other
+        - `mask` is what the manifest's column `cue_mask` marks: it is removed there, and inserted into images of other
           classes.
 
-        - `watermark`, asked when nothing is named, is the one of ImageNet-W, in our own strokes.
+        - `watermark` (the default without --cue) is that of ImageNet-W, redrawn.
 
     Why it matters:
-        A classifier that says horse where it sees the name of a website with horses is right for as long as the
-        website's photographs are shown. A published ResNet-50 loses 25 points of accuracy on ImageNet to a watermark
-        that came with photographs of cartons in training.
+        A classifier that predicts horse from the name of a website with horses is correct only on photographs of that
+        website. A published ResNet-50 loses 25 points of accuracy on ImageNet to a watermark that occurred on training
+        photographs of cartons.
 
     How to read it:
-        The first estimate is what the cue adds to the probability of the class that it speaks for, less what
-        look-alikes add: the same overlay, cut into blocks in another order and in other colours. The second is what
-        in-painting the cue takes from the probability of the answer, less what in-painting as much elsewhere takes. In
-        the strips the same image is shown without and with the cue, and with a look-alike.
+        The first estimate is the increase of the associated class's probability with the cue, minus that with controls:
+        the same overlay with shuffled blocks and other colors. The second is the decrease of the prediction's
+        probability when the cue is in-painted, minus that for an equal area elsewhere. The strips show an image
+        unchanged, with the cue, and with a control.
 
     Limits:
-        A network that answers any writing, whatever it says, answers the look-alike too; then the difference is small,
-        and both numbers should be read. A cut-out is found only at the size at which it is put in. For a column,
-        whatever else comes with a value counts as its effect.
+        A network that reacts to any writing reacts to the control too; then the difference is small, and both numbers
+        should be read. A cut-out is found only at the size at which it is inserted. For a column, anything that
+        correlates with a value counts as its effect.
 
     References:
         Z. Li et al., A Whac-A-Mole dilemma: shortcuts come in multiples where mitigating one amplifies others, CVPR
@@ -269,41 +266,41 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
 
 def _effect(recording: Recording, engine: Engine, named: NamedCue, seed: int) -> CueEffect:
     own = own_classes(recording)
-    rows = recording.sample(MOST)
+    rows = recording.sample(MAX_IMAGES)
     settings: dict[str, Any] = {"cue": asdict(named), "seed": seed}
     shows = recording.cue_masked if named.kind == "mask" else _found(recording, engine, named)
     donors = np.full(len(own), -1)
     if named.kind == "mask":
         donors = _donors(own, shows, seed)
         rows = rows[donors[rows] >= 0]
-    rows = np.setdiff1d(rows, shows)  # where it is already, it cannot be put in
+    rows = np.setdiff1d(rows, shows)  # where it is already, it cannot be inserted
     inserted: Inserted | None = None
-    stories: list[ImageGrid] = []
+    examples: list[ImageGrid] = []
     if len(rows):
-        label = f"Putting in {named.words}"
-        found = engine.map(_insert, recording.subject, rows, task=label, donors=donors.tolist(), **settings)
+        task = f"Inserting {named.words}"
+        found = engine.map(_insert, recording.subject, rows, task=task, donors=donors.tolist(), **settings)
         inserted = _inserted(recording, found, rows, donors, seed)
         if inserted is not None:
-            stories += _insertions(recording, named, rows, donors, found, inserted, seed)
+            examples += _insertions(recording, named, rows, donors, found, inserted, seed)
     removed = None
     if len(shows):
-        taken = engine.map(_remove, recording.subject, shows[:MOST], task=f"Taking out {named.words}", **settings)
-        removed = _removed(recording, shows[:MOST], taken)
-        stories += _removals(recording, named, shows[:MOST], taken, removed)
-    return CueEffect(cue=named, inserted=inserted, removed=removed, stories=tuple(stories))
+        taken = engine.map(_remove, recording.subject, shows[:MAX_IMAGES], task=f"Removing {named.words}", **settings)
+        removed = _removed(recording, shows[:MAX_IMAGES], taken)
+        examples += _removals(recording, named, shows[:MAX_IMAGES], taken, removed)
+    return CueEffect(cue=named, inserted=inserted, removed=removed, examples=tuple(examples))
 
 
 def _found(recording: Recording, engine: Engine, named: NamedCue) -> NDArray[np.int64]:
-    """The rows in which a cut-out is seen."""
+    """The rows in which a cut-out is found."""
     if named.kind != "cut-out":
         return np.zeros(0, dtype=np.int64)
     everything = range(len(recording.logits))
-    seen = engine.map(_look_for, recording.subject, everything, task=f"Looking for {named.words}", cue=asdict(named))
+    seen = engine.map(_search, recording.subject, everything, task=f"Searching {named.words}", cue=asdict(named))
     return np.flatnonzero(seen["found"])
 
 
 def _donors(own: NDArray[np.int64], shows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """For each image another one of another class that shows the cue; -1 where there is none. N."""
+    """For each image, one of another class that shows the cue; -1 where there is none. N."""
     donors = np.full(len(own), -1)
     for row in range(len(own)):
         others = shows[own[shows] != own[row]]
@@ -322,37 +319,35 @@ def _overlay(subject: Subject, cue: NamedCue, donors: Sequence[int]) -> Overlay:
 
 def _insert(
     subject: Subject, indices: Sequence[int], batch_size: int, cue: dict[str, Any], donors: Sequence[int], seed: int
-) -> dict[str, NDArray[Any]]:
-    """Probabilities (N x K) of images as they are, with the cue, and (N x look-alikes x K) with look-alikes."""
+) -> Arrays:
+    """Probabilities (N x K) of images unchanged, with the cue, and (N x controls x K) with controls."""
     pixels = subject.pixels(indices)
     overlay = _overlay(subject, NamedCue(**cue), [donors[i] for i in indices])
-    alike = [
-        _probabilities(subject, lay(pixels, look_alike(overlay, number, seed)), batch_size)
-        for number in range(1, LOOK_ALIKES + 1)
+    controls = [
+        _probabilities(subject, lay(pixels, control(overlay, number, seed)), batch_size)
+        for number in range(1, CONTROLS + 1)
     ]
     return {
         "before": _probabilities(subject, pixels, batch_size).cpu().numpy(),
         "after": _probabilities(subject, lay(pixels, overlay), batch_size).cpu().numpy(),
-        "alike": torch.stack(alike, dim=1).cpu().numpy(),
+        "controls": torch.stack(controls, dim=1).cpu().numpy(),
     }
 
 
-def _look_for(subject: Subject, indices: Sequence[int], batch_size: int, cue: dict[str, Any]) -> dict[str, Any]:
+def _search(subject: Subject, indices: Sequence[int], batch_size: int, cue: dict[str, Any]) -> Arrays:
     return {"found": _holes(subject, indices, NamedCue(**cue)).any(2).any(1).cpu().numpy()}
 
 
 def _holes(subject: Subject, indices: Sequence[int], cue: NamedCue) -> Tensor:
-    """Where the cue is: what is taken out, with its rim; N x H x W."""
+    """Where the cue is, with its rim; N x H x W."""
     if cue.kind == "mask":
         return dilate(subject.masks(indices, cue=True), 1)
     overlay = drawn_cue(cue, subject.classifier.size, subject.classifier.channels)
     return dilate(find_overlay(subject.pixels(indices), overlay), 1)
 
 
-def _remove(
-    subject: Subject, indices: Sequence[int], batch_size: int, cue: dict[str, Any], seed: int
-) -> dict[str, NDArray[Any]]:
-    """Probabilities (N x K) without the cue, and without as much elsewhere; and the image without the cue."""
+def _remove(subject: Subject, indices: Sequence[int], batch_size: int, cue: dict[str, Any], seed: int) -> Arrays:
+    """Probabilities (N x K) without the cue, and without an equal area elsewhere; and the image without the cue."""
     pixels, holes = subject.pixels(indices), _holes(subject, indices, NamedCue(**cue))
     without = inpaint(pixels, holes)
     return {
@@ -367,16 +362,16 @@ def _probabilities(subject: Subject, pixels: Tensor, batch_size: int) -> Tensor:
 
 
 def _inserted(
-    recording: Recording, found: dict[str, NDArray[Any]], rows: NDArray[np.int64], donors: NDArray[np.int64], seed: int
+    recording: Recording, found: Arrays, rows: NDArray[np.int64], donors: NDArray[np.int64], seed: int
 ) -> Inserted | None:
     own, names = own_classes(recording), recording.subject.classifier.class_names
-    before, after, alike = found["before"], found["after"], found["alike"].mean(1)
+    before, after, alike = found["before"], found["after"], found["controls"].mean(1)
     effect, each = (after - alike).astype(np.float64), np.arange(len(rows))
     name = None
     if donors[rows[0]] >= 0:
         chosen = own[donors[rows]]
     else:
-        name, chosen = spoken_for(effect, own[rows], seed, names)
+        name, chosen = associated_class(effect, own[rows], seed, names)
     other = np.flatnonzero(chosen >= 0)
     if not len(other):
         return None
@@ -392,22 +387,22 @@ def _inserted(
             mean_difference(effect[gains[k], k].round(6)),
             len(gains[k]),
         )
-        for k in np.argsort(-mean, kind="stable")[:LISTED]
+        for k in np.argsort(-mean, kind="stable")[:MAX_LISTED]
         if len(gains[k])
     )
     return Inserted(
         images=other,
-        spoken_for=name,
+        associated=name,
         rise=effect[at].round(6),
         with_cue=(after - before)[at].astype(np.float64),
-        with_look_alike=(alike - before)[at].astype(np.float64),
+        with_control=(alike - before)[at].astype(np.float64),
         changed=after.argmax(1) != first[:, 0],
-        changed_by_look_alike=(found["alike"].argmax(2) != first).mean(1),
+        changed_by_control=(found["controls"].argmax(2) != first).mean(1),
         by_class=() if name is None else table,
     )
 
 
-def _removed(recording: Recording, rows: NDArray[np.int64], taken: dict[str, NDArray[Any]]) -> Removed:
+def _removed(recording: Recording, rows: NDArray[np.int64], taken: Arrays) -> Removed:
     first, each = recording.predicted[rows], np.arange(len(rows))
     return Removed(
         fall=(taken["elsewhere"] - taken["without"])[each, first].astype(np.float64).round(6),
@@ -421,25 +416,25 @@ def _insertions(
     named: NamedCue,
     rows: NDArray[np.int64],
     donors: NDArray[np.int64],
-    found: dict[str, NDArray[Any]],
+    found: Arrays,
     inserted: Inserted,
     seed: int,
 ) -> list[ImageGrid]:
-    """The images that the cue moves most: as they are, with the cue, with a look-alike."""
+    """The images with the largest effect: unchanged, with the cue, with a control."""
     subject, names = recording.subject, recording.subject.classifier.class_names
     grids = []
-    for i in inserted.images[np.argsort(-inserted.rise, kind="stable")[:SHOWN]]:
+    for i in inserted.images[np.argsort(-inserted.rise, kind="stable")[:EXAMPLES_SHOWN]]:
         row, image = int(rows[i]), subject.pixels([int(rows[i])])
         overlay = _overlay(subject, named, [int(donors[row])])
         versions = (
-            (image, found["before"][i], "as it is"),
+            (image, found["before"][i], "unchanged"),
             (lay(image, overlay), found["after"][i], "with the cue"),
-            (lay(image, look_alike(overlay, 1, seed)), found["alike"][i, 0], "look-alike"),
+            (lay(image, control(overlay, 1, seed)), found["controls"][i, 0], "with a control"),
         )
         first = names[found["before"][i].argmax()]
         grids.append(
             ImageGrid(
-                title=f"{first}: {named.words}, put in",
+                title=f"{first}: {named.words}, inserted",
                 strip=True,
                 items=[_item(p, q, note, names) for p, q, note in versions],
             )
@@ -448,32 +443,27 @@ def _insertions(
 
 
 def _removals(
-    recording: Recording, named: NamedCue, rows: NDArray[np.int64], taken: dict[str, NDArray[Any]], removed: Removed
+    recording: Recording, named: NamedCue, rows: NDArray[np.int64], taken: Arrays, removed: Removed
 ) -> list[ImageGrid]:
-    """The images whose answer loses most by the removal: as they are, without the cue."""
+    """The images whose prediction loses most by the removal: unchanged, and without the cue."""
     names, grids = recording.subject.classifier.class_names, []
-    for i in np.argsort(-removed.fall, kind="stable")[: SHOWN - 1]:
+    for i in np.argsort(-removed.fall, kind="stable")[: EXAMPLES_SHOWN - 1]:
         row = int(rows[i])
         image, without = recording.subject.pixels([row]), torch.from_numpy(taken["picture"][i][None] / 255)
         items = [
-            _item(image, recording.probabilities[row], "as it is", names),
+            _item(image, recording.probabilities[row], "unchanged", names),
             _item(without, taken["without"][i], "without the cue", names),
         ]
-        title = f"{names[recording.predicted[row]]}: {named.words}, taken out"
+        title = f"{names[recording.predicted[row]]}: {named.words}, removed"
         grids.append(ImageGrid(title=title, items=items, strip=True))
     return grids
 
 
 def _item(pixels: Tensor, probabilities: NDArray[Any], note: str, names: Sequence[str]) -> GridItem:
     best = int(probabilities.argmax())
-    shown = picture(pixels[0].cpu().numpy(), f"An image {note}, answered {names[best]}")
+    shown = picture(pixels[0].cpu().numpy(), f"An image {note}, predicted as {names[best]}")
     return GridItem(picture=shown, caption=names[best], note=f"{note}, {percent(probabilities[best])}")
 
 
 def _estimate(label: str, differences: NDArray[np.float64]) -> Estimate:
-    value, low, high = mean_difference(differences)
-    return Estimate(label=label, value=value, low=low, high=high, n=len(differences), warn_at=WARN_AT, fail_at=FAIL_AT)
-
-
-def _capital(words: str) -> str:
-    return words[0].upper() + words[1:]
+    return LIMITS.estimate(label, mean_difference(differences), len(differences))

@@ -1,1 +1,1 @@
-"""reliance.shortcut: the check, the swaps it measures and the pictures it shows."""
+"""reliance.shortcut: the check, its swaps and its examples."""

@@ -65,7 +65,7 @@ def positioned(piece: Tensor, size: tuple[int, int], place: str) -> Overlay:
     return Overlay(whole[:, :-1], whole[:, -1:])
 
 
-def look_alike(overlay: Overlay, number: int, seed: int) -> Overlay:
+def control(overlay: Overlay, number: int, seed: int) -> Overlay:
     """An overlay of the same size, place, cover and contrast that shows something else: the control of a cue.
 
     Inside of the overlay's box, blocks are put in another order. The colours are turned: channels change places, and
