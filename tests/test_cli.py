@@ -516,7 +516,7 @@ def test_the_lists_list_everything(run):
 def test_help_of_every_check_and_method(run, name):
     code, out, err = run("help", name)
     assert (code, err) == (0, "")
-    assert ("How to read it:" if name in all_checks() else "Source:") in out
+    assert ("How to read it:" if name in all_checks() else "References:") in out
 
 
 def test_help_of_the_program(run):

@@ -43,7 +43,7 @@ def test_the_check_of_the_contributing_guide_works(example):
     assert check.guide.question == "Does the answer change when the image is mirrored?"
     for make, verdict in ((case.planted, Verdict.FAIL), (case.clean, Verdict.PASS)):
         engine = LocalEngine()
-        (finding,) = ask(check, record(*make(), engine), engine, seed=0)
+        ((finding,), _) = ask(check, record(*make(), engine), engine, seed=0)
         assert finding.verdict == verdict
 
 

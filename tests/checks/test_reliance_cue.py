@@ -146,7 +146,7 @@ def test_a_column_that_is_the_class_tells_nothing():
     [
         (["same"] * 40, "all images with a value have the same one"),
         ([float("nan")] * 40, "no image has a value"),
-        ([f"ä{i}" for i in range(40)], "none of its 40 values has 5 images of a class"),
+        ([f"ä{i}" for i in range(40)], "none of its 40 values has 5 images in a class"),
     ],
 )
 def test_a_column_that_compares_nothing_says_why(values, said):

@@ -47,7 +47,7 @@ def images():
 @pytest.mark.parametrize("name", ATTRIBUTION)
 def test_its_docstring_says_what_it_gives(name):
     text = inspect.getdoc(ATTRIBUTION[name].function)
-    for section in ("Args:", "Returns:", "Raises:", "Source:"):
+    for section in ("Args:", "Returns:", "Raises:", "References:"):
         assert section in text, section
 
 

@@ -46,7 +46,7 @@ class Auroc:
         told apart without a mistake. At 1/2 the variance is that of the Wilcoxon test: the interval leaves 1/2 out
         exactly where that test (normal approximation) is significant. Strata are taken to have the same area.
 
-        Source:
+        References:
             J. A. Hanley, B. J. McNeil: The meaning and use of the area under a ROC curve, Radiology 1982.
             R. G. Newcombe: Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part
             2, Statistics in Medicine 2006, method 5.
@@ -88,7 +88,7 @@ def auroc(
         strata: R. Only samples of the same stratum make a pair, as in van Elteren's test, and all pairs count the same.
             So an area above 1/2 is not owed to what the strata differ in. Default: one stratum.
 
-    Source:
+    References:
         P. van Elteren: On the combination of independent two-sample tests of Wilcoxon, 1960.
     """
     rows, units = values.shape

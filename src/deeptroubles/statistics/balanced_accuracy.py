@@ -86,7 +86,7 @@ def beyond_chance_interval(recall: NDArray[Any], samples: NDArray[np.integer], l
         samples: K, how many samples each share rests on.
         level: Of the interval.
 
-    Source:
+    References:
         R. G. Newcombe: Interval estimation for the difference between independent proportions, Statistics in Medicine
         1998, method 10; G. Y. Zou, A. Donner, Statistics in Medicine 2008 (for other sums than differences).
     """

@@ -25,7 +25,7 @@ def resampled_sums(values: Floats, strata: NDArray[np.integer], *, resamples: in
     Returns:
         R x G x M.
 
-    Source:
+    References:
         B. Efron, R. Tibshirani: An Introduction to the Bootstrap, 1993, sections 6.2 and 8.3.
     """
     random = np.random.default_rng(seed)

@@ -46,7 +46,7 @@ def expected_calibration_error(confidence: NDArray[Any], correct: NDArray[Any], 
         correct: N, 0 or 1.
         bins: Number of equal-width bins.
 
-    Source:
+    References:
         C. Guo et al.: On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
     table = reliability(confidence, correct, bins)

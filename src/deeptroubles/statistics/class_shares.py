@@ -14,7 +14,7 @@ from deeptroubles.statistics.intervals import Interval, wilson
 def effective_number(counts: NDArray[np.integer]) -> float:
     """How many classes of the same size would be as varied as these: e to the entropy of their shares.
 
-    Source:
+    References:
         M. Hill: Diversity and evenness: a unifying notation and its consequences, Ecology 1973 (order 1).
     """
     shares = counts[counts > 0] / counts.sum()

@@ -20,7 +20,7 @@ def confident_labels(probabilities: NDArray[np.floating], labels: NDArray[np.int
     Returns:
         N.
 
-    Source:
+    References:
         C. Northcutt, L. Jiang, I. Chuang: Confident learning: estimating uncertainty in dataset labels, JAIR 2021.
     """
     count, kinds = probabilities.shape

@@ -31,7 +31,7 @@ def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.
         trials: G, all above 0.
         level: At which the interval holds.
 
-    Source:
+    References:
         R. G. Newcombe: Interval estimation for the difference between independent proportions, Statistics in Medicine
         1998, method 10.
     """

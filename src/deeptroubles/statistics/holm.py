@@ -17,7 +17,7 @@ def holm(p_values: NDArray[Any]) -> NDArray[np.float64]:
     Returns:
         M, in [0, 1], in the same order.
 
-    Source:
+    References:
         S. Holm: A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.
     """
     count = len(p_values)

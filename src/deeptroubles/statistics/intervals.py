@@ -20,7 +20,7 @@ class Interval(NamedTuple):
 def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
     """A share with Wilson's score interval; without trials the interval is [0, 1] and the value NaN.
 
-    Source:
+    References:
         E. B. Wilson: Probable Inference, the Law of Succession, and Statistical Inference, JASA 1927.
     """
     return _wilson(float(successes), trials, level)
@@ -51,7 +51,7 @@ def mean_difference(differences: NDArray[Any], level: float = 0.95) -> Interval:
     Rises and falls are two shares, each with its Wilson interval, of which the difference is taken with their
     correlation (an image rises or falls, never both). So the interval does not shrink to nothing when no image moves.
 
-    Source:
+    References:
         G. Y. Zou, A. Donner: Construction of confidence limits about effect measures, Statistics in Medicine 2008,
         equation 14 (square-and-add); R. G. Newcombe: Improved confidence intervals for the difference between binomial
         proportions based on paired data, Statistics in Medicine 1998.
@@ -73,7 +73,7 @@ def mean_difference(differences: NDArray[Any], level: float = 0.95) -> Interval:
 def share_difference(first: Interval, second: Interval) -> Interval:
     """The first share minus the second, each counted on other images.
 
-    Source:
+    References:
         R. G. Newcombe: Interval estimation for the difference between independent proportions, Statistics in Medicine
         1998, method 10 (square-and-add).
     """

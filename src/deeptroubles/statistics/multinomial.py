@@ -18,7 +18,7 @@ def multinomial(counts: NDArray[Any], level: float = 0.95) -> list[Interval]:
         counts: K, how often each category occurs.
         level: At which all K intervals hold.
 
-    Source:
+    References:
         L. A. Goodman: On simultaneous confidence intervals for multinomial proportions, Technometrics 1965.
     """
     total, each = int(counts.sum()), 1 - (1 - level) / max(1, len(counts))

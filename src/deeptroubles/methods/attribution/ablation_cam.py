@@ -49,7 +49,7 @@ def ablation_cam(
         ModelError: There is no such layer, or it has no positions, or the model could not be traced.
         UsageError: The target is no class.
 
-    Source:
+    References:
         S. Desai, H. G. Ramaswamy: Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free
         Localization, WACV 2020, equations 3 and 4 (without the ReLU).
     """

@@ -48,7 +48,7 @@ def cam(classifier: Classifier, images: Tensor, target: Targets = None, *, again
         ModelError: The network does not end in average pooling and one linear layer.
         UsageError: The target is no class.
 
-    Source:
+    References:
         B. Zhou et al.: Learning Deep Features for Discriminative Localization, CVPR 2016, equation 2.
     """
     network = open_network(classifier)

@@ -34,7 +34,7 @@ def deconvnet(classifier: Classifier, images: Tensor, target: Targets = None, *,
         ModelError: The model has no rectifier at all, or cannot be traced.
         UsageError: The target is no class.
 
-    Source:
+    References:
         M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, section 2.1; started
         at the logit, as in K. Simonyan et al.: Deep Inside Convolutional Networks, ICLR workshop 2014, section 4.
     """

@@ -32,7 +32,7 @@ def eigen_cam(classifier: Classifier, images: Tensor, target: Targets = None, *,
         ModelError: There is no such layer, or it has no positions.
         UsageError: The target is no class.
 
-    Source:
+    References:
         M. B. Muhammad, M. Yeasin: Eigen-CAM: Class Activation Map using Principal Components, IJCNN 2020, equation 4.
     """
     batch = as_batch(classifier, images)

@@ -32,7 +32,7 @@ def grad_cam(
         ModelError: There is no such layer, or it has no positions.
         UsageError: The target is no class.
 
-    Source:
+    References:
         R. R. Selvaraju et al.: Grad-CAM, ICCV 2017, equations 1 and 2 (without the ReLU).
     """
     activations, gradients = activations_and_gradients(classifier, images, target, against, layer)

@@ -37,7 +37,7 @@ def grad_cam_plus_plus(
         ModelError: There is no such layer, or it has no positions.
         UsageError: The target is no class.
 
-    Source:
+    References:
         A. Chattopadhay et al.: Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep Convolutional
         Networks, WACV 2018, equations 5 and 19 (without the last ReLU).
     """

@@ -38,7 +38,7 @@ def gradient_x_input(
     Raises:
         UsageError: The target is no class.
 
-    Source:
+    References:
         A. Shrikumar et al.: Not Just a Black Box: Learning Important Features Through Propagating Activation
         Differences, arXiv 1605.01713, 2016, where it is the method compared with.
     """

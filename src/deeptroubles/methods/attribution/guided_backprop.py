@@ -38,7 +38,7 @@ def guided_backprop(
         ModelError: The model has no rectifier at all, or cannot be traced.
         UsageError: The target is no class.
 
-    Source:
+    References:
         J. T. Springenberg et al.: Striving for Simplicity: The All Convolutional Net, ICLR workshop 2015, section 3.4.
     """
     batch = as_batch(classifier, images)

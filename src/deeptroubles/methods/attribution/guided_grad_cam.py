@@ -32,7 +32,7 @@ def guided_grad_cam(
         ModelError: The model has no rectifier at all, cannot be traced, or has no such layer.
         UsageError: The target is no class.
 
-    Source:
+    References:
         R. R. Selvaraju et al.: Grad-CAM, ICCV 2017, section 3.2.
     """
     guided = guided_backprop(classifier, images, target, against=against)

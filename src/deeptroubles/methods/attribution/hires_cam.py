@@ -32,7 +32,7 @@ def hires_cam(
         ModelError: There is no such layer, or it has no positions.
         UsageError: The target is no class.
 
-    Source:
+    References:
         R. L. Draelos, L. Carin: Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural
         networks, arXiv 2011.08891, 2020, equation 4 (without the ReLU).
     """

@@ -46,7 +46,7 @@ def integrated_gradients(
     Raises:
         UsageError: The target is no class, or there are no steps.
 
-    Source:
+    References:
         M. Sundararajan, A. Taly, Q. Yan: Axiomatic Attribution for Deep Networks, ICML 2017, equation 1.
     """
     if steps < 1:

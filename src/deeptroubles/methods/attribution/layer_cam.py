@@ -32,7 +32,7 @@ def layer_cam(
         ModelError: There is no such layer, or it has no positions.
         UsageError: The target is no class.
 
-    Source:
+    References:
         P.-T. Jiang et al.: LayerCAM: Exploring Hierarchical Class Activation Maps for Localization, IEEE Transactions
         on Image Processing 2021, equations 5 and 6 (without the last ReLU).
     """

@@ -82,7 +82,7 @@ def lrp(
         ModelError: The model cannot be traced, or contains an operation for which there is no rule.
         UsageError: The target is no class, or a setting is out of range.
 
-    Source:
+    References:
         S. Bach et al.: On Pixel-Wise Explanations, PLoS ONE 10(7), 2015, equations 58 and 60. G. Montavon et al.:
         Layer-Wise Relevance Propagation: An Overview, in Explainable AI, 2019, sections 10.2 and 10.3 (gamma for
         outputs of both signs: see `lrp_rules`).

@@ -70,7 +70,7 @@ def occlusion(
     Raises:
         UsageError: The window or the stride does not fit, or the target is no class.
 
-    Source:
+    References:
         M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. The
         averaging over overlapping windows is captum's; windows that reach over the border are cut off.
     """

@@ -56,7 +56,7 @@ def rise(
     Raises:
         UsageError: The target is no class, or the masks' settings do not fit.
 
-    Source:
+    References:
         V. Petsiuk, A. Das, K. Saenko: RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018,
         equation 6 and section 3.2.
     """

@@ -27,7 +27,7 @@ def saliency(classifier: Classifier, images: Tensor, target: Targets = None, *, 
     Raises:
         UsageError: The target is no class.
 
-    Source:
+    References:
         K. Simonyan, A. Vedaldi, A. Zisserman: Deep Inside Convolutional Networks, ICLR workshop 2014, section 3.1.
     """
     return pixel_gradients(classifier, as_batch(classifier, images), target_score(classifier, target, against)).sum(1)

@@ -54,7 +54,7 @@ def score_cam(
         ModelError: There is no such layer, or it has no positions.
         UsageError: The target is no class.
 
-    Source:
+    References:
         H. Wang et al.: Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks, CVPR workshops
         2020, algorithm 1 (without the ReLU).
     """

@@ -46,7 +46,7 @@ def smooth_grad(
     Raises:
         UsageError: The target is no class, or there are no samples, or the noise is negative.
 
-    Source:
+    References:
         D. Smilkov et al.: SmoothGrad: removing noise by adding noise, arXiv 1706.03825, 2017; 10 to 20 per cent of
         noise and about 50 samples are theirs.
     """

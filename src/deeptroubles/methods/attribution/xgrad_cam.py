@@ -33,7 +33,7 @@ def xgrad_cam(
         ModelError: There is no such layer, or it has no positions.
         UsageError: The target is no class.
 
-    Source:
+    References:
         R. Fu et al.: Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs, BMVC 2020,
         equation 8 (without the ReLU).
     """

@@ -24,7 +24,7 @@ def fisher_score(points: NDArray[Any], groups: NDArray[np.integer], ridge: float
     Returns:
         At least 0; 0 where there is one group only, or all points are one.
 
-    Source:
+    References:
         C. Anders et al.: Finding and removing Clever Hans, Information Fusion 2022, section 3.2. R. A. Fisher: The use
         of multiple measurements in taxonomic problems, Annals of Eugenics 1936.
     """

@@ -23,7 +23,7 @@ def neighbour_affinity(points: NDArray[Any], neighbours: int) -> Floats:
     Returns:
         N x N, symmetric, 0 on the diagonal.
 
-    Source:
+    References:
         S. Lapuschkin et al.: Unmasking Clever Hans predictors, Nature Communications 2019, supplementary note on SpRAy.
     """
     nearest = kneighbors_graph(points, neighbours, include_self=False).toarray()
@@ -43,7 +43,7 @@ def laplacian_spectrum(affinity: NDArray[Any], count: int) -> tuple[Floats, Floa
     Returns:
         Eigenvalues, rising, count; eigenvectors in columns, N x count.
 
-    Source:
+    References:
         U. von Luxburg: A tutorial on spectral clustering, Statistics and Computing 2007, section 3.2.
     """
     scale = 1 / np.sqrt(affinity.sum(1))
@@ -61,7 +61,7 @@ def eigengap(eigenvalues: NDArray[Any]) -> tuple[int, float]:
     Returns:
         The number of clusters, 1 to len(eigenvalues) - 1, and the gap.
 
-    Source:
+    References:
         U. von Luxburg: A tutorial on spectral clustering, Statistics and Computing 2007, section 8.3.
     """
     gaps = np.diff(eigenvalues)
@@ -77,7 +77,7 @@ def spectral_clusters(eigenvectors: NDArray[Any], clusters: int, seed: int = 0) 
         clusters: How many, 1 to N.
         seed: Of the starting points.
 
-    Source:
+    References:
         A. Ng, M. Jordan, Y. Weiss: On spectral clustering, NIPS 2001.
     """
     rows = eigenvectors[:, :clusters]

@@ -76,7 +76,7 @@ def cluster_heatmaps(maps: NDArray[np.floating], seed: int = 0) -> Clusters:
         maps: N x SIDE x SIDE, as `small_heatmaps` gives them; at least SMALLEST.
         seed: Of the starting points of the clustering.
 
-    Source:
+    References:
         S. Lapuschkin et al.: Unmasking Clever Hans predictors, Nature Communications 2019. C. Anders et al.: Finding
         and removing Clever Hans, Information Fusion 2022 (Fisher's discriminant on the spectral embedding).
     """

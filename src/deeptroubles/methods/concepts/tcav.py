@@ -117,7 +117,7 @@ def concept_vectors(concept: Floats, others: Floats, *, seed: int, runs: int = R
         runs: How many draws of counterparts.
         folds: Into how many parts both are cut, each of which is left out once (fewer where there are fewer images).
 
-    Source:
+    References:
         B. Kim et al.: Interpretability beyond feature attribution (TCAV), ICML 2018, section 3.2, with ridge
         regression as the linear classifier.
     """
@@ -170,7 +170,7 @@ def concept_effect(vectors: Vectors, at_random: Vectors, gradients: Floats, spre
         spread: The standard deviation of the lead over images; what effects are given in.
         level: Of the interval.
 
-    Source:
+    References:
         B. Kim et al., ICML 2018, equation 2 (score), section 3.4 (random concepts). J. Tukey: Bias and confidence in
         not quite large samples, 1958 (jackknife).
     """

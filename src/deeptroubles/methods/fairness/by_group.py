@@ -58,7 +58,7 @@ def by_group(
     Raises:
         UsageError: The lengths differ, or no group is large enough.
 
-    Source:
+    References:
         S. Bird et al.: Fairlearn: A toolkit for assessing and improving fairness in AI, 2020 (`MetricFrame`).
     """
     truth, answers, groups = np.asarray(truth), np.asarray(answers), pd.DataFrame(dict(columns))

@@ -69,7 +69,7 @@ def rate_gap(
     Returns:
         None where fewer than two groups are large enough.
 
-    Source:
+    References:
         R. G. Newcombe: Interval estimation for the difference between independent proportions, Statistics in Medicine
         1998, method 10.
     """

@@ -57,7 +57,7 @@ def probe(features: Floats, groups: NDArray[np.integer], *, shuffles: int = 199,
         shuffles: How often the control is fitted.
         seed: Of folds and shuffles.
 
-    Source:
+    References:
         J. Hewitt, P. Liang: Designing and interpreting probes with control tasks, EMNLP 2019; R. A. Fisher 1936.
     """
     random = np.random.default_rng(seed)
@@ -112,7 +112,7 @@ def amplification(
         The amplification, on the way from guessing (0) to always right (1), with its interval over images; and what
         degraded labels tell, on the same scale (the dataset leakage at that accuracy).
 
-    Source:
+    References:
         T. Wang et al.: Balanced datasets are not enough: Estimating and mitigating gender bias in deep image
         representations, ICCV 2019, section 3.
     """

@@ -33,7 +33,7 @@ def country_at(latitudes: NDArray[Any], longitudes: NDArray[Any], *, within_km: 
     Returns:
         N two-letter codes, '' where there is no country.
 
-    Source:
+    References:
         M. Shimrat: Algorithm 112, position of point relative to polygon, CACM 1962. Distances are measured on the plane
         that touches the sphere at the point, which is right to well under 1 % for the distances in question.
     """

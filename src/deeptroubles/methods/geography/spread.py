@@ -46,7 +46,7 @@ def effective_number(shares: NDArray[Any]) -> NDArray[np.float64]:
     Args:
         shares: ... x K, sums to 1.
 
-    Source:
+    References:
         M. O. Hill: Diversity and evenness, Ecology 1973 (of order 1).
     """
     logs = np.log(np.where(shares > 0, shares, 1.0))

@@ -75,7 +75,7 @@ def balanced_head(
         count: How many classes there are.
         seed: Which images are drawn.
 
-    Source:
+    References:
         P. Kirichenko et al.: Last layer re-training is sufficient for robustness to spurious correlations, ICLR 2023
         (deep feature reweighting).
     """

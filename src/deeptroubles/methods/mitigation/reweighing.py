@@ -21,7 +21,7 @@ def reweighing(classes: NDArray[np.integer], groups: NDArray[np.integer]) -> NDA
     Returns:
         N, above 0.
 
-    Source:
+    References:
         F. Kamiran, T. Calders: Data preprocessing techniques for classification without discrimination, Knowledge and
         Information Systems 2012, section 3.2.
     """
@@ -39,7 +39,7 @@ def balanced_rows(classes: NDArray[np.integer], groups: NDArray[np.integer], *, 
         groups: N, from 0 on.
         seed: Which rows are drawn.
 
-    Source:
+    References:
         P. Kirichenko, P. Izmailov, A. G. Wilson: Last layer re-training is sufficient for robustness to spurious
         correlations, ICLR 2023.
     """

@@ -58,7 +58,7 @@ def choose_thresholds(
     Returns:
         G thresholds; infinity where the class is never answered.
 
-    Source:
+    References:
         M. Hardt, E. Price, N. Srebro: Equality of Opportunity in Supervised Learning, NeurIPS 2016; J. Wexler et al.:
         The What-If Tool, IEEE TVCG 2020 (the strategies).
     """

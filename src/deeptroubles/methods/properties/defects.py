@@ -59,7 +59,7 @@ class PictureFacts:
 def picture_facts(image: Image.Image) -> dict[str, float]:
     """The facts of one picture, by the names of `PictureFacts`.
 
-    Source:
+    References:
         F. Crete et al.: The blur effect: perception and estimation with a new no-reference perceptual blur metric,
         SPIE 2007 (as in scikit-image).
     """

@@ -44,7 +44,7 @@ def saturation(rgb: Floats) -> NDArray[np.float64]:
 def sharpness(rgb: Floats) -> NDArray[np.float64]:
     """Logarithm of the variance of the Laplacian of the luma, of the whole picture as it is stored.
 
-    Source:
+    References:
         J. Pech-Pacheco et al.: Diatom autofocusing in brightfield microscopy, ICPR 2000.
     """
     return _numbers(np.log(ndimage.laplace(rgb @ LUMA, mode="nearest").var() + 1e-8))

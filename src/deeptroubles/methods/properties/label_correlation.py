@@ -128,7 +128,7 @@ def datalab_score(images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
         targets: N, the class of each; at least five of each.
         seed: Of the folds.
 
-    Source:
+    References:
         cleanlab: Datalab's check for spurious correlations, 2023.
     """
     classes = targets.cpu().numpy()

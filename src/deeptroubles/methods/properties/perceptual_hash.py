@@ -31,7 +31,7 @@ def perceptual_hash(thumbnails: NDArray[np.floating]) -> NDArray[np.bool_]:
     Returns:
         N x 64, bool. What it says of a picture of one colour is owed to rounding.
 
-    Source:
+    References:
         C. Zauner: Implementation and benchmarking of perceptual image hash functions, 2010 (DCT based hash).
     """
     luma = thumbnails.astype(np.float64) @ LUMA.astype(np.float64)

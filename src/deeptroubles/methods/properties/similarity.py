@@ -32,7 +32,7 @@ def similarity(
     Returns:
         P, in [0, 1].
 
-    Source:
+    References:
         P. Simard, Y. LeCun, J. Denker: Efficient pattern recognition using a new transformation distance, NIPS 1992
         (tangent vectors).
     """

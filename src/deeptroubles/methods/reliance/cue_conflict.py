@@ -93,7 +93,7 @@ def category_probabilities(
 
     With the sum, a dog with its 109 classes would win over a knife with one.
 
-    Source:
+    References:
         R. Geirhos et al.: ImageNet-trained CNNs are biased towards texture; increasing shape bias improves accuracy and
         robustness, ICLR 2019, section 2.
     """

@@ -66,7 +66,7 @@ def suppress(images: Tensor, kind: str, strength: int, seed: int) -> Tensor:
     Raises:
         UsageError: There is no such kind or strength.
 
-    Source:
+    References:
         T. Burgert et al.: ImageNet-trained CNNs are not biased towards texture: revisiting feature reliance through
         controlled suppression, NeurIPS 2025. How strengths of different kinds correspond is ours.
     """

@@ -22,7 +22,7 @@ def barrier_distance(images: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         N x H x W, at least 0; 0 on the border.
 
-    Source:
+    References:
         J. Zhang et al.: Minimum barrier salient object detection at 80 FPS, ICCV 2015, algorithm 1.
     """
     count, channels, height, width = images.shape

@@ -18,7 +18,7 @@ def border_contrast(images: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         N x H x W, at least 0.
 
-    Source:
+    References:
         J. Zhang et al.: Minimum barrier salient object detection at 80 FPS, ICCV 2015, section 4 (there the largest
         side is left out of a sum; here the smallest counts).
     """

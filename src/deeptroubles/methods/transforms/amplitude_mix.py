@@ -20,7 +20,7 @@ def amplitude_mix(content: Tensor, style: Tensor, strength: float = 1.0) -> Tens
     Returns:
         A new tensor like `content`, in [0, 1]: what leaves the range is cut off.
 
-    Source:
+    References:
         G. Chen et al.: Amplitude-phase recombination: rethinking robustness of convolutional neural networks in
         frequency domain, ICCV 2021, equation 4.
     """

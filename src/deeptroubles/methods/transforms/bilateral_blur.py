@@ -24,7 +24,7 @@ def bilateral_blur(images: Tensor, radius: int) -> Tensor:
     Returns:
         A new tensor like `images`.
 
-    Source:
+    References:
         C. Tomasi, R. Manduchi: Bilateral filtering for gray and color images, ICCV 1998.
     """
     height, width = images.shape[-2:]

@@ -58,7 +58,7 @@ def gatys(
         UsageError: The images are not of the classifier's size, or there are not as many styles.
         ModelError: The network has no layers with positions.
 
-    Source:
+    References:
         L. A. Gatys, A. S. Ecker, M. Bethge: Image style transfer using convolutional neural networks, CVPR 2016,
         equations 1 to 7; relative losses are ours. The Fourier transform: C. Olah et al.: Feature Visualization,
         Distill 2017.
@@ -105,7 +105,7 @@ def gatys(
 def gram(activations: Tensor) -> Tensor:
     """The mean over positions of the products of every two units: N x C x H x W to N x C x C.
 
-    Source:
+    References:
         Gatys et al., equation 3, divided by the number of positions.
     """
     flat = activations.flatten(2)

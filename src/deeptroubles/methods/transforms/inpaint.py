@@ -20,7 +20,7 @@ def inpaint(images: Tensor, holes: Tensor) -> Tensor:
     Returns:
         A tensor like `images`, equal to them outside of the holes; where an image is all hole, 0.
 
-    Source:
+    References:
         S. J. Gortler et al.: The lumigraph, SIGGRAPH 1996, section 3.4 (pull-push).
     """
     known = (~holes)[:, None].to(images.dtype)

@@ -21,7 +21,7 @@ def non_local_means(images: Tensor, strength: float) -> Tensor:
     Returns:
         A new tensor like `images`.
 
-    Source:
+    References:
         A. Buades, B. Coll, J.-M. Morel: A non-local algorithm for image denoising, CVPR 2005; as in scikit-image.
     """
     arrays = images.detach().cpu().permute(0, 2, 3, 1).numpy()

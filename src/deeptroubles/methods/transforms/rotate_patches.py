@@ -26,7 +26,7 @@ def rotate_patches(images: Tensor, grid: Count, seed: Seed) -> Tensor:
     Raises:
         UsageError: The grid has no rows, or more than the images have pixels.
 
-    Source:
+    References:
         T. Burgert et al.: ImageNet-trained CNNs are not biased towards texture: revisiting feature reliance through
         controlled suppression, NeurIPS 2025.
     """

@@ -28,7 +28,7 @@ def shuffle_patches(images: Tensor, grid: Count, seed: Seed, boxes: Tensor | Non
     Raises:
         UsageError: The grid has fewer than 2 rows, or more than the images have pixels.
 
-    Source:
+    References:
         Y. Zhang, T. Zhu: Interpreting adversarially trained convolutional neural networks, ICML 2019, section 3.2.2.
         There patches can stay in place; here the orders are single cycles, drawn uniformly (S. Sattolo, 1986).
     """

@@ -19,7 +19,7 @@ def silhouette(masks: Tensor, style: Tensor, background: Tensor | None = None) -
     Returns:
         A new tensor like `style`.
 
-    Source:
+    References:
         N. Baker et al.: Deep convolutional networks do not classify based on global object shape, PLOS Computational
         Biology 2018, experiment 1.
     """

@@ -50,7 +50,7 @@ def watermark(size: tuple[int, int]) -> Tensor:
     Args:
         size: Height and width of the images.
 
-    Source:
+    References:
         Z. Li et al.: A Whac-A-Mole Dilemma: Shortcuts Come in Multiples Where Mitigating One Amplifies Others, CVPR
         2023, section 3 (ImageNet-W).
     """

@@ -99,7 +99,7 @@ def activation_atlas(
         ImagesError: There are fewer than 5 activations, or no cell has enough of them.
         ModelError: There is no such layer, or it has no units.
 
-    Source:
+    References:
         S. Carter, Z. Armstrong, L. Schubert, I. Johnson, C. Olah: Activation Atlas, Distill 2019. They lay out by UMAP,
         which would bring in a compiler (numba); here it is t-SNE with cosine distances.
     """
@@ -174,7 +174,7 @@ def whitened(directions: Floats, activations: Floats) -> NDArray[np.float64]:
     Carter et al. multiply by the inverse itself. Their means are over hundreds of activations; over few, the inverse
     makes what is noise in them large, and neighbouring cells no longer look alike.
 
-    Source:
+    References:
         O. Ledoit, M. Wolf: A well-conditioned estimator for large-dimensional covariance matrices, Journal of
         Multivariate Analysis 2004.
     """

@@ -110,7 +110,7 @@ def activation_maximization(
         ModelError: There is no such layer.
         UsageError: A unit, an objective, a parameterization or a start that does not exist or does not fit.
 
-    Source:
+    References:
         C. Olah, A. Mordvintsev, L. Schubert: Feature Visualization, Distill 2017, and lucid 0.3.10.
         D. Erhan et al.: Visualizing Higher-Layer Features of a Deep Network, 2009.
     """

@@ -57,7 +57,7 @@ def caricature(
         ModelError: There is no such layer.
         UsageError: The image does not fit, or the parameterization does not exist or needs a spectrum.
 
-    Source:
+    References:
         lucid 0.3.10, `recipes/caricature.py`; C. Olah: Feature visualization of neural networks, caricatures, 2018.
     """
     batch = as_batch(classifier, image)

@@ -64,7 +64,7 @@ def deep_dream(
         UsageError: The image has another number of channels than the model, or is not in [0, 1]; there is no such
             unit; there are no octaves.
 
-    Source:
+    References:
         A. Mordvintsev, C. Olah, M. Tyka: Inceptionism, 2015, and their notebook `deepdream/dream.ipynb`; tiles as in
         TensorFlow's `examples/tutorials/deepdream`.
     """

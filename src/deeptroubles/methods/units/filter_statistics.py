@@ -86,7 +86,7 @@ def filter_statistics(
         ImagesError: No image could be read.
         ModelError: There is no such layer, or it has no units.
 
-    Source:
+    References:
         B. A. Olshausen, D. J. Field, Sparse coding of sensory inputs, Current Opinion in Neurobiology 2004.
 
         A. Treves, E. T. Rolls, What determines the capacity of autoassociative memories in the brain?, Network 1991.

@@ -128,7 +128,7 @@ def maximise_text(
     Returns:
         Texts and their cosines without the penalty, best first (with it).
 
-    Source:
+    References:
         J. Ebrahimi, A. Rao, D. Lowd, D. Dou: HotFlip: white-box adversarial examples for text classification, ACL 2018.
         G. Goh et al.: Multimodal neurons in artificial neural networks, Distill 2021 (text feature visualization).
     """

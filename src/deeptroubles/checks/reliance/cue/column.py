@@ -116,8 +116,8 @@ class ColumnCue:
             caveats=[
                 *few(len(worst.rise)),
                 (
-                    f"{percent(self.uninformative / self.images)} of the images are uninformative: their class has only "
-                    "one value."
+                    f"{percent(self.uninformative / self.images)} of the images are uninformative: their class has "
+                    "only one value."
                 ),
                 "Nothing was inserted or removed: anything that correlates with a value counts as its effect.",
             ],
@@ -126,9 +126,7 @@ class ColumnCue:
     def _too_few(self) -> str:
         if self.different < 2:
             return "all images with a value have the same one" if self.different else "no image has a value"
-        return (
-            f"none of its {self.different} values has {MIN_IMAGES} images of a class that also occurs with another value"
-        )
+        return f"none of its {self.different} values has {MIN_IMAGES} images in a class that also has other values"
 
 
 def column_cue(recording: Recording, cue: NamedCue, seed: int) -> ColumnCue:

@@ -64,7 +64,7 @@ def faithfulness(
         steps: In how many steps the pixels go.
         batch_size: How many images are shown at once.
 
-    Source:
+    References:
         V. Petsiuk, A. Das, K. Saenko: RISE, BMVC 2018, algorithm 1 (both start from the mean colour here).
     """
     batch = as_batch(classifier, images)
@@ -105,7 +105,7 @@ def sensitivity_n(
         samples: How many random sets are tried.
         seed: Seed of the sets.
 
-    Source:
+    References:
         M. Ancona et al.: Towards better understanding of gradient-based attribution methods, ICLR 2018, definition of
         sensitivity-n, on cells instead of pixels.
     """
@@ -134,7 +134,7 @@ def pointing_game(maps: Tensor, masks: Tensor, tolerance: int = 15) -> Tensor:
         masks: N x H x W booleans.
         tolerance: In pixels (Euclidean).
 
-    Source:
+    References:
         J. Zhang et al.: Top-down neural attention by excitation backprop, ECCV 2016, section 4.2.
     """
     size = (masks.shape[-2], masks.shape[-1])
@@ -151,7 +151,7 @@ def pointing_game(maps: Tensor, masks: Tensor, tolerance: int = 15) -> Tensor:
 def energy_inside(maps: Tensor, masks: Tensor) -> Tensor:
     """Share of the positive part of each map that lies inside its mask; NaN for a map without a positive part. N.
 
-    Source:
+    References:
         H. Wang et al.: Score-CAM, CVPR Workshops 2020, section 4.3 (energy-based pointing game).
     """
     positive = to_pixels(maps, (masks.shape[-2], masks.shape[-1])).clamp_min(0)
@@ -185,7 +185,7 @@ def randomised(classifier: Classifier, share: float, seed: int = 0, *, cascading
         seed: Seed of the shuffling.
         cascading: Shuffle all of them together; otherwise only the last one reached (independent randomisation).
 
-    Source:
+    References:
         J. Adebayo et al.: Sanity checks for saliency maps, NeurIPS 2018, section 3.
     """
     tensors = list(classifier.module.parameters())[::-1]

@@ -33,7 +33,7 @@ def tiled_background(images: Tensor, masks: Tensor) -> Tensor:
         images: N x C x H x W.
         masks: N x H x W, bool, none of them empty.
 
-    Source:
+    References:
         K. Xiao et al.: Noise or Signal: The Role of Image Backgrounds in Object Recognition, ICLR 2021, appendix A.
     """
     boxes = bounding_boxes(masks)

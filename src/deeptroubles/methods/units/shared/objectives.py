@@ -41,7 +41,7 @@ def dot_times_cosine(activation: Tensor, wanted: Tensor, power: float, dim: tupl
 
     The floor keeps a gradient where two vectors are not similar at all, and the sign where they are opposite.
 
-    Source:
+    References:
         lucid 0.3.10, `optvis/objectives_util.py`, `_dot_cossim`.
     """
     dot = (activation * wanted).sum(dim)
@@ -52,7 +52,7 @@ def dot_times_cosine(activation: Tensor, wanted: Tensor, power: float, dim: tupl
 def gram_similarity(activation: Tensor) -> Tensor:
     """M x M cosine similarities of Gram matrices (which units answer together): how alike the styles of pictures are.
 
-    Source:
+    References:
         lucid 0.3.10, `optvis/objectives.py`, `diversity`.
     """
     flat = by_unit(activation)

@@ -45,7 +45,7 @@ def data_spectrum(images: Tensor) -> Spectrum:
     Raises:
         ImagesError: All pixels of all images have one and the same colour.
 
-    Source:
+    References:
         The amplitude: T. Fel et al.: Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
         Optimization, NeurIPS 2023, section 3. The colours: C. Olah et al.: Feature Visualization, Distill 2017.
     """
@@ -97,7 +97,7 @@ class Pixel:
 class Fourier:
     """The coefficients of the Fourier transform, low frequencies scaled up: smooth pictures are within short reach.
 
-    Source:
+    References:
         C. Olah et al.: Feature Visualization, Distill 2017, and lucid 0.3.10, `optvis/param`, where a coefficient is
         scaled by 1 / frequency. Here the exponent is 1.6, and the two scales meet at 1 / 7 cycles per pixel: of 1
         to 2 it gave the most recognisable pictures of classes (efficientnet-lite0, 224 pixels).
@@ -132,7 +132,7 @@ class Maco:
     What falls out of [0, 1] is cut off: amplitudes and colours are kept in the units of the pixels, as they were
     measured, and are not squashed.
 
-    Source:
+    References:
         T. Fel et al.: Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained Optimization,
         NeurIPS 2023, section 3.
     """

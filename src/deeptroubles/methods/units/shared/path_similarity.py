@@ -71,7 +71,7 @@ def path_similarity(
         natural: Per layer the activations of the K >= 2 images that excite each unit most, U x K x D.
         images: Which images these are, U x K. An image is not compared with itself.
 
-    Source:
+    References:
         R. Geirhos, R. S. Zimmermann, B. Bilodeau, W. Brendel, B. Kim: Don't trust your eyes: on the (un)reliability of
         feature visualizations, ICML 2024, section 3 and figure 5.
     """

@@ -16,7 +16,7 @@ class RedirectedReLU(torch.autograd.Function):
     images, whose optimisation would be stuck, the signal passes also where the rectifier is shut, unless it pushes
     the input further to the side on which it is shut.
 
-    Source:
+    References:
         lucid 0.3.10, `misc/redirected_relu_grad.py`: both of its rules (ReLU and ReLU6) in one.
     """
 

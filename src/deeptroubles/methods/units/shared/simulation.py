@@ -54,7 +54,7 @@ def simulate(
     Returns:
         The share of weak images that each strong image is told from. Q, in [0, 1].
 
-    Source:
+    References:
         J. Borowski et al.: Exemplary natural images explain CNN activations better than state-of-the-art feature
         visualization, ICLR 2021, section 3 (the task).
         R. S. Zimmermann, D. Klindt, W. Brendel: Measuring mechanistic interpretability at scale without humans, NeurIPS

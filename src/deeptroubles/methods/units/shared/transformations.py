@@ -29,7 +29,7 @@ def random_views(size: tuple[int, int], count: int, seed: int, *, crops: bool = 
     Returns:
         count x 2 x 3, in the units of `torch.nn.functional.affine_grid`.
 
-    Source:
+    References:
         lucid 0.3.10, `optvis/transform.py`, `standard_transforms`; crops: T. Fel et al.: MACO, NeurIPS 2023.
     """
     rng = np.random.default_rng(seed)
