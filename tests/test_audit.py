@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from deeptroubles import Classifier, ImageSet, Verdict, audit, load_images, read_audit
-from deeptroubles.checks.registry import Check, all_checks
+from deeptroubles.checks.registry import Check, all_checks, chosen_checks
 from deeptroubles.engine import code_fingerprint
 from deeptroubles.errors import ImagesError, ModelError, RunFolderError, UsageError
 from deeptroubles.findings import Finding, Guide, audit_to_json, findings_to_json, worst_first
@@ -46,6 +46,11 @@ class Slow(nn.Module):
 def make():
     return Classifier(Slow(), size=14, class_names=["red", "green", "blue"], name="slow")
 """
+
+
+def by_default():
+    """The names of the checks that run when none are named."""
+    return {check.name for check in chosen_checks(None)}
 
 
 def colours(count: int = 12, labels=NAMES) -> ImageSet:
@@ -118,7 +123,7 @@ def finding(name: str, verdict: Verdict, severity: float = 0.0, priority: int = 
 def test_an_audit_from_end_to_end(tmp_path):
     result = audit(classifier(), colours(), tmp_path / "run", seed=3, command="the command")
     assert result.status == "complete"
-    assert {f.check for f in result.findings} == set(all_checks()) == set(result.guides)
+    assert {f.check for f in result.findings} == by_default() == set(result.guides)
     assert list(result.findings) == worst_first(result.findings)
     assert (result.seed, result.command, result.model.classes, result.model.input) == (
         3,
@@ -188,7 +193,7 @@ def test_without_labels_nothing_is_called_right_or_wrong(tmp_path):
     assert table["group"].tolist() == ["a", "b"]
     skipped = {f.check for f in result.findings if f.verdict == Verdict.SKIPPED}
     skipped -= {"stability.corruption", "data.geography"}  # which need larger images than these, and places
-    assert skipped == {name for name, check in all_checks().items() if check.needs}
+    assert skipped == {name for name, check in all_checks().items() if check.needs and not check.on_request}
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
@@ -282,7 +287,7 @@ def test_labels_that_match_no_class_are_listed():
     result = audit(classifier(), colours(labels=("red", "mauve", "blue")), checks=["performance.accuracy"])
     assert result.images.unmatched_labels == {"mauve": 4}
     assert (result.images.labelled, result.images.classes) == (8, 2)
-    assert "of 8 labelled images" in result.findings[0].claim
+    assert "on 8 labelled images" in result.findings[0].claim
 
 
 # --- what it refuses

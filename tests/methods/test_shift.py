@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeptroubles import shift
 from deeptroubles.errors import UsageError
+from deeptroubles.transforms import shift
 
 HEIGHT, WIDTH = 7, 9
 IMAGE = torch.arange(2 * HEIGHT * WIDTH, dtype=torch.float32).view(2, HEIGHT, WIDTH) + 1

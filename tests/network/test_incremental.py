@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from deeptroubles import Classifier
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
-from deeptroubles.network import HookedNetwork, TracedNetwork, incremental, open_network
+from deeptroubles.network import HookedNetwork, TracedNetwork, open_network
+from deeptroubles.network.incremental import local_edits
 from deeptroubles.network.incremental.local_edits import LocalEdits
 from deeptroubles.network.incremental.program import Program
 from deeptroubles.network.incremental.running import Clock, Runner, first_wide
@@ -246,7 +247,7 @@ def test_only_what_changes_is_computed():
 def test_the_cut_is_measured_once(monkeypatch):
     _, network, image = made("residual")
     asked = []
-    monkeypatch.setattr(incremental, "best_cut", lambda *_: asked.append(1) or 4)
+    monkeypatch.setattr(local_edits, "best_cut", lambda *_: asked.append(1) or 4)
     boxes, _ = window_grid(SIZE, 6, 4)
     for _ in range(3):
         LocalEdits(network, image).logits(boxes, 0.0, 19)

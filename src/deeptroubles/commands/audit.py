@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich import box
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from deeptroubles.checks.options import OPTIONS
 from deeptroubles.commands.console import command_line, out
@@ -72,7 +72,8 @@ def audit_command(
 
 def print_findings(result: Audit) -> None:
     """Print the findings of an audit, worst first, and how many images they are about."""
-    table = Table("verdict", "check", "finding", box=box.SIMPLE_HEAD, pad_edge=False)
+    whole = (Column(name, no_wrap=True) for name in ("verdict", "check"))
+    table = Table(*whole, "finding", box=box.SIMPLE_HEAD, pad_edge=False)
     for finding in result.findings:
         mark, style = _STYLE[finding.verdict]
         table.add_row(f"[{style}]{mark} {finding.verdict}[/]", finding.check, escape(finding.claim))
