@@ -46,7 +46,7 @@ def test_the_wheel_carries_the_package_and_nothing_else(wheel):
     assert {name for name in package if name.endswith(".py")} == modules
     pages = {f"deeptroubles/report/{name}" for name in ("bundle.html", "units.html.jinja")}
     tables = {f"deeptroubles/methods/geography/{name}" for name in ("borders.npz", "countries.csv")}
-    assert package - modules == {*pages, *tables, "deeptroubles/py.typed"}
+    assert package - modules == {*pages, *tables, "deeptroubles/py.typed", "deeptroubles/__init__.pyi"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -89,6 +89,8 @@ class Refuse(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Refuse())
 """
 READING = """
+from pathlib import Path
+
 import deeptroubles
 from deeptroubles.findings import Finding, Verdict
 from deeptroubles.report import write_report
@@ -114,7 +116,7 @@ def test_a_run_can_be_read_and_shown_without_torch(tmp_path):
     shown = f"""
 (finding,) = deeptroubles.read_audit({run!r}).findings
 assert finding.verdict in set(Verdict)
-write_report(deeptroubles.read_audit({run!r}), {page!r})
+write_report(deeptroubles.read_audit({run!r}), Path({page!r}))
 assert len(write_unit_pages({run!r}, "model", "images")) == 1
 """
     done = without_torch(READING + shown)
