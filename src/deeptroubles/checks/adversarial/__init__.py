@@ -1,1 +1,1 @@
-"""What makes it give a wrong answer on purpose: searched for, at a stated budget."""
+"""Deliberate attacks that change the prediction, each at a stated budget."""

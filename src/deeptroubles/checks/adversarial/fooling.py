@@ -76,12 +76,12 @@ class Fooling:
             Column(name="median", kind="probability"),
             Column(name=f"above {percent(CONFIDENT)}", kind="share"),
         ]
-        sure = int((self.ascended > CONFIDENT).sum())
+        confident = int((self.ascended > CONFIDENT).sum())
         yield Finding(
             check="adversarial.fooling",
             verdict=self.verdict,
             severity=float(max((self.ascended > CONFIDENT).mean(), self.noise.max() > CONFIDENT)),
-            claim=f"Meaningless images reach more than {percent(CONFIDENT)} confidence for {sure} of "
+            claim=f"Meaningless images reach more than {percent(CONFIDENT)} confidence for {confident} of "
             f"{len(self.ascended)} classes tried; the highest confidence on plain noise is "
             f"{percent(float(self.noise.max()))}.",
             criterion=f"Fails if the confidence is above {percent(CONFIDENT)} on the images of more than half of the "

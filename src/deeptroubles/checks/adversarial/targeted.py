@@ -46,8 +46,8 @@ class Targeted:
             check="adversarial.targeted",
             verdict=LIMITS.verdict(share, count),
             severity=share.value,
-            claim=f"Changes of at most {LEVEL}/255 per pixel give {percent_interval(share)} of images a prediction "
-            f"drawn at random (PGD, {STEPS} steps).",
+            claim=f"Changes of at most {LEVEL}/255 per pixel make the network predict a randomly chosen wrong class on "
+            f"{percent_interval(share)} of images (PGD, {STEPS} steps).",
             criterion=LIMITS.criterion,
             evidence=[LIMITS.estimate("Images that reach a random target class", share, count), *self.examples],
             caveats=[*few(count), f"Images that resisted PGD with {STEPS} steps may still fall to more steps."],

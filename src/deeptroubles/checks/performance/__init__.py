@@ -1,1 +1,1 @@
-"""How right it is, and how well it knows."""
+"""How accurate it is, and how meaningful its confidence is."""

@@ -1,1 +1,1 @@
-"""Whether it stays with its answer when nothing that matters changes."""
+"""Whether the prediction stays the same under changes that should not matter."""

@@ -1,1 +1,1 @@
-"""Checks of what single units do."""
+"""What single units respond to."""

@@ -77,7 +77,7 @@ class LabelDetectors:
             check="units.label_detectors",
             verdict=verdict,
             severity=strongest.value if detectors else 0.0,
-            claim=self._claim(verdict) + self._labels(),
+            claim=f"{self._claim(verdict)}{self._labels()}.",
             criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[
@@ -92,18 +92,18 @@ class LabelDetectors:
         if not self.detectors:
             return (
                 "Inconclusive for attributes other than the label: no other column has a value that occurs in "
-                f"{ENOUGH} images and is absent from {ENOUGH}, in classes in which both occur."
+                f"{ENOUGH} images and is absent from {ENOUGH}, in classes in which both occur"
             )
         best = self.detectors[0]
         word, unit = self.words.names[best.word], self._unit(best.unit)
         is_one = verdict in {Verdict.FAIL, Verdict.WARN}
         what = f"{_capital(unit)} detects {word!r}" if is_one else f"The best detector of {word!r} is {unit}"
-        return f"{what}: it is more active with it in {percent_interval(best.within)} of image pairs of the same class."
+        return f"{what}: it is more active with it in {percent_interval(best.within)} of image pairs of the same class"
 
     def _labels(self) -> str:
         classes = self._classes()
         known = sum(d.overall.low > LIMITS.warn_at for d in classes)
-        return f" {known} of {len(classes)} classes have a detector in layer {self.layer}." if classes else ""
+        return f"; {known} of {len(classes)} classes have a detector in layer {self.layer}" if classes else ""
 
     def _unit(self, unit: int) -> str:
         if unit < self.features:

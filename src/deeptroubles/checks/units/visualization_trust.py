@@ -91,11 +91,11 @@ class VisualizationTrust:
     def _claim(self) -> str:
         if self.trust is None:
             return f"Inconclusive: needs at least {FEWEST} images, and has {self.images}."
-        told = self.trust.simulation["network"]
+        found = self.trust.simulation["network"]
         text = (
             f"Visualizations of {len(self.classes)} classes predict which image activates the class more in "
-            f"{percent_interval(self.simulation)} of cases (natural images: {percent(told.natural.mean())}, images of "
-            f"another class: {percent(float(np.nanmean(told.random)) if len(self.classes) > 1 else CHANCE)})"
+            f"{percent_interval(self.simulation)} of cases (natural images: {percent(found.natural.mean())}, images of "
+            f"another class: {percent(float(np.nanmean(found.random)) if len(self.classes) > 1 else CHANCE)})"
         )
         if not len(self._judged):
             return text + "; no path through the network could be compared."

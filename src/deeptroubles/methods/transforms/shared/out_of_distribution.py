@@ -11,7 +11,7 @@ from deeptroubles.methods.eight_bits import as_8_bit
 
 KINDS = ("uniform noise", "plain colours", "gratings", "shuffled pixels", "shuffled patches")
 PATCHES = 7
-"""Images are cut into about so many patches each way before these are shuffled."""
+"""About how many patches an image is cut into each way before they are shuffled."""
 
 
 def out_of_distribution_images(images: Tensor, seed: int = 0) -> dict[str, Tensor]:
