@@ -36,7 +36,7 @@ from deeptroubles.methods.attacks.map_elites import ENCODINGS, map_elites
 from deeptroubles.methods.attacks.one_pixel import _set, answers, corners, one_pixel
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.subject import logits_of
 
 ROUNDS = 2

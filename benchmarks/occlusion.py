@@ -31,10 +31,10 @@ from tests.torchvision_shim import declare_operators
 from deeptroubles import Classifier
 from deeptroubles.methods.attribution.occlusion import hide, window_grid
 from deeptroubles.network import TracedNetwork, open_network
-from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.network.incremental.program import Program
 from deeptroubles.network.incremental.rectangles import Span
-from deeptroubles.network.incremental.running import growth
+from deeptroubles.network.incremental.running import changed_rectangles
 from deeptroubles.network.incremental.steps import Convolution
 from deeptroubles.subject import logits_of
 
@@ -72,7 +72,7 @@ def ceiling(network: TracedNetwork, windows: Tensor) -> float:
     size = network.classifier.size
     low, high = windows[:, :2].numpy(), windows[:, 2:].numpy()
     start = Span.fit(low[:, 0], high[:, 0], size[0]), Span.fit(low[:, 1], high[:, 1], size[1])
-    changed = dict(growth(program, start))
+    changed = dict(changed_rectangles(program, start))
     whole = local = 0.0
     for i, step in enumerate(program.steps):
         if isinstance(step, Convolution):

@@ -28,8 +28,7 @@ from deeptroubles.classifier import evaluating
 from deeptroubles.engine import LocalEngine
 from deeptroubles.methods.units.filter_statistics import filter_statistics
 from deeptroubles.methods.units.index_units import index_units
-from deeptroubles.network import open_network
-from deeptroubles.network.unit_layers import unit_layers
+from deeptroubles.network import open_network, unit_layers
 from deeptroubles.subject import Subject
 
 BATCH = 32

@@ -12,10 +12,9 @@ from torch.nn import functional
 from deeptroubles import Classifier
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
 from deeptroubles.network import HookedNetwork, TracedNetwork, open_network
-from deeptroubles.network.incremental import local_edits
-from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental import LocalEdits, local_edits
 from deeptroubles.network.incremental.program import Program
-from deeptroubles.network.incremental.running import Clock, Runner, first_wide
+from deeptroubles.network.incremental.running import Clock, Runner, first_mostly_changed
 from deeptroubles.network.incremental.steps import Convolution, LocalStep
 from deeptroubles.subject import logits_of
 from tests.networks import Plain, Shared, Untraceable
@@ -188,7 +187,7 @@ def test_any_patches_give_the_dense_answers(name, boxes, seed, batch):
     height, width = (boxes[:, 2:] - boxes[:, :2]).amax(0).tolist()
     patches = torch.rand(len(boxes), image.shape[1], height, width, generator=torch.Generator().manual_seed(seed))
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*not computed incrementally")
+        warnings.filterwarnings("error", message=".*cannot be computed incrementally")
         found = LocalEdits(network, image).logits(boxes, patches, batch, cut=10_000)
     same(found, logits_of(classifier, pasted(image, boxes, patches)))
 
@@ -235,19 +234,19 @@ def test_only_what_changes_is_computed():
     clock = Clock(image.device)
     with torch.inference_mode():
         runner, edits = Runner(program, image), LocalEdits(network, image)
-        start = edits._start(torch.tensor([[17, 21, 22, 27], [2, 3, 7, 9]]), torch.tensor(0.0), runner.pixels)
+        start = edits._edited_pixels(torch.tensor([[17, 21, 22, 27], [2, 3, 7, 9]]), torch.tensor(0.0), runner.pixels)
         runner.run(start, len(program.steps), clock)
     local = [covered for step, covered in zip(program.steps, clock.covered, strict=True) if isinstance(step, LocalStep)]
     assert local[0] == pytest.approx(5 * 6 / (40 * 52))
     assert local[:5] == sorted(local[:5])
     assert local[4] < 0.4 < local[-1]
-    assert 0 < first_wide(program, start.rectangle) <= len(program.steps)
+    assert 0 < first_mostly_changed(program, start.rectangle) <= len(program.steps)
 
 
 def test_the_cut_is_measured_once(monkeypatch):
     _, network, image = made("residual")
     asked = []
-    monkeypatch.setattr(local_edits, "best_cut", lambda *_: asked.append(1) or 4)
+    monkeypatch.setattr(local_edits, "fastest_cut", lambda *_: asked.append(1) or 4)
     boxes, _ = window_grid(SIZE, 6, 4)
     for _ in range(3):
         LocalEdits(network, image).logits(boxes, 0.0, 19)
@@ -278,7 +277,7 @@ def test_a_broken_step_is_noticed_once_and_the_whole_network_answers(how, monkey
     monkeypatch.setattr(Convolution, "local", broken)
     boxes, _ = window_grid(SIZE, 10, 5)
     edits = LocalEdits(network, image)
-    with pytest.warns(UserWarning, match=r"residual is not computed incrementally \(.*\); every image") as said:
+    with pytest.warns(UserWarning, match=r"residual cannot be computed incrementally \(.*\); whole images") as said:
         found = edits.logits(boxes, 0.0, cut=10_000)
     assert len(said) == 1
     wanted = logits_of(classifier, hide(image[0], boxes, torch.tensor(0.0)))

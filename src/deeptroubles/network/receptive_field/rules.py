@@ -1,4 +1,4 @@
-"""How each operation maps the fields of its inputs to the field of its output: one small function per operation."""
+"""Compute the field of an operation's output from those of its inputs: one function per kind of operation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import fx
 
-from deeptroubles.network.receptive_field.field import Affine, Axis, Field, joined
+from deeptroubles.network.receptive_field.field import Affine, Axis, Field, union
 
 
-def step(node: fx.Node, inputs: list[Field]) -> Field | None:
-    """The field of one node from those of its inputs; None where the operation is not known to be local."""
+def propagate_node(node: fx.Node, inputs: list[Field]) -> Field | None:
+    """The field of one node from those of its inputs; None if the operation is not known to be local."""
     name = _name(node)
     if name in _RULES:
         return _RULES[name](node, inputs)
@@ -21,7 +21,7 @@ def step(node: fx.Node, inputs: list[Field]) -> Field | None:
 
 
 def is_pointwise(node: fx.Node) -> bool:
-    """Whether a node acts position by position (batch normalisation and dropout, as they are in eval mode, do)."""
+    """Whether a node is a pointwise operation (in eval mode, as batch normalization and dropout are)."""
     return torch.Tag.pointwise in getattr(node.target, "tags", ()) or _name(node) in _POINTWISE
 
 
@@ -52,7 +52,7 @@ _POINTWISE = {
     "channel_shuffle",
     "native_channel_shuffle",
 }
-"""Operations that act position by position, beside those that PyTorch itself tags as pointwise."""
+"""Pointwise operations that PyTorch does not tag as such."""
 
 
 def _union(node: fx.Node, inputs: list[Field]) -> Field | None:
@@ -61,10 +61,10 @@ def _union(node: fx.Node, inputs: list[Field]) -> Field | None:
     if len(spatial) > 1:
         return None
     dims, shape = next(iter(spatial), None), node.meta["val"].shape
-    union = joined(inputs)
+    y, x = union(inputs).axes
     if dims is None:
-        return union
-    return Field(dims, (union.axes[0].stretched(int(shape[dims[0]])), union.axes[1].stretched(int(shape[dims[1]]))))
+        return Field(None, (y, x))
+    return Field(dims, (y.broadcast(int(shape[dims[0]])), x.broadcast(int(shape[dims[1]]))))
 
 
 def _argument(node: fx.Node, index: int, name: str, default: Any) -> Any:
@@ -92,7 +92,7 @@ def _convolution(node: fx.Node, inputs: list[Field]) -> Field | None:
     dilation = _pair(_argument(node, 5, "dilation", 1))
     if padding == "valid":
         padding = 0
-    elif padding == "same":  # PyTorch puts the odd one at the end, so the start gets the smaller half
+    elif padding == "same":  # an odd total has its extra pixel at the end
         padding = [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]
     return _windows(node, inputs[0], kernel, stride, padding, dilation)
 
@@ -155,21 +155,21 @@ def _reduction(node: fx.Node, inputs: list[Field]) -> Field:
     axes = tuple(axis.hull() if d in reduced else axis for axis, d in zip(field.axes, field.dims, strict=True))
     if node.meta["val"].ndim == before:
         return Field(field.dims, (axes[0], axes[1]))
-    if reduced.isdisjoint(field.dims):  # a reduced dimension behind an image dimension moves it towards the end
+    if reduced.isdisjoint(field.dims):  # reducing a dimension after an image dimension shifts it towards the end
         y, x = (d + sum(r > d for r in reduced) for d in field.dims)
         return Field((y, x), field.axes)
     return Field(None, (axes[0].hull(), axes[1].hull()))
 
 
-def _normalisation(node: fx.Node, inputs: list[Field]) -> Field:
-    """Layer norm mixes its last dimensions; group and instance norm mix all positions."""
+def _normalization(node: fx.Node, inputs: list[Field]) -> Field:
+    """Layer norm mixes its last dimensions; group norm and instance norm mix all positions."""
     field = inputs[0]
     last = len(node.args[1]) if "layer_norm" in str(node.target) else 2  # type: ignore[arg-type]
     mixed = set(range(-last, 0))
     if field.dims is None:
         return field
     axes = [
-        axis.hull().stretched(len(axis.low)) if d in mixed else axis
+        axis.hull().broadcast(len(axis.low)) if d in mixed else axis
         for axis, d in zip(field.axes, field.dims, strict=True)
     ]
     return Field(field.dims, (axes[0], axes[1]))
@@ -181,14 +181,14 @@ def _softmax(node: fx.Node, inputs: list[Field]) -> Field:
         return field
     dim = dim if dim < 0 else dim - ndim
     axes = [
-        axis.hull().stretched(len(axis.low)) if d == dim else axis
+        axis.hull().broadcast(len(axis.low)) if d == dim else axis
         for axis, d in zip(field.axes, field.dims, strict=True)
     ]
     return Field(field.dims, (axes[0], axes[1]))
 
 
 def _linear(node: fx.Node, inputs: list[Field]) -> Field | None:
-    """A linear layer mixes the last dimension only: a 1 x 1 convolution when channels are last."""
+    """A linear layer mixes only the last dimension: with channels last, it is a 1 x 1 convolution."""
     field = inputs[0]
     return field if len(inputs) == 1 and field.dims and -1 not in field.dims else None
 
@@ -208,7 +208,7 @@ def _permute(node: fx.Node, inputs: list[Field]) -> Field:
 
 
 def _reshape(node: fx.Node, inputs: list[Field]) -> Field | None:
-    """A reshape that leaves the image dimensions at the end keeps them (channel shuffle); any other mixes them."""
+    """A reshape that keeps the image dimensions at the end (channel shuffle) keeps the field; any other mixes it."""
     before, after = node.all_input_nodes[0].meta["val"].shape, node.meta["val"].shape
     field = inputs[0]
     if field.dims == (-2, -1) and len(after) >= 2 and tuple(before[-2:]) == tuple(after[-2:]):
@@ -225,10 +225,10 @@ def _concatenation(node: fx.Node, inputs: list[Field]) -> Field | None:
         return None
     if dim not in dims:
         return _union(node, inputs)
-    if len(parts) != len(inputs):  # the same value twice, or a constant: keep it simple and safe
+    if len(parts) != len(inputs):  # the same value twice, or a constant
         return None
     which = dims.index(dim)
-    other = joined([Field(dims, (f.axes[1 - which],) * 2) for f in inputs]).axes[0]
+    other = union([Field(dims, (f.axes[1 - which],) * 2) for f in inputs]).axes[0]
     low = np.concatenate([field.axes[which].low for field in inputs])
     high = np.concatenate([field.axes[which].high for field in inputs])
     return Field(dims, (other, other)).with_axis(which, Axis(low, high, None))
@@ -251,7 +251,7 @@ def _slice(node: fx.Node, inputs: list[Field]) -> Field:
 
 
 def _resize(node: fx.Node, inputs: list[Field]) -> Field | None:
-    """Nearest and bilinear resizing; any other kind is treated as seeing everything."""
+    """Nearest and bilinear resizing; any other kind depends on everything."""
     field, name = inputs[0], str(node.target)
     if "nearest" not in name and "bilinear" not in name:
         return None
@@ -264,7 +264,7 @@ def _resize(node: fx.Node, inputs: list[Field]) -> Field | None:
             axes.append(axis.take(np.arange(out) * n // out, None))
         else:
             first = np.clip(np.floor(at), 0, n - 1).astype(np.int64)
-            axes.append(axis.take(first, None).joined(axis.take(np.clip(np.ceil(at), 0, n - 1).astype(np.int64), None)))
+            axes.append(axis.take(first, None).union(axis.take(np.clip(np.ceil(at), 0, n - 1).astype(np.int64), None)))
     return Field((-2, -1), (axes[0], axes[1]))
 
 
@@ -280,9 +280,9 @@ _RULES = {
     "mean": _reduction,
     "sum": _reduction,
     "amax": _reduction,
-    "layer_norm": _normalisation,
-    "group_norm": _normalisation,
-    "instance_norm": _normalisation,
+    "layer_norm": _normalization,
+    "group_norm": _normalization,
+    "instance_norm": _normalization,
     "softmax": _softmax,
     "_softmax": _softmax,
     "linear": _linear,

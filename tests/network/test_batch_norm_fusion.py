@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from deeptroubles import Classifier, open_network
-from deeptroubles.network.batch_norm_fusion import folded
+from deeptroubles.network import fuse_batch_norm
 from tests.networks import Plain
 
 SIZE = (16, 20)
@@ -55,7 +55,7 @@ def test_the_answers_stay_and_the_normalisations_go(model, left, pixels):
     classifier = Classifier(shaken(model()), size=SIZE, mean=[0.4], std=[0.2])
     network = open_network(classifier)
     before = network(pixels)
-    short = folded(network)
+    short = fuse_batch_norm(network)
     assert (short(pixels) - before).abs().max() < 1e-5
     assert short.count("batch_norm") == left
     assert torch.equal(network(pixels), before)
@@ -64,7 +64,7 @@ def test_the_answers_stay_and_the_normalisations_go(model, left, pixels):
 
 def test_a_folded_layer_has_the_name_of_what_it_computes(pixels):
     network = open_network(Classifier(shaken(Plain()), size=SIZE))
-    short = folded(network)
+    short = fuse_batch_norm(network)
     names = [layer.name for layer in short.layers]
     assert "1" in names
     assert "0" not in names
@@ -75,7 +75,7 @@ def test_a_folded_layer_has_the_name_of_what_it_computes(pixels):
 def test_folding_again_sees_new_weights(pixels):
     classifier = Classifier(shaken(Plain()), size=SIZE)
     network = open_network(classifier)
-    folded(network)
+    fuse_batch_norm(network)
     with torch.no_grad():
         classifier.module[0].weight.mul_(2)
-    assert torch.allclose(folded(network)(pixels), network(pixels), atol=1e-5)
+    assert torch.allclose(fuse_batch_norm(network)(pixels), network(pixels), atol=1e-5)
