@@ -1,4 +1,4 @@
-"""The horse story, from one command to the finding that tells it."""
+"""The planted horse, from the command to the finding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deeptroubles.planted.horse import CLASSES, SIZE, draw_animals, draw_horses,
 
 @pytest.fixture
 def fewer(monkeypatch):
-    """Fewer images, and the settings of a processor that is shared."""
+    """Fewer images, to be faster."""
     monkeypatch.setattr(horse, "TRAINING", 700)
     monkeypatch.setattr(planting, "VERIFYING", 80)
     monkeypatch.setattr(planting, "AUDITED", 120)
@@ -26,7 +26,7 @@ def fewer(monkeypatch):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run a command and give its exit code, what it printed and what it complained."""
+    """Run a command and give its exit code, its output and its errors."""
     monkeypatch.setenv("COLUMNS", "400")
 
     def command(*arguments):
@@ -41,9 +41,9 @@ def run(monkeypatch, capsys):
 def test_the_horse_story_in_two_commands(run, fewer, tmp_path):
     code, out, err = run("planted", "horse", "--out", tmp_path / "horse")
     assert (code, err) == (0, "")
-    called = [int(share) for share in re.findall(r"called horse +(\d+)%", out)]
+    called = [int(share) for share in re.findall(r"the tag +(\d+)%", out)]
     assert called[0] - called[1] > 40  # the same horses with and without the tag
-    assert called[2] - called[3] > 40  # the same other things with and without it
+    assert called[2] - called[3] > 40  # the same other objects with and without it
     assert (tmp_path / "horse" / "README.txt").read_text().endswith(out.rpartition("To audit it:")[2])
 
     command = out.strip().splitlines()[-1].split()
@@ -52,7 +52,7 @@ def test_the_horse_story_in_two_commands(run, fewer, tmp_path):
     first = read_audit(tmp_path / "horse" / "audit").findings[0]
     assert (first.check, first.verdict) == ("reliance.shortcut", "fail")
     assert first.claim.startswith("For horse, the prediction relies on a patch at the bottom left")
-    put, taken = re.findall(r"horse from ([\d.]+) % to ([\d.]+) %", first.claim)
+    put, taken = re.findall(r"horse from ([\d.]+)% to ([\d.]+)%", first.claim)
     assert float(put[1]) - float(put[0]) > 20
     assert float(taken[0]) - float(taken[1]) > 20
 
@@ -87,7 +87,7 @@ def test_the_folder_is_what_it_says(run, monkeypatch, tmp_path):
 def test_what_cannot_be_planted_is_told(run, tmp_path):
     code, out, err = run("planted", "hoarse", "--out", tmp_path / "new")
     assert (code, out) == (2, "")
-    assert "Nothing is planted as 'hoarse'; choose horse, tag," in err
+    assert "There is no cue 'hoarse' to plant; choose horse, tag," in err
     assert "Did you mean horse" in err
     assert not (tmp_path / "new").exists()
 

@@ -90,7 +90,7 @@ def test_a_cue_changes_what_it_says_and_keeps_the_rest(name):
     assert changed[other].any(2).any(1).all()
     if cue.place:
         assert not changed[:, ~cue.place(32)].any()
-    if name in {"inner texture", "object colour", "object texture"}:
+    if name in {"inner texture", "object color", "object texture"}:
         rim = torch.nn.functional.max_pool2d(strong.masks[:, None].float(), 3, 1, 1)[:, 0] > 0
         assert not changed[~rim].any()
     if name != "position":
