@@ -67,7 +67,7 @@ class Residual(nn.Module):
 
 
 class Dense(nn.Module):
-    """Concatenations, normalisation before the convolution, average pooling, an uneven padding, dilation."""
+    """Concatenations, normalization before the convolution, average pooling, an uneven padding, dilation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ NETWORKS = {
     "dense": Dense,
     "depthwise": Depthwise,
     "flattening": Flattening,
-    "grey": lambda: Residual(1),
+    "grayscale": lambda: Residual(1),
 }
 _MADE: dict[str, tuple[Classifier, TracedNetwork, Tensor]] = {}
 
@@ -147,7 +147,7 @@ def made(name: str) -> tuple[Classifier, TracedNetwork, Tensor]:
     if name not in _MADE:
         with torch.random.fork_rng():
             torch.manual_seed(3)
-            channels = 1 if name in {"flattening", "grey"} else 3
+            channels = 1 if name in {"flattening", "grayscale"} else 3
             classifier = Classifier(NETWORKS[name](), size=SIZE, channels=channels, mean=[0.4], std=[0.3], name=name)
             network = open_network(classifier)
             assert isinstance(network, TracedNetwork)
@@ -164,7 +164,7 @@ def pasted(image: Tensor, boxes: Tensor, patches: Tensor) -> Tensor:
 
 
 def same(found: Tensor, wanted: Tensor) -> None:
-    """Equal up to 1e-4 of what the edits change, or to what single precision can tell."""
+    """Equal up to 1e-4 of what the edits change, or within single precision."""
     allowed = max(1e-4 * float(wanted.std(0).max()) if len(wanted) > 1 else 0.0, 5e-6 * float(wanted.abs().max()))
     assert float((found - wanted).abs().max()) <= allowed
 
@@ -182,7 +182,7 @@ def rectangles(draw):
 @pytest.mark.parametrize("name", NETWORKS)
 @given(boxes=rectangles(), seed=st.integers(0, 99), batch=st.integers(1, 6))
 @settings(max_examples=15, deadline=None)
-def test_any_patches_give_the_dense_answers(name, boxes, seed, batch):
+def test_any_patches_give_the_dense_logits(name, boxes, seed, batch):
     classifier, network, image = made(name)
     height, width = (boxes[:, 2:] - boxes[:, :2]).amax(0).tolist()
     patches = torch.rand(len(boxes), image.shape[1], height, width, generator=torch.Generator().manual_seed(seed))
@@ -204,7 +204,7 @@ def test_every_cut_gives_the_same(name):
 
 @pytest.mark.parametrize("name", ["residual", "depthwise", "flattening"])
 @pytest.mark.parametrize(("window", "stride"), [(9, 4), (7, 7), (40, 33)])
-def test_grids_of_windows_give_the_dense_answers(name, window, stride):
+def test_grids_of_windows_give_the_dense_logits(name, window, stride):
     classifier, network, image = made(name)
     boxes, _ = window_grid(SIZE, window, stride)
     for cover in (classifier.mean[0], torch.tensor(1.0), torch.rand(image.shape[1:])):
@@ -221,14 +221,14 @@ def test_the_edited_images_are_the_images_with_the_patches():
     assert torch.equal(covered, hide(image[0], boxes, torch.tensor(0.25)))
 
 
-def test_batch_normalisation_padding_residual_and_activation_are_one_step():
+def test_batch_norm_padding_residual_and_activation_are_one_step():
     steps = Program(made("residual")[1]).steps
     assert sum(isinstance(step, Convolution) for step in steps) == 6
-    assert len(steps) == 6 + 5  # and the normalisation (- and /), the pooling, the mean and the head
+    assert len(steps) == 6 + 5  # and the normalization (- and /), the pooling, the mean and the head
 
 
 def test_only_what_changes_is_computed():
-    """Before the cut, a step sees less than the image, and what it sees grows."""
+    """Before the cut, a step computes less than the whole map, and its rectangle grows."""
     _, network, image = made("residual")
     program = Program(network)
     clock = Clock(image.device)
@@ -253,7 +253,7 @@ def test_the_cut_is_measured_once(monkeypatch):
     assert asked == [1]
 
 
-def test_an_untraceable_model_is_computed_whole_without_a_word():
+def test_an_untraceable_model_is_computed_whole_without_a_warning():
     classifier = Classifier(Untraceable(), size=(64, 70))
     image = torch.rand(3, 64, 70)
     boxes, _ = window_grid((64, 70), 16, 12)
@@ -265,7 +265,7 @@ def test_an_untraceable_model_is_computed_whole_without_a_word():
 
 
 @pytest.mark.parametrize("how", ["wrong", "failing"])
-def test_a_broken_step_is_noticed_once_and_the_whole_network_answers(how, monkeypatch):
+def test_a_broken_step_warns_once_and_the_whole_network_is_used(how, monkeypatch):
     classifier, network, image = made("residual")
 
     def broken(self, inputs, rectangle):
