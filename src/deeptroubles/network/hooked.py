@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import NeedsGraphError
-from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded
-
-Score = Callable[[Tensor], Tensor]
+from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded, Score
 
 
 class HookedNetwork:

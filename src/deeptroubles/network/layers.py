@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from deeptroubles.errors import ModelError, nearest
+
+Score = Callable[[Tensor], Tensor]
+"""Logits (N x K) to one number per image, or to a scalar."""
 
 PIXELS = "pixels"
 """The name of the input, which can be requested like a layer."""

@@ -11,10 +11,9 @@ from torch import Tensor, fx
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import ModelError, nearest
 from deeptroubles.network.graph_normalization import normalize_graph
-from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded
+from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded, Score
 from deeptroubles.network.receptive_field.propagation import ReceptiveField, propagate
 
-Score = Callable[[Tensor], Tensor]
 _aten = torch.ops.aten
 OPERATIONS: dict[str, set[Any]] = {
     "relu": {_aten.relu.default, _aten.hardtanh.default, _aten.clamp_min.default, _aten.clamp.default},
@@ -85,7 +84,7 @@ class TracedNetwork:
         Args:
             pixels: N x C x H x W, in [0, 1].
             layers: Names; `pixels` is the input itself.
-            score: Maps logits (N x K) to one number per image (N), or to a scalar.
+            score: Maps logits (N x K) to one number per image, or to a scalar.
 
         Returns:
             The recorded logits and activations, and one gradient per layer, shaped like its activation. Works under

@@ -27,7 +27,7 @@ class Step:
 
 @dataclass(eq=False)
 class Whole(Step):
-    """An operation that needs whole feature maps."""
+    """An operation as in the graph, computed on whole feature maps."""
 
     function: Callable[..., Any]
     arguments: Callable[[dict[fx.Node, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
@@ -52,16 +52,8 @@ class LocalStep(Step):
 
 
 @dataclass(eq=False)
-class Pointwise(LocalStep):
+class Pointwise(Whole, LocalStep):
     """A pointwise operation on one or several feature maps, also batch normalization and concatenation."""
-
-    function: Callable[..., Any]
-    arguments: Callable[[dict[fx.Node, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
-
-    def dense(self, *values: Any) -> Any:
-        """The result for whole feature maps."""
-        positional, named = self.arguments(dict(zip(self.inputs, values, strict=True)))
-        return self.function(*positional, **named)
 
     def local(self, inputs: Sequence[EditedMap], rectangle: Rectangle) -> Tensor:
         """The output on the rectangle."""

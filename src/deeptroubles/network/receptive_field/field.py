@@ -72,7 +72,7 @@ class Field:
     """The receptive field of a node. `dims` are its image dimensions, counted from the end; None if it has none."""
 
     dims: tuple[int, int] | None
-    axes: tuple[Axis, Axis]
+    axes: Sequence[Axis]
 
     def mixed(self) -> Field:
         """The field of a value in which all positions are mixed."""

@@ -57,7 +57,7 @@ def propagate(graph: fx.Graph) -> dict[fx.Node, Field]:
         value = node.meta.get("val")
         if node.op == "placeholder":
             axes = [Axis(np.arange(n), np.arange(n), Affine(1, 1, 0)) for n in value.shape[-2:]]
-            fields[node] = Field((-2, -1), (axes[0], axes[1]))
+            fields[node] = Field((-2, -1), axes)
         elif node.op == "call_function" and any(n in fields for n in node.all_input_nodes):
             inputs = [fields[n] for n in node.all_input_nodes if n in fields]
             field = propagate_node(node, inputs) if isinstance(value, Tensor) else inputs[0]

@@ -72,6 +72,11 @@ def _argument(node: fx.Node, index: int, name: str, default: Any) -> Any:
     return default if value is None or value == [] else value
 
 
+def _from_end(node: fx.Node, dim: Any) -> int:
+    """A dimension of the output, counted from the end."""
+    return int(dim) if dim < 0 else int(dim) - node.meta["val"].ndim
+
+
 def _pair(value: Any) -> tuple[int, int]:
     return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[-1]))
 
@@ -80,7 +85,7 @@ def _windows(node: fx.Node, field: Field, kernel: Any, stride: Any, padding: Any
     lengths = [int(n) for n in node.meta["val"].shape[-2:]]
     settings = zip(field.axes, lengths, _pair(kernel), _pair(stride), _pair(padding), _pair(dilation), strict=True)
     axes = [axis.windows(n, k, s, p, d) for axis, n, k, s, p, d in settings]
-    return Field((-2, -1), (axes[0], axes[1]))
+    return Field((-2, -1), axes)
 
 
 def _convolution(node: fx.Node, inputs: list[Field]) -> Field | None:
@@ -118,7 +123,7 @@ def _adaptive_pooling(node: fx.Node, inputs: list[Field]) -> Field:
             axes.append(
                 Axis(np.array([axis.low[c].min() for c in cells]), np.array([axis.high[c].max() for c in cells]), None)
             )
-    return Field((-2, -1), (axes[0], axes[1]))
+    return Field((-2, -1), axes)
 
 
 def _padding(node: fx.Node, inputs: list[Field]) -> Field | None:
@@ -152,39 +157,31 @@ def _reduction(node: fx.Node, inputs: list[Field]) -> Field:
     reduced = {d - before if d >= 0 else d for d in ([dims] if isinstance(dims, int) else dims)}
     if field.dims is None:
         return field
-    axes = tuple(axis.hull() if d in reduced else axis for axis, d in zip(field.axes, field.dims, strict=True))
+    axes = [axis.hull() if d in reduced else axis for axis, d in zip(field.axes, field.dims, strict=True)]
     if node.meta["val"].ndim == before:
-        return Field(field.dims, (axes[0], axes[1]))
+        return Field(field.dims, axes)
     if reduced.isdisjoint(field.dims):  # reducing a dimension after an image dimension shifts it towards the end
         y, x = (d + sum(r > d for r in reduced) for d in field.dims)
         return Field((y, x), field.axes)
-    return Field(None, (axes[0].hull(), axes[1].hull()))
+    return Field(None, [axis.hull() for axis in axes])
+
+
+def _mixed_along(field: Field, dims: set[int]) -> Field:
+    """A field whose positions are mixed along some dimensions, which keep their lengths."""
+    if field.dims is None:
+        return field
+    axes = zip(field.axes, field.dims, strict=True)
+    return Field(field.dims, [axis.hull().broadcast(len(axis.low)) if d in dims else axis for axis, d in axes])
 
 
 def _normalization(node: fx.Node, inputs: list[Field]) -> Field:
     """Layer norm mixes its last dimensions; group norm and instance norm mix all positions."""
-    field = inputs[0]
     last = len(node.args[1]) if "layer_norm" in str(node.target) else 2  # type: ignore[arg-type]
-    mixed = set(range(-last, 0))
-    if field.dims is None:
-        return field
-    axes = [
-        axis.hull().broadcast(len(axis.low)) if d in mixed else axis
-        for axis, d in zip(field.axes, field.dims, strict=True)
-    ]
-    return Field(field.dims, (axes[0], axes[1]))
+    return _mixed_along(inputs[0], set(range(-last, 0)))
 
 
 def _softmax(node: fx.Node, inputs: list[Field]) -> Field:
-    field, ndim, dim = inputs[0], node.meta["val"].ndim, int(node.args[1])  # type: ignore[arg-type]
-    if field.dims is None:
-        return field
-    dim = dim if dim < 0 else dim - ndim
-    axes = [
-        axis.hull().broadcast(len(axis.low)) if d == dim else axis
-        for axis, d in zip(field.axes, field.dims, strict=True)
-    ]
-    return Field(field.dims, (axes[0], axes[1]))
+    return _mixed_along(inputs[0], {_from_end(node, node.args[1])})
 
 
 def _linear(node: fx.Node, inputs: list[Field]) -> Field | None:
@@ -217,10 +214,7 @@ def _reshape(node: fx.Node, inputs: list[Field]) -> Field | None:
 
 
 def _concatenation(node: fx.Node, inputs: list[Field]) -> Field | None:
-    ndim, dim = node.meta["val"].ndim, int(_argument(node, 1, "dim", 0))
-    dim = dim if dim < 0 else dim - ndim
-    dims = inputs[0].dims
-    parts = node.args[0]
+    dim, dims, parts = _from_end(node, _argument(node, 1, "dim", 0)), inputs[0].dims, node.args[0]
     if any(field.dims != dims for field in inputs) or dims is None or not isinstance(parts, list | tuple):
         return None
     if dim not in dims:
@@ -235,8 +229,7 @@ def _concatenation(node: fx.Node, inputs: list[Field]) -> Field | None:
 
 
 def _slice(node: fx.Node, inputs: list[Field]) -> Field:
-    field, ndim, dim = inputs[0], node.meta["val"].ndim, int(_argument(node, 1, "dim", 0))
-    dim = dim if dim < 0 else dim - ndim
+    field, dim = inputs[0], _from_end(node, _argument(node, 1, "dim", 0))
     if field.dims is None or dim not in field.dims:
         return field
     which = field.dims.index(dim)
@@ -265,7 +258,7 @@ def _resize(node: fx.Node, inputs: list[Field]) -> Field | None:
         else:
             first = np.clip(np.floor(at), 0, n - 1).astype(np.int64)
             axes.append(axis.take(first, None).union(axis.take(np.clip(np.ceil(at), 0, n - 1).astype(np.int64), None)))
-    return Field((-2, -1), (axes[0], axes[1]))
+    return Field((-2, -1), axes)
 
 
 _RULES = {
