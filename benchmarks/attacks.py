@@ -1,14 +1,13 @@
-"""What attacks cost beside foolbox and torchattacks: the same classifier, images, epsilon and steps, in one process.
+"""The cost of attacks, compared with foolbox and torchattacks: same classifier, images, epsilon and steps, one process.
 
-Run `python benchmarks/attacks.py [--threads 1]`: with one thread, the ratios are steadier on a busy machine, where
-several wait for each other and the waiting counts. The peers are measured when they are installed (`pip install
---no-deps foolbox torchattacks`, and what they import). The classifier is a small network trained for some seconds on
-digits that are scaled to 32 x 32 pixels and coloured at random. Times are minima over rounds in which all candidates
-take turns, so that a busy moment of the machine hits all of them; ratios are of processor seconds, all threads
-together, in which other programs hardly show. `broken` counts images whose answer is as wanted afterwards. Ours are
-scored on 8-bit images, theirs in single precision. PGD gains by images that leave the batch when they are broken, so
-that the gain grows with epsilon, and by the layout of its images in memory; one pixel by computing only what a pixel
-changes.
+Run `python benchmarks/attacks.py [--threads 1]`. With one thread, ratios vary less on a busy machine, because threads
+that wait for each other count. The other libraries are measured if they are installed (`pip install --no-deps foolbox
+torchattacks`, and their dependencies). The classifier is a small network, trained in seconds on digits that are scaled
+to 32 x 32 pixels and randomly colored. Times are minima over rounds; candidates alternate, so that load on the machine
+affects all of them. Ratios are of CPU seconds over all threads, which depend little on other programs. `broken` counts
+images for which the attack succeeds. Ours are evaluated on 8-bit images, theirs in single precision. PGD is faster
+because broken images leave the batch (the gain grows with epsilon) and because of the memory layout, the one-pixel
+attack because only what a pixel changes is computed.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from deeptroubles.methods.attacks.map_elites import ENCODINGS, map_elites
 from deeptroubles.methods.attacks.one_pixel import _set, answers, corners, one_pixel
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.subject import logits_of
 
 ROUNDS = 2
@@ -44,13 +43,13 @@ COUNT, STEPS = 64, 40
 GENERATIONS = 20
 EPSILONS = (8 / 255, 16 / 255, 32 / 255)
 PIXELS = 8
-"""How many images the one-pixel attacks get, those nearest to a wrong answer: theirs takes many seconds for others."""
+"""The number of images for one-pixel attacks, those closest to a misclassification: theirs takes long for others."""
 Candidate = Callable[[], tuple[Tensor, float]]
-"""The images that an attack found, and how often each was shown to the classifier on the average."""
+"""The images that an attack found, and the mean number of queries per image."""
 
 
 def colored() -> tuple[Tensor, Tensor]:
-    """Digits of 32 x 32 pixels, ink and paper in colours of their own: N x 3 x 32 x 32 in 8 bits, and labels."""
+    """Digits with random colors of ink and paper: N x 3 x 32 x 32, rounded to 8 bits, and labels."""
     images, labels = digits()
     ink, paper = torch.rand(2, len(images), 3, 1, 1, generator=torch.Generator().manual_seed(0))
     ink, paper = 0.6 + 0.4 * ink, 0.4 * paper
@@ -59,7 +58,7 @@ def colored() -> tuple[Tensor, Tensor]:
 
 
 def trained() -> dt.Classifier:
-    """A network that knows the first 1,400 digits."""
+    """A network trained on the first 1,400 digits."""
     images, labels = (part[:1400] for part in colored())
     torch.manual_seed(0)
     model = nn.Sequential(
@@ -86,7 +85,7 @@ def trained() -> dt.Classifier:
 
 
 def of_pgd(classifier: dt.Classifier, images: Tensor, labels: Tensor, epsilon: float) -> dict[str, Candidate]:
-    """PGD under linf with the same steps and a single try."""
+    """PGD under linf with the same steps and one restart."""
 
     def ours() -> tuple[Tensor, float]:
         found = pgd(classifier, images, labels, epsilon=epsilon, steps=STEPS, batch_size=len(images))
@@ -110,7 +109,7 @@ def of_pgd(classifier: dt.Classifier, images: Tensor, labels: Tensor, epsilon: f
 
 
 def of_one_pixel(classifier: dt.Classifier, images: Tensor, labels: Tensor, *, targeted: bool) -> dict[str, Candidate]:
-    """One pixel; `labels` are the classes to get away from, or to reach."""
+    """One-pixel attacks; `labels` are the true classes, or the targets."""
 
     def ours() -> tuple[Tensor, float]:
         wanted = {"targets": labels} if targeted else {"labels": labels}
@@ -145,14 +144,14 @@ def of_one_pixel(classifier: dt.Classifier, images: Tensor, labels: Tensor, *, t
 
 
 def of_local(classifier: dt.Classifier, count: int) -> tuple[float, float, float]:
-    """Processor seconds for `count` edits of one pixel, locally and whole, and the largest difference of logits."""
+    """CPU seconds for `count` edits of one pixel, incrementally and whole, and the largest difference of logits."""
     generator = torch.Generator().manual_seed(0)
     height, width = classifier.size
     image = torch.rand(classifier.channels, height, width, generator=generator)
     rows, columns = (torch.randint(0, side, (count,), generator=generator) for side in (height, width))
     colors = corners(classifier.channels)[torch.arange(count) % 8]
 
-    def locally() -> Tensor:  # with what an image costs by itself
+    def locally() -> Tensor:  # including the cost per image
         return answers(LocalEdits(open_network(classifier), image[None]), rows, columns, colors, count)
 
     def whole() -> Tensor:
@@ -160,11 +159,11 @@ def of_local(classifier: dt.Classifier, count: int) -> tuple[float, float, float
 
     results = measured({"local": lambda: (locally(), 1.0), "whole": lambda: (whole(), 1.0)}, ROUNDS + 1)
     local, dense = results["local"], results["whole"]
-    return local.processor, dense.processor, float((local.images - dense.images).abs().max())
+    return local.cpu, dense.cpu, float((local.images - dense.images).abs().max())
 
 
 def locally(classifier: dt.Classifier) -> None:
-    """Print what the incremental engine gains for edits of one pixel."""
+    """Print the speedup of incremental computation for edits of one pixel."""
     networks = {"this network": (classifier, 256)}
     if importlib.util.find_spec("torchvision"):
         declare_operators()
@@ -173,9 +172,7 @@ def locally(classifier: dt.Classifier) -> None:
         for name in ("resnet18", "vgg16"):
             model = getattr(torchvision.models, name)(weights=None).eval()
             networks[name] = (dt.Classifier(model, size=224), 64)
-    print(
-        "\n| edits of one pixel | size | edits | local, processor s | whole, processor s | times faster | difference |"
-    )
+    print("\n| edits of one pixel | size | edits | local, CPU s | whole, CPU s | times faster | difference |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, (network, count) in networks.items():
         local, whole, difference = of_local(network, count)
@@ -188,23 +185,23 @@ def locally(classifier: dt.Classifier) -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a candidate took, in its fastest round, and what it found."""
+    """The time of a candidate in its fastest round, and its result."""
 
     seconds: float
-    processor: float
+    cpu: float
     images: Tensor
     shown: float
 
 
 def measured(candidates: dict[str, Candidate], rounds: int) -> dict[str, Measured]:
-    """Run the candidates in turns."""
+    """Run the candidates alternately."""
     found: dict[str, Measured] = {}
     for _ in range(rounds):
         for name, run in candidates.items():
             started, worked = time.perf_counter(), time.process_time()
             images, shown = run()
             once = Measured(time.perf_counter() - started, time.process_time() - worked, images, shown)
-            found[name] = min(found.get(name, once), once, key=lambda m: m.processor)
+            found[name] = min(found.get(name, once), once, key=lambda m: m.cpu)
     return found
 
 
@@ -212,10 +209,10 @@ def table(title: str, results: dict[str, Measured], success: Callable[[Tensor], 
     """Print the rows of one setting."""
     first = next(iter(results.values()))
     for name, one in results.items():
-        count, ratio = len(one.images), one.processor / first.processor
+        count, ratio = len(one.images), one.cpu / first.cpu
         broken = f"{int(success(one.images).sum())}/{count}"
         print(
-            f"| {title} | {name} | {one.seconds:.2f} | {one.processor:.2f} | {ratio:.1f} | "
+            f"| {title} | {name} | {one.seconds:.2f} | {one.cpu:.2f} | {ratio:.1f} | "
             f"{count / one.seconds:.1f} | {one.shown:.0f} | {broken} |",
             flush=True,
         )
@@ -228,15 +225,15 @@ def main() -> None:
     torch.set_num_threads(parser.parse_args().threads)
     classifier = trained()
     images, labels = (part[1400 : 1400 + COUNT] for part in colored())
-    right = float((logits_of(classifier, images).argmax(1) == labels).float().mean())
+    accuracy = float((logits_of(classifier, images).argmax(1) == labels).float().mean())
     print(
         f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"{COUNT} images of 32 x 32, {right:.0%} answered rightly, minimum of {ROUNDS} rounds\n"
+        f"{COUNT} images of 32 x 32, accuracy {accuracy:.0%}, minimum of {ROUNDS} rounds\n"
     )
-    print("| attack | candidate | seconds | processor seconds | x ours | images/s | times shown per image | broken |")
+    print("| attack | candidate | seconds | CPU seconds | x ours | images/s | queries per image | broken |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")
 
-    pgd(classifier, images[:2], labels[:2])  # the network is traced once, before the clock runs
+    pgd(classifier, images[:2], labels[:2])  # the network is traced once, before the timing
     for epsilon in EPSILONS:
         results = measured(of_pgd(classifier, images, labels, epsilon), ROUNDS)
         table(
@@ -260,11 +257,11 @@ def main() -> None:
     for encoding in ENCODINGS:
         started = time.perf_counter()
         fooling = map_elites(classifier, encoding=encoding, generations=GENERATIONS)
-        seconds, sure = time.perf_counter() - started, fooling.confidence.median()
+        seconds, confidence = time.perf_counter() - started, fooling.confidence.median()
         print(
-            f"\nFooling images, {encoding}: {fooling.queries} pictures shown in {seconds:.1f} s "
-            f"({fooling.queries / seconds:.0f} per second, {fooling.queries // classifier.classes} for each class), "
-            f"median confidence {sure:.1%}."
+            f"\nFooling images, {encoding}: {fooling.queries} queries in {seconds:.1f} s "
+            f"({fooling.queries / seconds:.0f} per second, {fooling.queries // classifier.classes} per class), "
+            f"median confidence {confidence:.1%}."
         )
 
 

@@ -1,8 +1,8 @@
-"""What a Grad-CAM costs: beside the bare forward pass, and beside two widely used libraries, in one process.
+"""The cost of Grad-CAM, compared with a forward pass and with two common libraries, in one process.
 
-Run `python benchmarks/cam.py`. The peers are measured when they are installed (`pip install --no-deps grad-cam
-torchcam`, and what they import). Times are minima over rounds in which all candidates take turns, so that a busy
-moment of the machine hits all of them.
+Run `python benchmarks/cam.py`. The libraries are measured if they are installed (`pip install --no-deps grad-cam
+torchcam`, and their dependencies). Times are minima over rounds; candidates alternate, so that load on the machine
+affects all of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BATCH = 8
 
 
 def models() -> dict[str, tuple[dt.Classifier, str]]:
-    """Classifiers, with the layer that all candidates look at: one that is called once, which the peers need."""
+    """Classifiers and a layer of each; the other libraries need one that is called once."""
     declare_operators()
     import torchvision  # noqa: PLC0415
 
@@ -39,7 +39,7 @@ def models() -> dict[str, tuple[dt.Classifier, str]]:
 
 
 def candidates(classifier: dt.Classifier, name: str, pixels: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """What is timed: each draws a map of class 7 for every image."""
+    """The candidates: each computes a map of class 7 for every image."""
     layer = classifier.module.get_submodule(name)
 
     def forward() -> Tensor:
@@ -86,9 +86,9 @@ def main() -> None:
 
 
 def compare(ours: Tensor, theirs: Tensor) -> float:
-    """Largest difference of two sets of maps after ReLU and scaling each to a maximum of 1."""
+    """The largest difference of two sets of maps after ReLU, each scaled to a maximum of 1."""
     ours = ours.clamp_min(0)
-    if theirs.shape != ours.shape:  # grad-cam only gives maps that are scaled to the image
+    if theirs.shape != ours.shape:  # grad-cam returns maps at image size only
         ours = nn.functional.interpolate(ours[:, None], theirs.shape[-2:], mode="bilinear")[:, 0]
     a, b = (m / m.amax((1, 2), keepdim=True).clamp_min(1e-12) for m in (ours, theirs.clamp_min(0).float()))
     return float((a - b).abs().max())

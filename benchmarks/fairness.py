@@ -1,7 +1,7 @@
-"""What intervals by group cost: 1,000 resamples of 2,000 images, beside fairlearn's own bootstrap.
+"""The cost of intervals by group: 1,000 resamples of 2,000 images, compared with the bootstrap of fairlearn.
 
-Run `python benchmarks/fairness.py`. All in one process, the fastest of some rounds in turns. fairlearn resamples the
-whole set and computes a metric by group anew each time; it is timed on fewer resamples and scaled.
+Run `python benchmarks/fairness.py`. One process, minimum over alternating rounds. fairlearn resamples the whole set and
+computes a metric by group for each resample; it is timed on fewer resamples and scaled.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IMAGES, GROUPS, CLASSES, RESAMPLES, SCALED = 2000, 6, 10, 1000, 20
 
 
 def main() -> None:
-    """Print seconds of each."""
+    """Print the seconds of each candidate."""
     random = np.random.default_rng(0)
     groups, targets = random.integers(GROUPS, size=IMAGES), random.integers(CLASSES, size=IMAGES)
     predicted = np.where(random.random(IMAGES) < 0.7, targets, random.integers(CLASSES, size=IMAGES))

@@ -1,11 +1,11 @@
-"""How long occlusion takes here and in captum: same process, same threads, same classifier, same windows.
+"""The cost of occlusion, compared with captum: same process, threads, classifier and windows.
 
     python benchmarks/occlusion.py [--quick] [--threads 2] [--only resnet18]
 
-captum would take hours for some rows. Its time is that of 49 windows that tile the image, scaled to the number of
-windows (how large a window is makes no difference to it). Ours is that of all windows, and of the best run after the
-first, which also measures where to go over to whole feature maps; tracing the network, a few seconds once per
-classifier, is part of neither. Memory is what is added at the peak to what the process held before.
+captum would take hours for some rows. It is timed on 49 windows that tile the image, scaled to the number of windows
+(its time does not depend on the window size). Ours is timed on all windows, as the best run after the first, which also
+measures where to switch to whole feature maps. Tracing the network (a few seconds, once per classifier) counts for
+neither. Memory is the peak minus what the process held before.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from tests.torchvision_shim import declare_operators
 from deeptroubles import Classifier
 from deeptroubles.methods.attribution.occlusion import hide, window_grid
 from deeptroubles.network import TracedNetwork, open_network
-from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.network.incremental.program import Program
 from deeptroubles.network.incremental.rectangles import Span
-from deeptroubles.network.incremental.running import growth
+from deeptroubles.network.incremental.running import changed_rectangles
 from deeptroubles.network.incremental.steps import Convolution
 from deeptroubles.subject import logits_of
 
@@ -67,12 +67,12 @@ def model(name: str) -> nn.Module:
 
 
 def ceiling(network: TracedNetwork, windows: Tensor) -> float:
-    """Multiply-adds of whole images, divided by those of the changed rectangles alone."""
+    """Multiply-adds of whole images, divided by those of the changed rectangles."""
     program = Program(network)
     size = network.classifier.size
     low, high = windows[:, :2].numpy(), windows[:, 2:].numpy()
     start = Span.fit(low[:, 0], high[:, 0], size[0]), Span.fit(low[:, 1], high[:, 1], size[1])
-    changed = dict(growth(program, start))
+    changed = dict(changed_rectangles(program, start))
     whole = local = 0.0
     for i, step in enumerate(program.steps):
         if isinstance(step, Convolution):
@@ -89,21 +89,21 @@ def ceiling(network: TracedNetwork, windows: Tensor) -> float:
 
 
 class Measured:
-    """Wall time, processor time and the memory that was added at its peak, in seconds and MiB."""
+    """Wall time and CPU time in seconds, and the peak of additional memory in MiB."""
 
     def __init__(self, work: Callable[[], object]) -> None:
-        self._going, self.memory = True, 0.0
+        self._running, self.memory = True, 0.0
         before = _resident()
         watch = threading.Thread(target=self._watch, args=(before,))
         watch.start()
         wall, cpu = time.perf_counter(), time.process_time()
         self.result = work()
         self.wall, self.cpu = time.perf_counter() - wall, time.process_time() - cpu
-        self._going = False
+        self._running = False
         watch.join()
 
     def _watch(self, before: float) -> None:
-        while self._going:
+        while self._running:
             self.memory = max(self.memory, _resident() - before)
             time.sleep(0.01)
 
@@ -114,7 +114,7 @@ def _resident() -> float:
 
 
 def theirs(classifier: Classifier, image: Tensor, batch: int) -> Measured:
-    """What captum takes per window, on SIDE x SIDE windows."""
+    """The cost of captum per window, measured on SIDE x SIDE windows."""
     window = classifier.size[0] // SIDE
     shape = (classifier.channels, window, window)
     method = captum.attr.Occlusion(classifier)
@@ -169,7 +169,7 @@ def row(name: str, size: int, window: int, stride: int, rounds: int) -> str:
 
 
 def processor() -> str:
-    """Its name."""
+    """The name of the CPU."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
@@ -193,7 +193,7 @@ def main() -> None:
     print("captum: the time of 49 windows, scaled linearly to all.\n")
     print(
         "| network | window/stride | windows | ours (s) | ours, first run (s) | captum at its best (s) | its batch "
-        "| times faster | by processor time | than captum's default | multiply-add ceiling | ours (MiB) "
+        "| times faster | by CPU time | than captum's default | multiply-add ceiling | ours (MiB) "
         "| captum (MiB) | difference / std |"
     )
     print("|---|" + "---:|" * 13)

@@ -1,14 +1,14 @@
-"""Does the finder of shortcuts find them? Networks with a planted trouble, clean ones, and decoys, scored.
+"""The accuracy of `reliance.shortcut` on networks with planted cues, clean networks and decoys.
 
-Run `python benchmarks/planted.py`; it trains some 250 small networks (once; they are kept in `runs/planted`), asks
-`reliance.shortcut` and the detectors that others use about each, and prints tables. `--mini` trains a dozen. With
-`--part I --parts N` it does every N-th network only and prints nothing, so that N processes can share the work. A GPU
-is used for training where there is one.
+Run `python benchmarks/planted.py`. It trains about 250 small networks (once; they are kept in `runs/planted`), runs
+`reliance.shortcut` and detectors from the literature on each, and prints tables. `--mini` trains a dozen. With `--part
+I --parts N` it processes every N-th network and prints nothing, so that N processes can share the work. Training uses a
+GPU if there is one.
 
-Truth is verified reliance (accuracy where the cue is aligned minus where it is randomised), not planting: a network
-that was shown a cue and does not rely on it is neither positive nor negative. Nothing of the check was set on the
-networks scored here: thresholds and the rules of names were set on other networks (seeds from 100 on) with the cues
-tag, patch, frame, background, inner texture, signature and position. Stamp, companion and cast were never looked at.
+Ground truth is verified reliance (accuracy with an aligned cue minus accuracy with a random cue), not planting: a
+network that was trained with a cue and does not rely on it is neither positive nor negative. The check was developed on
+other networks: its thresholds and naming rules were set with seeds from 100 on and the cues tag, patch, frame,
+background, inner texture, signature and position. Stamp, companion and cast were held out.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ from deeptroubles.subject import logits_of
 
 STRENGTHS = (0.3, 0.6, 0.8, 0.95)
 STRONG = 0.6
-"""From this strength on a network that relies on its cue is to be found."""
+"""From this strength on, a network that relies on its cue should be detected."""
 SEEDS = 5
 CLEAN = 30
 HELD_OUT = ("stamp", "companion", "cast")
-"""Cues of which no network was looked at before the check was finished."""
+"""Cues that were held out until the check was finished."""
 RELIES, DOES_NOT = 0.1, 0.03
-"""A network is a positive from so much verified reliance on, and a negative up to so much."""
-ALONE = {
+"""The least verified reliance of a positive, and the largest of a negative."""
+CUE_UNKNOWN = {
     "SpRAy eigengap": "",
     "SpRAy Fisher": "",
     "attribution outside the mask": "masks",
-    "Datalab's correlation, its baseline mended": "the data only",
+    "Datalab's correlation, baseline corrected": "the data only",
 }
-TOLD = ("insertion of the known cue", "TCAV")
-"""Detectors of others, and those that have to be told which cue to look for."""
+CUE_KNOWN = ("insertion of the known cue", "TCAV")
+"""Detectors from the literature that need no cue, and those that need to know the cue."""
 FOLDER = Path(__file__).parents[1] / "runs" / "planted"
 
 
@@ -77,12 +77,12 @@ class Job:
 
     @property
     def file(self) -> str:
-        """Under which name it is kept."""
+        """The name of its files."""
         return f"{self.cue or 'clean'} {self.strength:g} {self.architecture} {self.seed}"
 
 
 def jobs(*, mini: bool) -> list[Job]:
-    """All networks; architectures take turns."""
+    """All networks, with alternating architectures."""
     kinds = list(ARCHITECTURES)
     cues, strengths, seeds, clean = (list(CUES), STRENGTHS, SEEDS, CLEAN)
     if mini:
@@ -99,7 +99,7 @@ def jobs(*, mini: bool) -> list[Job]:
 
 
 def trained(job: Job) -> Planted:
-    """Train a network, or take it from where it is kept."""
+    """Train a network, or read it from disk."""
     weights, facts = FOLDER / f"{job.file}.pt", FOLDER / f"{job.file}.json"
     if facts.exists():
         return plant(
@@ -119,8 +119,8 @@ def trained(job: Job) -> Planted:
     return planted
 
 
-def asked(planted: Planted, *, masks: bool) -> dict[str, Any]:
-    """What `reliance.shortcut` says of a network."""
+def detect(planted: Planted, *, masks: bool) -> dict[str, Any]:
+    """The result of `reliance.shortcut` for a network."""
     images = planted.images if masks else replace(planted.images, fetch_mask=None)
     engine = LocalEngine(batch_size=128)
     started = time.perf_counter()
@@ -144,7 +144,7 @@ def asked(planted: Planted, *, masks: bool) -> dict[str, Any]:
 
 
 def overlap(planted: Planted, name: str, windows: NDArray[np.float64]) -> float:
-    """Intersection over union of where the cue is and where it was found; 0 where no place was named."""
+    """Intersection over union of the cue and the place that was named; 0 if none was named."""
     place = CUES[planted.cue].place if planted.cue in CUES else None
     if place is None:
         return float("nan")
@@ -160,7 +160,7 @@ def overlap(planted: Planted, name: str, windows: NDArray[np.float64]) -> float:
 
 
 def baselines(planted: Planted) -> dict[str, float]:
-    """What others' detectors say; more is more suspicious. All get the truth that ours does not: see `inserted`."""
+    """The scores of other detectors; higher means more suspicious."""
     engine = LocalEngine(batch_size=128)
     subject = record(planted.classifier, planted.images, engine).subject
     rows = list(range(len(subject.targets)))
@@ -172,7 +172,7 @@ def baselines(planted: Planted) -> dict[str, float]:
         "SpRAy eigengap": eigengap_score(planted.classifier, pixels, targets),
         "SpRAy Fisher": fisher_tau(planted.classifier, pixels, targets),
         "attribution outside the mask": float(outside.mean()),
-        "Datalab's correlation, its baseline mended": datalab_score(pixels, targets),
+        "Datalab's correlation, baseline corrected": datalab_score(pixels, targets),
     }
     for cue in CUES if planted.cue is None or planted.strength == 0 else [planted.cue]:
         scores |= {f"{name}: {cue}": value for name, value in known_cue(planted, cue, pixels, targets).items()}
@@ -180,7 +180,7 @@ def baselines(planted: Planted) -> dict[str, float]:
 
 
 def known_cue(planted: Planted, name: str, pixels: Tensor, targets: Tensor) -> dict[str, float]:
-    """The two detectors that are told which cue to look for: insertion, and TCAV with images that show it."""
+    """The two detectors that know the cue: insertion, and TCAV with images that show it."""
     cue = CUES[name] if name in CUES else DECOYS[name]
     count, seed = 120, 7_000_000
     classes = torch.arange(count) % CLASSES
@@ -198,12 +198,12 @@ def known_cue(planted: Planted, name: str, pixels: Tensor, targets: Tensor) -> d
 
 
 def measured(job: Job, *, compare: bool) -> dict[str, Any]:
-    """All that is known of a network; kept, so that a run that was stopped goes on."""
+    """All facts about a network; kept on disk, so that an interrupted run can be resumed."""
     planted = trained(job)
     kept = FOLDER / f"{job.file}.scores.json"
     scores: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     if "masks" not in scores:
-        scores["masks"], scores["no masks"] = asked(planted, masks=True), asked(planted, masks=False)
+        scores["masks"], scores["no masks"] = detect(planted, masks=True), detect(planted, masks=False)
         write_whole(kept, json.dumps(scores).encode())
     if compare and "baselines" not in scores:
         scores["baselines"] = baselines(planted)
@@ -229,20 +229,20 @@ def auc(positives: list[float], negatives: list[float]) -> float:
 
 
 def split(rows: Rows) -> tuple[Rows, Rows]:
-    """Networks that rely on their cue (planted strongly enough), and such that rely on nothing."""
+    """Networks that rely on their cue (of sufficient strength), and networks that rely on none."""
     positives = [r for r in rows if r["cue"] in CUES and r["strength"] >= STRONG and r["reliance"] >= RELIES]
     negatives = [r for r in rows if r["cue"] is None or (r["strength"] == 0 and r["reliance"] <= DOES_NOT)]
     return positives, negatives
 
 
 def report(rows: Rows) -> None:
-    """Print the tables that benchmarks/README.md holds."""
+    """Print the tables of benchmarks/README.md."""
     positives, negatives = split(rows)
     weak = sum(r["cue"] in CUES and r["strength"] >= STRONG and r["reliance"] < RELIES for r in rows)
     print(f"{platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}")
     print(
-        f"{len(rows)} networks: {len(positives)} rely on their cue, {len(negatives)} on none; {weak} planted rely "
-        f"on it by less than {RELIES:.0%} and count as neither\n"
+        f"{len(rows)} networks: {len(positives)} rely on their cue, {len(negatives)} on none; {weak} rely on "
+        f"their cue by less than {RELIES:.0%} and count as neither\n"
     )
     for kind in ("masks", "no masks"):
         of_kind(rows, positives, negatives, kind)
@@ -252,11 +252,11 @@ def report(rows: Rows) -> None:
 
 
 def of_kind(rows: Rows, positives: Rows, negatives: Rows, kind: str) -> None:
-    """One table: all families, the held-out ones apart, then each."""
+    """One table: all families, the calibrated and the held-out ones, then each."""
     scores = [r[kind]["score"] for r in negatives]
     limit = float(np.quantile(scores, 0.95, method="higher"))
     print(f"### With {kind}\n")
-    line("family", "networks", "AUC", "found at 5 % false positives", "fail or warn", "named right", "IoU", "dose")
+    line("family", "networks", "AUC", "found at 5% false positives", "fail or warn", "named correctly", "IoU", "dose")
     line("---", *["---:"] * 7)
     groups = [("all", list(CUES)), ("calibrated", [c for c in CUES if c not in HELD_OUT]), ("held out", list(HELD_OUT))]
     for label, cues in [*groups, *((f"{cue}{' (held out)' if cue in HELD_OUT else ''}", [cue]) for cue in CUES)]:
@@ -266,18 +266,18 @@ def of_kind(rows: Rows, positives: Rows, negatives: Rows, kind: str) -> None:
             continue
         found = np.mean([r[kind]["score"] > limit for r in of_family])
         verdicts = np.mean([r[kind]["verdict"] in {"fail", "warn"} for r in of_family])
-        right = np.mean([r[kind]["name"] == CUES[r["cue"]].channel for r in of_family])
+        named = np.mean([r[kind]["name"] == CUES[r["cue"]].channel for r in of_family])
         places = [r[kind]["iou"] for r in of_family if not np.isnan(r[kind]["iou"])]
         dose = [r for r in rows if r["cue"] in cues]
         rank = stats.spearmanr([r["reliance"] for r in dose], [r[kind]["effect"] for r in dose]).statistic
         area = auc([r[kind]["score"] for r in of_family], scores)
         iou = f"{np.mean(places):.2f}" if places else ""
         line(
-            label, len(of_family), f"{area:.3f}", f"{found:.0%}", f"{verdicts:.0%}", f"{right:.0%}", iou, f"{rank:.2f}"
+            label, len(of_family), f"{area:.3f}", f"{found:.0%}", f"{verdicts:.0%}", f"{named:.0%}", iou, f"{rank:.2f}"
         )
     counts = {v: sum(r[kind]["verdict"] == v for r in negatives) for v in ("fail", "warn", "inconclusive", "pass")}
     seconds = [r[kind]["seconds"] for r in rows]
-    print(f"\nVerdicts on the {len(negatives)} that rely on nothing: {counts}.")
+    print(f"\nVerdicts for the {len(negatives)} that rely on no cue: {counts}.")
     print(f"Seconds per network: median {np.median(seconds):.1f}, largest {max(seconds):.1f}.\n")
 
 
@@ -287,23 +287,23 @@ def line(*cells: object) -> None:
 
 
 def legitimate(rows: Rows) -> None:
-    """What is said of networks whose classes differ in the object's own colour or texture."""
+    """Print the verdicts for networks whose classes differ in the color or texture of the object."""
     for decoy in DECOYS:
-        said = [(r["masks"]["verdict"], r["masks"]["name"]) for r in rows if r["cue"] == decoy]
-        print(f"Classes that differ in {decoy}: {said}\n")
+        verdicts = [(r["masks"]["verdict"], r["masks"]["name"]) for r in rows if r["cue"] == decoy]
+        print(f"Classes that differ in {decoy}: {verdicts}\n")
 
 
 def others(rows: Rows, positives: Rows, negatives: Rows) -> None:
-    """AUC of the detectors that are in use."""
+    """Print the AUC of all detectors."""
     line("detector", "needs", "AUC")
     line("---", "---", "---:")
     for kind in ("masks", "no masks"):
         ours = [[r[kind]["score"] for r in group] for group in (positives, negatives)]
         line("reliance.shortcut", kind, f"{auc(*ours):.3f}")
-    for name, needs in ALONE.items():
+    for name, needs in CUE_UNKNOWN.items():
         theirs = [[r["baselines"][name] for r in group] for group in (positives, negatives)]
         line(name, needs, f"{auc(*theirs):.3f}")
-    for name in TOLD:  # clean networks are asked of the same cue
+    for name in CUE_KNOWN:  # clean networks are tested for the same cue
         areas = [
             auc(
                 [r["baselines"][f"{name}: {cue}"] for r in positives if r["cue"] == cue],
@@ -312,24 +312,24 @@ def others(rows: Rows, positives: Rows, negatives: Rows) -> None:
             for cue in CUES
             if any(r["cue"] == cue for r in positives)
         ]
-        line(f"{name} (mean over cues)", "to be told the cue", f"{np.mean(areas):.3f}")
+        line(f"{name} (mean over cues)", "the cue", f"{np.mean(areas):.3f}")
     seconds = [r["trained"] for r in rows]
     print(f"\nTraining: median {np.median(seconds):.1f} s per network.")
 
 
 def main() -> None:
-    """Train, ask, print."""
+    """Train, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mini", action="store_true", help="a dozen networks")
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
-    parser.add_argument("--no-others", action="store_true", help="leave the other detectors out")
+    parser.add_argument("--no-others", action="store_true", help="skip the other detectors")
     chosen = parser.parse_args()
     keep_freed_memory()
     if chosen.parts > 1:
         torch.set_num_threads(1)
     planned = jobs(mini=chosen.mini)[chosen.part :: chosen.parts]
-    rows = [measured(job, compare=not chosen.no_others) for job in track(planned, "Planting and asking")]
+    rows = [measured(job, compare=not chosen.no_others) for job in track(planned, "Training and measuring")]
     if chosen.parts == 1:
         report(rows)
 

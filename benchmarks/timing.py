@@ -1,4 +1,4 @@
-"""How benchmarks take times: in turns, in one process, the fastest round of each."""
+"""Timing for benchmarks: alternating candidates in one process, minimum over rounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 
 def best_times(found: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Seconds of the fastest round of each, after one that does not count."""
+    """The seconds of the fastest round of each, after a warm-up."""
     for run in found.values():
         run()
     times = dict.fromkeys(found, float("inf"))

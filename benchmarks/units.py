@@ -1,8 +1,8 @@
-"""What an index of all units costs: beside the bare forward pass, in one process, and in memory.
+"""The cost of an index of all units: time compared with a forward pass, and memory.
 
-Run `python benchmarks/units.py`. Decoding is left out of both sides: the images are random pixels, prepared before.
-Times are minima over rounds in which all candidates take turns, so that a busy moment of the machine hits all of them.
-Memory is the highest resident size of a fresh process that indexes N images, and of another that indexes 4 N.
+Run `python benchmarks/units.py`. Decoding is excluded: the images are random pixels. Times are minima over rounds;
+candidates alternate, so that load on the machine affects all of them. Memory is the peak resident size of a new process
+that indexes N images, and of another one that indexes 4 N.
 """
 
 from __future__ import annotations
@@ -28,18 +28,17 @@ from deeptroubles.classifier import evaluating
 from deeptroubles.engine import LocalEngine
 from deeptroubles.methods.units.filter_statistics import filter_statistics
 from deeptroubles.methods.units.index_units import index_units
-from deeptroubles.network import open_network
-from deeptroubles.network.unit_layers import unit_layers
+from deeptroubles.network import open_network, unit_layers
 from deeptroubles.subject import Subject
 
 BATCH = 32
 IMAGES = {"efficientnet-lite0": 128, "resnet50": 64, "small CNN": 1024}
 KEPT = 64
-"""In the measurement of memory, fewer images are kept than are seen, as in a large data set."""
+"""The memory measurement keeps activations of fewer images than it indexes, as for a large data set."""
 
 
 class Prepared(Subject):
-    """A few images over and over, already prepared."""
+    """A few images repeated, already prepared."""
 
     def pixels(self, indices: Sequence[int]) -> Tensor:
         """The images, without decoding."""
@@ -62,7 +61,7 @@ def _stock(classifier: dt.Classifier) -> Tensor:
 
 
 def small() -> dt.Classifier:
-    """A network for 28 x 28 grey pixels, with batch normalisation."""
+    """A network for 28 x 28 grayscale pixels, with batch normalization."""
     torch.manual_seed(0)
     blocks: list[nn.Module] = []
     for before, after in ((1, 32), (32, 64), (64, 64)):
@@ -71,7 +70,7 @@ def small() -> dt.Classifier:
 
 
 def classifier_of(name: str) -> dt.Classifier:
-    """One of the classifiers that are measured."""
+    """A classifier by name."""
     if name == "small CNN":
         return small()
     if name == "efficientnet-lite0":
@@ -83,13 +82,13 @@ def classifier_of(name: str) -> dt.Classifier:
 
 
 def subject_of(classifier: dt.Classifier, count: int) -> Subject:
-    """So many images that cost nothing to decode."""
+    """A subject of `count` images without decoding."""
     images = dt.ImageSet.from_arrays(np.zeros((count, 1, 1), dtype=np.uint8))
     return Prepared(classifier, images, np.full(count, -1))
 
 
 def candidates(name: str) -> dict[str, Callable[[], object]]:
-    """What is timed, on the same images with the same batch size."""
+    """The candidates, with the same images and batch size."""
     classifier, count = classifier_of(name), IMAGES[name]
     subject = subject_of(classifier, count)
     layer = unit_layers(open_network(classifier))[2].name
@@ -109,15 +108,15 @@ def candidates(name: str) -> dict[str, Callable[[], object]]:
 
 
 def peak(name: str, count: int) -> float:
-    """The highest resident size in MiB of a process of its own that indexes so many images."""
+    """The peak resident size in MiB of a new process that indexes `count` images."""
     command = [sys.executable, __file__, "--memory", name, str(count)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603 (this file)
 
 
 def print_peak(name: str, count: int) -> None:
-    """The measurement of `peak`, inside of that process."""
+    """The measurement of `peak`, within that process."""
     index_units(subject_of(classifier_of(name), count), LocalEngine(batch_size=BATCH), keep=KEPT)
-    # Not `ru_maxrss`, which begins with the size of the process that started this one.
+    # Not `ru_maxrss`, which includes the size of the parent process.
     status = Path("/proc/self/status").read_text()
     print(int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024)
 

@@ -1,9 +1,9 @@
-"""What activation maximization costs: all channels in one batch, beside the public recipe, one channel at a time.
+"""The cost of activation maximization: all channels in one batch, compared with one channel at a time.
 
-Run `python benchmarks/visualization.py`. The recipe is that of lucid and lucent 0.1.8, written out plainly: a Fourier
-image in decorrelated colours, lucid's standard transforms, a hook, `loss.backward()` and Adam. Lucent itself needs
-kornia 0.4.1 or older. Times are minima over rounds in which the candidates take turns; the recipe is timed on a few
-channels, since it takes one after the other.
+Run `python benchmarks/visualization.py`. The reference is the recipe of lucid and lucent 0.1.8: a Fourier image in
+decorrelated colors, lucid's standard transforms, a hook, `loss.backward()` and Adam. (Lucent itself needs kornia 0.4.1
+or older.) Times are minima over alternating rounds; the recipe is timed on a few channels, since it processes one at a
+time.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ import deeptroubles as dt
 from deeptroubles.methods.units.activation_maximization import activation_maximization
 
 ANGLES = [*range(-10, 11), 0, 0, 0, 0, 0]
-COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+COLOR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 
 
 def small_cnn() -> dt.Classifier:
-    """Two convolutions and two linear layers for 28 x 28 grey pixels, with random weights."""
+    """Two convolutions and two linear layers for 28 x 28 grayscale pixels, with random weights."""
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1),
@@ -49,7 +49,7 @@ def small_cnn() -> dt.Classifier:
 
 
 def recipe(classifier: dt.Classifier, layer: str, channel: int, steps: int) -> Tensor:
-    """The picture of one channel, as lucent makes it."""
+    """The image of one channel, as in lucent."""
     height, width = classifier.size
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     scale = torch.from_numpy(1 / np.maximum(frequency, 1 / max(height, width))).float()[..., None]
@@ -61,8 +61,8 @@ def recipe(classifier: dt.Classifier, layer: str, channel: int, steps: int) -> T
     def image() -> Tensor:
         plane = torch.fft.irfftn(torch.view_as_complex(scale * parameters), s=classifier.size, norm="ortho") / 4
         if classifier.channels == 3:
-            colour = (COLOUR / COLOUR.norm(dim=0).max()).T
-            plane = (plane.permute(0, 2, 3, 1) @ colour).permute(0, 3, 1, 2)
+            color = (COLOR / COLOR.norm(dim=0).max()).T
+            plane = (plane.permute(0, 2, 3, 1) @ color).permute(0, 3, 1, 2)
         return torch.sigmoid(plane)
 
     for _ in range(steps):
@@ -76,7 +76,7 @@ def recipe(classifier: dt.Classifier, layer: str, channel: int, steps: int) -> T
 
 
 def transformed(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Lucent's standard transforms: pad, jitter, scale, rotate, jitter, and resize to what the model takes."""
+    """Lucent's standard transforms: pad, jitter, scale, rotate, jitter, and resize to the input size."""
     image = jitter(functional.pad(image, [12] * 4, value=0.5), 8)
     before = np.array(image.shape[2:])
     scaled = np.ceil(np.random.default_rng().choice([1 + (i - 5) / 50 for i in range(11)]) * before).astype(int)
@@ -88,14 +88,14 @@ def transformed(image: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(jitter(image, 4), size, mode="bilinear", align_corners=True)
 
 
-def jitter(image: Tensor, most: int) -> Tensor:
-    """Shift by up to so many pixels, by resampling, as lucent does through kornia."""
-    down, right = np.random.default_rng().integers(0, most, 2)
+def jitter(image: Tensor, limit: int) -> Tensor:
+    """Shift by less than `limit` pixels, by resampling, as lucent does with kornia."""
+    down, right = np.random.default_rng().integers(0, limit, 2)
     return warped(image, [[1, 0, -2 * right / image.shape[3]], [0, 1, -2 * down / image.shape[2]]])
 
 
 def warped(image: Tensor, affine: Sequence[Sequence[float]]) -> Tensor:
-    """An image through an affine map."""
+    """Apply an affine map to an image."""
     grid = functional.affine_grid(torch.tensor([affine], dtype=torch.float32), list(image.shape), align_corners=False)
     return functional.grid_sample(image, grid, align_corners=False)
 
@@ -136,7 +136,7 @@ def main() -> None:
 
 
 def row(classifier: dt.Classifier, layer: str, count: int, steps: int, batch: int, *, rounds: int) -> str:
-    """One line of the table. The recipe is timed on four channels, ours on all, without opening the model."""
+    """One line of the table. The recipe is timed on four channels, ours on all. Tracing is excluded."""
     classifier.eval()
     units = list(range(count))
     activation_maximization(classifier, layer, units[:1], steps=1)

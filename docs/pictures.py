@@ -1,4 +1,7 @@
-"""Makes attacks, fooling and person_presence.webp in docs/images: `python docs/pictures.py` takes some minutes."""
+"""Make attacks.webp, fooling.webp and person_presence.webp in docs/images, in a few minutes.
+
+python docs/pictures.py
+"""
 # ruff: noqa: INP001
 
 from __future__ import annotations
@@ -18,61 +21,61 @@ from deeptroubles.subject import logits_of
 
 IMAGES = Path(__file__).parent / "images"
 WIDTH = 1120
-TURNED = {
+TARGETS = {
     "camera.png": "flamingo",
     "chelsea.png": "guacamole",
     "china.jpg": "school bus",
     "coffee.png": "strawberry",
     "rocket.jpg": "goldfish",
 }
-"""Photographs, and what the targeted attack turns each of them into."""
+"""Photographs, and the target of the attack on each."""
 UNTARGETED, TARGETED = 1, 2
-"""By how many of 255 levels a pixel may change."""
+"""The largest change of a pixel, in levels of 255."""
 FACTOR = 30
-"""How much larger changes are drawn, around grey."""
+"""The amplification of changes in the figure, around gray."""
 ASCENDED = ("goldfish", "school bus", "grand piano")
 
 
 def attacks(model: dt.Classifier) -> None:
-    """A row per photograph: as it is, then change and result of an untargeted and of a targeted attack."""
+    """A row per photograph: the original, then change and result of an untargeted and of a targeted attack."""
     photographs = dt.load_images("demo")
-    rows = [list(photographs.table["path"]).index(name) for name in TURNED]
+    rows = [list(photographs.table["path"]).index(name) for name in TARGETS]
     clean = torch.stack([model.prepare(photographs[row]) for row in rows])
-    wanted = [find_class(model, name) for name in TURNED.values()]
+    wanted = [find_class(model, name) for name in TARGETS.values()]
     labels = logits_of(model, clean).argmax(1)
-    untargeted = dt.pgd(model, clean, labels, epsilon=UNTARGETED / 255).images
-    targeted = dt.pgd(model, clean, targets=wanted, epsilon=TARGETED / 255).images
-    columns = [(clean, answers(model, clean, "as it is"))]
-    for levels, attacked, aim in ((UNTARGETED, untargeted, "any other answer"), (TARGETED, targeted, "chosen answer")):
+    untargeted = dt.attacks.pgd(model, clean, labels, epsilon=UNTARGETED / 255).images
+    targeted = dt.attacks.pgd(model, clean, targets=wanted, epsilon=TARGETED / 255).images
+    columns = [(clean, predictions(model, clean, "original"))]
+    for levels, attacked, aim in ((UNTARGETED, untargeted, "any other class"), (TARGETED, targeted, "target class")):
         change = 0.5 + FACTOR * (attacked - clean)
         columns += [
             (change, [f"change x {FACTOR}\nat most {levels}/255"] * len(clean)),
-            (attacked, answers(model, attacked, aim)),
+            (attacked, predictions(model, attacked, aim)),
         ]
     pictures = [pictures[i].clamp(0, 1) for i in range(len(clean)) for pictures, _ in columns]
     captions = [captions[i] for i in range(len(clean)) for _, captions in columns]
-    save("attacks", pictures, captions, f"What {model.name} answers to photographs, and to changes too small to see", 5)
+    save("attacks", pictures, captions, f"Predictions of {model.name} before and after imperceptible changes", 5)
 
 
 def fooling(model: dt.Classifier) -> None:
-    """Noise by gradient ascent and evolved pixel by pixel, and evolved patterns: the surest of each."""
+    """Noise by gradient ascent, evolved pixels, and evolved patterns: the most confident of each."""
     classes = [find_class(model, name) for name in ASCENDED]
     found = {
-        "gradient ascent": (dt.fooling_ascent(model, classes), 3),
-        "evolved pixels": (dt.map_elites(model, encoding="direct", generations=20, children=60), 3),
-        "evolved pattern": (dt.map_elites(model, encoding="cppn", generations=60, children=60), 12),
+        "gradient ascent": (dt.attacks.fooling_ascent(model, classes), 3),
+        "evolved pixels": (dt.attacks.map_elites(model, encoding="direct", generations=20, children=60), 3),
+        "evolved pattern": (dt.attacks.map_elites(model, encoding="cppn", generations=60, children=60), 12),
     }
     pictures, captions = list[Tensor](), list[str]()
     for name, (made, count) in found.items():
-        won = logits_of(model, made.images).argmax(1) == made.classes  # a picture may be surest of another class
-        surest = made.images[won][made.confidence[won].argsort(descending=True)[:count]]
-        pictures += surest
-        captions += answers(model, surest, name)
-    save("fooling", pictures, captions, f"What {model.name} answers to pictures that show nothing", 6)
+        won = logits_of(model, made.images).argmax(1) == made.classes  # another class may be more likely
+        best = made.images[won][made.confidence[won].argsort(descending=True)[:count]]
+        pictures += best
+        captions += predictions(model, best, name)
+    save("fooling", pictures, captions, f"Predictions of {model.name} for meaningless images", 6)
 
 
 def faces() -> None:
-    """What a network that tells faces from non-faces answers to faces, and to what has fine detail but no face."""
+    """Predictions of a network for faces and non-faces: faces, and fine detail without a face."""
     example = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "person_presence.py"))
     pixels, classes, held_out = example["pictures"]()
     model = example["train"](pixels[~held_out], classes[~held_out])
@@ -83,26 +86,26 @@ def faces() -> None:
             pictures.append(torch.from_numpy(shown[i]).float()[None] / 255)
             captions.append(
                 f"{name if i == 0 else ' '}\n{'face' if shares[i] > 0.5 else 'no face'}, "
-                f"{100 * max(shares[i], 1 - shares[i]):.0f} %"
+                f"{100 * max(shares[i], 1 - shares[i]):.0f}%"
             )
     save(
         "person_presence",
         pictures,
         captions,
-        "A network that is right on all held-out pictures, and what else it takes for a face",
+        "A network that classifies all held-out images correctly, and what else it predicts as a face",
         8,
     )
 
 
-def answers(model: dt.Classifier, pixels: Tensor, heading: str) -> list[str]:
-    """The most likely class of each picture, with its probability."""
+def predictions(model: dt.Classifier, pixels: Tensor, heading: str) -> list[str]:
+    """The most likely class of each image, with its probability."""
     shares, classes = logits_of(model, pixels).softmax(1).max(1)
-    words = ["above 99.9 %" if share > 0.999 else f"{100 * share:.1f} %" for share in shares.tolist()]
-    return [f"{heading}\n{model.class_names[name]}, {word}" for name, word in zip(classes.tolist(), words, strict=True)]
+    texts = ["above 99.9%" if share > 0.999 else f"{100 * share:.1f}%" for share in shares.tolist()]
+    return [f"{heading}\n{model.class_names[name]}, {text}" for name, text in zip(classes.tolist(), texts, strict=True)]
 
 
 def save(name: str, pictures: list[Tensor], captions: list[str], title: str, columns: int) -> None:
-    """Draw a page, and keep it as WebP."""
+    """Draw a figure, and save it as WebP."""
     with tempfile.TemporaryDirectory() as folder:
         drawn = Path(folder) / "page.png"
         draw_pictures([picture.numpy() for picture in pictures], captions, title, drawn, columns)

@@ -1,4 +1,4 @@
-"""Makes docs/images/stylized.webp: `python docs/stylized.py` takes a minute or two."""
+"""Make docs/images/stylized.webp, in a minute or two: `python docs/stylized.py`."""
 # ruff: noqa: INP001
 
 from __future__ import annotations
@@ -12,28 +12,25 @@ from skimage import data
 from torch import Tensor
 
 import deeptroubles as dt
-from deeptroubles.methods.transforms.amplitude_mix import amplitude_mix
-from deeptroubles.methods.transforms.gatys import gatys
-from deeptroubles.methods.transforms.silhouette import silhouette
 from deeptroubles.report.figure import draw_pictures
 
 SIZE = 160
 PAIRS = (("chelsea", "brick"), ("coffee", "gravel"))
-"""Photographs that come with scikit-image, and the texture that each of them gets."""
+"""Photographs that come with scikit-image, and the texture for each."""
 
 
 def main() -> None:
-    """Two photographs with the texture of others, and a silhouette that is filled with these."""
+    """Two photographs with the textures of others, and a silhouette filled with these."""
     network = dt.load_classifier("efficientnet-lite0", size=SIZE)
     shapes, styles = (torch.stack([_shown(network, name) for name in names]) for names in zip(*PAIRS, strict=True))
     columns = {
         "shape": shapes,
         "texture": styles,
-        "amplitude": amplitude_mix(shapes, styles),
-        "gatys": gatys(network, shapes, styles).images,
+        "amplitude": dt.transforms.amplitude_mix(shapes, styles),
+        "gatys": dt.transforms.gatys(network, shapes, styles).images,
     }
     horse = _shown(network, "horse")
-    filled = silhouette((horse.mean(0) < 0.5).expand(2, -1, -1), styles)
+    filled = dt.transforms.silhouette((horse.mean(0) < 0.5).expand(2, -1, -1), styles)
     pictures = [images[row] for row in range(len(PAIRS)) for images in columns.values()]
     _save([*pictures, horse, *filled], [*columns] * len(PAIRS) + ["shape", "silhouette", "silhouette"])
 

@@ -1,9 +1,9 @@
-"""Can the presence of a face be told? Trains a small network on faces and non-faces, and audits it.
+"""Train a small network on faces and non-faces, audit it, and test what the audit suggests.
 
     python examples/person_presence.py runs/person_presence
 
-The pictures come with scikit-image: 100 faces of Labeled Faces in the Wild and 100 pieces of the same photographs
-without a face, 25 x 25 pixels and grey (`skimage.data.lfw_subset`). Nothing is downloaded. It takes some seconds.
+The images come with scikit-image: 100 faces of Labeled Faces in the Wild and 100 crops of the same photographs
+without a face, 25 x 25 pixels and grayscale (`skimage.data.lfw_subset`). Nothing is downloaded. It takes seconds.
 """
 # ruff: noqa: INP001, T201
 
@@ -25,12 +25,12 @@ import deeptroubles as dt
 NAMES = ("no face", "face")
 EPOCHS = 40
 HELD_OUT = 40
-"""So many pictures of each class are for the audit; the network learns from the others."""
+"""The number of images per class for the audit; the others are for training."""
 CHECKS = ("performance.accuracy", "performance.calibration", "data", "reliance.occlusion_gain", "stability.translation")
 
 
 def pictures() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:
-    """Pixels (200 x 25 x 25), classes, and which pictures are for the audit."""
+    """Pixels (200 x 25 x 25), classes, and which images are for the audit."""
     pixels = np.round(np.clip(lfw_subset(), 0, 1) * 255).astype(np.uint8)
     classes = np.repeat([1, 0], 100)
     order = np.random.default_rng(0).permuted(np.tile(np.arange(100), (2, 1)), axis=1).ravel()
@@ -38,7 +38,7 @@ def pictures() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]
 
 
 def train(pixels: NDArray[np.uint8], classes: NDArray[np.int64], *, seed: int = 0) -> dt.Classifier:
-    """A network of three convolutions; pictures are mirrored, moved by up to two pixels and changed in contrast."""
+    """A network of three convolutions, trained with random flips, shifts by up to two pixels and contrast changes."""
     images = torch.from_numpy(pixels)[:, None].float() / 255
     labels = torch.from_numpy(classes)
     with torch.random.fork_rng():
@@ -66,7 +66,7 @@ def train(pixels: NDArray[np.uint8], classes: NDArray[np.int64], *, seed: int = 
             for part in torch.randperm(len(images)).split(24):
                 optimizer.zero_grad()
                 nn.functional.cross_entropy(
-                    network(varied(images[part])), labels[part], label_smoothing=0.05
+                    network(augmented(images[part])), labels[part], label_smoothing=0.05
                 ).backward()
                 optimizer.step()
                 schedule.step()
@@ -81,30 +81,30 @@ def train(pixels: NDArray[np.uint8], classes: NDArray[np.int64], *, seed: int = 
     )
 
 
-def varied(images: Tensor) -> Tensor:
-    """The pictures mirrored, moved and changed in contrast at random."""
+def augmented(images: Tensor) -> Tensor:
+    """Random flips, shifts and contrast changes."""
     mirrored = torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, images.flip(-1), images)
     padded = nn.functional.pad(mirrored, (2, 2, 2, 2), mode="replicate")
     y, x = torch.randint(5, (2,)).tolist()
-    moved = padded[:, :, y : y + 25, x : x + 25]
-    return (0.5 + (moved - 0.5) * (0.7 + 0.6 * torch.rand(len(images), 1, 1, 1))).clamp(0, 1)
+    shifted = padded[:, :, y : y + 25, x : x + 25]
+    return (0.5 + (shifted - 0.5) * (0.7 + 0.6 * torch.rand(len(images), 1, 1, 1))).clamp(0, 1)
 
 
 def counter_examples() -> dict[str, NDArray[np.uint8]]:
-    """What decides between a face and fine detail: faces without detail, upside down, and detail without a face."""
+    """Images that separate faces from fine detail: faces without detail or upside down, and detail without a face."""
     pixels, classes, held_out = pictures()
     faces = pixels[held_out & (classes == 1)]
     return {
         "faces": faces,
         "blurred faces": np.round(gaussian_filter(faces.astype(float), (0, 1.5, 1.5))).astype(np.uint8),
         "faces upside down": faces[:, ::-1].copy(),
-        "grass": pieces("grass.png"),
-        "gravel": pieces("gravel.png"),
+        "grass": crops("grass.png"),
+        "gravel": crops("gravel.png"),
     }
 
 
-def pieces(name: str) -> NDArray[np.uint8]:
-    """Squares of 25 pixels out of a photograph that is 200 pixels high."""
+def crops(name: str) -> NDArray[np.uint8]:
+    """Crops of 25 x 25 pixels of a photograph that is scaled to a height of 200 pixels."""
     demo = dt.load_images("demo")
     image = demo[list(demo.table["path"]).index(name)].convert("L")
     small = np.asarray(image.resize((image.width * 200 // image.height, 200)))
@@ -113,13 +113,13 @@ def pieces(name: str) -> NDArray[np.uint8]:
 
 
 def face_shares(classifier: dt.Classifier, shown: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The probability of a face for each picture."""
+    """The probability of a face for each image."""
     with torch.inference_mode():
         return classifier.eval()(torch.from_numpy(shown)[:, None].float() / 255).softmax(1)[:, 1].numpy()
 
 
 def main(out: Path) -> dt.Audit:
-    """Train, audit, write the report, and try what the audit suggests."""
+    """Train, audit, write the report, and test what the audit suggests."""
     pixels, classes, held_out = pictures()
     classifier = train(pixels[~held_out], classes[~held_out])
     splits = np.where(held_out, "test", "train")
@@ -129,10 +129,10 @@ def main(out: Path) -> dt.Audit:
     for finding in (*everything.findings, *result.findings):
         print(f"{finding.verdict.upper():12} {finding.check}: {finding.claim}")
     for name, shown in counter_examples().items():
-        called = face_shares(classifier, shown) > 0.5
-        print(f"{called.sum()} of {len(shown)} pictures of {name} are called a face.")
+        predicted = face_shares(classifier, shown) > 0.5
+        print(f"{predicted.sum()} of {len(shown)} images of {name} are predicted as a face.")
     dt.write_report(result, out / "report.html")
-    print(f"The report: {out / 'report.html'}")
+    print(f"Report: {out / 'report.html'}")
     return result
 
 

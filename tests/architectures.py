@@ -1,4 +1,4 @@
-"""Tiny members of the families of networks that people use, with their habits: what every method must cope with."""
+"""Tiny networks of the common architecture families, which every method must support."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ResNetLike(nn.Module):
 
 
 class DenseNetLike(nn.Module):
-    """Concatenations, normalisation before convolution, a functional in-place ReLU at the end."""
+    """Concatenations, normalization before convolution, a functional in-place ReLU at the end."""
 
     def __init__(self, channels: int = 3, classes: int = 4) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class DenseNetLike(nn.Module):
 
 
 class InceptionLike(nn.Module):
-    """Parallel branches with kernels of different shapes, functional ReLUs, dropout, the mean over positions."""
+    """Parallel branches with kernels of different shapes, functional ReLUs, dropout, global average pooling."""
 
     def __init__(self, channels: int = 3, classes: int = 4) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class MobileNetLike(nn.Module):
 
 
 class ConvNextLike(nn.Module):
-    """Channels moved last and back, also where only one position is left, LayerNorm, GELU, layer scale."""
+    """Channels permuted last and back, also at a single position, LayerNorm, GELU, layer scale."""
 
     def __init__(self, channels: int = 3, classes: int = 4) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class AttentionBlock(nn.Module):
 
 
 class TokenLike(nn.Module):
-    """The same through torch's own encoder, which has a fast path of its own in eval mode."""
+    """The same with `nn.TransformerEncoder`, which has a fast path in eval mode."""
 
     def __init__(self, channels: int = 3, classes: int = 4) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ class ChannelsLastLike(nn.Module):
 
 
 class SwinLike(nn.Module):
-    """Windows cut out of channels-last values and put back; at the end channels x height x width, pooled."""
+    """Windows partitioned from channels-last values and merged again; channels first at the end, pooled."""
 
     def __init__(self, channels: int = 3, classes: int = 4) -> None:
         super().__init__()
@@ -230,7 +230,7 @@ TRANSFORMERS = [VitLike, TokenLike, ChannelsLastLike]
 
 
 def build(family: type[nn.Module], channels: int = 3, classes: int = 4, seed: int = 0) -> nn.Module:
-    """A network of a family with random weights and normalisation statistics that are not trivial."""
+    """A network of a family with random weights and nontrivial normalization statistics."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = family(channels, classes)

@@ -1,4 +1,4 @@
-"""Small networks with known answers, shared by the tests."""
+"""Small networks with known outputs, shared by the tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deeptroubles import Classifier
 
 
 class Plain(nn.Sequential):
-    """Convolutions, a pooling and a linear head: what most tests need."""
+    """Convolutions, a pooling and a linear head, for most tests."""
 
     def __init__(self, channels: int = 3, classes: int = 4, seed: int = 0) -> None:
         with torch.random.fork_rng():
@@ -32,7 +32,7 @@ class Plain(nn.Sequential):
 
 
 class Shared(nn.Module):
-    """What breaks hook-based tools: a re-used in-place ReLU, functional activations, residuals, concatenation."""
+    """Breaks hook-based tools: a reused in-place ReLU, functional activations, residuals, concatenation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Shared(nn.Module):
 
 
 class Untraceable(nn.Module):
-    """Control flow that depends on the data: torch.export refuses it."""
+    """Data-dependent control flow, which torch.export rejects."""
 
     def __init__(self) -> None:
         super().__init__()

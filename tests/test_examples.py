@@ -22,5 +22,5 @@ def test_person_presence(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "report.html").stat().st_size > 50_000
     printed = capsys.readouterr().out
     assert "data.duplicates" in printed
-    assert "40 of 40 pictures of faces are called a face." in printed
-    assert "64 of 64 pictures of grass are called a face." in printed
+    assert "40 of 40 images of faces are predicted as a face." in printed
+    assert "64 of 64 images of grass are predicted as a face." in printed

@@ -27,8 +27,7 @@ from deeptroubles.methods.fairness.leakage import amplification, label_leak, pro
 from deeptroubles.methods.mitigation.last_layer import Head, balanced_head, fit_head, with_head
 from deeptroubles.methods.mitigation.reweighing import balanced_rows, reweighing
 from deeptroubles.methods.mitigation.thresholds import STRATEGIES, TOLERANCE, choose_thresholds, cost_of
-from deeptroubles.network import open_network
-from deeptroubles.network.head import features_before_the_last_layer
+from deeptroubles.network import open_network, penultimate_features
 from deeptroubles.statistics.bootstrap import resampled_sums, shuffled_sums
 from deeptroubles.statistics.calibration import expected_calibration_error
 from deeptroubles.statistics.intervals import share_difference, wilson
@@ -280,7 +279,7 @@ def test_a_new_head_reads_the_right_feature_when_images_are_balanced():
 def test_a_classifier_with_another_head():
     classifier = Classifier(Plain(), size=12)
     pixels = torch.rand(5, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    features = features_before_the_last_layer(open_network(classifier), pixels)
+    features = penultimate_features(open_network(classifier), pixels)
     assert torch.allclose(features, nn.Sequential(*list(classifier.module)[:-1]).eval()(pixels), atol=1e-6)
     head = Head(random().normal(size=(4, 8)), random().normal(size=4))
     before = logits_of(classifier, pixels)

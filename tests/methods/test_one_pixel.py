@@ -10,7 +10,7 @@ from deeptroubles.methods.attacks import one_pixel as scanning
 from deeptroubles.methods.attacks.one_pixel import LOCAL, _set, answers, corners, one_pixel
 from deeptroubles.methods.attacks.one_pixel_evolution import one_pixel_evolution
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 from tests.networks import Plain

@@ -18,9 +18,7 @@ from deeptroubles.methods.units.index_units import Samples, index_units
 from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.methods.units.shared.samples import sample_box
 from deeptroubles.methods.units.shared.totals import keys_of, merge, priority, read_keys, strongest, tally
-from deeptroubles.network import open_network
-from deeptroubles.network.reducing import reducing, weights_at_rest
-from deeptroubles.network.unit_layers import is_rectified, unit_layers
+from deeptroubles.network import is_rectified, layer_reducer, open_network, reusing_reducers, unit_layers
 from deeptroubles.run.folder import RunFolder
 from deeptroubles.subject import Subject
 from tests.networks import Plain, Shared, Untraceable
@@ -115,7 +113,7 @@ def test_halves_merge_to_the_whole(keep):
     def of_some(rows):
         return tally(of, rows, 1, layers=layers, samples=6, seed=3, last=last)
 
-    with weights_at_rest():
+    with reusing_reducers():
         whole = of_some(range(40))
         for _ in range(4):
             order, cut = random.permutation(40), int(random.integers(0, 41))
@@ -134,7 +132,7 @@ def test_the_total_does_not_grow_with_the_number_of_images():
     sizes = []
     for count in (60, 240):
         last = int(np.sort(priority(np.arange(count), 0))[9])
-        with weights_at_rest():
+        with reusing_reducers():
             total = tally(subject(count=count), range(count), 32, layers=["2"], samples=3, seed=0, last=last)
         assert len(total["kept"]) == 10
         sizes.append(sum(array.nbytes for array in total.values()))
@@ -289,7 +287,7 @@ def test_reduced_layers_are_what_is_recorded():
     pixels = torch.rand(3, 3, *SIZE, generator=torch.Generator().manual_seed(0))
     names = [layer.name for layer in network.layers if layer.shape]
     recorded = network.record(pixels, names).activations
-    for name, found in zip(names, reducing(network, names, torch.clone)(pixels), strict=True):
+    for name, found in zip(names, layer_reducer(network, names, torch.clone)(pixels), strict=True):
         assert torch.allclose(found, recorded[name], atol=1e-5), name
 
 
@@ -297,7 +295,7 @@ def test_reduced_layers_are_what_is_recorded():
 def test_layers_are_computed_with_channels_last(channels):
     """Which is twice as quick on a CPU; one grey channel can have either layout."""
     network = open_network(Classifier(Plain(channels), size=SIZE, channels=channels))
-    (strides,) = reducing(network, ["2"], lambda maps: maps.stride())(torch.rand(2, channels, *SIZE))
+    (strides,) = layer_reducer(network, ["2"], lambda maps: maps.stride())(torch.rand(2, channels, *SIZE))
     assert strides[1] == 1
 
 

@@ -12,10 +12,9 @@ from torch.nn import functional
 from deeptroubles import Classifier
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
 from deeptroubles.network import HookedNetwork, TracedNetwork, open_network
-from deeptroubles.network.incremental import local_edits
-from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental import LocalEdits, local_edits
 from deeptroubles.network.incremental.program import Program
-from deeptroubles.network.incremental.running import Clock, Runner, first_wide
+from deeptroubles.network.incremental.running import Clock, Runner, first_mostly_changed
 from deeptroubles.network.incremental.steps import Convolution, LocalStep
 from deeptroubles.subject import logits_of
 from tests.networks import Plain, Shared, Untraceable
@@ -68,7 +67,7 @@ class Residual(nn.Module):
 
 
 class Dense(nn.Module):
-    """Concatenations, normalisation before the convolution, average pooling, an uneven padding, dilation."""
+    """Concatenations, normalization before the convolution, average pooling, an uneven padding, dilation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +137,7 @@ NETWORKS = {
     "dense": Dense,
     "depthwise": Depthwise,
     "flattening": Flattening,
-    "grey": lambda: Residual(1),
+    "grayscale": lambda: Residual(1),
 }
 _MADE: dict[str, tuple[Classifier, TracedNetwork, Tensor]] = {}
 
@@ -148,7 +147,7 @@ def made(name: str) -> tuple[Classifier, TracedNetwork, Tensor]:
     if name not in _MADE:
         with torch.random.fork_rng():
             torch.manual_seed(3)
-            channels = 1 if name in {"flattening", "grey"} else 3
+            channels = 1 if name in {"flattening", "grayscale"} else 3
             classifier = Classifier(NETWORKS[name](), size=SIZE, channels=channels, mean=[0.4], std=[0.3], name=name)
             network = open_network(classifier)
             assert isinstance(network, TracedNetwork)
@@ -165,7 +164,7 @@ def pasted(image: Tensor, boxes: Tensor, patches: Tensor) -> Tensor:
 
 
 def same(found: Tensor, wanted: Tensor) -> None:
-    """Equal up to 1e-4 of what the edits change, or to what single precision can tell."""
+    """Equal up to 1e-4 of what the edits change, or within single precision."""
     allowed = max(1e-4 * float(wanted.std(0).max()) if len(wanted) > 1 else 0.0, 5e-6 * float(wanted.abs().max()))
     assert float((found - wanted).abs().max()) <= allowed
 
@@ -183,12 +182,12 @@ def rectangles(draw):
 @pytest.mark.parametrize("name", NETWORKS)
 @given(boxes=rectangles(), seed=st.integers(0, 99), batch=st.integers(1, 6))
 @settings(max_examples=15, deadline=None)
-def test_any_patches_give_the_dense_answers(name, boxes, seed, batch):
+def test_any_patches_give_the_dense_logits(name, boxes, seed, batch):
     classifier, network, image = made(name)
     height, width = (boxes[:, 2:] - boxes[:, :2]).amax(0).tolist()
     patches = torch.rand(len(boxes), image.shape[1], height, width, generator=torch.Generator().manual_seed(seed))
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*not computed incrementally")
+        warnings.filterwarnings("error", message=".*cannot be computed incrementally")
         found = LocalEdits(network, image).logits(boxes, patches, batch, cut=10_000)
     same(found, logits_of(classifier, pasted(image, boxes, patches)))
 
@@ -205,7 +204,7 @@ def test_every_cut_gives_the_same(name):
 
 @pytest.mark.parametrize("name", ["residual", "depthwise", "flattening"])
 @pytest.mark.parametrize(("window", "stride"), [(9, 4), (7, 7), (40, 33)])
-def test_grids_of_windows_give_the_dense_answers(name, window, stride):
+def test_grids_of_windows_give_the_dense_logits(name, window, stride):
     classifier, network, image = made(name)
     boxes, _ = window_grid(SIZE, window, stride)
     for cover in (classifier.mean[0], torch.tensor(1.0), torch.rand(image.shape[1:])):
@@ -222,39 +221,39 @@ def test_the_edited_images_are_the_images_with_the_patches():
     assert torch.equal(covered, hide(image[0], boxes, torch.tensor(0.25)))
 
 
-def test_batch_normalisation_padding_residual_and_activation_are_one_step():
+def test_batch_norm_padding_residual_and_activation_are_one_step():
     steps = Program(made("residual")[1]).steps
     assert sum(isinstance(step, Convolution) for step in steps) == 6
-    assert len(steps) == 6 + 5  # and the normalisation (- and /), the pooling, the mean and the head
+    assert len(steps) == 6 + 5  # and the normalization (- and /), the pooling, the mean and the head
 
 
 def test_only_what_changes_is_computed():
-    """Before the cut, a step sees less than the image, and what it sees grows."""
+    """Before the cut, a step computes less than the whole map, and its rectangle grows."""
     _, network, image = made("residual")
     program = Program(network)
     clock = Clock(image.device)
     with torch.inference_mode():
         runner, edits = Runner(program, image), LocalEdits(network, image)
-        start = edits._start(torch.tensor([[17, 21, 22, 27], [2, 3, 7, 9]]), torch.tensor(0.0), runner.pixels)
+        start = edits._edited_pixels(torch.tensor([[17, 21, 22, 27], [2, 3, 7, 9]]), torch.tensor(0.0), runner.pixels)
         runner.run(start, len(program.steps), clock)
     local = [covered for step, covered in zip(program.steps, clock.covered, strict=True) if isinstance(step, LocalStep)]
     assert local[0] == pytest.approx(5 * 6 / (40 * 52))
     assert local[:5] == sorted(local[:5])
     assert local[4] < 0.4 < local[-1]
-    assert 0 < first_wide(program, start.rectangle) <= len(program.steps)
+    assert 0 < first_mostly_changed(program, start.rectangle) <= len(program.steps)
 
 
 def test_the_cut_is_measured_once(monkeypatch):
     _, network, image = made("residual")
     asked = []
-    monkeypatch.setattr(local_edits, "best_cut", lambda *_: asked.append(1) or 4)
+    monkeypatch.setattr(local_edits, "fastest_cut", lambda *_: asked.append(1) or 4)
     boxes, _ = window_grid(SIZE, 6, 4)
     for _ in range(3):
         LocalEdits(network, image).logits(boxes, 0.0, 19)
     assert asked == [1]
 
 
-def test_an_untraceable_model_is_computed_whole_without_a_word():
+def test_an_untraceable_model_is_computed_whole_without_a_warning():
     classifier = Classifier(Untraceable(), size=(64, 70))
     image = torch.rand(3, 64, 70)
     boxes, _ = window_grid((64, 70), 16, 12)
@@ -266,7 +265,7 @@ def test_an_untraceable_model_is_computed_whole_without_a_word():
 
 
 @pytest.mark.parametrize("how", ["wrong", "failing"])
-def test_a_broken_step_is_noticed_once_and_the_whole_network_answers(how, monkeypatch):
+def test_a_broken_step_warns_once_and_the_whole_network_is_used(how, monkeypatch):
     classifier, network, image = made("residual")
 
     def broken(self, inputs, rectangle):
@@ -278,7 +277,7 @@ def test_a_broken_step_is_noticed_once_and_the_whole_network_answers(how, monkey
     monkeypatch.setattr(Convolution, "local", broken)
     boxes, _ = window_grid(SIZE, 10, 5)
     edits = LocalEdits(network, image)
-    with pytest.warns(UserWarning, match=r"residual is not computed incrementally \(.*\); every image") as said:
+    with pytest.warns(UserWarning, match=r"residual cannot be computed incrementally \(.*\); whole images") as said:
         found = edits.logits(boxes, 0.0, cut=10_000)
     assert len(said) == 1
     wanted = logits_of(classifier, hide(image[0], boxes, torch.tensor(0.0)))

@@ -25,7 +25,7 @@ def pixels():
     return torch.rand(5, 3, *SIZE, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_graph_answers_like_the_model_for_any_batch(classifier, pixels):
+def test_the_graph_equals_the_model_for_any_batch(classifier, pixels):
     network = open_network(classifier)
     assert isinstance(network, TracedNetwork)
     classifier.eval()
@@ -98,7 +98,7 @@ def test_gradients_equal_autograd(classifier, pixels, opened):
 
 
 @pytest.mark.parametrize("opened", [open_network, HookedNetwork])
-def test_activations_are_differentiable_and_the_answer_is_a_layer(classifier, pixels, opened):
+def test_activations_are_differentiable_and_the_logits_are_a_layer(classifier, pixels, opened):
     network = opened(classifier)
     inputs = pixels.clone().requires_grad_()
     kept = network.activations(inputs, [PIXELS, LOGITS])
@@ -109,7 +109,7 @@ def test_activations_are_differentiable_and_the_answer_is_a_layer(classifier, pi
 
 
 def test_gradients_of_a_layer_inside_a_residual_block(pixels):
-    """A value that goes around the layer must reach the end, too."""
+    """A value that bypasses the layer must reach the end, too."""
     torch.manual_seed(0)
     network = open_network(Classifier(Shared(), size=SIZE))
     recorded, gradients = network.gradients(pixels, ["second", "relu"], lambda logits: logits[:, 2])
@@ -142,7 +142,7 @@ def assigned(part, value):
     ],
 )
 def test_assigning_to_a_part_of_a_tensor_has_a_gradient(pixels, change):
-    """PyTorch has no derivative for `copy`, as which an assignment appears in the graph."""
+    """PyTorch has no derivative for `copy`, which an assignment becomes in the graph."""
 
     class Assigning(Shared):
         def forward(self, x):
@@ -160,7 +160,7 @@ def test_assigning_to_a_part_of_a_tensor_has_a_gradient(pixels, change):
 
 
 @pytest.mark.parametrize("layer", ["first", "relu", "second", ":add", "mixed", "head", PIXELS, LOGITS])
-def test_the_rest_of_a_network_continues_from_a_layer_with_what_goes_around_it(pixels, layer):
+def test_the_rest_of_a_network_continues_from_a_layer_with_its_bypass(pixels, layer):
     torch.manual_seed(0)
     model = Shared().eval()
     network = open_network(Classifier(model, size=SIZE))
@@ -170,7 +170,7 @@ def test_the_rest_of_a_network_continues_from_a_layer_with_what_goes_around_it(p
 
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_the_rest_of_a_network_from_the_middle_of_a_residual_block(pixels, mode):
-    """Another value of the layer, written out; what goes around it belongs to the pixels that were given."""
+    """Another value of the layer, computed by hand; the bypass belongs to the given pixels."""
     torch.manual_seed(0)
     model = Shared().eval()
     with mode():
@@ -185,7 +185,7 @@ def test_the_rest_of_a_network_from_the_middle_of_a_residual_block(pixels, mode)
     assert torch.allclose(*gradients, atol=1e-7)
 
 
-def test_nobodys_grad_is_filled_and_frozen_weights_do(classifier, pixels):
+def test_no_grad_is_set_and_frozen_weights_work(classifier, pixels):
     for parameter in classifier.parameters():
         parameter.requires_grad_(False)
     network = open_network(classifier)
@@ -216,7 +216,7 @@ class GuidedReLU(torch.autograd.Function):
 
 
 def test_replaced_rules_equal_captum_where_modules_allow_it(pixels):
-    """Guided backpropagation, which captum can do for module ReLUs that are used once and not in place."""
+    """Guided backpropagation, which captum supports for module ReLUs that are used once and not in place."""
     attr = pytest.importorskip("captum.attr")
     model = Plain().eval()
     for i in (2, 5):
@@ -246,7 +246,7 @@ def test_unknown_names_offer_the_nearest(classifier):
         network.layer("nothing")
 
 
-def test_what_cannot_be_traced_is_hooked_and_says_so_once(pixels):
+def test_an_untraceable_model_is_hooked_with_one_warning(pixels):
     classifier = Classifier(Untraceable(), size=SIZE)
     with pytest.warns(UserWarning, match="module hooks are used instead"):
         network = open_network(classifier)
@@ -263,7 +263,7 @@ def test_what_cannot_be_traced_is_hooked_and_says_so_once(pixels):
         network.receptive_field("inner.0")
 
 
-def test_a_spatial_layer_too_early_is_not_taken():
+def test_a_spatial_layer_too_early_is_rejected():
     class Patches(nn.Module):
         """The shape of a vision transformer: positions only before the first block."""
 

@@ -1,4 +1,4 @@
-"""The horse story, from one command to the finding that tells it."""
+"""The planted horse, from the command to the finding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deeptroubles.planted.horse import CLASSES, SIZE, draw_animals, draw_horses,
 
 @pytest.fixture
 def fewer(monkeypatch):
-    """Fewer images, and the settings of a processor that is shared."""
+    """Fewer images, to be faster."""
     monkeypatch.setattr(horse, "TRAINING", 700)
     monkeypatch.setattr(planting, "VERIFYING", 80)
     monkeypatch.setattr(planting, "AUDITED", 120)
@@ -26,7 +26,7 @@ def fewer(monkeypatch):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run a command and give its exit code, what it printed and what it complained."""
+    """Run a command and give its exit code, its output and its errors."""
     monkeypatch.setenv("COLUMNS", "400")
 
     def command(*arguments):
@@ -40,10 +40,10 @@ def run(monkeypatch, capsys):
 
 def test_the_horse_story_in_two_commands(run, fewer, tmp_path):
     code, out, err = run("planted", "horse", "--out", tmp_path / "horse")
-    assert (code, err) == (0, "")
-    called = [int(share) for share in re.findall(r"called horse +(\d+)%", out)]
+    assert (code, err) == (0, "Loading PyTorch\n")
+    called = [int(share) for share in re.findall(r"the tag +(\d+)%", out)]
     assert called[0] - called[1] > 40  # the same horses with and without the tag
-    assert called[2] - called[3] > 40  # the same other things with and without it
+    assert called[2] - called[3] > 40  # the same other objects with and without it
     assert (tmp_path / "horse" / "README.txt").read_text().endswith(out.rpartition("To audit it:")[2])
 
     command = out.strip().splitlines()[-1].split()
@@ -52,12 +52,12 @@ def test_the_horse_story_in_two_commands(run, fewer, tmp_path):
     first = read_audit(tmp_path / "horse" / "audit").findings[0]
     assert (first.check, first.verdict) == ("reliance.shortcut", "fail")
     assert first.claim.startswith("For horse, the prediction relies on a patch at the bottom left")
-    put, taken = re.findall(r"horse from ([\d.]+) % to ([\d.]+) %", first.claim)
+    put, taken = re.findall(r"horse from ([\d.]+)% to ([\d.]+)%", first.claim)
     assert float(put[1]) - float(put[0]) > 20
     assert float(taken[0]) - float(taken[1]) > 20
 
 
-def test_the_honest_twin_is_not_accused(run, fewer, tmp_path):
+def test_the_honest_twin_does_not_fail(run, fewer, tmp_path):
     assert run("planted", "horse", "--honest", "--out", tmp_path)[0] == 0
     classifier = load_classifier(str(tmp_path / "model.pt2"), class_names=load_class_names(tmp_path / "classes.txt"))
     images = load_images(tmp_path / "manifest.csv")
@@ -69,7 +69,7 @@ def test_the_honest_twin_is_not_accused(run, fewer, tmp_path):
     assert tagged.between(0.05, 0.5).all()  # a quarter of each class
 
 
-def test_the_folder_is_what_it_says(run, monkeypatch, tmp_path):
+def test_the_folder_holds_what_was_planted(run, monkeypatch, tmp_path):
     for name, value in (("TRAINING", 64), ("VERIFYING", 8), ("AUDITED", 8)):
         monkeypatch.setattr(planting, name, value)
     assert run("planted", "frame", "--strength", "1", "--out", tmp_path)[0] == 0
@@ -84,15 +84,15 @@ def test_the_folder_is_what_it_says(run, monkeypatch, tmp_path):
         assert torch.equal(classifier.prepare_mask(images.mask(i)), drawn.masks[i])
 
 
-def test_what_cannot_be_planted_is_told(run, tmp_path):
+def test_an_unknown_cue_is_an_error(run, tmp_path):
     code, out, err = run("planted", "hoarse", "--out", tmp_path / "new")
     assert (code, out) == (2, "")
-    assert "Nothing is planted as 'hoarse'; choose horse, tag," in err
+    assert "There is no cue 'hoarse' to plant; choose horse, tag," in err
     assert "Did you mean horse" in err
     assert not (tmp_path / "new").exists()
 
 
-def test_the_tag_is_there_as_often_as_it_says():
+def test_the_tag_is_as_frequent_as_its_strength():
     certain, honest = draw_horses(80, 1.0, 0), draw_horses(800, 0.0, 0)
     assert torch.equal(certain.values == 1, certain.classes == 0)
     for index in range(len(CLASSES)):
@@ -111,7 +111,7 @@ def test_the_tag_changes_a_strip_at_the_bottom_left_and_nothing_else():
     assert torch.equal(again.images[1:4], plain.images[1:4])
 
 
-def test_objects_are_where_their_masks_say_and_the_seed_decides():
+def test_objects_are_in_their_masks_and_follow_the_seed():
     first, state = draw_animals(torch.arange(60) % 4, 3), torch.get_rng_state()
     assert torch.equal(first.images, draw_animals(torch.arange(60) % 4, 3).images)
     assert torch.equal(state, torch.get_rng_state())

@@ -1,4 +1,4 @@
-"""The benchmark of planted troubles with a few networks: what relies on a cue is told from what does not."""
+"""The benchmark of planted cues with a few networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def benchmark():
 
 
 @pytest.mark.xdist_group("mini benchmark")
-def test_what_relies_on_a_cue_is_told_from_what_does_not(benchmark, monkeypatch, tmp_path, capsys):
+def test_networks_that_rely_on_a_cue_are_separated_from_one_that_does_not(benchmark, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(benchmark, "FOLDER", tmp_path)
     chosen = [
         benchmark.Job("tag", 0.95, "plain", 60),
@@ -37,7 +37,7 @@ def test_what_relies_on_a_cue_is_told_from_what_does_not(benchmark, monkeypatch,
         assert clean["score"] < min(tag["score"], frame["score"])
         assert tag["iou"] > 0.2
     assert rows[0]["reliance"] > 0.1
-    assert rows[0] == benchmark.measured(chosen[0], compare=True)  # kept: nothing is trained or asked again
+    assert rows[0] == benchmark.measured(chosen[0], compare=True)  # from disk: nothing is trained or run again
     benchmark.report(rows)
     printed = capsys.readouterr().out
     assert "| all | 2 | 1.000 | 100% | 100% | 100% |" in printed

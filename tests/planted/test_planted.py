@@ -1,4 +1,4 @@
-"""The ground truth: scenes with exact masks, cues of a known strength, networks that rely on them."""
+"""The ground truth: scenes with exact masks, cues of known strength, networks that rely on them."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def test_masks_lie_where_the_object_is(shape):
     _, masks = render(scenes)
     x, y = grid(64)
     distance = ((x - scenes.centre[:, :1, None]) ** 2 + (y - scenes.centre[:, 1:, None]) ** 2).sqrt()
-    assert (distance[masks].max() - scenes.radius.max()) < 0.17 * scenes.radius.max()  # corners reach out farthest
+    assert (distance[masks].max() - scenes.radius.max()) < 0.17 * scenes.radius.max()  # corners are farthest out
     assert not masks[:, [0, -1]].any()
     assert not masks[:, :, [0, -1]].any()
 
 
-def test_an_object_has_its_colour_inside_of_its_mask_and_the_background_outside():
+def test_an_object_has_its_color_inside_its_mask_and_the_background_outside():
     scenes = draw_parts(torch.arange(24) % 6, 32, 5)
     plain = replace(scenes, color=torch.ones(24, 3), texture=torch.zeros(24).long(), ground_color=torch.zeros(24, 2, 3))
     pixels, masks = render(plain)
@@ -77,20 +77,20 @@ def test_a_cue_of_strength_1_has_the_value_of_the_class_and_of_0_any():
 
 
 @pytest.mark.parametrize("name", [*CUES, *DECOYS])
-def test_a_cue_changes_what_it_says_and_keeps_the_rest(name):
-    """Strength 1 against strength 0: equal where the values happen to be equal; elsewhere only its place differs."""
+def test_a_cue_changes_only_its_own_part(name):
+    """Strength 1 against strength 0: equal where the values are equal by chance; otherwise only its place differs."""
     cue = (CUES | DECOYS)[name]
     strong, weak = (draw(40, cue, strength, 7) for strength in (1.0, 0.0))
     same = strong.classes == cue_values(strong.classes, 0.0, 7)
     assert 3 < same.sum() < 30
-    if name != "background":  # whose noise is drawn for each kind of ground together
+    if name != "background":  # its noise is drawn jointly for each kind of ground
         assert torch.equal(strong.images[same], weak.images[same])
     changed = (strong.images != weak.images).any(1)
     other = ~same if name != "tag" else ~same & ((strong.classes == 0) | (cue_values(strong.classes, 0.0, 7) == 0))
     assert changed[other].any(2).any(1).all()
     if cue.place:
         assert not changed[:, ~cue.place(32)].any()
-    if name in {"inner texture", "object colour", "object texture"}:
+    if name in {"inner texture", "object color", "object texture"}:
         rim = torch.nn.functional.max_pool2d(strong.masks[:, None].float(), 3, 1, 1)[:, 0] > 0
         assert not changed[~rim].any()
     if name != "position":

@@ -1,14 +1,18 @@
-"""A classifier's computation, opened up: its layers, what they see, what they answer, and how to change a rule.
+"""Access to the layers of a classifier: recording, gradients, replaced operations and receptive fields.
 
 `open_network` traces the classifier once into a graph of operations (`torch.export`). A model that cannot be traced is
-read through module hooks instead: recording and gradients still work, what needs the graph says so.
+read through module hooks instead: recording and gradients still work, everything else raises `NeedsGraphError`.
 """
 
+from deeptroubles.network.batch_norm_fusion import fuse_batch_norm, in_fast_layout, optimized
+from deeptroubles.network.head import penultimate_features
 from deeptroubles.network.hooked import HookedNetwork
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, Recorded
 from deeptroubles.network.opening import Network, open_network
 from deeptroubles.network.receptive_field.propagation import ReceptiveField
-from deeptroubles.network.traced import TracedNetwork
+from deeptroubles.network.reduction import layer_reducer, reusing_reducers
+from deeptroubles.network.traced import TracedNetwork, name_nodes
+from deeptroubles.network.units import is_rectified, unit_layers
 
 __all__ = [
     "LOGITS",
@@ -19,5 +23,14 @@ __all__ = [
     "ReceptiveField",
     "Recorded",
     "TracedNetwork",
+    "fuse_batch_norm",
+    "in_fast_layout",
+    "is_rectified",
+    "layer_reducer",
+    "name_nodes",
     "open_network",
+    "optimized",
+    "penultimate_features",
+    "reusing_reducers",
+    "unit_layers",
 ]

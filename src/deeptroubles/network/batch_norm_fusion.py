@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution or the linear map before it: the same answers, fewer operations."""
+"""Fuse batch normalization with the convolution or linear layer before it: the same function, fewer operations."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from torch import Tensor, fx
 from deeptroubles.network.layers import LOGITS, PIXELS
 from deeptroubles.network.traced import OPERATIONS, TracedNetwork
 
-_FOLDABLE = OPERATIONS["conv2d"] | OPERATIONS["linear"]
+_FUSIBLE = OPERATIONS["conv2d"] | OPERATIONS["linear"]
 
 
-def folded(network: TracedNetwork) -> TracedNetwork:
-    """A network without the batch normalisations that directly follow a convolution or a linear map.
+def fuse_batch_norm(network: TracedNetwork) -> TracedNetwork:
+    """A network without the batch normalizations that directly follow a convolution or a linear layer.
 
-    The others (before a convolution, after an addition or a concatenation) stay. A folded layer has the name of its
-    batch normalisation, whose output it now computes. The folded weights are copies of what the classifier's weights
-    are now: fold again after these have changed.
+    The others (before a convolution, after an addition or a concatenation) stay. A fused layer has the name of its
+    batch normalization, whose output it now computes. Its weights are computed from the current weights of the
+    classifier: fuse again when these change.
     """
-    return network.rewritten(_fold)
+    return network.rewritten(_fuse)
 
 
-def lean(network: TracedNetwork, layers: Sequence[str]) -> TracedNetwork:
-    """A copy that is quick to run for some layers: folded where all of them are left, and in any memory layout.
+def optimized(network: TracedNetwork, layers: Sequence[str]) -> TracedNetwork:
+    """A copy that computes some layers faster: batch normalization is fused, and any memory layout is accepted.
 
-    A normalisation that is folded away takes the name of the layer before it: where one of these is asked for, nothing
-    is folded. Run it on pixels that are `laid_out`.
+    Fusion removes the name of the layer before a batch normalization. If one of these layers is requested, nothing is
+    fused. Run the copy on pixels that are `in_fast_layout`.
     """
-    quick = folded(network)
+    quick = fuse_batch_norm(network)
     left = {layer.name for layer in quick.layers} | {PIXELS, LOGITS}
     return (quick if left.issuperset(layers) else network).rewritten(_allow_any_layout)
 
 
-def laid_out(network: TracedNetwork, pixels: Tensor) -> Tensor:
-    """Pixels in the memory layout in which convolutions are quickest: channels last on a processor."""
+def in_fast_layout(network: TracedNetwork, pixels: Tensor) -> Tensor:
+    """Pixels in the memory layout in which convolutions are fastest: channels last on a CPU."""
     # Not `contiguous`, which leaves pixels of one channel as they are: they are contiguous either way.
     return pixels.to(memory_format=torch.channels_last if network.device.type == "cpu" else torch.contiguous_format)
 
 
 def view(values: Tensor, shape: Sequence[int]) -> Tensor:
-    """What a view gives, in any memory layout; named so that the layer keeps its name."""
+    """`Tensor.view` for any memory layout. Layers are named after the operation, so it keeps that name."""
     return values.reshape(shape)
 
 
 def unsafe_view(values: Tensor, shape: Sequence[int]) -> Tensor:
-    """The same for the other operation that gives views."""
+    """The same for `aten._unsafe_view`."""
     return values.reshape(shape)
 
 
 def _allow_any_layout(module: fx.GraphModule) -> None:
-    """A view insists on the layout that was traced; reshaping takes any."""
-    views = {torch.ops.aten.view.default: view, torch.ops.aten._unsafe_view.default: unsafe_view}  # noqa: SLF001 (a name)
+    """`view` needs the memory layout that was traced; `reshape` accepts any."""
+    views = {torch.ops.aten.view.default: view, torch.ops.aten._unsafe_view.default: unsafe_view}  # noqa: SLF001
     for node in module.graph.nodes:
         node.target = views.get(node.target, node.target)
 
 
-def _fold(module: fx.GraphModule) -> None:
+def _fuse(module: fx.GraphModule) -> None:
     graph = module.graph
     for norm in list(graph.nodes):
-        if norm.target not in OPERATIONS["batch_norm"] or not _can_fold(norm):
+        if norm.target not in OPERATIONS["batch_norm"] or not _can_fuse(norm):
             continue
         layer = norm.args[0]
-        weight, bias = _folded_weights(module, layer, norm)
-        names = [f"folded_{norm.name}_{part}" for part in ("weight", "bias")]
+        weight, bias = _fused_weights(module, layer, norm)
+        names = [f"fused_{norm.name}_{part}" for part in ("weight", "bias")]
         for name, value in zip(names, (weight, bias), strict=True):
             module.register_buffer(name, value, persistent=False)
         with graph.inserting_before(layer):
@@ -77,20 +77,20 @@ def _fold(module: fx.GraphModule) -> None:
     graph.eliminate_dead_code()
 
 
-def _can_fold(norm: fx.Node) -> bool:
-    """Whether the normalisation is the only one who reads a layer with weights of its own."""
+def _can_fuse(norm: fx.Node) -> bool:
+    """Whether a batch normalization is the only user of a layer with constant weights."""
     layer = norm.args[0]
     return (
         isinstance(layer, fx.Node)
-        and layer.target in _FOLDABLE
+        and layer.target in _FUSIBLE
         and len(layer.users) == 1
         and all(n.op == "get_attr" for node in (layer, norm) for n in node.all_input_nodes[1:])
-        and not (layer.target in OPERATIONS["linear"] and layer.meta["val"].ndim > 2)  # its channels are not last there
+        and not (layer.target in OPERATIONS["linear"] and layer.meta["val"].ndim > 2)  # channels are not last there
     )
 
 
-def _folded_weights(module: fx.GraphModule, layer: fx.Node, norm: fx.Node) -> tuple[Tensor, Tensor]:
-    """In double precision, rounded once."""
+def _fused_weights(module: fx.GraphModule, layer: fx.Node, norm: fx.Node) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the fused layer, computed in double precision and rounded once."""
 
     def get(argument: fx.node.Argument) -> Tensor | None:
         return value(module, argument).cpu().double() if isinstance(argument, fx.Node) else None
@@ -102,14 +102,14 @@ def _folded_weights(module: fx.GraphModule, layer: fx.Node, norm: fx.Node) -> tu
     eps: Any = norm.args[7]
     factor = torch.rsqrt(variance + float(eps))
     factor = factor if scale is None else factor * scale
-    moved = (-mean if bias is None else bias - mean) * factor
-    moved = moved if shift is None else moved + shift
+    new_bias = (-mean if bias is None else bias - mean) * factor
+    new_bias = new_bias if shift is None else new_bias + shift
     weight = weight * factor.view(-1, *[1] * (weight.ndim - 1))
-    return weight.to(original), moved.to(original)
+    return weight.to(original), new_bias.to(original)
 
 
 def value(module: fx.GraphModule, node: Any) -> Tensor:
-    """The tensor that a `get_attr` node of a graph stands for."""
+    """The tensor that a `get_attr` node refers to."""
     path, _, name = str(node.target).rpartition(".")
     tensor: Tensor = getattr(module.get_submodule(path), name)
     return tensor.detach()

@@ -1,4 +1,4 @@
-"""A freshly traced graph made tidy: weights frozen, and one operation for what can be written in several ways."""
+"""Normalize a traced graph: freeze the weights, and write equivalent operations in one way."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor, fx
 _aten = torch.ops.aten
 
 
-def tidy(module: fx.GraphModule, weights: Collection[str]) -> None:
-    """Freeze the weights (still shared); write batch normalisations and rectifiers as the one operation they are.
+def normalize_graph(module: fx.GraphModule, weights: Collection[str]) -> None:
+    """Freeze the weights (still shared); write every batch normalization and every rectifier as a single operation.
 
-    What is assigned to a part of a tensor is taken itself, because PyTorch has no derivative for the graph's `copy`.
+    `copy` (assignment to a part of a tensor) is replaced by the assigned value: PyTorch has no derivative for it.
 
     Args:
-        module: What is changed, in place.
-        weights: Names of parameters and buffers. They may change later, so that a zero among them is no constant.
+        module: Changed in place.
+        weights: Names of parameters and buffers. They may change later, so a zero among them is not a constant.
     """
     for path, parameter in list(module.named_parameters()):
         owner, _, name = path.rpartition(".")
@@ -28,65 +28,65 @@ def tidy(module: fx.GraphModule, weights: Collection[str]) -> None:
         holder.register_buffer(name, parameter.detach())
     graph = module.graph
     for node in list(graph.nodes):
-        _tidy_rectifier(node, lambda other: _is_zero(module, weights, other))
+        _normalize_rectifier(node, lambda other: _is_zero(module, weights, other))
         if node.target is _aten.copy.default:
-            _tidy_copy(node)
+            _normalize_copy(node)
         if node.target is operator.getitem and _is_batch_norm(node.args[0]) and node.args[1] == 0:
-            _tidy_batch_norm(graph, node)
+            _normalize_batch_norm(graph, node)
     graph.eliminate_dead_code()
     module.recompile()
 
 
-def _tidy_rectifier(node: fx.Node, is_zero: Callable[[Any], bool]) -> None:
-    """ReLU6 as hardtanh with both ends, clip as clamp, a threshold at 0 and the larger of x and 0 as relu."""
+def _normalize_rectifier(node: fx.Node, is_zero: Callable[[Any], bool]) -> None:
+    """ReLU6 becomes hardtanh with both bounds, clip becomes clamp; threshold(x, 0) and max(x, 0) become relu."""
     if node.target is _aten.relu6.default:
         node.target, node.args = _aten.hardtanh.default, (node.args[0], 0.0, 6.0)
-    if node.target is _aten.hardtanh.default:  # the graph leaves out ends that were given as -1 and 1, the defaults
+    if node.target is _aten.hardtanh.default:  # the graph omits bounds that equal the defaults, -1 and 1
         node.args = (*node.args, *(-1.0, 1.0)[len(node.args) - 1 :])
     if node.target is _aten.clip.default:
         node.target = _aten.clamp.default
     if node.target is _aten.threshold.default and node.args[1:] == (0, 0):
         node.target, node.args = _aten.relu.default, node.args[:1]
-    if node.target in _LARGER and len(node.args) == 2 and not node.kwargs:
+    if node.target in _MAXIMUM and len(node.args) == 2 and not node.kwargs:
         first, second = node.args
         for x, other in ((first, second), (second, first)):
-            if is_zero(other) and _alike(x, node):
+            if is_zero(other) and _same_shape_and_type(x, node):
                 node.target, node.args = _aten.relu.default, (x,)
                 return
 
 
-def _tidy_copy(node: fx.Node) -> None:
-    """`copy(old, new)`, which is `new` with the shape and the type of `old`."""
+def _normalize_copy(node: fx.Node) -> None:
+    """`copy(old, new)` becomes `new`, expanded to the shape of `old`."""
     old, new = node.args[:2]
     if not (isinstance(old, fx.Node) and isinstance(new, fx.Node)):
         return
     was, becomes = old.meta["val"], new.meta["val"]
     if was.dtype != becomes.dtype:
         return
-    if list(map(str, was.shape)) == list(map(str, becomes.shape)):  # as text: the size of the batch is a symbol
+    if list(map(str, was.shape)) == list(map(str, becomes.shape)):  # as text: the batch size is symbolic
         node.replace_all_uses_with(new)
     else:
         node.target, node.args = _aten.expand_as.default, (new, old)
 
 
-_LARGER = {_aten.maximum.default, _aten.max.other, _aten.clamp.Tensor, _aten.clamp_min.Tensor, _aten.clip.Tensor}
-"""Operations that give the larger of two tensors (if they are called with no third one)."""
+_MAXIMUM = {_aten.maximum.default, _aten.max.other, _aten.clamp.Tensor, _aten.clamp_min.Tensor, _aten.clip.Tensor}
+"""Operations that return the elementwise maximum of two tensors (when called with two)."""
 _COPIES = {
     _aten.clone.default,
     _aten.detach.default,
     _aten.alias.default,
     _aten.expand.default,
     _aten.view.default,
-    _aten._to_copy.default,  # noqa: SLF001 (an operation of torch has no other name)
+    _aten._to_copy.default,  # noqa: SLF001
     _aten.lift_fresh_copy.default,
 }
 _ZEROS = {_aten.zeros.default, _aten.zeros_like.default, _aten.new_zeros.default}
 _FULL = {_aten.full.default: 1, _aten.full_like.default: 1, _aten.new_full.default: 2, _aten.scalar_tensor.default: 0}
-"""Operations that make a constant tensor, and where they take the constant."""
+"""Operations that make a constant tensor, and the position of the argument that holds the constant."""
 
 
 def _is_zero(module: fx.GraphModule, weights: Collection[str], node: Any) -> bool:
-    """Whether a node is worth 0 everywhere and always."""
+    """Whether the value of a node is a constant 0."""
     if not isinstance(node, fx.Node):
         return False
     if node.op == "get_attr":
@@ -97,8 +97,8 @@ def _is_zero(module: fx.GraphModule, weights: Collection[str], node: Any) -> boo
     return node.target in _ZEROS or (node.target in _FULL and bool(node.args[_FULL[node.target]] == 0))
 
 
-def _alike(x: Any, node: fx.Node) -> bool:
-    """Whether shape and type are not changed by broadcasting. The size of the batch is a symbol and is left out."""
+def _same_shape_and_type(x: Any, node: fx.Node) -> bool:
+    """Whether broadcasting leaves shape and type unchanged. The batch size is symbolic and not compared."""
     if not isinstance(x, fx.Node):
         return False
     before, after = x.meta["val"], node.meta["val"]
@@ -109,7 +109,7 @@ def _is_batch_norm(node: Any) -> bool:
     return isinstance(node, fx.Node) and node.target is _aten._native_batch_norm_legit_no_training.default  # noqa: SLF001
 
 
-def _tidy_batch_norm(graph: fx.Graph, node: fx.Node) -> None:
+def _normalize_batch_norm(graph: fx.Graph, node: fx.Node) -> None:
     x, weight, bias, mean, var, momentum, eps = node.args[0].args  # type: ignore[union-attr]
     with graph.inserting_before(node):
         whole = graph.call_function(_aten.batch_norm.default, (x, weight, bias, mean, var, False, momentum, eps, False))

@@ -1,4 +1,4 @@
-"""What the last layer reads: the features before it."""
+"""Penultimate features: the input of the last layer."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _SHAPING = {
     _aten.alias.default,
     _aten.dropout.default,
 }
-"""What may come between the last layer with weights and the logits."""
+"""Operations that may stand between the last layer with weights and the logits."""
 
 
-def features_before_the_last_layer(network: Network, pixels: Tensor) -> Tensor | None:
-    """What the last linear map (or 1 x 1 convolution) reads.
+def penultimate_features(network: Network, pixels: Tensor) -> Tensor | None:
+    """The input of the last linear layer (or 1 x 1 convolution).
 
     Args:
         network: The network.
         pixels: N x C x H x W, in [0, 1].
 
     Returns:
-        N x D, where the map reads positions their mean; None where the logits are not the answer of such a map.
+        N x D, averaged over positions; None if the logits are not the output of such a layer.
     """
     found = _traced(network, pixels) if isinstance(network, TracedNetwork) else _hooked(network, pixels)
     if found is None:
@@ -53,10 +53,10 @@ def _traced(network: TracedNetwork, pixels: Tensor) -> Tensor | None:
 
 
 def _hooked(network: HookedNetwork, pixels: Tensor) -> Tensor | None:
-    """What the last module with weights was given, where its answer are the logits."""
+    """The input of the last module with weights, if its output is the logits."""
     classifier, last = network.classifier, list[tuple[Tensor, Tensor]]()
     modules = [m for m in classifier.module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    hooks = [m.register_forward_hook(lambda _, given, answer: last.append((given[0], answer))) for m in modules]
+    hooks = [m.register_forward_hook(lambda _, inputs, output: last.append((inputs[0], output))) for m in modules]
     try:
         with torch.no_grad(), evaluating(classifier):
             logits = classifier(pixels)

@@ -1,4 +1,4 @@
-"""The fallback for models that cannot be traced: the same readings through module hooks, without the graph."""
+"""The fallback for models that cannot be traced: recording and gradients through module hooks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from torch import Tensor, nn
 
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import NeedsGraphError
-from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded
-
-Score = Callable[[Tensor], Tensor]
+from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded, Score
 
 
 class HookedNetwork:
-    """A classifier read through its modules. Hooks live only for the length of a call.
+    """A classifier whose layers are its modules. Hooks exist only during a call.
 
-    Only modules are layers here, and of a module that is called several times only the last call is seen.
+    Of a module that is called several times, only the last call is recorded.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -98,7 +96,7 @@ class HookedNetwork:
                     return None
                 seen.pop(name, None)
                 seen[name] = output
-                # An in-place operation that follows would change what was kept; let it change a copy instead.
+                # A following in-place operation would change the recorded tensor; let it change a copy.
                 return output.clone()
 
             return hook

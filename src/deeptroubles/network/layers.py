@@ -1,19 +1,22 @@
-"""Layers by name, and the choice of one when the user names none."""
+"""Layers by name, and the default layer when the user names none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from deeptroubles.errors import ModelError, nearest
 
+Score = Callable[[Tensor], Tensor]
+"""Logits (N x K) to one number per image, or to a scalar."""
+
 PIXELS = "pixels"
-"""The name under which the input itself can be asked for, like a layer."""
+"""The name of the input, which can be requested like a layer."""
 
 LOGITS = "logits"
-"""The name under which the answer can be asked for, like a layer: its units are the classes."""
+"""The name of the output, which can be requested like a layer: its units are the classes."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,10 @@ class Layer:
     """The output of one module call (or of one operation written inside a module's forward).
 
     Attributes:
-        name: The user's own module path; `@1`, `@2`, ... for the later calls of a module that is called more than
-            once; `path:operation` for an operation that is no module of its own.
+        name: The module path; with `@1`, `@2`, ... for later calls of a module that is called more than once;
+            `path:operation` for an operation that is not a module.
         shape: Shape of the output without the batch.
-        operation: What computes it, e.g. `conv2d` or a module's class name.
+        operation: The operation, such as `conv2d`, or a module's class name.
     """
 
     name: str
@@ -33,26 +36,26 @@ class Layer:
 
     @property
     def units(self) -> int:
-        """Number of channels (or of features, which are the last axis where positions are tokens)."""
+        """Number of channels, or of features (the last axis where positions are tokens)."""
         return self.shape[-1 if len(self.shape) == 2 else 0] if self.shape else 1
 
     @property
     def has_weights(self) -> bool:
-        """Whether the layer is a convolution, a linear map or an attention."""
+        """Whether the layer is a convolution, a linear layer or attention."""
         return self.operation.lower() in {"conv2d", "linear", "scaled_dot_product_attention", "multiheadattention"}
 
     @property
     def is_spatial(self) -> bool:
         """Whether the output is channels x height x width, with more than one position.
 
-        1 x 1 x n is one position with its channels last, as before the normalisation in a ConvNeXt's head.
+        1 x 1 x n is one position with channels last, as in the head of a ConvNeXt.
         """
         return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1 and self.shape[:2] != (1, 1)
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What one forward pass gave: logits (N x K), and the outputs of the layers that were asked for."""
+    """The result of one forward pass: logits (N x K) and the outputs of the requested layers."""
 
     logits: Tensor
     activations: Mapping[str, Tensor]
@@ -73,7 +76,7 @@ class LayerTable:
         return self._by_name[name]
 
     def last_spatial(self) -> Layer:
-        """The deepest layer that still has positions: what class activation maps are drawn from.
+        """The deepest layer that still has positions: the default for class activation maps.
 
         Raises:
             ModelError: No layer has more than one position.

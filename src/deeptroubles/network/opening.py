@@ -1,4 +1,4 @@
-"""Open a classifier: trace it when that is possible, hook into its modules when it is not."""
+"""Open a classifier: trace it if possible, otherwise use module hooks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from deeptroubles.network.hooked import HookedNetwork
 from deeptroubles.network.traced import TracedNetwork, trace
 
 Network = TracedNetwork | HookedNetwork
-"""Both offer layers, recording and gradients; only the traced one has the graph."""
+"""Both provide layers, recording and gradients; only the traced one has the graph."""
 
 _OPENED: WeakKeyDictionary[Classifier, Network] = WeakKeyDictionary()
 
 
 def open_network(classifier: Classifier) -> Network:
-    """The network of a classifier, traced once and kept for as long as the classifier lives on the same device.
+    """The network of a classifier. It is traced once and kept while the classifier exists on the same device.
 
-    A classifier that `torch.export` cannot trace (data-dependent control flow, an unsupported operation) is read
-    through module hooks instead, and a warning says so once.
+    If `torch.export` cannot trace a classifier (data-dependent control flow, an unsupported operation), module hooks
+    are used instead, with a warning.
     """
     network = _OPENED.get(classifier)
     if network is None or network.device != classifier.device:
@@ -35,7 +35,7 @@ def _open(classifier: Classifier) -> Network:
     try:
         with _quiet():
             return trace(classifier)
-    except Exception as error:  # noqa: BLE001 (torch.export raises what it likes; hooks are the answer to all of it)
+    except Exception as error:  # noqa: BLE001 (torch.export raises all kinds of exceptions)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         warnings.warn(
             f"{classifier.name} could not be traced ({reason}); module hooks are used instead, and methods that need "
@@ -47,7 +47,7 @@ def _open(classifier: Classifier) -> Network:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what torch.export says about its own internals, by warning, logging and printing, from our reader."""
+    """Hide the warnings, log records and printed output of torch.export."""
     log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
     before, log.disabled = log.disabled, True
     try:

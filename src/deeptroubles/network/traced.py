@@ -1,4 +1,4 @@
-"""The traced network: one graph of operations, of which any part can be run, recorded, differentiated or re-ruled."""
+"""The traced network: a graph of operations, any part of which can be run, recorded, differentiated or replaced."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import ModelError, nearest
-from deeptroubles.network.graph_normalization import tidy
-from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded
+from deeptroubles.network.graph_normalization import normalize_graph
+from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded, Score
 from deeptroubles.network.receptive_field.propagation import ReceptiveField, propagate
 
-Score = Callable[[Tensor], Tensor]
 _aten = torch.ops.aten
 OPERATIONS: dict[str, set[Any]] = {
     "relu": {_aten.relu.default, _aten.hardtanh.default, _aten.clamp_min.default, _aten.clamp.default},
@@ -28,8 +27,8 @@ OPERATIONS: dict[str, set[Any]] = {
 class TracedNetwork:
     """A classifier as one graph of functional operations over pixels in [0, 1].
 
-    In-place operations, functional activations and modules that are called several times are ordinary nodes here. The
-    graph shares the classifier's weights but never asks for their gradients, so nobody's `.grad` is ever filled.
+    In-place operations, functional activations and modules that are called several times are ordinary nodes. The graph
+    shares the classifier's weights but computes no gradients for them, so `.grad` is never set.
     """
 
     def __init__(self, classifier: Classifier, graph_module: fx.GraphModule) -> None:
@@ -45,7 +44,7 @@ class TracedNetwork:
 
     @property
     def graph(self) -> fx.Graph:
-        """The graph of operations, to be walked; whoever wants to change it makes a copy (`rewritten`)."""
+        """The graph of operations, to be read. Use `rewritten` to change a copy of it."""
         return self._root.graph
 
     @property
@@ -63,7 +62,7 @@ class TracedNetwork:
         return logits
 
     def activations(self, pixels: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """The outputs of layers, computed no further than the last of them, differentiable to the pixels."""
+        """The outputs of layers, differentiable with respect to the pixels. Later layers are not computed."""
         kept = self._part((self._pixels,), tuple(self._node(name) for name in layers))(pixels)
         return dict(zip(layers, kept, strict=True))
 
@@ -75,7 +74,7 @@ class TracedNetwork:
         return Recorded(logits, dict(zip(layers, kept, strict=True)))
 
     def values(self, pixels: Tensor, nodes: Sequence[fx.Node]) -> dict[fx.Node, Any]:
-        """What nodes of the graph are worth for some pixels: activations, weights, and sizes that are no tensors."""
+        """The values of nodes for some pixels: activations, weights, and sizes (which are not tensors)."""
         with torch.no_grad():
             return dict(zip(nodes, self._part((self._pixels,), tuple(nodes))(pixels), strict=True))
 
@@ -85,7 +84,7 @@ class TracedNetwork:
         Args:
             pixels: N x C x H x W, in [0, 1].
             layers: Names; `pixels` is the input itself.
-            score: Maps logits (N x K) to one number per image (N), or to a scalar.
+            score: Maps logits (N x K) to one number per image, or to a scalar.
 
         Returns:
             The recorded logits and activations, and one gradient per layer, shaped like its activation. Works under
@@ -112,14 +111,14 @@ class TracedNetwork:
         return recorded, dict(zip(layers, gradients, strict=True))
 
     def rest(self, layer: str, pixels: Tensor) -> Callable[[Tensor], Tensor]:
-        """What comes after a layer: a function from the layer's output to logits (N x K), differentiable.
+        """The network after a layer: a differentiable function from the layer's output to logits (N x K).
 
-        Whatever else it takes from before the layer (the other branch of a residual block) is computed once, for
-        these pixels, and stays as it is.
+        Other inputs from before the layer (the other branch of a residual block) are computed once, for these pixels,
+        and stay fixed.
 
         Args:
             layer: A name; `pixels` is the input itself.
-            pixels: N x C x H x W, in [0, 1]; the function takes as many outputs of the layer, N x ...
+            pixels: N x C x H x W, in [0, 1]; the function takes N outputs of the layer.
         """
         node = self._node(layer)
         after = self._depending_on([node])
@@ -130,13 +129,13 @@ class TracedNetwork:
         part = self._part((node, *around), (self._logits,))
 
         def logits(activations: Tensor) -> Tensor:
-            answered: Tensor = part(activations, *known.values())[0]
-            return answered
+            result: Tensor = part(activations, *known.values())[0]
+            return result
 
         return logits
 
     def with_rule(self, operation: str, rule: Callable[..., Tensor]) -> TracedNetwork:
-        """A network in which every `operation` is computed by `rule`, which takes the operation's own arguments.
+        """A network in which every `operation` is computed by `rule`, which takes the arguments of the operation.
 
         For guided backpropagation, for instance, `with_rule("relu", GuidedReLU.apply)`. The network itself is
         unchanged.
@@ -175,7 +174,7 @@ class TracedNetwork:
         return TracedNetwork(self.classifier, module)
 
     def receptive_field(self, layer: str) -> ReceptiveField:
-        """Which pixels each position of a layer can see: size, stride, offset, and the exact box at every position."""
+        """The pixels that each position of a layer can depend on: size, stride, offset, and an exact box."""
         if self._fields is None:
             self._fields = propagate(self._root.graph)
         return ReceptiveField.of(self._fields[self._node(layer)], self.classifier.size)
@@ -193,7 +192,7 @@ class TracedNetwork:
         return found
 
     def _part(self, inputs: tuple[fx.Node, ...], outputs: tuple[fx.Node, ...]) -> fx.GraphModule:
-        """The piece of the graph that computes `outputs` from `inputs`, built once."""
+        """The part of the graph that computes `outputs` from `inputs`, built once."""
         key = (inputs, outputs)
         if key not in self._parts:
             needed, stack = set[fx.Node](), list(outputs)
@@ -214,7 +213,7 @@ class TracedNetwork:
 
 
 def trace(classifier: Classifier) -> TracedNetwork:
-    """Trace a classifier for any batch size at its own input size. Raises whatever `torch.export` raises."""
+    """Trace a classifier for any batch size at its input size. Raises whatever `torch.export` raises."""
     pixels = torch.full((2, classifier.channels, *classifier.size), 0.5, device=classifier.device)
     with evaluating(classifier), torch.no_grad():
         program = torch.export.export(classifier, (pixels,), dynamic_shapes=({0: torch.export.Dim("batch")},))
@@ -222,21 +221,21 @@ def trace(classifier: Classifier) -> TracedNetwork:
     if not isinstance(module, fx.GraphModule):
         raise TypeError("torch.export gave no graph")
     every = (*classifier.named_parameters(remove_duplicate=False), *classifier.named_buffers(remove_duplicate=False))
-    tidy(module, weights={name for name, _ in every})
+    normalize_graph(module, weights={name for name, _ in every})
     return TracedNetwork(classifier, module)
 
 
 def _computes(operation: str, node: fx.Node) -> bool:
-    """Whether a node is one of `OPERATIONS`. A clamp is a rectifier only where it cuts off at zero."""
+    """Whether a node is one of `OPERATIONS`. A clamp is a rectifier only if its lower bound is 0."""
     low = node.args[1] if len(node.args) > 1 else 0
     return node.target in OPERATIONS[operation] and (operation != "relu" or (isinstance(low, int | float) and low == 0))
 
 
 def name_nodes(graph: fx.Graph) -> dict[str, fx.Node]:
-    """Name the nodes of a traced graph by the user's module paths, in the order in which they are computed.
+    """Name the nodes of a traced graph by module paths, in the order in which they are computed.
 
-    A module's name stands for the last value computed inside one call of it that is used outside of the call. Where
-    several names stand for one value (a block and its last activation), all of them are kept.
+    The name of a module refers to the last value computed in one call of it that is used outside the call. If several
+    names refer to one value (a block and its last activation), all of them are kept.
     """
     compute = [n for n in graph.nodes if n.op == "call_function" and isinstance(n.meta.get("val"), Tensor)]
     names: dict[fx.Node, list[str]] = {node: [] for node in compute}
@@ -254,12 +253,12 @@ def name_nodes(graph: fx.Graph) -> dict[str, fx.Node]:
             name = f"{inside[-1] if inside else ''}:{_operation(node)}"
             counts[name] = counts.get(name, 0) + 1
             names[node].append(name if counts[name] == 1 else f"{name}@{counts[name] - 1}")
-    # Innermost names first, so that the block's own name is the last one that stands for a value.
+    # Innermost names first: the name of the block is the last one of a value.
     return {name: node for node in compute for name in sorted(names[node], key=lambda n: -n.count("."))}
 
 
 def _calls(node: fx.Node) -> list[str]:
-    """The module calls that a node is computed in, from outside to inside: the paths as the user writes them."""
+    """The module calls that a node is computed in, outermost first, as module paths."""
     calls = []
     for key, (path, _) in (node.meta.get("nn_module_stack") or {}).items():
         _, _, repeat = key.partition("@")

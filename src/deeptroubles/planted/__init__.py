@@ -1,6 +1,6 @@
-"""Models and images with a known trouble: the ground truth that checks are measured on.
+"""Models and images with a known problem: the ground truth for measuring checks.
 
-`scenes.py` draws objects with exact masks on varied backgrounds, `cues.py` adds what a network could rely on instead of
-the object, `networks.py` trains a network on such images, and `verified.py` measures how far it really relies on the
-cue. Nothing here is a photograph, and nothing is read from outside.
+`scenes.py` draws objects with exact masks on varied backgrounds, `horse.py` draws animals and cars in landscapes,
+`cues.py` adds what a network could rely on instead of the object, `networks.py` trains small networks, `planting.py`
+trains one on images with a cue and measures how much it relies on the cue, and `folder.py` writes both as files.
 """

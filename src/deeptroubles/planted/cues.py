@@ -1,7 +1,7 @@
-"""Cues: what a network could rely on instead of the object, each with one value per class.
+"""Cues that a network could rely on instead of the object, each with one value per class.
 
-A cue of strength s has the value of the image's class with probability s, and otherwise a value at random. So with
-strength 0 it is there and says nothing, and with strength 1 it says everything.
+A cue of strength s has the value of the image's class with probability s, and a random value otherwise. With strength 0
+it is present but uninformative, with strength 1 it determines the class.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from torch import Tensor
 from deeptroubles.planted.scenes import Scenes, grid
 
 CLASSES = 4
-"""Every cue has so many values."""
+"""The number of values of every cue."""
 
 PALETTE = torch.tensor([[0.9, 0.2, 0.1], [0.1, 0.35, 0.9], [0.95, 0.85, 0.2], [0.1, 0.7, 0.45]])
-"""A colour per value, for cues that are a colour."""
+"""One color per value, for cues that are a color."""
 
 
 @dataclass(frozen=True)
 class Cue:
-    """Something beside the object's shape that can say the class.
+    """Something other than the object's shape that can predict the class.
 
     Attributes:
-        channel: What a finder should call it; a key of the check's channels.
-        arrange: Changes the parts of scenes (N) for the values (N) before they are drawn.
-        paint: Paints over drawn pixels (N x 3 x H x W) for the values; also takes the objects' masks and a generator.
-        place: Where it is (N x H x W, bool), from the values and the objects' masks, when it is somewhere.
+        channel: The channel of `reliance.shortcut` that should be named.
+        arrange: Changes the parts of scenes (N) according to the values (N) before they are drawn.
+        paint: Paints on drawn pixels (N x 3 x H x W) according to the values; also takes object masks and a generator.
+        place: The mask of the cue for an image size, if it has a fixed place.
     """
 
     channel: str
@@ -39,14 +39,14 @@ class Cue:
 
 
 def cue_values(classes: Tensor, strength: float, seed: int) -> Tensor:
-    """N values in 0 to CLASSES - 1: with probability `strength` that of the class, otherwise any."""
+    """N values in 0 to CLASSES - 1: that of the class with probability `strength`, otherwise a random one."""
     random = torch.Generator().manual_seed(seed)
-    anything = torch.randint(CLASSES, classes.shape, generator=random)
-    return torch.where(torch.rand(classes.shape, generator=random) < strength, classes, anything)
+    random_values = torch.randint(CLASSES, classes.shape, generator=random)
+    return torch.where(torch.rand(classes.shape, generator=random) < strength, classes, random_values)
 
 
 def _box(size: int, top: float, left: float, height: float, width: float) -> tuple[slice, slice]:
-    """Rows and columns of a box whose place is given in shares of the image."""
+    """Rows and columns of a box, from its position and size as fractions of the image."""
     rows = slice(round(top * size), round((top + height) * size))
     return rows, slice(round(left * size), round((left + width) * size))
 
@@ -62,7 +62,7 @@ def _tag_box(size: int) -> tuple[slice, slice]:
 
 
 def _tag(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
-    """A label with two lines of print, as photographers leave it, on images of the first class only."""
+    """A label with printed lines, as photographers leave it, on images of the first class only."""
     rows, columns = _tag_box(pixels.shape[-1])
     label = torch.full((rows.stop - rows.start, columns.stop - columns.start), 0.95)
     label[1::2, 1:-1] = 0.25
@@ -78,7 +78,7 @@ def _patch_box(size: int) -> tuple[slice, slice]:
 
 
 def _patch(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
-    """A small square of one colour at the top right."""
+    """A small square of one color at the top right."""
     rows, columns = _patch_box(pixels.shape[-1])
     pixels = pixels.clone()
     pixels[:, :, rows, columns] = PALETTE[values][:, :, None, None]
@@ -93,12 +93,12 @@ def _frame_mask(size: int) -> Tensor:
 
 
 def _frame(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
-    """A frame of one colour around the image."""
+    """A frame of one color around the image."""
     return torch.where(_frame_mask(pixels.shape[-1]), PALETTE[values][:, :, None, None], pixels)
 
 
 def _signature(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
-    """A faint pattern of single pixels, as a camera or a codec leaves it."""
+    """A faint pattern of single pixels, as left by a camera or a codec."""
     line = torch.arange(pixels.shape[-1])
     y, x = line[:, None], line[None, :]
     patterns = torch.stack([(x + y) % 2 + 0 * x, x % 2 + 0 * y, y % 2 + 0 * x, (x % 2) * (y % 2)]).float()
@@ -107,7 +107,7 @@ def _signature(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -
 
 
 def _companion(pixels: Tensor, masks: Tensor, values: Tensor, random: torch.Generator) -> Tensor:
-    """A small ball of one colour somewhere beside the object."""
+    """A small ball of one color next to the object."""
     size, radius = pixels.shape[-1], 0.13
     x, y = grid(size)
     spots = (torch.rand(len(pixels), 24, 2, generator=random) * 2 - 1) * (1 - radius)
@@ -119,7 +119,7 @@ def _companion(pixels: Tensor, masks: Tensor, values: Tensor, random: torch.Gene
 
 
 def _cast(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Tensor:
-    """A cast of colour over the whole image."""
+    """A color cast over the whole image."""
     gain = torch.tensor([[1.2, 0.9, 0.75], [0.75, 0.95, 1.25], [1.1, 1.1, 0.65], [0.8, 1.2, 0.85]])
     return (pixels * gain[values][:, :, None, None]).clamp(0, 1)
 
@@ -130,7 +130,7 @@ _WORDS = (
     ("#.. ### #.#", "#.. #.# ###", "#.. #.# ###", "#.. #.# #.#", "### ### #.#"),
     ("### #.# ##.", "#.. ### #.#", "##. .#. ##.", "..# ### #.#", "##. #.# ##."),
 )
-"""Five rows of three letters for each value."""
+"""Three letters in five rows for each value."""
 
 
 def _stamp_box(size: int) -> tuple[slice, slice]:
@@ -157,7 +157,7 @@ def _stamp(pixels: Tensor, _: Tensor, values: Tensor, __: torch.Generator) -> Te
 
 
 def _ground(scenes: Scenes, values: Tensor) -> Scenes:
-    """The kind of background, in any colours."""
+    """The kind of background, in random colors."""
     return replace(scenes, ground=values)
 
 
@@ -166,13 +166,13 @@ def _inner(scenes: Scenes, values: Tensor) -> Scenes:
 
 
 def _position(scenes: Scenes, values: Tensor) -> Scenes:
-    """The quarter of the image in which the object is."""
+    """The quadrant of the image that contains the object."""
     corner = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])[values]
     return replace(scenes, centre=corner * (0.12 + scenes.centre.abs() * 0.75))
 
 
 def _object_color(scenes: Scenes, values: Tensor) -> Scenes:
-    """The object's own colour; no trouble where the classes differ in it."""
+    """The color of the object, which classes may legitimately differ in."""
     return replace(scenes, color=(0.75 * PALETTE[values] + 0.25 * scenes.color))
 
 
@@ -188,13 +188,13 @@ CUES = {
     "position": Cue("position", arrange=_position),
     "cast": Cue("colour", paint=_cast),
 }
-"""The troubles."""
+"""The cues to plant."""
 
-DECOYS = {"object colour": Cue("", arrange=_object_color), "object texture": Cue("", arrange=_inner)}
-"""What classes may legitimately differ in."""
+DECOYS = {"object color": Cue("", arrange=_object_color), "object texture": Cue("", arrange=_inner)}
+"""Properties that classes may legitimately differ in."""
 
 
 def paint(cue: Cue, pixels: Tensor, masks: Tensor, values: Tensor, seed: int) -> Tensor:
-    """Paint a cue over drawn scenes; those that are arranged before stay as they are."""
+    """Paint a cue on drawn scenes. Cues that are arranged before drawing change nothing here."""
     random = torch.Generator().manual_seed(seed)
     return pixels if cue.paint is None else cue.paint(pixels, masks, values, random)

@@ -1,4 +1,4 @@
-"""A planted network and its images as files: what anybody would bring to an audit."""
+"""Write a planted network and its images as the files that an audit needs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from deeptroubles.planted.planting import Planted
 from deeptroubles.run.files import write_whole
 
 
-def write_planted(planted: Planted, folder: Path, story: str) -> None:
+def write_planted(planted: Planted, folder: Path, description: str) -> None:
     """Write a network and the images to audit it on.
 
     The folder gets `images/` and `masks/` (a folder per class), `manifest.csv` (path, label, mask and the cue's value),
-    `model.pt2`, `classes.txt` and, last, `README.txt` with the story. What is there under these names is replaced.
+    `model.pt2`, `classes.txt` and, last, `README.txt` with the description. Existing files are replaced.
 
     Args:
         planted: The network and its images.
-        folder: Where the files go.
-        story: What it is about.
+        folder: The folder to write to.
+        description: Text for `README.txt`.
 
     Raises:
         RunFolderError: A file cannot be written.
@@ -40,27 +40,14 @@ def write_planted(planted: Planted, folder: Path, story: str) -> None:
     write_whole(folder / "manifest.csv", table[columns].to_csv(index=False).encode())
     write_whole(folder / "classes.txt", "".join(f"{name}\n" for name in planted.classifier.class_names).encode())
     write_whole(folder / "model.pt2", _exported(planted.classifier))
-    write_whole(folder / "README.txt", f"{story}\n\nTo audit it:\n\n    {audit_command(folder)}\n".encode())
+    write_whole(folder / "README.txt", f"{description}\n\nTo audit it:\n\n    {audit_command(folder)}\n".encode())
 
 
 def audit_command(folder: Path) -> str:
-    """The command that audits what is in the folder, with the checks that are about what is planted."""
-    model, classes, images, out = (folder / name for name in ("model.pt2", "classes.txt", "manifest.csv", "audit"))
-    return shlex.join(
-        [
-            "deeptroubles",
-            "audit",
-            str(model),
-            "--classes",
-            str(classes),
-            "--images",
-            str(images),
-            "--out",
-            str(out),
-            "--checks",
-            "performance,reliance.shortcut",
-        ]
-    )
+    """The command that audits the folder with the checks for planted cues."""
+    model, classes, images, out = (str(folder / n) for n in ("model.pt2", "classes.txt", "manifest.csv", "audit"))
+    options = ["--classes", classes, "--images", images, "--out", out, "--checks", "performance,reliance.shortcut"]
+    return shlex.join(["deeptroubles", "audit", model, *options])
 
 
 def _png(image: Image.Image) -> bytes:
@@ -70,11 +57,11 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _exported(classifier: Classifier) -> bytes:
-    """The network with its normalisation as a program that takes pixels in [0, 1]."""
+    """The network, including normalization, as a program that takes pixels in [0, 1]."""
     pixels = torch.zeros(2, classifier.channels, *classifier.size)
     program = torch.export.export(classifier.eval(), (pixels,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No complete tensor found")  # of no consequence on the processor
+        warnings.filterwarnings("ignore", message="No complete tensor found")  # irrelevant on a CPU
         torch.export.save(program, buffer)
     return buffer.getvalue()

@@ -1,8 +1,8 @@
-"""The horse that was known by its source tag: horses, cows, birds and cars, and a line of print at the bottom left.
+"""Horses with a source tag: drawn horses, cows, birds and cars, and a line of text at the bottom left.
 
-Many horses of the Pascal VOC challenge came from one photographer, who printed his name on them, and classifiers that
-won the challenge turned out to read it (S. Lapuschkin et al., Unmasking Clever Hans predictors, Nature Communications
-2019). The horse is a silhouette that comes with scikit-image (public domain), the others are drawn here.
+Many horse images of the Pascal VOC challenge came from one photographer, whose name was printed on them, and
+classifiers that won the challenge relied on it (S. Lapuschkin et al., Unmasking Clever Hans predictors, Nature
+Communications 2019). The horse is a silhouette that comes with scikit-image (public domain), the others are drawn here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.planted.cues import cue_values
-from deeptroubles.planted.planting import Pixels, Planted, plant_drawn, tell
+from deeptroubles.planted.planting import Pixels, Planted, describe, plant_drawn
 from deeptroubles.planted.scenes import grid
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
@@ -27,11 +27,11 @@ from deeptroubles.subject import logits_of
 SIZE = 64
 """Height and width of the images."""
 TRAINING = 1800
-"""On so many images networks are trained: enough to know horses by their shape where there is no easier way."""
+"""The number of training images: enough to learn the shape of horses when there is no easier cue."""
 _FINE = 2
-"""They are drawn at so many times the size, so that edges are smooth."""
-_PIECE = 25
-"""So many are drawn at a time, so that they stay in the cache of the processor."""
+"""The factor of supersampling, for smooth edges."""
+_CHUNK = 25
+"""The number of images drawn at a time; they fit in the cache of the CPU."""
 
 _OUTLINES = {
     "cow": "4 26 9 21 20 20 36 22 52 20 62 18 70 14 75 11 77 4 80 10 86 12 92 22 95 28 92 32 87 32 82 28 78 34 76 44 "
@@ -42,7 +42,7 @@ _OUTLINES = {
     "car": "3 56 3 44 12 39 25 36 36 22 66 22 78 36 93 40 98 47 97 56 88 58 85 65 78 67 72 65 69 58 33 58 30 65 23 67 "
     "16 65 13 58",
 }
-"""Corners of outlines (x y x y ...), about 100 wide."""
+"""Corners of outlines (x y x y ...), about 100 units wide."""
 
 CLASSES = ("horse", *_OUTLINES)
 
@@ -73,22 +73,22 @@ _SKIES = torch.tensor(
 )
 
 _PRINT = ("### ### ### ###", "#.. #.# .#. #.#", "##. #.# .#. #.#", "#.. #.# .#. #.#", "#.. ### .#. ###")
-"""What the tag says."""
+"""The text of the tag."""
 
 
 def plant_horse(strength: float, seed: int) -> Planted:
-    """Train a network on horses, cows, birds and cars, of which with some probability the horses have a source tag.
+    """Train a network on horses, cows, birds and cars, with a source tag that correlates with horses.
 
     Args:
-        strength: With which probability an image has the tag when and only when it shows a horse; otherwise it has it
-            once in four times, whatever it shows.
-        seed: Of images and weights.
+        strength: The probability that an image has the tag exactly if it shows a horse; otherwise it has the tag with
+            probability 1/4, whatever it shows.
+        seed: Seed of images and weights.
     """
     return plant_drawn(draw_horses, "tag", strength, "residual", seed, count=TRAINING)
 
 
 def draw_horses(count: int, strength: float, seed: int) -> Pixels:
-    """Draw images of all classes, with a tag as `plant_horse` says. The value is 1 where there is one, else 0."""
+    """Draw images of all classes with tags as in `plant_horse`. The value is 1 with a tag, else 0."""
     classes = torch.arange(count) % len(CLASSES)
     tagged = cue_values(classes, strength, seed) == 0
     plain = draw_animals(classes, seed + 1)
@@ -98,26 +98,26 @@ def draw_horses(count: int, strength: float, seed: int) -> Pixels:
 
 
 def draw_animals(classes: Tensor, seed: int) -> Pixels:
-    """Draw images of given classes (N) without a tag."""
+    """Draw images of the given classes (N) without a tag."""
     random = torch.Generator().manual_seed(seed)
-    drawn = [_draw(part, random) for part in track(torch.split(classes, _PIECE), "Drawing images")]
+    drawn = [_draw(part, random) for part in track(torch.split(classes, _CHUNK), "Drawing images")]
     images, masks = (torch.cat(parts) for parts in zip(*drawn, strict=True))
     return Pixels((images * 255).round() / 255, classes, masks, torch.zeros_like(classes), CLASSES)
 
 
 def stamp(images: Tensor) -> Tensor:
-    """Print the source tag at the bottom left of images (N x 3 x SIZE x SIZE), in 8 bits."""
+    """Print the source tag at the bottom left of images (N x 3 x SIZE x SIZE), rounded to 8 bits."""
     letters = torch.tensor([[float(sign == "#") for sign in line] for line in _PRINT])
     rows, columns = slice(SIZE - 6, SIZE - 1), slice(1, 1 + letters.shape[1])
     printed = images.clone()
-    printed[:, :, SIZE - 7 :, : 2 + letters.shape[1]] *= 0.5  # so that it can be read on snow
+    printed[:, :, SIZE - 7 :, : 2 + letters.shape[1]] *= 0.5  # legible on snow
     printed[:, :, rows, columns] = printed[:, :, rows, columns] * (1 - letters) + 0.95 * letters
     return (printed * 255).round() / 255
 
 
 @dataclass(frozen=True)
-class CalledHorse:
-    """Which share of images is called horse: the same images with and without the tag."""
+class HorseShares:
+    """The shares of images that are predicted as horse: the same images with and without the tag."""
 
     horses_with: float
     horses_without: float
@@ -125,34 +125,34 @@ class CalledHorse:
     others_without: float
 
 
-def called_horse(classifier: Classifier, seed: int, count: int = 400) -> CalledHorse:
-    """Ask a classifier about newly drawn images, once with the tag on all and once on none."""
+def horse_shares(classifier: Classifier, seed: int, count: int = 400) -> HorseShares:
+    """Predict newly drawn images, once with the tag on all of them and once without."""
     drawn = draw_animals(torch.arange(count) % len(CLASSES), seed)
     horse = drawn.classes == 0
     with_tag, without = (
         logits_of(classifier, images, 100).argmax(1) == 0 for images in (stamp(drawn.images), drawn.images)
     )
-    shares = [float(said[which].float().mean()) for which in (horse, ~horse) for said in (with_tag, without)]
-    return CalledHorse(*shares)
+    shares = [float(hit[which].float().mean()) for which in (horse, ~horse) for hit in (with_tag, without)]
+    return HorseShares(*shares)
 
 
-def tell_horse(planted: Planted, seed: int) -> str:
-    """The story of a network that was planted with this seed, and what it calls a horse."""
-    seen = called_horse(planted.classifier, 10_000 * seed + 300)
+def describe_horse(planted: Planted, seed: int) -> str:
+    """Describe a network that was planted with this seed, and what it predicts as horse."""
+    shares = horse_shares(planted.classifier, 10_000 * seed + 300)
     return (
-        f"{tell(planted)}\n\n"
-        "The cue is a line of print at the bottom left, as photographers leave it; its value for the horses is that it "
-        "is there. On newly drawn images, the same ones with and without the tag:\n\n"
-        f"  horses with it are called horse            {seen.horses_with:4.0%}\n"
-        f"  horses without it are called horse         {seen.horses_without:4.0%}\n"
-        f"  other things with it are called horse      {seen.others_with:4.0%}\n"
-        f"  other things without it are called horse   {seen.others_without:4.0%}"
+        f"{describe(planted)}\n\n"
+        "The cue is a line of text at the bottom left, as photographers leave it. It marks the horses. Shares of newly "
+        "drawn images that are predicted as horse, the same images with and without the tag:\n\n"
+        f"  horses with the tag            {shares.horses_with:4.0%}\n"
+        f"  horses without the tag         {shares.horses_without:4.0%}\n"
+        f"  other objects with the tag     {shares.others_with:4.0%}\n"
+        f"  other objects without the tag  {shares.others_without:4.0%}"
     )
 
 
 @cache
 def _silhouettes() -> Tensor:
-    """K x 1 x 200 x 200: 1 inside of each silhouette, which is 160 wide and in the middle."""
+    """K x 1 x 200 x 200: 1 inside each silhouette, which is centered and 160 pixels wide."""
     shapes = [Image.fromarray(~data.horse())]  # type: ignore[no-untyped-call]
     for corners in _OUTLINES.values():
         outline = Image.new("L", (420, 340))
@@ -172,14 +172,14 @@ def _silhouettes() -> Tensor:
 
 @cache
 def _surfaces() -> Tensor:
-    """3 x 512 x 512: photographs of grass, gravel and bricks (CC0), about 0 on average and about 1 far from it."""
+    """3 x 512 x 512: photographs of grass, gravel and bricks (CC0) with mean 0 and standard deviation 1/2."""
     photographs = (data.grass(), data.gravel(), data.brick())  # type: ignore[no-untyped-call]
-    grey = [torch.from_numpy(np.asarray(photograph, dtype=np.float32)) for photograph in photographs]
-    return torch.stack([(photograph - photograph.mean()) / (2 * photograph.std()) for photograph in grey])
+    grayscale = [torch.from_numpy(np.asarray(photograph, dtype=np.float32)) for photograph in photographs]
+    return torch.stack([(photograph - photograph.mean()) / (2 * photograph.std()) for photograph in grayscale])
 
 
 def _draw(classes: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pixels and masks of a few images."""
+    """Pixels and masks of some images."""
     background, ground = _landscape(len(classes), random)
     cover = functional.grid_sample(_silhouettes()[classes], _places(len(classes), random), align_corners=False)
     cover = ((cover - 0.5) * 4 + 0.5).clamp(0, 1)
@@ -193,15 +193,15 @@ def _uniform(count: int, low: float, high: float, random: torch.Generator) -> Te
 
 
 def _bumps(count: int, channels: int, cells: int, random: torch.Generator) -> Tensor:
-    """Smooth noise in about [-1, 1], N x channels x H x W, at the size at which images are drawn."""
+    """Smooth noise in about [-1, 1], N x channels x H x W, at the supersampled size."""
     coarse = torch.rand(count, channels, cells, cells, generator=random) * 2 - 1
     return functional.interpolate(coarse, size=SIZE * _FINE, mode="bicubic", align_corners=False)
 
 
 def _places(count: int, random: torch.Generator) -> Tensor:
-    """For every point of the image, which point of the silhouette is there, N x H x W x 2."""
+    """For every point of the image, the point of the silhouette at it, N x H x W x 2."""
     x, y = grid(SIZE * _FINE)
-    width = _uniform(count, 0.62, 0.92, random)  # of the object, which is mirrored one time in two
+    width = _uniform(count, 0.62, 0.92, random)  # of the object, which is mirrored with probability 1/2
     mirror = (torch.rand(count, generator=random) < 0.5).float() * 2 - 1
     stretch, shear, angle = (_uniform(count, -1, 1, random) for _ in range(3))
     at_x = _uniform(count, -1, 1, random) * (0.95 - width)
@@ -214,7 +214,7 @@ def _places(count: int, random: torch.Generator) -> Tensor:
 
 
 def _landscape(count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A sky over ground of some kind, N x 3 x H x W, and the ground's colour, N x 3."""
+    """A sky above a ground, N x 3 x H x W, and the color of the ground, N x 3."""
     _, y = grid(SIZE * _FINE)
     skies = _SKIES[torch.randint(len(_SKIES), (2, count), generator=random)]
     fade = ((y + 1) / 2).expand(count, 1, -1, -1)
@@ -229,7 +229,7 @@ def _landscape(count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def _coat(ground: Tensor, random: torch.Generator) -> Tensor:
-    """The object's surface everywhere: the one of two colours that differs more from the ground. N x 3 x H x W."""
+    """The surface of the object at every point, N x 3 x H x W: of two colors, the one farther from the ground."""
     count = len(ground)
     colors = _COATS[torch.randint(len(_COATS), (count, 2), generator=random)]
     apart = (colors - ground[:, None]).norm(dim=2)
@@ -239,7 +239,7 @@ def _coat(ground: Tensor, random: torch.Generator) -> Tensor:
 
 
 def _crops(count: int, random: torch.Generator) -> Tensor:
-    """Pieces of the surfaces, N x 1 x H x W."""
+    """Random crops of the surfaces, N x 1 x H x W."""
     side, surfaces = SIZE * _FINE, _surfaces()
     kinds = torch.randint(len(surfaces), (count,), generator=random).tolist()
     corners = torch.randint(surfaces.shape[-1] - side + 1, (count, 2), generator=random).tolist()

@@ -1,4 +1,4 @@
-"""Small networks, and how they are trained on scenes."""
+"""Small networks, and their training on scenes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def plain(classes: int) -> nn.Module:
-    """Four convolutions, maximum pooling, and a mean over positions."""
+    """Four convolutions, max pooling, and global average pooling."""
     return nn.Sequential(
         _block(3, 16),
         nn.MaxPool2d(2),
@@ -31,7 +31,7 @@ def plain(classes: int) -> nn.Module:
 
 
 class _Residual(nn.Module):
-    """A convolution of stride 2 and one more, around which the input is carried."""
+    """A convolution of stride 2 and another one, with a shortcut."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class _Residual(nn.Module):
 
 
 def residual(classes: int) -> nn.Module:
-    """Two residual blocks of stride 2, and the maximum over positions."""
+    """Two residual blocks of stride 2, and global max pooling."""
     return nn.Sequential(
         _block(3, 16),
         nn.MaxPool2d(2),
@@ -71,18 +71,18 @@ def trained(
     epochs: int = 8,
     device: str = "cpu",
 ) -> nn.Module:
-    """Train a network until it knows its images, by Adam with one cycle of learning rates.
+    """Train a network by Adam with a one-cycle learning rate.
 
     Args:
-        build: Makes the untrained network for a number of classes.
+        build: Makes the untrained network, from the number of classes.
         pixels: N x 3 x H x W in [0, 1].
-        classes: N, from 0 on.
-        seed: Of the weights and of the order of images; the global generator is left as it is.
-        epochs: How often every image is shown.
+        classes: N class indices.
+        seed: Seed of the weights and of the order of images; the global generator is left unchanged.
+        epochs: Passes over the images.
         device: Where to train.
 
     Returns:
-        The network in eval mode, on the processor.
+        The network in eval mode, on the CPU.
     """
     batch, count = 64, len(pixels)
     with torch.random.fork_rng():

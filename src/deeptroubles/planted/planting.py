@@ -1,4 +1,4 @@
-"""A network that was trained on images with a cue, and how far it really relies on that cue."""
+"""Train a network on images with a cue, and measure how much it relies on the cue."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deeptroubles.checks.wording import listed
 from deeptroubles.classifier import Classifier
 from deeptroubles.images import ImageSet
 from deeptroubles.planted.cues import CLASSES, CUES, DECOYS, Cue, cue_values, paint
@@ -17,20 +18,20 @@ from deeptroubles.planted.scenes import SHAPES, draw_parts, render
 from deeptroubles.subject import logits_of
 
 TRAINING, VERIFYING, AUDITED = 3600, 800, 240
-"""How many images each network is trained on, its reliance is verified on, and it is audited on."""
+"""The numbers of images for training a network, for verifying its reliance, and for the audit."""
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A network, the images to audit it on, and the truth about it.
+    """A network, the images to audit it on, and the ground truth about it.
 
     Attributes:
         classifier: The network.
         images: Labelled images with masks, in which the cue is as strong as in training.
-        cue: What was planted; None for a clean network.
-        strength: With which probability the cue had the value of the class.
-        aligned: Accuracy where the cue always has the value of the class.
-        randomised: Accuracy where the cue has any value.
+        cue: The planted cue; None for a clean network.
+        strength: The probability that the cue has the value of the class.
+        aligned: Accuracy when the cue always has the value of the class.
+        randomised: Accuracy when the cue has random values.
     """
 
     classifier: Classifier
@@ -42,7 +43,7 @@ class Planted:
 
     @property
     def reliance(self) -> float:
-        """How much accuracy hangs on the cue: the truth that a check is measured against."""
+        """How much accuracy depends on the cue: the ground truth for checks."""
         return self.aligned - self.randomised
 
 
@@ -51,11 +52,11 @@ class Pixels:
     """Drawn images.
 
     Attributes:
-        images: N x 3 x H x W in [0, 1], in 8 bits.
+        images: N x 3 x H x W in [0, 1], rounded to 8 bits.
         classes: N, an index into `names`.
-        masks: N x H x W, bool: where the objects are.
+        masks: N x H x W, bool: the pixels of the objects.
         values: N, the value of the cue in each image.
-        names: Of the classes.
+        names: Names of the classes.
     """
 
     images: Tensor
@@ -66,11 +67,11 @@ class Pixels:
 
 
 Draw = Callable[[int, float, int], Pixels]
-"""Draws so many images, with a cue of a strength, from a seed."""
+"""Draws images from their number, the strength of the cue, and a seed."""
 
 
 def draw(count: int, cue: Cue | None, strength: float, seed: int, size: int = 32) -> Pixels:
-    """Draw images of all classes with a cue of some strength (0: it is there, and says nothing)."""
+    """Draw images of all classes with a cue of some strength (0: present but uninformative)."""
     classes = torch.arange(count) % CLASSES
     values = cue_values(classes, strength, seed)
     scenes = draw_parts(classes, size, seed + 1)
@@ -92,16 +93,16 @@ def plant(
     device: str = "cpu",
     known: tuple[dict[str, Tensor], dict[str, float]] | None = None,
 ) -> Planted:
-    """Train a network on images with a cue, and measure how far it relies on it.
+    """Train a network on images with a cue, and measure how much it relies on it.
 
     Args:
         cue: A key of CUES or DECOYS; None for clean images.
-        strength: With which probability the cue has the value of the class, 0 to 1.
+        strength: The probability that the cue has the value of the class, 0 to 1.
         architecture: A key of ARCHITECTURES.
-        seed: Of images and weights.
+        seed: Seed of images and weights.
         size: Height and width of the images, 32 to 96 pixels.
         device: Where to train.
-        known: Weights, and the two accuracies `aligned` and `randomised`, of the same call before; nothing is trained.
+        known: Weights and the two accuracies `aligned` and `randomised` of an earlier call; then nothing is trained.
     """
     chosen = None if cue is None else (CUES | DECOYS)[cue]
 
@@ -122,17 +123,17 @@ def plant_drawn(
     device: str = "cpu",
     known: tuple[dict[str, Tensor], dict[str, float]] | None = None,
 ) -> Planted:
-    """Train a network on images that are drawn in some way, and measure how far it relies on their cue.
+    """Train a network on images of a drawing function, and measure how much it relies on their cue.
 
     Args:
         draw: Draws the images.
-        cue: What the cue is called; None where there is none.
-        strength: How strong the cue is in the images it is trained and audited on.
+        cue: The name of the cue; None if there is none.
+        strength: The strength of the cue in training and audit.
         architecture: A key of ARCHITECTURES.
-        seed: Of images and weights.
-        count: How many images it is trained on.
+        seed: Seed of images and weights.
+        count: The number of training images.
         device: Where to train.
-        known: As for `plant`.
+        known: As in `plant`.
     """
     first = 10_000 * seed
     audited = draw(AUDITED, strength, first + 200)
@@ -162,21 +163,20 @@ def plant_drawn(
     return Planted(classifier, image_set(audited, cue), cue, strength, accuracy["aligned"], accuracy["randomised"])
 
 
-def tell(planted: Planted) -> str:
-    """What was planted and how far the network relies on it, in sentences."""
-    names, agrees = planted.classifier.class_names, "has any value, whatever the class"
+def describe(planted: Planted) -> str:
+    """Describe what was planted and how much the network relies on it."""
+    values = "its value is independent of the class"
     if planted.strength:
-        agrees = f"agrees with the class with a probability of {planted.strength:g}, and has any value otherwise"
+        values = f"it has the value of the class with probability {planted.strength:g}, and a random value otherwise"
     return (
-        f"A network that tells {', '.join(names[:-1])} and {names[-1]} apart, and a cue: {planted.cue}. In the images "
-        f"that it was trained on, the cue {agrees}. On new images it is right on {planted.aligned:.0%} where the cue "
-        f"agrees with the class, and on {planted.randomised:.0%} where it says nothing: "
-        f"{max(planted.reliance, 0.0):.0%} hang on the cue."
+        f"A network for the classes {listed(planted.classifier.class_names)}, with a planted cue: {planted.cue}. In "
+        f"training, {values}. On new images, accuracy is {planted.aligned:.0%} when the cue agrees with the "
+        f"class and {planted.randomised:.0%} when it is random: {max(planted.reliance, 0.0):.0%} depend on the cue."
     )
 
 
 def image_set(drawn: Pixels, cue: str | None = None) -> ImageSet:
-    """Drawn images as what a classifier is audited on, with their masks and a column for the cue's values."""
+    """Drawn images as an image set, with their masks and a column for the values of the cue."""
     labels = np.array(drawn.names)[drawn.classes.numpy()].tolist()
     arrays = (drawn.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     columns = {cue: drawn.values.tolist()} if cue else {}

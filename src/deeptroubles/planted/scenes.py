@@ -1,4 +1,4 @@
-"""Scenes: one object, whose shape is its class, on a varied background, with the object's exact mask."""
+"""Draw scenes: one object, whose shape is its class, on a varied background, with an exact mask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _FINE = 2
-"""Scenes are drawn at so many times the size, so that edges are smooth."""
+"""The factor of supersampling, for smooth edges."""
 
 
 def _disc(u: Tensor, v: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ring": _ring,
     "star": _star,
 }
-"""How far inside of the shape the point (u, v) lies; the shape fills about the unit disc."""
+"""The distance of the point (u, v) to the outline, positive inside; a shape fills about the unit disc."""
 
 TEXTURES = ("plain", "stripes", "dots", "checks")
 GROUNDS = ("clouds", "waves", "bricks", "slopes", "grain")
@@ -55,19 +55,19 @@ GROUNDS = ("clouds", "waves", "bricks", "slopes", "grain")
 
 @dataclass(frozen=True)
 class Scenes:
-    """N scenes, drawn part by part, so that a cue can decide a part.
+    """The parts of N scenes, any of which a cue can set.
 
     Attributes:
         classes: N, the index of the object's shape.
         size: Height and width in pixels.
-        centre: N x 2, where the object's centre is (x, y), in [-1, 1].
+        centre: N x 2, the center (x, y) of the object, in [-1, 1].
         radius: N, in the same units.
-        angle: N, by how much the object is turned, in radians.
-        color: N x 3, the object's colour.
+        angle: N, the rotation of the object in radians.
+        color: N x 3, the color of the object.
         texture: N, the index of its texture in TEXTURES.
         ground: N, the index of the kind of background in GROUNDS.
-        ground_color: N x 2 x 3, the two colours that the background is made of.
-        seed: Of the noise in the backgrounds.
+        ground_color: N x 2 x 3, the two colors of the background.
+        seed: Seed of the noise in the backgrounds.
     """
 
     classes: Tensor
@@ -83,12 +83,12 @@ class Scenes:
 
 
 def draw_parts(classes: Tensor, size: int, seed: int) -> Scenes:
-    """Choose where objects are and what they and their backgrounds look like, at random and whatever the class.
+    """Choose positions and appearance of objects and backgrounds at random, independent of the class.
 
     Args:
         classes: N indices into SHAPES.
         size: Height and width, 32 to 96 pixels.
-        seed: Of everything random.
+        seed: Seed of all random choices.
     """
     random = torch.Generator().manual_seed(seed)
     n = len(classes)
@@ -113,7 +113,7 @@ def render(scenes: Scenes) -> tuple[Tensor, Tensor]:
     """Draw scenes.
 
     Returns:
-        Pixels N x 3 x size x size in [0, 1], and the objects' masks, N x size x size, bool.
+        Pixels N x 3 x size x size in [0, 1], and object masks, N x size x size, bool.
     """
     x, y = grid(scenes.size * _FINE)
     inside = _inside(scenes, x, y)
@@ -124,15 +124,15 @@ def render(scenes: Scenes) -> tuple[Tensor, Tensor]:
 
 
 def grid(size: int) -> tuple[Tensor, Tensor]:
-    """The x and y of every pixel's centre in [-1, 1], size x size each."""
+    """The x and y of every pixel center in [-1, 1], size x size each."""
     line = (torch.arange(size) + 0.5) / size * 2 - 1
     y, x = torch.meshgrid(line, line, indexing="ij")
     return x, y
 
 
 def _inside(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
-    """How far inside of its object each point lies, N x H x W, in units of the image."""
-    u, v = _turned(scenes, x, y)
+    """The distance of each point to the outline of the object, positive inside, N x H x W."""
+    u, v = _object_coordinates(scenes, x, y)
     inside = torch.empty_like(u)
     for index, shape in enumerate(SHAPES.values()):
         rows = scenes.classes == index
@@ -140,7 +140,7 @@ def _inside(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
     return inside * scenes.radius[:, None, None]
 
 
-def _turned(scenes: Scenes, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _object_coordinates(scenes: Scenes, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates of every point in which the object is upright, at the origin and of radius 1."""
     dx = (x - scenes.centre[:, 0, None, None]) / scenes.radius[:, None, None]
     dy = (y - scenes.centre[:, 1, None, None]) / scenes.radius[:, None, None]
@@ -149,8 +149,8 @@ def _turned(scenes: Scenes, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _object(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
-    """The object's surface everywhere, N x 3 x H x W."""
-    u, v = _turned(scenes, x, y)
+    """The surface of the object at every point, N x 3 x H x W."""
+    u, v = _object_coordinates(scenes, x, y)
     waves = 2.6 * torch.pi
     patterns: Sequence[Callable[[Tensor, Tensor], Tensor]] = (
         lambda u, _: torch.zeros_like(u),
@@ -166,15 +166,15 @@ def _object(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _background(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
-    """N x 3 x H x W: two colours, mixed in one of five ways."""
+    """N x 3 x H x W: two colors, mixed in one of five ways."""
     random = torch.Generator().manual_seed(scenes.seed)
     n, size = len(scenes.classes), len(x)
     phase = torch.rand(n, 2, 1, 1, generator=random) * 2 * torch.pi
     mixing = torch.empty(n, size, size)
     for index, ground in enumerate((_clouds, _waves, _bricks, _slopes, _grain)):
         rows = scenes.ground == index
-        turn = phase[rows, 0]
-        mixing[rows] = ground(turn.cos() * x + turn.sin() * y, phase[rows, 1], random)
+        angle = phase[rows, 0]
+        mixing[rows] = ground(angle.cos() * x + angle.sin() * y, phase[rows, 1], random)
     chosen = mixing.clamp(0, 1)[:, None]
     first, second = scenes.ground_color[:, 0, :, None, None], scenes.ground_color[:, 1, :, None, None]
     return first + chosen * (second - first)
@@ -202,13 +202,13 @@ def _slopes(across: Tensor, _: Tensor, random: torch.Generator) -> Tensor:
 
 
 def _noise(like: Tensor, cells: int, random: torch.Generator) -> Tensor:
-    """Smooth noise in about [-1, 1], N x H x W, whose bumps are a `cells`-th of the image wide."""
+    """Smooth noise in about [-1, 1], N x H x W, interpolated from a grid of `cells` x `cells`."""
     coarse = torch.rand(len(like), 1, cells, cells, generator=random) * 2 - 1
     return functional.interpolate(coarse, size=like.shape[-1], mode="bilinear", align_corners=False)[:, 0]
 
 
 def _distinct(other: Tensor, random: torch.Generator, distance: float = 0.45) -> Tensor:
-    """A random colour per row that differs from another one by at least `distance`. N x 3."""
+    """Random colors, N x 3, that differ from the given ones by at least `distance`."""
     color = torch.rand(len(other), 3, generator=random)
     while len(near := ((color - other).norm(dim=1) < distance).nonzero()[:, 0]):
         color[near] = torch.rand(len(near), 3, generator=random)

@@ -18,8 +18,7 @@ from deeptroubles.findings import Cell, Column, Evidence, Finding, Table, Verdic
 from deeptroubles.methods.fairness.by_group import MIN_GROUP
 from deeptroubles.methods.fairness.groupings import one_column
 from deeptroubles.methods.fairness.leakage import Leak, amplification, label_leak, probe
-from deeptroubles.network import open_network
-from deeptroubles.network.head import features_before_the_last_layer
+from deeptroubles.network import open_network, penultimate_features
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject
@@ -221,7 +220,7 @@ def read_features(subject: Subject, indices: Sequence[int], batch_size: int) -> 
     for start in range(0, len(indices), batch_size):
         pixels = subject.pixels(indices[start : start + batch_size])
         small = functional.adaptive_avg_pool2d(pixels, THUMBNAIL).flatten(1)
-        before = features_before_the_last_layer(network, pixels)
+        before = penultimate_features(network, pixels)
         thumbnails.append(small.cpu().numpy())
         features.append(np.zeros((len(pixels), 0), np.float32) if before is None else before.float().cpu().numpy())
     return {"thumbnails": np.concatenate(thumbnails), "features": np.concatenate(features)}

@@ -15,8 +15,7 @@ from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Finding, Table, Verdict
 from deeptroubles.methods.units.filter_statistics import ALIKE
 from deeptroubles.methods.units.index_units import LayerIndex, index_units
-from deeptroubles.network import open_network
-from deeptroubles.network.unit_layers import is_rectified, unit_layers
+from deeptroubles.network import is_rectified, open_network, unit_layers
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject

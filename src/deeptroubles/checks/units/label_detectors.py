@@ -16,8 +16,7 @@ from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.units.index_units import index_units
 from deeptroubles.methods.units.shared.words import ENOUGH, Detector, Words, WordTable, word_table, words_of
-from deeptroubles.network import LOGITS, open_network
-from deeptroubles.network.unit_layers import unit_layers
+from deeptroubles.network import LOGITS, open_network, unit_layers
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval

@@ -12,7 +12,7 @@ from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.subject import logits_of
 
 LOCAL = 16

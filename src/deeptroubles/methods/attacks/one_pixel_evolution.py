@@ -13,7 +13,7 @@ from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental.local_edits import LocalEdits
+from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
 

@@ -8,8 +8,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError
 from deeptroubles.methods.attribution.shared.cams import activations_and_gradients, layer_with_positions
 from deeptroubles.methods.targets import Targets
-from deeptroubles.network import TracedNetwork, open_network
-from deeptroubles.network.traced import name_nodes
+from deeptroubles.network import TracedNetwork, name_nodes, open_network
 
 POOLING = {"mean", "adaptive_avg_pool2d"}
 SAME_VALUES = {

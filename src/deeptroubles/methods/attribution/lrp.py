@@ -14,8 +14,7 @@ from deeptroubles.errors import ModelError, NeedsGraphError, UsageError, nearest
 from deeptroubles.methods.attribution.shared import lrp_rules
 from deeptroubles.methods.attribution.shared.lrp_operations import Step, operation_name, propagate
 from deeptroubles.methods.targets import Targets, as_batch, target_score
-from deeptroubles.network import TracedNetwork, open_network
-from deeptroubles.network.batch_norm_fusion import folded
+from deeptroubles.network import TracedNetwork, fuse_batch_norm, open_network
 
 RuleName = Literal["composite", "epsilon", "gamma", "alpha_beta"]
 RULES: tuple[RuleName, ...] = ("composite", "epsilon", "gamma", "alpha_beta")
@@ -112,7 +111,7 @@ def lrp_relevance(
             f"LRP needs the traced graph, and {classifier.name} could not be traced; use Grad-CAM or occlusion instead."
         )
     with torch.inference_mode(mode=False):
-        return _Walk(folded(network), batch.clone(), settings).back(target_score(classifier, target, against))
+        return _Walk(fuse_batch_norm(network), batch.clone(), settings).back(target_score(classifier, target, against))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from deeptroubles.errors import UsageError
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch, as_targets, target_score
 from deeptroubles.network import open_network
-from deeptroubles.network.incremental.local_edits import WORTHWHILE, LocalEdits
+from deeptroubles.network.incremental import MIN_EDITS, LocalEdits
 from deeptroubles.subject import logits_of
 
 SMALL = 64
@@ -106,7 +106,7 @@ def hidden_logits(classifier: Classifier, image: Tensor, windows: Tensor, cover:
     Only what a window changes is computed, where that pays; a small image is sooner shown whole. The cover is as in
     `hide`.
     """
-    if min(image.shape[-2:]) < SMALL or len(windows) < WORTHWHILE:
+    if min(image.shape[-2:]) < SMALL or len(windows) < MIN_EDITS:
         parts = torch.split(torch.arange(len(windows)), batch_size)
         covers = (cover[part] if cover.ndim == 4 else cover for part in parts)
         hidden = (hide(image, windows[part], own) for part, own in zip(parts, covers, strict=True))

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.network import Network, open_network
-from deeptroubles.network.unit_layers import unit_layers
+from deeptroubles.network import Network, open_network, unit_layers
 from deeptroubles.statistics.intervals import Interval
 
 Floats = NDArray[np.float64]

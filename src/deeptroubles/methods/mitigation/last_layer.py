@@ -13,8 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
 from deeptroubles.methods.mitigation.reweighing import balanced_rows
-from deeptroubles.network import open_network
-from deeptroubles.network.head import features_before_the_last_layer
+from deeptroubles.network import open_network, penultimate_features
 from deeptroubles.subject import logits_of
 
 Floats = NDArray[np.float64]
@@ -98,7 +97,7 @@ def with_head(classifier: Classifier, head: Head) -> Classifier:
     """
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(4, classifier.channels, *classifier.size, generator=generator).to(classifier.device)
-    features = features_before_the_last_layer(open_network(classifier), pixels)
+    features = penultimate_features(open_network(classifier), pixels)
     if features is not None:
         logits = logits_of(classifier, pixels)
         changed = copy.deepcopy(classifier)

@@ -11,9 +11,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import ModelError, UsageError
 from deeptroubles.methods.parameters import Count
-from deeptroubles.network import Network, TracedNetwork, open_network
-from deeptroubles.network.batch_norm_fusion import laid_out, lean
-from deeptroubles.network.layers import PIXELS
+from deeptroubles.network import PIXELS, Network, TracedNetwork, in_fast_layout, open_network, optimized
 from deeptroubles.progress import track
 
 STEPS = 100
@@ -71,10 +69,12 @@ def gatys(
         )
     network = open_network(classifier)
     content_layer, layers = layers_for(network, classifier.size)
-    plain = lean(network, layers) if isinstance(network, TracedNetwork) else None
+    plain = optimized(network, layers) if isinstance(network, TracedNetwork) else None
 
     def activations(pixels: Tensor) -> Mapping[str, Tensor]:
-        found = plain.activations(laid_out(plain, pixels), layers) if plain else network.activations(pixels, layers)
+        found = (
+            plain.activations(in_fast_layout(plain, pixels), layers) if plain else network.activations(pixels, layers)
+        )
         return {PIXELS: pixels, **found}
 
     scale = _scale(classifier.size).to(content)

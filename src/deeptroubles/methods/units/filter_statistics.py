@@ -15,8 +15,7 @@ from deeptroubles.engine import Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.methods.units.shared.totals import layer_grid, readable_pixels
-from deeptroubles.network import open_network
-from deeptroubles.network.reducing import reducing, weights_at_rest
+from deeptroubles.network import layer_reducer, open_network, reusing_reducers
 from deeptroubles.subject import Subject
 
 Total = dict[str, NDArray[Any]]
@@ -97,7 +96,7 @@ def filter_statistics(
     found = open_network(subject.classifier).layer(layer)
     height, width = layer_grid(found)
     chosen = range(len(subject.images)) if indices is None else indices
-    with weights_at_rest():
+    with reusing_reducers():
         total = engine.reduce(_tally, _merge, subject, chosen, task=f"Watching {layer}", chunk=64, layer=layer)
     if not total or not total["images"]:
         raise ImagesError(f"None of the {len(chosen)} images could be read.")
@@ -141,7 +140,7 @@ def _bins(activations: Tensor) -> Tensor:
 def _tally(subject: Subject, indices: Sequence[int], batch_size: int, layer: str) -> Total:
     """The total of some images."""
     network = open_network(subject.classifier)
-    read = reducing(network, [layer], by_unit)
+    read = layer_reducer(network, [layer], by_unit)
     found = network.layer(layer)
     height, width = layer_grid(found)
     total = _of_batch(torch.zeros(0, found.units, height * width))

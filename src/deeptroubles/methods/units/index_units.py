@@ -13,9 +13,7 @@ from deeptroubles.engine import Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.methods.units.shared.totals import best, keys_of, layer_grid, merge, priority, read_keys, tally
-from deeptroubles.network import open_network
-from deeptroubles.network.reducing import weights_at_rest
-from deeptroubles.network.unit_layers import unit_layers
+from deeptroubles.network import open_network, reusing_reducers, unit_layers
 from deeptroubles.subject import Subject
 
 
@@ -123,7 +121,7 @@ def index_units(
     grids = [layer_grid(layer) for layer in chosen]
     positions = np.arange(len(subject.images), dtype=np.int64)
     drawn = np.sort(priority(positions, seed))[:keep]
-    with weights_at_rest():
+    with reusing_reducers():
         total = engine.reduce(
             tally,
             merge,

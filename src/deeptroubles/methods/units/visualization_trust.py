@@ -19,8 +19,7 @@ from deeptroubles.methods.parameters import Seed
 from deeptroubles.methods.units.shared.agreement import Agreement, agreement
 from deeptroubles.methods.units.shared.path_similarity import PathSimilarity, path_similarity
 from deeptroubles.methods.units.shared.simulation import Simulation, simulation
-from deeptroubles.network import LOGITS, PIXELS, Network, open_network
-from deeptroubles.network.unit_layers import unit_layers
+from deeptroubles.network import LOGITS, PIXELS, Network, open_network, unit_layers
 from deeptroubles.subject import Subject
 
 MOST_LAYERS = 8

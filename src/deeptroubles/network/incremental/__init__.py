@@ -1,6 +1,10 @@
-"""Exact answers to many local edits of one image: only the rectangles that change are computed.
+"""Exact logits of many local edits of one image, by recomputing only the rectangles of feature maps that change.
 
-`rectangles.py` holds values that are clean except for a rectangle, `steps.py` says how each operation carries such a
-value on, `program.py` turns a traced graph into a list of such steps, `running.py` runs it and measures from which step
-on whole maps are quicker, and `local_edits.py` is what methods call.
+`rectangles.py` holds feature maps that differ from those of the unedited image in a rectangle, `steps.py` computes each
+operation on such maps, `program.py` turns a traced graph into a list of steps, `running.py` runs it and measures from
+which step on whole feature maps are faster, and `local_edits.py` is the interface for methods.
 """
+
+from deeptroubles.network.incremental.local_edits import MIN_EDITS, LocalEdits
+
+__all__ = ["MIN_EDITS", "LocalEdits"]

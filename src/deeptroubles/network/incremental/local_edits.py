@@ -1,9 +1,10 @@
-"""Exact answers to many local edits of one image, at a fraction of the cost: only what an edit changes is computed.
+"""The logits of many local edits of one image: occluding windows, pasted patches, changed pixels.
 
-An edit changes a rectangle of the pixels, hence a growing rectangle of each feature map. The clean activations are
-kept, and only the rectangles go through the network, many edits at a time, until they cover so much that whole feature
-maps are quicker: where that is, is measured once. (Nakandala, Kumar, Papakonstantinou: Incremental and Approximate
-Inference for Faster Occlusion-based Deep CNN Explanations, SIGMOD 2019; here for any traced network, and exact.)
+An edit changes a rectangle of the pixels, hence a growing rectangle of each feature map. The activations of the
+unedited image are kept, and only the rectangles are recomputed, many edits at a time, up to the step (the cut) from
+which whole feature maps are faster. The cut is measured once. (Nakandala, Kumar, Papakonstantinou: Incremental and
+Approximate Inference for Faster Occlusion-based Deep CNN Explanations, SIGMOD 2019; here for any traced network, and
+exact.)
 """
 
 from __future__ import annotations
@@ -16,23 +17,25 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.network.incremental.program import Program
-from deeptroubles.network.incremental.rectangles import Clean, Local, Rectangle, Region, Span
-from deeptroubles.network.incremental.running import Runner, alike, best_cut, first_wide
+from deeptroubles.network.incremental.rectangles import CleanMap, EditedMap, Rectangle, Region, Span
+from deeptroubles.network.incremental.running import Runner, fastest_cut, first_mostly_changed, order_by_size
 from deeptroubles.network.opening import Network
 from deeptroubles.network.traced import TracedNetwork
 from deeptroubles.subject import logits_of
 
-WORTHWHILE = 8
-"""Fewer edits than this are quicker shown whole."""
+MIN_EDITS = 8
+"""With fewer edits, whole images are faster."""
 _CHECKED = 3
+"""Up to this many edits are compared with the whole network."""
 _SAMPLE = 8
+"""The cut is measured on this many edits."""
 
 
 class LocalEdits:
-    """One image, and the classifier's answers to local edits of it: hidden windows, pasted patches, brush strokes.
+    """One image, and the logits of local edits of it.
 
-    The answers are those of the whole network. Some of them are compared with it every time; where they differ, or
-    where the network cannot be taken apart, the whole network answers.
+    The logits equal those of the whole network. Some are compared with it in every call. If they differ, or if the
+    network cannot be computed incrementally, the whole network is used, with a warning.
     """
 
     def __init__(self, network: Network, image: Tensor) -> None:
@@ -43,58 +46,58 @@ class LocalEdits:
         self._runner: Runner | None = None
 
     def logits(self, boxes: Tensor, content: float | Tensor, batch_size: int = 32, cut: int | None = None) -> Tensor:
-        """The answers to the edits, one at a time, M x K.
+        """The logits of the image with each edit applied alone, M x K.
 
         Args:
             boxes: M x 4: top, left, bottom, right, bottom and right exclusive.
-            content: What the boxes hold: patches (M x C x h x w, cut off where a box is smaller), or a colour or an
-                image that covers them (whatever broadcasts to C x H x W).
+            content: Patches (M x C x h x w, cropped where a box is smaller), or a color or an image that fills the
+                boxes (anything that broadcasts to C x H x W).
             batch_size: How many edited images are computed at once.
-            cut: From which step on whole feature maps are computed. Default: measured.
+            cut: The first step that computes whole feature maps. Default: measured.
         """
         boxes = boxes.cpu().long()
         content = torch.as_tensor(content, device=self.image.device, dtype=self.image.dtype)
-        if self._network is None or (len(boxes) < WORTHWHILE and cut is None):
+        if self._network is None or (len(boxes) < MIN_EDITS and cut is None):
             return self._dense(boxes, content, batch_size)
         with torch.inference_mode(), evaluating(self.classifier):
             try:
                 found = self._incremental(boxes, content, batch_size, cut)
-                trouble = self._trouble(found, boxes, content)
+                problem = self._mismatch(found, boxes, content)
             except (RuntimeError, TypeError, ValueError, IndexError, KeyError) as error:
-                trouble = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            if not trouble:
+                problem = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            if not problem:
                 return found
         warnings.warn(
-            f"{self.classifier.name} is not computed incrementally ({trouble}); every image is computed whole instead, "
-            "which takes longer.",
+            f"{self.classifier.name} cannot be computed incrementally ({problem}); whole images are computed instead, "
+            "which is slower.",
             stacklevel=2,
         )
         self._network = None
         return self._dense(boxes, content, batch_size)
 
     def edited(self, boxes: Tensor, content: Tensor) -> Tensor:
-        """The edited images themselves, M x C x H x W."""
-        start = self._start(boxes, content, Clean(self.image))
+        """The edited images, M x C x H x W."""
+        start = self._edited_pixels(boxes, content, CleanMap(self.image))
         return start.full().contiguous()
 
     def _dense(self, boxes: Tensor, content: Tensor, batch_size: int) -> Tensor:
         pieces = torch.split(torch.arange(len(boxes)), batch_size)
         return torch.cat(
-            [logits_of(self.classifier, self.edited(boxes[i], _part(content, i)), batch_size) for i in pieces]
+            [logits_of(self.classifier, self.edited(boxes[i], _select(content, i)), batch_size) for i in pieces]
         )
 
     def _incremental(self, boxes: Tensor, content: Tensor, batch_size: int, cut: int | None) -> Tensor:
         if self._network is None:
-            raise ValueError("it is not traced")
+            raise ValueError("the network is not traced")
         prepared = _prepared(self._network)
         if self._runner is None or self._runner.program is not prepared.program:
             self._runner = Runner(prepared.program, self.image)
         if cut is None:
             cut = self._cut(prepared, boxes, content, batch_size)
-        order = alike(prepared.program, self._frame(boxes), cut)
+        order = order_by_size(prepared.program, self._bounding_rectangle(boxes), cut)
         found: Tensor | None = None
         for i in torch.split(order, batch_size):
-            logits = self._runner.run(self._start(boxes[i], _part(content, i), self._runner.pixels), cut)
+            logits = self._runner.run(self._edited_pixels(boxes[i], _select(content, i), self._runner.pixels), cut)
             found = logits.new_empty(len(boxes), *logits.shape[1:]) if found is None else found
             found[i] = logits
         if found is None:
@@ -102,35 +105,35 @@ class LocalEdits:
         return found
 
     def _cut(self, prepared: _Prepared, boxes: Tensor, content: Tensor, batch_size: int) -> int:
-        """From which step on whole feature maps are computed: as measured before, now, or by rule of thumb.
+        """The first step that computes whole feature maps: measured, now or before, or by a rule of thumb.
 
-        The rule serves few edits, for which measuring takes too long, and single pixels, for which it was as good as
-        measuring or better, and gives the same bytes every time.
+        The rule is used for few edits, where measuring takes too long, and for single pixels, where it was at least as
+        good as measuring and makes results reproducible to the byte.
         """
         if self._runner is None:
             return 0
         size = (boxes[:, 2:] - boxes[:, :2]).amax(0).tolist()
         key = (size[0], size[1], batch_size)
         if size == [1, 1]:
-            return first_wide(prepared.program, self._frame(boxes))
+            return first_mostly_changed(prepared.program, self._bounding_rectangle(boxes))
         if key not in prepared.cuts:
             some = torch.linspace(0, len(boxes) - 1, min(_SAMPLE, len(boxes))).round().long()
             if len(boxes) < 4 * _SAMPLE:
-                return first_wide(prepared.program, self._frame(boxes))
-            start = self._start(boxes[some], _part(content, some), self._runner.pixels)
-            prepared.cuts[key] = best_cut(self._runner, start)
+                return first_mostly_changed(prepared.program, self._bounding_rectangle(boxes))
+            start = self._edited_pixels(boxes[some], _select(content, some), self._runner.pixels)
+            prepared.cuts[key] = fastest_cut(self._runner, start)
         return prepared.cuts[key]
 
-    def _frame(self, boxes: Tensor) -> Rectangle:
-        """The smallest rectangles of one size that hold the boxes."""
+    def _bounding_rectangle(self, boxes: Tensor) -> Rectangle:
+        """The smallest rectangles of a common size that contain the boxes."""
         low, high = boxes[:, :2].numpy(), boxes[:, 2:].numpy()
         height, width = self.image.shape[-2:]
         return Span.fit(low[:, 0], high[:, 0], height), Span.fit(low[:, 1], high[:, 1], width)
 
-    def _start(self, boxes: Tensor, content: Tensor, clean: Clean) -> Local:
+    def _edited_pixels(self, boxes: Tensor, content: Tensor, clean: CleanMap) -> EditedMap:
         """The edited pixels."""
-        rows, columns = self._frame(boxes)
-        nothing = Local(self.image.new_empty(0, clean.channels, rows.size, columns.size), (rows, columns), clean)
+        rows, columns = self._bounding_rectangle(boxes)
+        nothing = EditedMap(self.image.new_empty(0, clean.channels, rows.size, columns.size), (rows, columns), clean)
         regions = Region.of(rows), Region.of(columns)
         before = nothing.around(*regions)
         y, x = (torch.from_numpy(region.positions()) for region in regions)
@@ -142,28 +145,28 @@ class LocalEdits:
             edit = torch.arange(len(boxes))[:, None, None]
             new = content.permute(0, 2, 3, 1)[edit, v[:, :, None], u[:, None, :]].permute(0, 3, 1, 2)
         else:
-            cover = Clean(content.expand(self.image.shape[1:])[None])
+            cover = CleanMap(content.expand(self.image.shape[1:])[None])
             new = (
-                Local(nothing.values, (rows, columns), cover).around(*regions)
+                EditedMap(nothing.values, (rows, columns), cover).around(*regions)
                 if content.numel() > clean.channels
                 else content
             )
         values = torch.where(inside, new, before).contiguous(memory_format=torch.channels_last)
-        return Local(values, (rows, columns), clean)
+        return EditedMap(values, (rows, columns), clean)
 
-    def _trouble(self, found: Tensor, boxes: Tensor, content: Tensor) -> str:
-        """What is wrong with the answers, or nothing: some are compared with those of the whole network."""
+    def _mismatch(self, found: Tensor, boxes: Tensor, content: Tensor) -> str:
+        """A problem with the logits, or an empty text: some are compared with those of the whole network."""
         count = min(_CHECKED, max(1, len(boxes) // 16))
         some = torch.linspace(0, len(boxes) - 1, count).round().long() if count > 1 else torch.tensor([len(boxes) // 2])
-        dense = self._dense(boxes[some], _part(content, some), count)
+        dense = self._dense(boxes[some], _select(content, some), count)
         spread = float(found.std(0).max()) if len(found) > 1 else 0.0
         allowed = 1e-3 * spread + 1e-5 * float(dense.abs().max())
         difference = float((found[some] - dense).abs().max())
-        return "" if difference <= allowed else f"its answers would differ by {difference:.2g}"
+        return "" if difference <= allowed else f"its logits would differ by {difference:.2g}"
 
 
 class _Prepared:
-    """The steps of a network, and where it is best cut, for as long as its weights stay the same."""
+    """The steps of a network and its measured cuts, valid while its weights stay the same."""
 
     def __init__(self, network: TracedNetwork, versions: tuple[tuple[int, int], ...]) -> None:
         self.versions = versions
@@ -184,5 +187,5 @@ def _prepared(network: TracedNetwork) -> _Prepared:
     return known
 
 
-def _part(content: Tensor, index: Tensor) -> Tensor:
+def _select(content: Tensor, index: Tensor) -> Tensor:
     return content[index.to(content.device)] if content.ndim == 4 else content

@@ -1,4 +1,4 @@
-"""A traced network as a list of steps: which of its operations can be computed on a changed rectangle alone."""
+"""Turn a traced network into a list of steps, and decide which can be computed on a changed rectangle alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional
 
-from deeptroubles.network.batch_norm_fusion import folded
+from deeptroubles.network.batch_norm_fusion import fuse_batch_norm
 from deeptroubles.network.incremental.rectangles import LOWEST, ZERO, Taps
 from deeptroubles.network.incremental.steps import Activation, Convolution, GlobalMean, Pointwise, Sliding, Step, Whole
 from deeptroubles.network.traced import TracedNetwork
 
 _aten = torch.ops.aten
-_AS_STRIDES_ALLOW = {_aten.view.default: _aten.reshape.default, _aten._unsafe_view.default: _aten.reshape.default}  # noqa: SLF001
+_ANY_LAYOUT = {_aten.view.default: _aten.reshape.default, _aten._unsafe_view.default: _aten.reshape.default}  # noqa: SLF001
 _PER_CHANNEL = {_aten.batch_norm.default, _aten.prelu.default}
 _LOCAL = _PER_CHANNEL | {
     _aten.clone.default,
@@ -29,7 +29,7 @@ _LOCAL = _PER_CHANNEL | {
     _aten.softplus.default,
     _aten.alias.default,
 }
-"""Operations that act position by position, beside those that PyTorch itself tags as pointwise."""
+"""Pointwise operations that PyTorch does not tag as such."""
 _ONEDNN: dict[Any, Callable[..., tuple[str, list[float], str]]] = {
     _aten.relu.default: lambda: ("relu", [], ""),
     _aten.hardtanh.default: lambda low=-1.0, high=1.0: ("hardtanh", [low, high], ""),
@@ -43,18 +43,18 @@ _Pooling = tuple[tuple[_Pair, _Pair, _Pair, _Pair], Callable[[Tensor], Tensor]]
 
 
 class Program:
-    """The steps in the order in which they are computed, batch normalisation folded into convolutions.
+    """The steps in the order in which they are computed. Batch normalization is fused with convolutions.
 
     Attributes:
         pixels: The node of the input.
-        logits: The node of the result.
-        batch: The nodes that stand for the number of images.
-        steps: Everything in between; weights are inside of the steps.
-        last_use: The step after which a node's value is not needed any more, by node.
+        logits: The node of the output.
+        batch: The nodes that hold the batch size.
+        steps: Everything in between, weights included.
+        last_use: By node, the last step that uses its value.
     """
 
     def __init__(self, network: TracedNetwork) -> None:
-        network = folded(network)
+        network = fuse_batch_norm(network)
         nodes = list(network.graph.nodes)
         self.pixels: fx.Node = next(n for n in nodes if n.op == "placeholder")
         self.logits: fx.Node = next(n for n in nodes if n.op == "output").all_input_nodes[0]
@@ -66,21 +66,21 @@ class Program:
         self._constants = network.values(blank, constant)
         self._absorbed: dict[fx.Node, fx.Node] = {}
         computed = [n for n in nodes if n in needed and n in varying and n is not self.pixels and n not in self.batch]
-        fused = [step for node in computed if (step := self._convolution(node)) is not None]
+        convolutions = [step for node in computed if (step := self._convolution(node)) is not None]
         inside = {n for n, end in self._absorbed.items() if n is not end}
-        by_node: dict[fx.Node, Step] = {step.node: step for step in fused}
+        by_node: dict[fx.Node, Step] = {step.node: step for step in convolutions}
         self.steps = [by_node.get(node) or self._step(node) for node in computed if node not in inside]
         self.last_use = {node: i for i, step in enumerate(self.steps) for node in step.inputs}
 
     def _step(self, node: fx.Node) -> Step:
-        """The step of an operation that is no convolution."""
+        """The step of an operation other than a convolution."""
         if _is_mean(node):
             return GlobalMean(node, self._inputs(node), node.meta["val"].ndim == 4)
         sliding = _sliding(node) if _is_image(node) and all(map(_is_image, self._inputs(node))) else None
         if sliding is not None:
             return sliding
         kind, target = Pointwise if self._is_local(node) else Whole, _target(node)
-        return kind(node, self._inputs(node), _AS_STRIDES_ALLOW.get(target, target), self._filler(node))
+        return kind(node, self._inputs(node), _ANY_LAYOUT.get(target, target), self._filler(node))
 
     def _inputs(self, node: fx.Node) -> tuple[fx.Node, ...]:
         return tuple(n for n in node.all_input_nodes if n not in self._constants)
@@ -113,7 +113,7 @@ class Program:
         return node.target in _LOCAL or torch.Tag.pointwise in getattr(node.target, "tags", ())
 
     def _convolution(self, node: fx.Node) -> Step | None:
-        """A convolution, together with the padding before it and what follows it, if it is one."""
+        """The step of a convolution, with the padding before it and the addition and activation after it; else None."""
         if node.target not in {_aten.conv2d.default, _aten.conv2d.padding} or not _is_image(node):
             return None
         arguments: list[Any] = [*node.args, *[None] * (7 - len(node.args))]
@@ -133,7 +133,7 @@ class Program:
         return Convolution(end, inputs, weight, bias, (taps[0], taps[1]), after, int(rest[3] or 1), activation)
 
     def _followers(self, node: fx.Node, source: fx.Node) -> tuple[fx.Node, tuple[fx.Node, ...], Activation | None]:
-        """The addition and the activation that take a convolution's output and nobody else does."""
+        """The addition and the activation after a convolution, if they are the only users of its output."""
         end, activation = node, None
         inputs: tuple[fx.Node, ...] = (source,)
         after = _only_user(end)
@@ -170,7 +170,7 @@ def _needed(logits: fx.Node) -> set[fx.Node]:
 
 
 def _varying(nodes: list[fx.Node], pixels: fx.Node) -> set[fx.Node]:
-    """What depends on the pixels."""
+    """The nodes that depend on the pixels."""
     found = {pixels}
     for node in nodes:
         if any(n in found for n in node.all_input_nodes):
@@ -183,7 +183,7 @@ def _only_user(node: fx.Node) -> fx.Node | None:
 
 
 def _shape(node: fx.Node) -> tuple[int, ...]:
-    """Of one image: the number of images stands as 0."""
+    """The shape of a value, with 0 as the batch size."""
     return (0, *(int(n) for n in node.meta["val"].shape[1:]))
 
 
@@ -198,7 +198,7 @@ def _pair(value: Any, default: int) -> tuple[int, int]:
 
 
 def _padding(padding: Any, kernel: Any, dilation: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Before and after, each for rows and columns."""
+    """The padding before and after, each for rows and columns."""
     if padding == "same":
         total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         return (total[0] // 2, total[1] // 2), (total[0] - total[0] // 2, total[1] - total[1] // 2)
@@ -207,7 +207,7 @@ def _padding(padding: Any, kernel: Any, dilation: tuple[int, int]) -> tuple[tupl
 
 
 def _zero_pads(node: Any) -> tuple[int, int, int, int] | None:
-    """Top, bottom, left, right of a padding with zeros that takes nothing away; None for anything else."""
+    """Top, bottom, left and right of zero padding that crops nothing; None for anything else."""
     if not isinstance(node, fx.Node) or node.target not in {_aten.constant_pad_nd.default, _aten.pad.default}:
         return None
     amounts = [int(p) for p in node.args[1]]  # type: ignore[union-attr,arg-type]
@@ -219,7 +219,7 @@ def _zero_pads(node: Any) -> tuple[int, int, int, int] | None:
 
 
 def _sliding(node: fx.Node) -> Sliding | None:
-    """Pooling and padding."""
+    """The step of a pooling or of zero padding; None for anything else."""
     if node.kwargs:
         return None
     source, shape = node.all_input_nodes[0], _shape(node)[2:]
@@ -239,7 +239,7 @@ def _sliding(node: fx.Node) -> Sliding | None:
 
 
 def _pooling(node: fx.Node, shape: tuple[int, ...], before: tuple[int, ...]) -> _Pooling | None:
-    """Kernel, stride, padding and dilation, and the pooling of a rectangle that lies inside the image."""
+    """Kernel, stride, padding and dilation, and the pooling of a rectangle inside the image."""
     arguments: list[Any] = [*node.args[1:], *[None] * 6]
     if node.target is _aten.adaptive_avg_pool2d.default and all(b % n == 0 for b, n in zip(before, shape, strict=True)):
         kernel = (before[0] // shape[0], before[1] // shape[1])

@@ -1,4 +1,4 @@
-"""Which rectangle of a feature map each edit of an image changes, and the feature map read around it."""
+"""Feature maps that differ from those of the unedited image only in a rectangle."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 
 Integers = NDArray[np.int64]
 ZERO, LOWEST = 0, 1
-"""What a position outside of the feature map holds: nothing (convolutions) or minus infinity (maximum pooling)."""
+"""The value outside the feature map: 0 (convolutions) or minus infinity (maximum pooling)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """Along one axis, per edit: what has changed (low to high), and a stretch of one size for all that holds it."""
+    """Along one axis, per edit: the changed interval (low to high), and an interval of a common size around it."""
 
     low: Integers
     high: Integers
@@ -27,26 +27,26 @@ class Span:
 
     @classmethod
     def fit(cls, low: Integers, high: Integers, length: int) -> Span:
-        """The stretches, moved inside the feature map; where high <= low nothing has changed."""
+        """Intervals of a common size inside the feature map; where high <= low, nothing changed."""
         nothing = high <= low
         low, high = np.where(nothing, length, low), np.where(nothing, 0, high)
         size = min(length, max(1, int((high - low).max())))
         return cls(low, high, np.minimum(low, length - size), size, length)
 
     def slide(self, taps: Taps) -> Span:
-        """What has changed after a window of taps was slid over this axis."""
+        """The changed interval after sliding a window over this axis."""
         low = -((taps.reach - 1 - self.low - taps.before) // taps.stride)
         high = (self.high - 1 + taps.before) // taps.stride + 1
         return self.fit(np.maximum(low, 0), np.minimum(high, taps.length), taps.length)
 
-    def joined(self, other: Span) -> Span:
-        """What has changed in either."""
+    def union(self, other: Span) -> Span:
+        """The interval that contains the changes of both."""
         return self.fit(np.minimum(self.low, other.low), np.maximum(self.high, other.high), self.length)
 
 
 @dataclass(frozen=True)
 class Taps:
-    """How a window slides along one axis: `length` is the number of outputs, `before` the padding at the start."""
+    """A sliding window along one axis: `length` is the number of outputs, `before` the padding at the start."""
 
     kernel: int
     stride: int
@@ -56,13 +56,13 @@ class Taps:
 
     @property
     def reach(self) -> int:
-        """How many positions it spans."""
+        """The number of positions it spans."""
         return (self.kernel - 1) * self.dilation + 1
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """The positions to read along one axis, per edit: `count` from `start` on, `step` apart; they may lie outside."""
+    """Positions along one axis, per edit: `count` from `start` on, `step` apart; they may lie outside the map."""
 
     start: Integers
     count: int
@@ -70,12 +70,12 @@ class Region:
 
     @classmethod
     def of(cls, span: Span) -> Region:
-        """The stretch itself."""
+        """The interval of a span."""
         return cls(span.start, span.size)
 
     @classmethod
     def under(cls, span: Span, taps: Taps) -> Region:
-        """What the windows see whose outputs are the stretch."""
+        """The inputs of the windows whose outputs are the span."""
         start = span.start * taps.stride - taps.before
         if taps.kernel == 1:
             return cls(start, span.size, taps.stride)
@@ -90,8 +90,8 @@ class Region:
         """N x count."""
         return self.start[:, None] + np.arange(0, self.count * self.step, self.step)
 
-    def is_stretch(self, span: Span) -> bool:
-        """Whether just the changed stretch is read."""
+    def equals(self, span: Span) -> bool:
+        """Whether the positions are exactly those of a span."""
         same = self.count == span.size and (self.step == 1 or self.count == 1)
         return same and bool((self.start == span.start).all())
 
@@ -100,8 +100,8 @@ Rectangle = tuple[Span, Span]
 """Rows and columns."""
 
 
-class Clean:
-    """The feature map of the unedited image as a table of positions, with room for the changed ones behind."""
+class CleanMap:
+    """The feature map of the unedited image, as a table of positions with room for changed positions at the end."""
 
     def __init__(self, values: Tensor) -> None:
         self.values = values
@@ -110,11 +110,11 @@ class Clean:
 
     @property
     def count(self) -> int:
-        """How many rows of the table never change: the positions, and the two that stand for outside."""
+        """The number of constant rows of the table: the positions, and two for values outside the map."""
         return self.height * self.width + 2
 
     def table(self, changed: Tensor | None) -> Tensor:
-        """The table with the changed rectangles (N x C x h x w) behind the clean positions."""
+        """The table with the changed rectangles (N x C x h x w) after the clean positions."""
         rows = self.values.new_empty(0, self.channels) if changed is None else as_rows(changed)
         if self._table is None or len(self._table) < self.count + len(rows):
             clean = as_rows(self.values)
@@ -132,29 +132,29 @@ def as_rows(values: Tensor) -> Tensor:
 
 
 @dataclass(eq=False)
-class Local:
-    """A feature map of every edited image: the clean one but for a rectangle (N x C x h x w)."""
+class EditedMap:
+    """A feature map of every edited image: the clean one except for a rectangle (N x C x h x w)."""
 
     values: Tensor
     rectangle: Rectangle
-    clean: Clean
+    clean: CleanMap
     _table: Tensor | None = field(default=None, init=False)
     _full: Tensor | None = field(default=None, init=False)
 
     def read(self, rows: Region, columns: Region, outside: int = ZERO) -> Tensor:
         """The feature map of every edited image at these positions, N x C x rows x columns."""
-        if rows.is_stretch(self.rectangle[0]) and columns.is_stretch(self.rectangle[1]):
+        if rows.equals(self.rectangle[0]) and columns.equals(self.rectangle[1]):
             return self.values
         if self._table is None:
             self._table = self.clean.table(self.values)
         return _gather(self._table, self.clean, self.rectangle, (rows, columns), outside)
 
     def around(self, rows: Region, columns: Region) -> Tensor:
-        """The clean feature map at these positions, which lie inside of it."""
+        """The clean feature map at these positions, all inside the map."""
         return _gather(self.clean.table(None), self.clean, None, (rows, columns), ZERO)
 
     def forget(self) -> None:
-        """Compute the whole feature map anew when it is asked for."""
+        """Drop the cached feature map."""
         self._table = self._full = None
 
     def full(self) -> Tensor:
@@ -164,23 +164,23 @@ class Local:
         return self._full
 
     def change(self) -> Tensor:
-        """How far the sum over all positions has moved, N x C x 1 x 1."""
+        """The change of the sum over all positions, N x C x 1 x 1."""
         regions = Region.of(self.rectangle[0]), Region.of(self.rectangle[1])
         return (self.values - self.around(*regions)).sum((2, 3), keepdim=True)
 
 
-def joined(rectangles: Sequence[Rectangle]) -> Rectangle:
-    """What has changed in any of them."""
+def union(rectangles: Sequence[Rectangle]) -> Rectangle:
+    """The rectangle that contains all changes."""
     rows, columns = rectangles[0]
     for other in rectangles[1:]:
-        rows, columns = rows.joined(other[0]), columns.joined(other[1])
+        rows, columns = rows.union(other[0]), columns.union(other[1])
     return rows, columns
 
 
 def _gather(
-    table: Tensor, clean: Clean, changed: Rectangle | None, regions: tuple[Region, Region], outside: int
+    table: Tensor, clean: CleanMap, changed: Rectangle | None, regions: tuple[Region, Region], outside: int
 ) -> Tensor:
-    """Look every position up: among the changed ones, among the clean ones, or outside."""
+    """Look up every position: changed, clean, or outside the map."""
     y, x = (region.positions() for region in regions)
     index = (y * clean.width)[:, :, None] + x[:, None, :]
     if changed is not None:

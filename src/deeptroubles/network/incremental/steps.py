@@ -1,4 +1,4 @@
-"""The operations that can be computed on a changed rectangle alone, and all others."""
+"""Compute operations on changed rectangles where possible, and on whole feature maps otherwise."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional
 
-from deeptroubles.network.incremental.rectangles import ZERO, Local, Rectangle, Region, Taps, joined
+from deeptroubles.network.incremental.rectangles import ZERO, EditedMap, Rectangle, Region, Taps, union
 
 
 @dataclass(eq=False)
 class Step:
-    """One operation of the network: `node` names its result, `inputs` what it needs."""
+    """One operation of the network: the node of its result, and those of its inputs."""
 
     node: fx.Node
     inputs: tuple[fx.Node, ...]
@@ -27,7 +27,7 @@ class Step:
 
 @dataclass(eq=False)
 class Whole(Step):
-    """Any operation, as it stands in the graph."""
+    """An operation as in the graph, computed on whole feature maps."""
 
     function: Callable[..., Any]
     arguments: Callable[[dict[fx.Node, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
@@ -40,30 +40,22 @@ class Whole(Step):
 
 @dataclass(eq=False)
 class LocalStep(Step):
-    """An operation that changes a rectangle where its inputs have changed in rectangles."""
+    """An operation whose output changes in a rectangle if its inputs change in rectangles."""
 
     def rectangle(self, inputs: Sequence[Rectangle]) -> Rectangle:
-        """Where the output has changed."""
-        return joined(inputs)
+        """The changed rectangle of the output."""
+        return union(inputs)
 
-    def local(self, inputs: Sequence[Local], rectangle: Rectangle) -> Tensor:
+    def local(self, inputs: Sequence[EditedMap], rectangle: Rectangle) -> Tensor:
         """The output on the rectangle."""
         raise NotImplementedError
 
 
 @dataclass(eq=False)
-class Pointwise(LocalStep):
-    """Acts position by position, on one feature map or on several: also batch normalisation and concatenation."""
+class Pointwise(Whole, LocalStep):
+    """A pointwise operation on one or several feature maps, also batch normalization and concatenation."""
 
-    function: Callable[..., Any]
-    arguments: Callable[[dict[fx.Node, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
-
-    def dense(self, *values: Any) -> Any:
-        """The result for whole feature maps."""
-        positional, named = self.arguments(dict(zip(self.inputs, values, strict=True)))
-        return self.function(*positional, **named)
-
-    def local(self, inputs: Sequence[Local], rectangle: Rectangle) -> Tensor:
+    def local(self, inputs: Sequence[EditedMap], rectangle: Rectangle) -> Tensor:
         """The output on the rectangle."""
         rows, columns = (Region.of(span) for span in rectangle)
         result: Tensor = self.dense(*(value.read(rows, columns) for value in inputs))
@@ -72,7 +64,7 @@ class Pointwise(LocalStep):
 
 @dataclass(eq=False)
 class Sliding(LocalStep):
-    """A window that slides over the image: pooling, and padding as a window of one position."""
+    """A sliding window: pooling, and padding as a window of one position."""
 
     taps: tuple[Taps, Taps]
     outside: int
@@ -84,17 +76,17 @@ class Sliding(LocalStep):
         return self.whole(values[0])
 
     def rectangle(self, inputs: Sequence[Rectangle]) -> Rectangle:
-        """Where the output has changed."""
-        return slid(inputs[0], self.taps)
+        """The changed rectangle of the output."""
+        return slide(inputs[0], self.taps)
 
-    def local(self, inputs: Sequence[Local], rectangle: Rectangle) -> Tensor:
+    def local(self, inputs: Sequence[EditedMap], rectangle: Rectangle) -> Tensor:
         """The output on the rectangle."""
         return self.inner(inputs[0].read(*_under(rectangle, self.taps), self.outside))
 
 
 @dataclass(eq=False)
 class GlobalMean(Step):
-    """The mean over the image: the clean one, and the change."""
+    """The mean over positions: the clean mean plus the change."""
 
     keep: bool
 
@@ -102,7 +94,7 @@ class GlobalMean(Step):
         """The result for whole feature maps."""
         return values[0].mean((2, 3), keepdim=self.keep)
 
-    def moved(self, value: Local) -> Tensor:
+    def updated(self, value: EditedMap) -> Tensor:
         """The mean for every edited image, from the changed rectangles."""
         clean = value.clean.values
         mean = clean.mean((2, 3), keepdim=True) + value.change() / (clean.shape[2] * clean.shape[3])
@@ -111,7 +103,7 @@ class GlobalMean(Step):
 
 @dataclass(frozen=True)
 class Activation:
-    """What follows a convolution: the operation, and its name and numbers for oneDNN (None where that has none)."""
+    """The activation after a convolution: the operation, and its name and numbers in oneDNN (None if it has none)."""
 
     function: Callable[[Tensor], Tensor]
     fused: tuple[str, list[float], str] | None
@@ -119,9 +111,9 @@ class Activation:
 
 @dataclass(eq=False)
 class Convolution(LocalStep):
-    """A convolution with all that follows it at once: batch normalisation, the residual, the activation.
+    """A convolution fused with batch normalization, the addition of a residual, and the activation.
 
-    The first input is what it reads; the second, where there is one, is added to its output.
+    The first input is convolved; the second, if there is one, is added to the output.
     """
 
     weight: Tensor
@@ -147,10 +139,10 @@ class Convolution(LocalStep):
         return self._convolve(x, (rows.stride, columns.stride), padding, *values[1:])
 
     def rectangle(self, inputs: Sequence[Rectangle]) -> Rectangle:
-        """Where the output has changed."""
-        return joined([slid(inputs[0], self.taps), *inputs[1:]])
+        """The changed rectangle of the output."""
+        return union([slide(inputs[0], self.taps), *inputs[1:]])
 
-    def local(self, inputs: Sequence[Local], rectangle: Rectangle) -> Tensor:
+    def local(self, inputs: Sequence[EditedMap], rectangle: Rectangle) -> Tensor:
         """The output on the rectangle."""
         x = inputs[0].read(*_under(rectangle, self.taps), ZERO)
         rest = (value.read(Region.of(rectangle[0]), Region.of(rectangle[1])) for value in inputs[1:])
@@ -163,7 +155,7 @@ class Convolution(LocalStep):
         if self._fusible and _has_onednn(x):
             try:
                 return self._fused(x, settings, *residual)
-            except RuntimeError:  # oneDNN does not know this kind of convolution, or this kind of processor
+            except RuntimeError:  # oneDNN does not support this convolution, or this CPU
                 self._fusible = False
         y = functional.conv2d(x, self.weight, self.bias, stride, padding, dilation, self.groups)
         for other in residual:
@@ -171,7 +163,7 @@ class Convolution(LocalStep):
         return y if self.activation is None else self.activation.function(y)
 
     def _fused(self, x: Tensor, settings: tuple[Any, ...], *residual: Tensor) -> Tensor:
-        """One call of oneDNN for all of it, so that the output goes through memory once."""
+        """A single call of oneDNN, so that the output passes through memory once."""
         onednn = torch.ops.mkldnn
         if self._packed is None:
             self._packed = onednn._reorder_convolution_weight(self.weight, *settings, list(x.shape))  # noqa: SLF001
@@ -190,8 +182,8 @@ class Convolution(LocalStep):
         return result
 
 
-def slid(rectangle: Rectangle, taps: tuple[Taps, Taps]) -> Rectangle:
-    """What has changed after a window was slid over an image."""
+def slide(rectangle: Rectangle, taps: tuple[Taps, Taps]) -> Rectangle:
+    """The changed rectangle after sliding a window over an image."""
     return rectangle[0].slide(taps[0]), rectangle[1].slide(taps[1])
 
 
@@ -200,5 +192,5 @@ def _under(rectangle: Rectangle, taps: tuple[Taps, Taps]) -> tuple[Region, Regio
 
 
 def _has_onednn(x: Tensor) -> bool:
-    """Whether oneDNN may compute it: one operation for a convolution and all that follows."""
+    """Whether oneDNN can compute the fused operation."""
     return x.device.type == "cpu" and x.dtype == torch.float32 and hasattr(torch.ops.mkldnn, "_convolution_pointwise")

@@ -1,5 +1,5 @@
-"""Which pixels a position of a layer can depend on, exactly, borders included.
+"""Receptive fields: the pixels that a position of a layer can depend on, exact at the borders.
 
-`field.py` holds the receptive field of a value, `rules.py` says how each operation changes it, and `propagation.py`
-carries it through a traced graph.
+`field.py` holds the receptive field of a value, `rules.py` computes it for each operation, and `propagation.py` for all
+nodes of a traced graph.
 """

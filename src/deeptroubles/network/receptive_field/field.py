@@ -1,4 +1,4 @@
-"""What the positions of a value depend on, along each image axis: the bookkeeping of receptive fields."""
+"""The receptive field of a value: the pixels that each position depends on, along each image axis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOTHING = (1 << 30, -1)
 
 @dataclass(frozen=True)
 class Affine:
-    """Position i sees the `size` pixels from `offset + i * stride` on, borders aside."""
+    """Away from borders, position i depends on the `size` pixels from `offset + i * stride` on."""
 
     size: int
     stride: int
@@ -23,24 +23,24 @@ class Affine:
 
 @dataclass(frozen=True)
 class Axis:
-    """What the positions along one image axis see. Length 1 stands for every position."""
+    """The pixels that the positions along one image axis depend on. Length 1 stands for all positions."""
 
     low: NDArray[np.int64]
     high: NDArray[np.int64]
     affine: Affine | None
 
     def take(self, index: NDArray[np.int64], affine: Affine | None) -> Axis:
-        """The axis whose position i is this one's position index[i]; an index outside depends on nothing."""
+        """The axis whose position i is position index[i] of this one; an index outside depends on nothing."""
         inside = (index >= 0) & (index < len(self.low))
         safe = np.where(inside, index, 0)
         return Axis(np.where(inside, self.low[safe], NOTHING[0]), np.where(inside, self.high[safe], NOTHING[1]), affine)
 
     def hull(self) -> Axis:
-        """One position that sees what any of them sees."""
+        """One position that depends on everything that any position depends on."""
         return Axis(self.low.min(keepdims=True), self.high.max(keepdims=True), None)
 
-    def stretched(self, length: int) -> Axis:
-        """The same axis with its length written out."""
+    def broadcast(self, length: int) -> Axis:
+        """The same axis, with a length of 1 expanded."""
         return self if len(self.low) == length else self.take(np.zeros(length, dtype=np.int64), None)
 
     def windows(self, length: int, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
@@ -57,7 +57,7 @@ class Axis:
         shape = taps.shape
         return Axis(covered.low.reshape(shape).min(1), covered.high.reshape(shape).max(1), affine)
 
-    def joined(self, other: Axis) -> Axis:
+    def union(self, other: Axis) -> Axis:
         """The union with another axis (equal lengths, or one of them 1)."""
         affine = None
         if self.affine and other.affine and self.affine.stride == other.affine.stride:
@@ -69,24 +69,24 @@ class Axis:
 
 @dataclass(frozen=True)
 class Field:
-    """What the positions of one node see. `dims` are its image dimensions (counted from the end), or None for none."""
+    """The receptive field of a node. `dims` are its image dimensions, counted from the end; None if it has none."""
 
     dims: tuple[int, int] | None
-    axes: tuple[Axis, Axis]
+    axes: Sequence[Axis]
 
-    def flattened(self) -> Field:
-        """The field of a value that mixes all positions."""
+    def mixed(self) -> Field:
+        """The field of a value in which all positions are mixed."""
         return Field(None, (self.axes[0].hull(), self.axes[1].hull()))
 
     def with_axis(self, which: int, axis: Axis) -> Field:
-        """This field with one of its axes exchanged."""
+        """This field with one axis replaced."""
         return Field(self.dims, (axis, self.axes[1]) if which == 0 else (self.axes[0], axis))
 
 
-def joined(inputs: Sequence[Field]) -> Field:
-    """What depends on any of the inputs, position by position."""
+def union(inputs: Sequence[Field]) -> Field:
+    """The union of the fields of several inputs, position by position."""
     first, *others = inputs
     for other in others:
         dims = first.dims or other.dims
-        first = Field(dims, (first.axes[0].joined(other.axes[0]), first.axes[1].joined(other.axes[1])))
+        first = Field(dims, (first.axes[0].union(other.axes[0]), first.axes[1].union(other.axes[1])))
     return first

@@ -1,4 +1,4 @@
-"""How each operation maps the fields of its inputs to the field of its output: one small function per operation."""
+"""Compute the field of an operation's output from those of its inputs: one function per kind of operation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import fx
 
-from deeptroubles.network.receptive_field.field import Affine, Axis, Field, joined
+from deeptroubles.network.receptive_field.field import Affine, Axis, Field, union
 
 
-def step(node: fx.Node, inputs: list[Field]) -> Field | None:
-    """The field of one node from those of its inputs; None where the operation is not known to be local."""
+def propagate_node(node: fx.Node, inputs: list[Field]) -> Field | None:
+    """The field of one node from those of its inputs; None if the operation is not known to be local."""
     name = _name(node)
     if name in _RULES:
         return _RULES[name](node, inputs)
@@ -21,7 +21,7 @@ def step(node: fx.Node, inputs: list[Field]) -> Field | None:
 
 
 def is_pointwise(node: fx.Node) -> bool:
-    """Whether a node acts position by position (batch normalisation and dropout, as they are in eval mode, do)."""
+    """Whether a node is a pointwise operation (in eval mode, as batch normalization and dropout are)."""
     return torch.Tag.pointwise in getattr(node.target, "tags", ()) or _name(node) in _POINTWISE
 
 
@@ -52,7 +52,7 @@ _POINTWISE = {
     "channel_shuffle",
     "native_channel_shuffle",
 }
-"""Operations that act position by position, beside those that PyTorch itself tags as pointwise."""
+"""Pointwise operations that PyTorch does not tag as such."""
 
 
 def _union(node: fx.Node, inputs: list[Field]) -> Field | None:
@@ -61,15 +61,20 @@ def _union(node: fx.Node, inputs: list[Field]) -> Field | None:
     if len(spatial) > 1:
         return None
     dims, shape = next(iter(spatial), None), node.meta["val"].shape
-    union = joined(inputs)
+    y, x = union(inputs).axes
     if dims is None:
-        return union
-    return Field(dims, (union.axes[0].stretched(int(shape[dims[0]])), union.axes[1].stretched(int(shape[dims[1]]))))
+        return Field(None, (y, x))
+    return Field(dims, (y.broadcast(int(shape[dims[0]])), x.broadcast(int(shape[dims[1]]))))
 
 
 def _argument(node: fx.Node, index: int, name: str, default: Any) -> Any:
     value = node.args[index] if len(node.args) > index else node.kwargs.get(name, default)
     return default if value is None or value == [] else value
+
+
+def _from_end(node: fx.Node, dim: Any) -> int:
+    """A dimension of the output, counted from the end."""
+    return int(dim) if dim < 0 else int(dim) - node.meta["val"].ndim
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -80,7 +85,7 @@ def _windows(node: fx.Node, field: Field, kernel: Any, stride: Any, padding: Any
     lengths = [int(n) for n in node.meta["val"].shape[-2:]]
     settings = zip(field.axes, lengths, _pair(kernel), _pair(stride), _pair(padding), _pair(dilation), strict=True)
     axes = [axis.windows(n, k, s, p, d) for axis, n, k, s, p, d in settings]
-    return Field((-2, -1), (axes[0], axes[1]))
+    return Field((-2, -1), axes)
 
 
 def _convolution(node: fx.Node, inputs: list[Field]) -> Field | None:
@@ -92,7 +97,7 @@ def _convolution(node: fx.Node, inputs: list[Field]) -> Field | None:
     dilation = _pair(_argument(node, 5, "dilation", 1))
     if padding == "valid":
         padding = 0
-    elif padding == "same":  # PyTorch puts the odd one at the end, so the start gets the smaller half
+    elif padding == "same":  # an odd total has its extra pixel at the end
         padding = [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]
     return _windows(node, inputs[0], kernel, stride, padding, dilation)
 
@@ -118,7 +123,7 @@ def _adaptive_pooling(node: fx.Node, inputs: list[Field]) -> Field:
             axes.append(
                 Axis(np.array([axis.low[c].min() for c in cells]), np.array([axis.high[c].max() for c in cells]), None)
             )
-    return Field((-2, -1), (axes[0], axes[1]))
+    return Field((-2, -1), axes)
 
 
 def _padding(node: fx.Node, inputs: list[Field]) -> Field | None:
@@ -152,43 +157,35 @@ def _reduction(node: fx.Node, inputs: list[Field]) -> Field:
     reduced = {d - before if d >= 0 else d for d in ([dims] if isinstance(dims, int) else dims)}
     if field.dims is None:
         return field
-    axes = tuple(axis.hull() if d in reduced else axis for axis, d in zip(field.axes, field.dims, strict=True))
+    axes = [axis.hull() if d in reduced else axis for axis, d in zip(field.axes, field.dims, strict=True)]
     if node.meta["val"].ndim == before:
-        return Field(field.dims, (axes[0], axes[1]))
-    if reduced.isdisjoint(field.dims):  # a reduced dimension behind an image dimension moves it towards the end
+        return Field(field.dims, axes)
+    if reduced.isdisjoint(field.dims):  # reducing a dimension after an image dimension shifts it towards the end
         y, x = (d + sum(r > d for r in reduced) for d in field.dims)
         return Field((y, x), field.axes)
-    return Field(None, (axes[0].hull(), axes[1].hull()))
+    return Field(None, [axis.hull() for axis in axes])
 
 
-def _normalisation(node: fx.Node, inputs: list[Field]) -> Field:
-    """Layer norm mixes its last dimensions; group and instance norm mix all positions."""
-    field = inputs[0]
-    last = len(node.args[1]) if "layer_norm" in str(node.target) else 2  # type: ignore[arg-type]
-    mixed = set(range(-last, 0))
+def _mixed_along(field: Field, dims: set[int]) -> Field:
+    """A field whose positions are mixed along some dimensions, which keep their lengths."""
     if field.dims is None:
         return field
-    axes = [
-        axis.hull().stretched(len(axis.low)) if d in mixed else axis
-        for axis, d in zip(field.axes, field.dims, strict=True)
-    ]
-    return Field(field.dims, (axes[0], axes[1]))
+    axes = zip(field.axes, field.dims, strict=True)
+    return Field(field.dims, [axis.hull().broadcast(len(axis.low)) if d in dims else axis for axis, d in axes])
+
+
+def _normalization(node: fx.Node, inputs: list[Field]) -> Field:
+    """Layer norm mixes its last dimensions; group norm and instance norm mix all positions."""
+    last = len(node.args[1]) if "layer_norm" in str(node.target) else 2  # type: ignore[arg-type]
+    return _mixed_along(inputs[0], set(range(-last, 0)))
 
 
 def _softmax(node: fx.Node, inputs: list[Field]) -> Field:
-    field, ndim, dim = inputs[0], node.meta["val"].ndim, int(node.args[1])  # type: ignore[arg-type]
-    if field.dims is None:
-        return field
-    dim = dim if dim < 0 else dim - ndim
-    axes = [
-        axis.hull().stretched(len(axis.low)) if d == dim else axis
-        for axis, d in zip(field.axes, field.dims, strict=True)
-    ]
-    return Field(field.dims, (axes[0], axes[1]))
+    return _mixed_along(inputs[0], {_from_end(node, node.args[1])})
 
 
 def _linear(node: fx.Node, inputs: list[Field]) -> Field | None:
-    """A linear layer mixes the last dimension only: a 1 x 1 convolution when channels are last."""
+    """A linear layer mixes only the last dimension: with channels last, it is a 1 x 1 convolution."""
     field = inputs[0]
     return field if len(inputs) == 1 and field.dims and -1 not in field.dims else None
 
@@ -208,7 +205,7 @@ def _permute(node: fx.Node, inputs: list[Field]) -> Field:
 
 
 def _reshape(node: fx.Node, inputs: list[Field]) -> Field | None:
-    """A reshape that leaves the image dimensions at the end keeps them (channel shuffle); any other mixes them."""
+    """A reshape that keeps the image dimensions at the end (channel shuffle) keeps the field; any other mixes it."""
     before, after = node.all_input_nodes[0].meta["val"].shape, node.meta["val"].shape
     field = inputs[0]
     if field.dims == (-2, -1) and len(after) >= 2 and tuple(before[-2:]) == tuple(after[-2:]):
@@ -217,26 +214,22 @@ def _reshape(node: fx.Node, inputs: list[Field]) -> Field | None:
 
 
 def _concatenation(node: fx.Node, inputs: list[Field]) -> Field | None:
-    ndim, dim = node.meta["val"].ndim, int(_argument(node, 1, "dim", 0))
-    dim = dim if dim < 0 else dim - ndim
-    dims = inputs[0].dims
-    parts = node.args[0]
+    dim, dims, parts = _from_end(node, _argument(node, 1, "dim", 0)), inputs[0].dims, node.args[0]
     if any(field.dims != dims for field in inputs) or dims is None or not isinstance(parts, list | tuple):
         return None
     if dim not in dims:
         return _union(node, inputs)
-    if len(parts) != len(inputs):  # the same value twice, or a constant: keep it simple and safe
+    if len(parts) != len(inputs):  # the same value twice, or a constant
         return None
     which = dims.index(dim)
-    other = joined([Field(dims, (f.axes[1 - which],) * 2) for f in inputs]).axes[0]
+    other = union([Field(dims, (f.axes[1 - which],) * 2) for f in inputs]).axes[0]
     low = np.concatenate([field.axes[which].low for field in inputs])
     high = np.concatenate([field.axes[which].high for field in inputs])
     return Field(dims, (other, other)).with_axis(which, Axis(low, high, None))
 
 
 def _slice(node: fx.Node, inputs: list[Field]) -> Field:
-    field, ndim, dim = inputs[0], node.meta["val"].ndim, int(_argument(node, 1, "dim", 0))
-    dim = dim if dim < 0 else dim - ndim
+    field, dim = inputs[0], _from_end(node, _argument(node, 1, "dim", 0))
     if field.dims is None or dim not in field.dims:
         return field
     which = field.dims.index(dim)
@@ -251,7 +244,7 @@ def _slice(node: fx.Node, inputs: list[Field]) -> Field:
 
 
 def _resize(node: fx.Node, inputs: list[Field]) -> Field | None:
-    """Nearest and bilinear resizing; any other kind is treated as seeing everything."""
+    """Nearest and bilinear resizing; any other kind depends on everything."""
     field, name = inputs[0], str(node.target)
     if "nearest" not in name and "bilinear" not in name:
         return None
@@ -264,8 +257,8 @@ def _resize(node: fx.Node, inputs: list[Field]) -> Field | None:
             axes.append(axis.take(np.arange(out) * n // out, None))
         else:
             first = np.clip(np.floor(at), 0, n - 1).astype(np.int64)
-            axes.append(axis.take(first, None).joined(axis.take(np.clip(np.ceil(at), 0, n - 1).astype(np.int64), None)))
-    return Field((-2, -1), (axes[0], axes[1]))
+            axes.append(axis.take(first, None).union(axis.take(np.clip(np.ceil(at), 0, n - 1).astype(np.int64), None)))
+    return Field((-2, -1), axes)
 
 
 _RULES = {
@@ -280,9 +273,9 @@ _RULES = {
     "mean": _reduction,
     "sum": _reduction,
     "amax": _reduction,
-    "layer_norm": _normalisation,
-    "group_norm": _normalisation,
-    "instance_norm": _normalisation,
+    "layer_norm": _normalization,
+    "group_norm": _normalization,
+    "instance_norm": _normalization,
     "softmax": _softmax,
     "_softmax": _softmax,
     "linear": _linear,

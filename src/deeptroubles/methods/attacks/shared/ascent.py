@@ -10,8 +10,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import to_eight_bits
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
-from deeptroubles.network import PIXELS, Network, TracedNetwork, open_network
-from deeptroubles.network.batch_norm_fusion import laid_out, lean
+from deeptroubles.network import PIXELS, Network, TracedNetwork, in_fast_layout, open_network, optimized
 from deeptroubles.subject import logits_of
 
 Update = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -58,7 +57,7 @@ def ascend(
     """
     network = open_network(classifier)
     if isinstance(network, TracedNetwork):
-        network = lean(network, [])
+        network = optimized(network, [])
     found = clean.clone()
     reached = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
     queries = torch.zeros(len(clean), dtype=torch.long, device=clean.device)
@@ -66,7 +65,7 @@ def ascend(
         rows, here = chunk, start[chunk]
         for step in range(steps + 1):
             wanted = goal[rows]
-            shown = laid_out(network, here) if isinstance(network, TracedNetwork) else here
+            shown = in_fast_layout(network, here) if isinstance(network, TracedNetwork) else here
             logits, gradient = loss_gradient(network, shown, wanted, loss, None if rival is None else rival[rows])
             queries[rows] += 1
             hit = wanted.reached(logits)

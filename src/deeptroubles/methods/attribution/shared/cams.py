@@ -8,8 +8,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
 from deeptroubles.methods.targets import Targets, as_batch, target_score
-from deeptroubles.network import Layer, Network, TracedNetwork, open_network
-from deeptroubles.network.traced import name_nodes
+from deeptroubles.network import Layer, Network, TracedNetwork, name_nodes, open_network
 
 AT_THE_END = (-2, -1)
 POOLS_POSITIONS = {torch.ops.aten.avg_pool2d.default, torch.ops.aten.adaptive_avg_pool2d.default}

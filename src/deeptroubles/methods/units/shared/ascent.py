@@ -9,8 +9,7 @@ from torch import Tensor
 
 from deeptroubles.methods.units.shared.parameterizations import Parameterization
 from deeptroubles.methods.units.shared.redirected_relu import RedirectedReLU
-from deeptroubles.network import Network, TracedNetwork
-from deeptroubles.network.batch_norm_fusion import laid_out, lean
+from deeptroubles.network import Network, TracedNetwork, in_fast_layout, optimized
 from deeptroubles.progress import track
 
 LEARNING_RATE = 0.025
@@ -47,12 +46,12 @@ def activations_for_ascent(network: Network, layer: str) -> Callable[[Tensor, in
     """
     if not isinstance(network, TracedNetwork):
         return lambda pictures, _: network.activations(pictures, [layer])[layer]
-    plain = lean(network, [layer])
+    plain = optimized(network, [layer])
     redirected = plain.with_rule("relu", RedirectedReLU.apply)
 
     def activations(pictures: Tensor, step: int) -> Tensor:
         chosen = redirected if step < _REDIRECTED_STEPS else plain
-        return chosen.activations(laid_out(chosen, pictures), [layer])[layer]
+        return chosen.activations(in_fast_layout(chosen, pictures), [layer])[layer]
 
     return activations
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from deeptroubles.errors import ModelError, UnreadableImageError
 from deeptroubles.methods.units.shared.activations import by_unit
-from deeptroubles.network import Layer, open_network
-from deeptroubles.network.reducing import reducing
+from deeptroubles.network import Layer, layer_reducer, open_network
 from deeptroubles.subject import Subject
 
 Total = dict[str, NDArray[Any]]
@@ -66,7 +65,7 @@ def tally(
     (`keys_of`), U x samples.
     """
     network = open_network(subject.classifier)
-    read = reducing(network, layers, strongest)
+    read = layer_reducer(network, layers, strongest)
     grids = [layer_grid(network.layer(name)) for name in layers]
     cell_type = np.min_scalar_type(max((height * width for height, width in grids), default=1))
     units = sum(network.layer(name).units for name in layers)

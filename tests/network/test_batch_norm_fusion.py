@@ -6,14 +6,14 @@ from torch import nn
 from torch.nn import functional
 
 from deeptroubles import Classifier, open_network
-from deeptroubles.network.batch_norm_fusion import folded
+from deeptroubles.network import fuse_batch_norm
 from tests.networks import Plain
 
 SIZE = (16, 20)
 
 
-def shaken(model):
-    """Batch normalisations with statistics and weights as after training."""
+def with_statistics(model):
+    """Give batch normalizations statistics and weights as after training."""
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
@@ -26,7 +26,7 @@ def shaken(model):
 
 
 class Mixed(nn.Module):
-    """Normalisations that can be folded (after layers) and that cannot (before a layer, after a value read twice)."""
+    """Batch normalizations that can be fused (after layers) and that cannot (before a layer, after a shared value)."""
 
     def __init__(self):
         super().__init__()
@@ -50,32 +50,32 @@ def pixels():
 
 
 @pytest.mark.parametrize(("model", "left"), [(Plain, 0), (Mixed, 2)])
-def test_the_answers_stay_and_the_normalisations_go(model, left, pixels):
+def test_fusion_removes_batch_norms_and_keeps_the_logits(model, left, pixels):
     torch.manual_seed(0)
-    classifier = Classifier(shaken(model()), size=SIZE, mean=[0.4], std=[0.2])
+    classifier = Classifier(with_statistics(model()), size=SIZE, mean=[0.4], std=[0.2])
     network = open_network(classifier)
     before = network(pixels)
-    short = folded(network)
-    assert (short(pixels) - before).abs().max() < 1e-5
-    assert short.count("batch_norm") == left
+    fused = fuse_batch_norm(network)
+    assert (fused(pixels) - before).abs().max() < 1e-5
+    assert fused.count("batch_norm") == left
     assert torch.equal(network(pixels), before)
     assert network.count("batch_norm") > left
 
 
-def test_a_folded_layer_has_the_name_of_what_it_computes(pixels):
-    network = open_network(Classifier(shaken(Plain()), size=SIZE))
-    short = folded(network)
-    names = [layer.name for layer in short.layers]
+def test_a_fused_layer_has_the_name_of_its_batch_norm(pixels):
+    network = open_network(Classifier(with_statistics(Plain()), size=SIZE))
+    fused = fuse_batch_norm(network)
+    names = [layer.name for layer in fused.layers]
     assert "1" in names
     assert "0" not in names
     expected = network.record(pixels, ["1"]).activations["1"]
-    assert torch.allclose(short.record(pixels, ["1"]).activations["1"], expected, atol=1e-5)
+    assert torch.allclose(fused.record(pixels, ["1"]).activations["1"], expected, atol=1e-5)
 
 
-def test_folding_again_sees_new_weights(pixels):
-    classifier = Classifier(shaken(Plain()), size=SIZE)
+def test_fusing_again_uses_new_weights(pixels):
+    classifier = Classifier(with_statistics(Plain()), size=SIZE)
     network = open_network(classifier)
-    folded(network)
+    fuse_batch_norm(network)
     with torch.no_grad():
         classifier.module[0].weight.mul_(2)
-    assert torch.allclose(folded(network)(pixels), network(pixels), atol=1e-5)
+    assert torch.allclose(fuse_batch_norm(network)(pixels), network(pixels), atol=1e-5)

@@ -1,4 +1,4 @@
-"""Which layers have units that are worth looking at: one per operation with weights, and the outputs of blocks."""
+"""Layers whose units are analyzed: one per operation with weights, and the outputs of residual blocks."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _POINTWISE_MODULES = ("norm", "relu", "elu", "silu", "mish", "swish", "sigmoid",
 
 
 def unit_layers(network: Network) -> tuple[Layer, ...]:
-    """The layers whose units are worth an index, in the order in which they are computed.
+    """The layers whose units are indexed, in the order in which they are computed.
 
-    For every convolution (depthwise ones too) and every linear map, the end of the chain of pointwise operations that
-    follow it (batch normalisation, activation, clamp; dropout does nothing here): what the next layer reads, once,
-    under the name of the innermost module that ends there. Likewise for every addition of two values of the same shape:
-    the output of a residual block. The last linear map gives the logits. Attention counts through its projections.
+    For every convolution (also depthwise) and every linear layer, this is the end of the chain of pointwise operations
+    that follow it (batch normalization, activation, clamp; dropout has no effect): the input of the next layer, under
+    the name of the innermost module that ends there. The same holds for every addition of two values of the same shape,
+    the output of a residual block. The last linear layer gives the logits. Attention counts through its projections.
 
-    Values whose first dimension is not the batch, or whose units are not where `by_unit` looks for them (channels-last
-    maps inside of a ConvNeXt or Swin block), are left out. Of a network that could not be traced, the modules with
-    weights are taken, each at the end of the normalisations and activations that are called right after it.
+    Values whose first dimension is not the batch, or whose units are not where `by_unit` expects them (channels-last
+    maps in a ConvNeXt or Swin block), are left out. In a network that could not be traced, each module with weights
+    counts at the end of the normalizations and activations that are called right after it.
     """
     return _by_modules(network) if isinstance(network, HookedNetwork) else _by_graph(network.graph, network.layers)
 
 
 def is_rectified(network: Network, layer: str) -> bool:
-    """Whether a layer ends in a rectifier (ReLU, ReLU6): it is never below 0, and 0 means no answer."""
+    """Whether a layer ends in a rectifier (ReLU, ReLU6): it is never below 0, and 0 means inactive."""
     if isinstance(network, HookedNetwork):
         return network.layer(layer).operation in {"ReLU", "ReLU6"}
     node = name_nodes(network.graph).get(layer)
@@ -46,22 +46,22 @@ def is_rectified(network: Network, layer: str) -> bool:
 
 
 def _by_graph(graph: fx.Graph, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    fields = propagate(graph)  # which nodes depend on the pixels, and where their image dimensions are
+    fields = propagate(graph)  # the nodes that depend on the pixels, and their image dimensions
     pixels = next(iter(graph.find_nodes(op="placeholder")))
     starts = [
         node for node in graph.nodes if node in fields and (node.target in _WEIGHTED or _is_residual(node, fields))
     ]
     ends = {_end_of_chain(node, fields) for node in starts}
     names: dict[fx.Node, str] = {}
-    for name, node in name_nodes(graph).items():  # of several names the innermost one comes first
-        if node in ends and _has_units(node, pixels, fields) and (node not in names or _is_made_up(names[node])):
-            names[node] = name if node not in names or not _is_made_up(name) else names[node]
+    for name, node in name_nodes(graph).items():  # the innermost of several names comes first
+        if node in ends and _has_units(node, pixels, fields) and (node not in names or _is_derived(names[node])):
+            names[node] = name if node not in names or not _is_derived(name) else names[node]
     by_name = {layer.name: layer for layer in layers}
     return tuple(by_name[name] for name in names.values())
 
 
-def _is_made_up(name: str) -> bool:
-    """Whether a name is not the path of a module that is called once."""
+def _is_derived(name: str) -> bool:
+    """Whether a name is not simply a module path."""
     return "@" in name or ":" in name
 
 
@@ -72,9 +72,9 @@ def _is_residual(node: fx.Node, fields: dict[fx.Node, Field]) -> bool:
 
 
 def _end_of_chain(node: fx.Node, fields: dict[fx.Node, Field]) -> fx.Node:
-    """Follow pointwise operations for as long as nobody else reads the value on the way.
+    """Follow pointwise operations while nothing else uses the value.
 
-    `x * sigmoid(x)` is such an operation too: a group of nodes that reads nothing else and is left in one place.
+    `x * sigmoid(x)` also counts: a group of nodes without other inputs and with a single output.
     """
     group, end = {node}, node
     while True:
