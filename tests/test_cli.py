@@ -131,7 +131,7 @@ def test_stylized_images_are_a_conflict_of_cues(run, here):
     code, said, _ = run(*asked, "conflict")
     assert code == 0
     assert "Shape bias" in said
-    assert "of 12)" in read_audit(here / "run").findings[0].claim
+    assert "of 12 cue-conflict images" in read_audit(here / "run").findings[0].claim
 
 
 def test_images_without_two_cues_in_their_names_are_told(run):
