@@ -196,5 +196,5 @@ def _cut_table(cuts: Mapping[str, NDArray[np.float64]], names: Sequence[str]) ->
         [key, *(round(float(v), 4) if np.isfinite(v) else None for v in values)] for key, values in cuts.items()
     ]
     return Table(
-        title="Thresholds on the probability of the class (empty: never positive_at)", columns=columns, rows=rows
+        title="Thresholds on the probability of the class (empty: never predicted positive)", columns=columns, rows=rows
     )
