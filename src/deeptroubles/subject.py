@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier, evaluating
-from deeptroubles.errors import ImagesError
+from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.images import ImageSet
 
 
@@ -52,6 +52,22 @@ class Subject:
         for part in (self.classifier.fingerprint(), self.images.fingerprint(), self.targets.tobytes().hex()):
             digest.update(part.encode())
         return digest.hexdigest()
+
+
+def readable_pixels(
+    classifier: Classifier, images: ImageSet, rows: Sequence[int]
+) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
+    """The images that can be read, as the classifier takes them; their rows; and the rows of the others."""
+    pixels, readable, unreadable = list[Tensor](), list[int](), list[int]()
+    for row in rows:
+        try:
+            pixels.append(classifier.prepare(images[row]))
+        except UnreadableImageError:
+            unreadable.append(row)
+        else:
+            readable.append(row)
+    stacked = torch.stack(pixels).to(classifier.device) if pixels else torch.empty(0)
+    return stacked, np.array(readable, dtype=np.int64), np.array(unreadable, dtype=np.int64)
 
 
 def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:

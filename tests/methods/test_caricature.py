@@ -79,7 +79,7 @@ def test_everything_is_left_as_it_was(image, training):
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_grey_images(image):
+def test_gray_images(image):
     classifier = Classifier(Plain(1), size=SIZE, channels=1)
     found = caricature(classifier, image[:1], "2", steps=60, transform=False)
     assert found.shape == (1, *SIZE)

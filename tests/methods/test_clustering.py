@@ -155,4 +155,4 @@ def test_a_models_scores_are_those_of_its_worst_class():
     gaps = [c.gap if c.count > 1 else 0 for c in clusters]
     assert eigengap_score(classifier, images, targets) == pytest.approx(max(gaps), abs=1e-9)
     assert fisher_tau(classifier, images, targets) == pytest.approx(max(max(c.fisher) for c in clusters), rel=1e-6)
-    assert eigengap_score(classifier, images[: spray.SMALLEST - 1], targets[: spray.SMALLEST - 1] * 0) == 0
+    assert eigengap_score(classifier, images[: spray.MIN_HEATMAPS - 1], targets[: spray.MIN_HEATMAPS - 1] * 0) == 0

@@ -125,9 +125,9 @@ def test_the_seed_decides_everything_and_nothing_is_left_behind():
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_grey_images_and_models_that_cannot_be_traced():
-    grey = Classifier(Plain(1), size=SIZE, channels=1)
-    assert deep_dream(grey, image(30, 40, 1), "4", steps=2).shape == (1, 30, 40)
+def test_gray_images_and_models_that_cannot_be_traced():
+    gray = Classifier(Plain(1), size=SIZE, channels=1)
+    assert deep_dream(gray, image(30, 40, 1), "4", steps=2).shape == (1, 30, 40)
     hooked = Classifier(Untraceable(), size=SIZE)
     with pytest.warns(UserWarning, match="could not be traced"):
         assert deep_dream(hooked, image(30, 40), "inner.4", steps=2).shape == (3, 30, 40)

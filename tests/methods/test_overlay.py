@@ -64,7 +64,7 @@ def test_a_look_alike_has_the_same_pixels_in_another_order(seed, number, height,
         assert torch.allclose(before.sort().values, after.sort().values, atol=1e-6)
 
 
-def test_look_alikes_of_one_colour_have_another_one():
+def test_look_alikes_of_one_color_have_another_one():
     overlay = positioned(torch.tensor([0.9, 0.2, 0.1, 1.0]).view(4, 1, 1).expand(4, 6, 6), SIZE, "top")
     box = overlay.cover[0, 0] > 0
     colors = [overlay.color] + [control(overlay, number, 0).color for number in range(1, 6)]
@@ -151,8 +151,8 @@ def test_a_cut_out_keeps_its_proportions_and_its_transparency(cut_out):
     assert solid.sum() == 100  # scaled to 20 x 10
     assert solid[2:12, 2:12].all()
     assert torch.equal(overlay.color[0][:, solid].mean(1), torch.tensor([1.0, 0.0, 0.0]))
-    grey = drawn_cue(named_cue(f"{cut_out}@top-left"), (60, 60), 1)
-    assert torch.allclose(grey.color[0, 0][solid], torch.tensor(0.299))
+    gray = drawn_cue(named_cue(f"{cut_out}@top-left"), (60, 60), 1)
+    assert torch.allclose(gray.color[0, 0][solid], torch.tensor(0.299))
     whole = drawn_cue(named_cue(f"{cut_out}@everywhere"), (60, 80), 3)
     assert torch.equal(whole.cover[0, 0], (torch.arange(80) < 40).float().expand(60, 80))
     assert named_cue(str(cut_out)).place == "bottom-left"
@@ -177,7 +177,7 @@ def test_what_cues_are_drawn_like(cut_out):
         ("text:hello@botom-left", "no place 'botom-left'"),
         ("text: ", "at least one letter"),
         ("text:\u6377", "has no '\u6377'"),
-        ("color:orangish", "is no colour; write it like"),
+        ("color:orangish", "is no color; write it like"),
         ("column:photografer", r"no column 'photografer' \(it has photographer\).*Did you mean photographer"),
         ("mask", "column `cue_mask`"),
     ],

@@ -105,5 +105,5 @@ def test_a_shift_that_leaves_nothing_is_refused(down, right):
 
 
 def test_an_unknown_border_is_refused_with_the_known_ones():
-    with pytest.raises(UsageError, match="no border 'grey'; choose one of black, mirror, circular"):
-        shift(IMAGE, 1, 1, "grey")
+    with pytest.raises(UsageError, match="no border 'gray'; choose one of black, mirror, circular"):
+        shift(IMAGE, 1, 1, "gray")

@@ -11,7 +11,7 @@ from deeptroubles.methods.reliance.suppression import KINDS, kinds_for, strength
 from deeptroubles.methods.transforms.bilateral_blur import SIMILAR, bilateral_blur
 from deeptroubles.methods.transforms.non_local_means import PATCH, non_local_means
 from deeptroubles.methods.transforms.rotate_patches import rotate_patches
-from deeptroubles.methods.transforms.shared.recolour import LUMA, grayscale, shuffle_channels
+from deeptroubles.methods.transforms.shared.color import LUMA, grayscale, shuffle_channels
 from tests.networks import formula
 
 
@@ -156,12 +156,12 @@ def test_a_plain_image_is_its_own_mean():
     assert torch.allclose(non_local_means(x, 0.3), x, atol=1e-6)
 
 
-def test_colours_go_and_channels_move():
+def test_colors_go_and_channels_move():
     x = pixels()
-    grey = grayscale(x)
-    assert torch.allclose(grey[:, 0], sum(w * x[:, i] for i, w in enumerate(LUMA)))
-    assert torch.equal(grey[:, 0], grey[:, 2])
-    assert torch.allclose(grayscale(x, 0.25), 0.75 * x + 0.25 * grey)
+    gray = grayscale(x)
+    assert torch.allclose(gray[:, 0], sum(w * x[:, i] for i, w in enumerate(LUMA)))
+    assert torch.equal(gray[:, 0], gray[:, 2])
+    assert torch.allclose(grayscale(x, 0.25), 0.75 * x + 0.25 * gray)
     moved = shuffle_channels(x, seed=3)
     assert all(not torch.equal(moved[i, c], x[i, c]) for i in range(2) for c in range(3))
     assert torch.allclose(moved.sort(1).values, x.sort(1).values, atol=1e-6)

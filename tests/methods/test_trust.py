@@ -14,11 +14,11 @@ from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import ModelError, UsageError
 from deeptroubles.methods.units.activation_maximization import activation_maximization
 from deeptroubles.methods.units.shared.agreement import agreement
-from deeptroubles.methods.units.shared.path_similarity import LEAST_GAP, path_similarity
+from deeptroubles.methods.units.shared.path_similarity import MIN_GAP, path_similarity
 from deeptroubles.methods.units.shared.similarity import cosine, spearman
 from deeptroubles.methods.units.shared.simulation import simulate, simulation
 from deeptroubles.methods.units.visualization_trust import (
-    MOST_ENTRIES,
+    MAX_ENTRIES,
     PIXELS_SCALED,
     activation_ratio,
     features,
@@ -169,7 +169,7 @@ def test_an_image_of_two_units_is_not_compared_with_itself():
 
 def test_where_natural_images_are_not_alike_nothing_is_said():
     found = paths(random(3, 2, 400), random(3, 4, 400, seed=1))
-    assert np.all(np.abs(found.natural - found.random) < LEAST_GAP)
+    assert np.all(np.abs(found.natural - found.random) < MIN_GAP)
     assert np.isnan(found.normalised).all()
     assert np.isnan(found.late).all()
 
@@ -249,7 +249,7 @@ def test_features_are_the_same_entries_for_all_and_scaled_pixels_know_no_contras
     network = open_network(Classifier(Plain(), size=(40, 48)))
     pixels = torch.rand(3, 3, 40, 48, generator=torch.Generator().manual_seed(0))
     together, alone = features(network, pixels, ["2", "5"]), features(network, pixels[1:2], ["2", "5"])
-    assert together["2"].shape == (3, MOST_ENTRIES)
+    assert together["2"].shape == (3, MAX_ENTRIES)
     assert together["5"].shape == (3, 8 * 10 * 12)
     for name, values in together.items():
         assert np.allclose(values[1], alone[name][0], atol=1e-5)

@@ -13,5 +13,8 @@ Seed = Annotated[int, Ge(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 """A part of a whole."""
 Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Ratio = Annotated[float, Gt(1)]
+"""A size as a multiple of the next smaller one."""
 Severity = Annotated[int, Interval(ge=1, le=5)]
 """How strong a corruption of ImageNet-C is."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deeptroubles.statistics.intervals import Interval, share_difference, wilson
 
 
-class Gap(NamedTuple):
+class GroupGap(NamedTuple):
     """The largest difference between the shares of two of G groups, and which they are (positions)."""
 
     size: Interval
@@ -19,7 +19,7 @@ class Gap(NamedTuple):
     worst: int
 
 
-def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.95) -> Gap:
+def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.95) -> GroupGap:
     """The difference between the highest and the lowest share.
 
     Of several groups the highest share is too high and the lowest too low, by chance alone. So every pair of groups
@@ -42,4 +42,4 @@ def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.
     values = [share.value for share in shares]
     best, worst = int(np.argmax(values)), int(np.argmin(values))
     low, high = max(d.low for d in differences), max(d.high for d in differences)
-    return Gap(Interval(values[best] - values[worst], max(0.0, low), high), best, worst)
+    return GroupGap(Interval(values[best] - values[worst], max(0.0, low), high), best, worst)

@@ -17,10 +17,10 @@ from deeptroubles.methods.clustering.spectral import eigengap, laplacian_spectru
 
 SIDE = 16
 """Heatmaps are scaled to so many rows and columns before they are compared."""
-MOST_CLUSTERS = 8
+MAX_CLUSTERS = 8
 BOX = 5
 """A place is a square of so many rows and columns: a tenth of the image."""
-SMALLEST = 10
+MIN_HEATMAPS = 10
 """Fewer heatmaps than this are not clustered."""
 
 
@@ -70,10 +70,10 @@ def cluster_heatmaps(maps: NDArray[np.floating], seed: int = 0) -> Clusters:
     """Cluster the heatmaps of one class.
 
     Their number decides how many neighbours a heatmap has: the root of it, at least 3. There are as many clusters as
-    the largest gap in the eigenvalues says, at most MOST_CLUSTERS.
+    the largest gap in the eigenvalues says, at most MAX_CLUSTERS.
 
     Args:
-        maps: N x SIDE x SIDE, as `small_heatmaps` gives them; at least SMALLEST.
+        maps: N x SIDE x SIDE, as `small_heatmaps` gives them; at least MIN_HEATMAPS.
         seed: Of the starting points of the clustering.
 
     References:
@@ -82,7 +82,7 @@ def cluster_heatmaps(maps: NDArray[np.floating], seed: int = 0) -> Clusters:
     """
     points = maps.reshape(len(maps), -1)
     affinity = neighbour_affinity(points, max(3, round(len(points) ** 0.5)))
-    values, vectors = laplacian_spectrum(affinity, MOST_CLUSTERS + 1)
+    values, vectors = laplacian_spectrum(affinity, MAX_CLUSTERS + 1)
     count, gap = eigengap(values)
     group = spectral_clusters(vectors, count, seed)
     fisher = tuple(fisher_score(vectors, (group == i).astype(np.int64)) for i in range(count))
@@ -133,4 +133,4 @@ def _by_class(classifier: Classifier, images: Tensor, targets: Tensor, seed: int
     ]
     small = small_heatmaps(torch.cat(maps))
     groups = [small[(targets == target).cpu().numpy()] for target in torch.unique(targets)]
-    return [cluster_heatmaps(group, seed) for group in groups if len(group) >= SMALLEST]
+    return [cluster_heatmaps(group, seed) for group in groups if len(group) >= MIN_HEATMAPS]

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 RUNS, FOLDS = 5, 10
 """A concept is set against so many draws of random images; each time it is learned from all folds but one."""
-AT_RANDOM, _FEWER_FOLDS = 30, 3
+RANDOM_CONCEPTS, _RANDOM_FOLDS = 30, 3
 """So many concepts of random images say what chance does."""
 _RIDGE = 1.0
 """The penalty of the ridge regression: as strong as the variance of a unit, and the same for any number of images."""
@@ -44,13 +44,13 @@ class Concept:
             deviations of the lead over the images; signed, with an interval over images and draws.
         p: How often a concept that means nothing has as large an effect (two-sided). A small p says that the effect is
             there, not that it is large.
-        told: The share of images that were left out of training that are told right as concept or not.
+        accuracy: The share of images that were left out of training that are accuracy right as concept or not.
     """
 
     share: float
     effect: Interval
     p: float
-    told: float
+    accuracy: float
 
 
 class Vectors(NamedTuple):
@@ -59,12 +59,12 @@ class Vectors(NamedTuple):
     Attributes:
         direction: R x G x D, of length 1, towards the concept; learned without the fold.
         distance: R x G, how far the concept's images of the fold lie from others along it.
-        told: R x G, the share of these images that are told right.
+        accuracy: R x G, the share of these images that are accuracy right.
     """
 
     direction: Floats
     distance: Floats
-    told: Floats
+    accuracy: Floats
 
 
 def concept_layer(network: Network) -> str:
@@ -131,12 +131,12 @@ def concept_vectors(concept: Floats, others: Floats, *, seed: int, runs: int = R
             _vector(concept[part != g], concept[part == g], drawn[counterpart != g], drawn[counterpart == g])
             for g in range(folds)
         ]
-    directions, distances, told = zip(*found, strict=True)
+    directions, distances, accuracy = zip(*found, strict=True)
     shape = (runs, folds)
-    return Vectors(np.reshape(directions, (*shape, -1)), np.reshape(distances, shape), np.reshape(told, shape))
+    return Vectors(np.reshape(directions, (*shape, -1)), np.reshape(distances, shape), np.reshape(accuracy, shape))
 
 
-def random_vectors(others: Floats, size: int, *, seed: int, runs: int = AT_RANDOM) -> Vectors:
+def random_vectors(others: Floats, size: int, *, seed: int, runs: int = RANDOM_CONCEPTS) -> Vectors:
     """Vectors of concepts that mean nothing: `size` of the images at random (at most half) against some of the rest.
 
     Args:
@@ -151,11 +151,11 @@ def random_vectors(others: Floats, size: int, *, seed: int, runs: int = AT_RANDO
     for _ in range(runs):
         drawn, draw = random.permutation(len(others)), int(random.integers(2**31))
         one, rest = others[drawn[:size]], others[drawn[size:]]
-        found.append(concept_vectors(one, rest, seed=draw, runs=1, folds=_FEWER_FOLDS))
+        found.append(concept_vectors(one, rest, seed=draw, runs=1, folds=_RANDOM_FOLDS))
     return Vectors(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def concept_effect(vectors: Vectors, at_random: Vectors, gradients: Floats, spread: float, level: float) -> Concept:
+def concept_effect(vectors: Vectors, at_random: Vectors, gradients: Floats, std: float, level: float) -> Concept:
     """What a concept does for the images of a class.
 
     Four errors of the effect are put together, as if they were independent: that of the direction (jackknife over the
@@ -166,29 +166,29 @@ def concept_effect(vectors: Vectors, at_random: Vectors, gradients: Floats, spre
         vectors: Of the concept, at least two draws and two folds.
         at_random: Of concepts that mean nothing, at least two.
         gradients: N x D, of the class's images, in lead per standard deviation of a unit; at least two.
-        spread: The standard deviation of the lead over images; what effects are given in.
+        std: The standard deviation of the lead over images; what effects are given in.
         level: Of the interval.
 
     References:
         B. Kim et al., ICML 2018, equation 2 (score), section 3.4 (random concepts). J. Tukey: Bias and confidence in
         not quite large samples, 1958 (jackknife).
     """
-    slope = vectors.direction @ gradients.mean(0) / spread
+    slope = vectors.direction @ gradients.mean(0) / std
     effects = slope * vectors.distance
     value, (draws, folds) = float(effects.mean()), slope.shape
     of_direction = (folds - 1) ** 2 / folds * slope.mean(0).var(ddof=1) * vectors.distance.mean() ** 2
     of_distance = vectors.distance.mean(0).var(ddof=1) / folds * slope.mean() ** 2
     of_draws = effects.mean(1).var(ddof=1) / draws
-    each_image = gradients @ (vectors.direction * vectors.distance[:, :, None]).mean((0, 1)) / spread
+    each_image = gradients @ (vectors.direction * vectors.distance[:, :, None]).mean((0, 1)) / std
     of_images = each_image.var(ddof=1) / len(each_image)
     error = np.sqrt(of_direction + of_distance + of_draws + of_images)
     reach = float(stats.t.ppf((1 + level) / 2, folds - 1) * error)
-    chance = (at_random.direction @ gradients.mean(0) / spread * at_random.distance).mean(1)
+    chance = (at_random.direction @ gradients.mean(0) / std * at_random.distance).mean(1)
     # A concept is a mean over draws, those at random are one draw each: what chance does is not made small.
     away = abs(value - chance.mean()) / max(chance.std(ddof=1) * np.sqrt(1 + 1 / len(chance)), 1e-12)
     p = float(2 * stats.t.sf(away, len(chance) - 1))
     share = float((vectors.direction @ gradients.T > 0).mean())
-    return Concept(share, Interval(value, value - reach, value + reach), p, float(vectors.told.mean()))
+    return Concept(share, Interval(value, value - reach, value + reach), p, float(vectors.accuracy.mean()))
 
 
 def tcav_score(classifier: Classifier, images: Tensor, targets: Tensor, concept: Tensor, *, seed: int = 0) -> float:
@@ -210,10 +210,10 @@ def tcav_score(classifier: Classifier, images: Tensor, targets: Tensor, concept:
     shown = read_layer(classifier, concept, torch.zeros(len(concept), dtype=torch.long, device=concept.device), layer)
     scale = unit_scale(read.activations)
     vectors = concept_vectors(shown.activations / scale, read.activations / scale, seed=seed)
-    spread = lead_spread(classifier(images).detach().cpu().numpy())
+    std = lead_std(classifier(images).detach().cpu().numpy())
     classes = targets.cpu().numpy()
     moves = (read.gradients * scale) @ (vectors.direction * vectors.distance[:, :, None]).mean((0, 1))
-    return max(float(abs(moves[classes == k].mean()) / spread[k]) for k in np.unique(classes))
+    return max(float(abs(moves[classes == k].mean()) / std[k]) for k in np.unique(classes))
 
 
 def unit_scale(activations: Floats) -> Floats:
@@ -222,10 +222,10 @@ def unit_scale(activations: Floats) -> Floats:
     return np.where(scale > 1e-8, scale, 1.0)
 
 
-def lead_spread(logits: NDArray[np.floating]) -> Floats:
+def lead_std(logits: NDArray[np.floating]) -> Floats:
     """The standard deviation of each class's lead (its logit minus the mean logit) over images. N x K to K."""
-    spread: Floats = (logits - logits.mean(1, keepdims=True)).astype(np.float64).std(0)
-    return np.maximum(spread, 1e-12)
+    std: Floats = (logits - logits.mean(1, keepdims=True)).astype(np.float64).std(0)
+    return np.maximum(std, 1e-12)
 
 
 def _vector(concept: Floats, concept_out: Floats, others: Floats, others_out: Floats) -> tuple[Floats, float, float]:
@@ -241,5 +241,5 @@ def _vector(concept: Floats, concept_out: Floats, others: Floats, others_out: Fl
         direction = points.T @ np.linalg.solve(points @ points.T + penalty * np.eye(count), labels)
     direction /= max(float(np.linalg.norm(direction)), 1e-12)
     inside, outside = (concept_out - middle) @ direction, (others_out - middle) @ direction
-    told = ((inside > 0).mean() + (outside <= 0).mean()) / 2
-    return direction, float(inside.mean() - outside.mean()), float(told)
+    accuracy = ((inside > 0).mean() + (outside <= 0).mean()) / 2
+    return direction, float(inside.mean() - outside.mean()), float(accuracy)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.transforms.swap import Scenery, swap
+from deeptroubles.methods.transforms.shared.scenery import Scenery
+from deeptroubles.methods.transforms.swap import swap
 from deeptroubles.subject import logits_of
 
-SAME = 2
+SAME_CLASS = 2
 """How many donors of its own class each image gets."""
 
 
@@ -24,7 +25,7 @@ class Donors:
 
     Attributes:
         recipients: N indices of images.
-        same: N x SAME, donors of the recipient's own class.
+        same: N x SAME_CLASS, donors of the recipient's own class.
         others: N x R, donors of R other classes.
     """
 
@@ -33,12 +34,12 @@ class Donors:
     others: NDArray[np.int64]
 
 
-def choose_donors(targets: NDArray[np.int64], most: int, seed: int) -> Donors:
-    """Choose donors at random: from the recipient's own class, and one from each of up to `most` other classes.
+def choose_donors(targets: NDArray[np.int64], max_classes: int, seed: int) -> Donors:
+    """Choose donors at random: from the recipient's own class, and one from each of up to `max_classes` other classes.
 
     Args:
         targets: N, the class of each image; all classes have at least two images, and there are at least two classes.
-        most: How many other classes give to each image at most.
+        max_classes: How many other classes give to each image at most.
         seed: Of the choice.
 
     Returns:
@@ -49,8 +50,8 @@ def choose_donors(targets: NDArray[np.int64], most: int, seed: int) -> Donors:
     same, others = [], []
     for row, target in enumerate(targets.tolist()):
         own = of_class[target]
-        same.append(random.choice(own[own != row], SAME))
-        classes = random.permutation([c for c in of_class if c != target])[:most]
+        same.append(random.choice(own[own != row], SAME_CLASS))
+        classes = random.permutation([c for c in of_class if c != target])[:max_classes]
         others.append([int(random.choice(of_class[int(c)])) for c in classes])
     return Donors(np.arange(len(targets)), np.array(same), np.array(others))
 

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from deeptroubles.methods.reliance.donor_swap import Moves
-from deeptroubles.methods.transforms.swap import STEPS, WIDE
+from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH
 from deeptroubles.statistics.intervals import Interval
 
 Floats = NDArray[np.float64]
 
-FULL, NONE = 0.8, 0.2
+FULL_SHARE, NO_SHARE = 0.8, 0.2
 """A window has the full effect when it has so much of the largest one, and hardly any when it has less than that."""
-LOCAL, ENOUGH = 0.5, 0.65
+WINDOW_SHARE, PART_SHARE = 0.5, 0.65
 """One window, or another part of the background, explains the effect of the whole when it has so much of it."""
-INSIDE = 0.5
+INNER_SHARE = 0.5
 """What also works inside of an image, with so much of the effect of the frame, is not the frame."""
 
 
@@ -95,22 +95,22 @@ def located(windows: Floats) -> tuple[int, int, int, int] | None:
         Top, left, bottom and right in steps (the last two not in it any more); None when the windows with the full
         effect have nothing in common, so that the cue is not at one place.
     """
-    inside = np.ones((STEPS, STEPS), dtype=bool)
-    for row, column in zip(*np.nonzero(windows >= FULL * windows.max()), strict=True):
+    inside = np.ones((GRID, GRID), dtype=bool)
+    for row, column in zip(*np.nonzero(windows >= FULL_SHARE * windows.max()), strict=True):
         inside &= _steps(row, column)
     if not inside.any():
         return None
     left_over = inside.copy()
-    for row, column in zip(*np.nonzero(windows < NONE * windows.max()), strict=True):
+    for row, column in zip(*np.nonzero(windows < NO_SHARE * windows.max()), strict=True):
         left_over &= ~_steps(row, column)
     rows, columns = np.nonzero(left_over if left_over.any() else inside)
     return int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1
 
 
 def _steps(row: int, column: int) -> NDArray[np.bool_]:
-    """The steps that a window covers, STEPS x STEPS."""
-    covered = np.zeros((STEPS, STEPS), dtype=bool)
-    covered[row : row + WIDE, column : column + WIDE] = True
+    """The steps that a window covers, GRID x GRID."""
+    covered = np.zeros((GRID, GRID), dtype=bool)
+    covered[row : row + WINDOW_WIDTH, column : column + WINDOW_WIDTH] = True
     return covered
 
 
@@ -121,7 +121,7 @@ def _elsewhere(windows: Floats) -> float:
         return float("inf")
     rows, columns = np.indices(windows.shape)
     top, left, bottom, right = place
-    apart = (rows + WIDE <= top) | (rows >= bottom) | (columns + WIDE <= left) | (columns >= right)
+    apart = (rows + WINDOW_WIDTH <= top) | (rows >= bottom) | (columns + WINDOW_WIDTH <= left) | (columns >= right)
     return float(windows[apart].mean()) if apart.any() else 0.0
 
 
@@ -140,11 +140,11 @@ def named(effects: dict[str, float], rises: dict[str, float], windows: Floats) -
     if best in {"position", "inner texture"}:
         return best
     whole = max(rises.values())
-    if windows.max() >= LOCAL * whole and _elsewhere(windows) <= INSIDE * windows.max():
+    if windows.max() >= WINDOW_SHARE * whole and _elsewhere(windows) <= INNER_SHARE * windows.max():
         return "window"
     parts = {name: rise for name, rise in rises.items() if name != "background"}
-    within = windows[1 : STEPS - WIDE, 1 : STEPS - WIDE].max()  # these touch no border
-    if within >= INSIDE * parts["frame"]:
+    within = windows[1 : GRID - WINDOW_WIDTH, 1 : GRID - WINDOW_WIDTH].max()  # these touch no border
+    if within >= INNER_SHARE * parts["frame"]:
         del parts["frame"]
     part = max(parts, key=parts.__getitem__)
-    return part if parts[part] >= ENOUGH * whole else "background"
+    return part if parts[part] >= PART_SHARE * whole else "background"

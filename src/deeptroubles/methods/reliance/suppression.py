@@ -1,4 +1,4 @@
-"""Suppression: images without their shape, their texture or their colours, in strengths.
+"""Suppression: images without their shape, their texture or their colors, in strengths.
 
 A network that needs what is taken away changes its answer. No second network is needed, and any classes will do.
 """
@@ -14,7 +14,7 @@ from deeptroubles.methods.transforms.bilateral_blur import bilateral_blur
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.non_local_means import non_local_means
 from deeptroubles.methods.transforms.rotate_patches import rotate_patches
-from deeptroubles.methods.transforms.shared.recolour import grayscale, shuffle_channels
+from deeptroubles.methods.transforms.shared.color import grayscale, shuffle_channels
 from deeptroubles.methods.transforms.shuffle_patches import shuffle_patches
 
 KINDS = {
@@ -23,14 +23,14 @@ KINDS = {
     "bilateral blur": "texture",
     "Gaussian blur": "texture",
     "non-local means": "texture",
-    "grayscale": "colour",
-    "channel shuffle": "colour",
+    "grayscale": "color",
+    "channel shuffle": "color",
 }
 """Ways to suppress, and what each of them suppresses."""
 
 GRIDS = (2, 4, 8, 16)
 """Into how many rows and columns images are cut, at strengths from 1 on."""
-SMALLEST_PATCH = 7
+MIN_PATCH = 7
 """Patches of fewer pixels along a side would lose their texture, too."""
 _FRACTION = 128
 _ALIKE = 0.1
@@ -38,24 +38,24 @@ _ALIKE = 0.1
 
 def strengths(size: tuple[int, int]) -> int:
     """How many strengths, from 1 on, images of this height and width can be shown at; 0 when they are too small."""
-    return sum(min(size) // grid >= SMALLEST_PATCH for grid in GRIDS)
+    return sum(min(size) // grid >= MIN_PATCH for grid in GRIDS)
 
 
 def kinds_for(channels: int) -> tuple[str, ...]:
-    """The ways that apply to images of so many channels: grey ones have no colours to suppress."""
-    return tuple(kind for kind, what in KINDS.items() if channels == 3 or what != "colour")
+    """The ways that apply to images of so many channels: gray ones have no colors to suppress."""
+    return tuple(kind for kind, what in KINDS.items() if channels == 3 or what != "color")
 
 
 def suppress(images: Tensor, kind: str, strength: int, seed: int) -> Tensor:
-    """Suppress shape, texture or colour.
+    """Suppress shape, texture or color.
 
     Shape: patches of a grid of 2, 4, 8 or 16 rows and columns change places, or are turned. Texture: a bilateral or
     Gaussian blur whose radius (for the Gaussian, two standard deviations) is strength / 128 of the shorter side and at
-    least `strength` pixels, or non-local means with h = strength / 10. Colour: grey, or exchanged channels, mixed in by
+    least `strength` pixels, or non-local means with h = strength / 10. Color: gray, or exchanged channels, mixed in by
     more and more, and wholly at the last strength that the images allow.
 
     Args:
-        images: N x C x H x W in [0, 1]; C is 1 or 3, and 3 for colour.
+        images: N x C x H x W in [0, 1]; C is 1 or 3, and 3 for color.
         kind: A key of KINDS.
         strength: 1 to 4; no more than `strengths` for shape.
         seed: Of patches and channels.

@@ -1,4 +1,4 @@
-"""The minimum barrier distance: how much colour must change on the way from the border to a pixel."""
+"""The minimum barrier distance: how much color must change on the way from the border to a pixel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PASSES = 3
 
 
 def barrier_distance(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far each pixel is from the border, where a way is as long as its colours vary.
+    """How far each pixel is from the border, where a way is as long as its colors vary.
 
     The length of a way is the difference between its largest and its smallest value; of all ways from the border to a
     pixel (over neighbours left, right, above and below) the shortest counts. It is approximated by scanning forth,

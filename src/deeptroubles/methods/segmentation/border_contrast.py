@@ -1,4 +1,4 @@
-"""Border contrast: how unlike the colours of the border a pixel is."""
+"""Border contrast: how unlike the colors of the border a pixel is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 
 def border_contrast(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far each pixel's colour is from the colours at the border: the smallest over the four sides.
+    """How far each pixel's color is from the colors at the border: the smallest over the four sides.
 
-    A side's colours are a normal distribution, and the distance is Mahalanobis's. A pixel is like the background when
+    A side's colors are a normal distribution, and the distance is Mahalanobis's. A pixel is like the background when
     it is like any one side, because a side may show another part of the scene, or be touched by the object.
 
     Args:

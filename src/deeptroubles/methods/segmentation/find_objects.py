@@ -16,9 +16,9 @@ from deeptroubles.methods.segmentation.barrier_distance import barrier_distance
 from deeptroubles.methods.segmentation.border_contrast import border_contrast
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 
-LARGEST = 64
+MAX_SIDE = 64
 """Objects are looked for at this size at most."""
-AGREE = 0.5
+MIN_OVERLAP = 0.5
 """The object counts as found where the two segmentations overlap by so much (intersection over union)."""
 RIM = 0.1
 """So much of the image along each side is taken to be background, so that a frame around an image is no object."""
@@ -30,16 +30,16 @@ class Found:
 
     Attributes:
         masks: N x H x W, bool: what the first segmentation (minimum barrier distance) takes for the object.
-        agreement: N, intersection over union with what the second (border contrast) takes for it.
+        overlap: N, intersection over union with what the second (border contrast) takes for it.
     """
 
     masks: Tensor
-    agreement: Tensor
+    overlap: Tensor
 
     @property
     def found(self) -> Tensor:
         """N, bool: whether the two agree."""
-        return self.agreement >= AGREE
+        return self.overlap >= MIN_OVERLAP
 
 
 def find_objects(images: Tensor) -> Found:
@@ -55,7 +55,7 @@ def find_objects(images: Tensor) -> Found:
         A mask for every image, and how far to trust it.
     """
     height, width = images.shape[-2:]
-    scale = min(1.0, LARGEST / max(height, width))
+    scale = min(1.0, MAX_SIDE / max(height, width))
     small = functional.interpolate(images, scale_factor=scale, mode="area") if scale < 1 else images
     rim = max(1, round(RIM * min(small.shape[-2:])))
     inner = gaussian_blur(small[:, :, rim:-rim, rim:-rim], 0.7).cpu().numpy().astype(np.float32)

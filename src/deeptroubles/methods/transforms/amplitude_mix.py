@@ -10,7 +10,7 @@ def amplitude_mix(content: Tensor, style: Tensor, strength: float = 1.0) -> Tens
     """Keep the phases of an image, which say where its edges are, and take the amplitudes of another.
 
     A quick stand-in for texture: amplitudes know how strong each frequency is in the whole image, and not what the
-    texture looks like. The mean colours are among them.
+    texture looks like. The mean colors are among them.
 
     Args:
         content: N x C x H x W in [0, 1]: the shapes.

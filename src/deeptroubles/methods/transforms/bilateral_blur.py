@@ -1,4 +1,4 @@
-"""Bilateral blur: means over neighbours of a similar colour, which take texture away and leave edges."""
+"""Bilateral blur: means over neighbours of a similar color, which take texture away and leave edges."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 
 SIMILAR = 0.3
-"""Standard deviation of the difference of two colours that count as similar, for values in [0, 1]."""
+"""Standard deviation of the difference of two colors that count as similar, for values in [0, 1]."""
 
 
 def bilateral_blur(images: Tensor, radius: int) -> Tensor:
-    """Replace every pixel by a mean over its neighbours, weighted by how near they are in place and in colour.
+    """Replace every pixel by a mean over its neighbours, weighted by how near they are in place and in color.
 
     Written here because the table of places in scikit-image 0.26 has a row and a column too many, so that pixels get
     one another's weights.
@@ -34,8 +34,8 @@ def bilateral_blur(images: Tensor, radius: int) -> Tensor:
         for across in range(2 * radius + 1):
             other = padded[:, :, down : down + height, across : across + width]
             place = ((down - radius) ** 2 + (across - radius) ** 2) / (radius / 2) ** 2
-            colour = (other - images).square().sum(1, keepdim=True) / SIMILAR**2
-            weight = torch.exp(-(colour + place) / 2)
+            color = (other - images).square().sum(1, keepdim=True) / SIMILAR**2
+            weight = torch.exp(-(color + place) / 2)
             total += weight * other
             weights += weight
     return total / weights

@@ -13,14 +13,14 @@ from torch.nn import functional
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError, UsageError
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.transforms.shift import Border
+from deeptroubles.methods.transforms.shift import ShiftBorder
 from deeptroubles.network import TracedNetwork, open_network
 
 _aten = torch.ops.aten
 _PADDING = {"black": "constant", "mirror": "reflect", "circular": "circular"}
 
 
-def blur_pool(classifier: Classifier, size: Count = 3, border: Border = "mirror") -> Classifier:
+def blur_pool(classifier: Classifier, size: Count = 3, border: ShiftBorder = "mirror") -> Classifier:
     """A classifier like this one, with a blur before every stride.
 
     Every strided convolution and pooling is computed densely, blurred, and only then sampled. Weights are shared, and
@@ -77,7 +77,7 @@ class _Rewritten(nn.Module):
         return logits
 
 
-def blur(maps: Tensor, size: int, strides: Sequence[int], border: Border) -> Tensor:
+def blur(maps: Tensor, size: int, strides: Sequence[int], border: ShiftBorder) -> Tensor:
     """Binomial filter of `size`, then every `strides[0]`-th row and `strides[1]`-th column. Maps: N x C x H x W.
 
     An axis without a stride is not blurred.
@@ -97,7 +97,7 @@ def blur(maps: Tensor, size: int, strides: Sequence[int], border: Border) -> Ten
     return maps
 
 
-def _blurred(dense: Any, size: int, border: Border) -> Any:
+def _blurred(dense: Any, size: int, border: ShiftBorder) -> Any:
     def computed(*arguments: Any) -> Tensor:
         maps, strides = dense(*arguments)
         return blur(maps, size, strides, border)

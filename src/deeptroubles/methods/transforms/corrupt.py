@@ -19,9 +19,9 @@ from deeptroubles.methods.transforms.shared import corruption_noise as noise
 from deeptroubles.methods.transforms.shared import corruption_weather as weather
 
 SEVERITIES = (1, 2, 3, 4, 5)
-SMALL = 64
+SMALL_SIDE = 64
 """Images whose shorter side is at most this long get the numbers that were published for images of 32 pixels."""
-SMALLEST = 28
+MIN_SIDE = 28
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def corrupt(images: Tensor, name: str, severity: Severity, *, seed: Seed = 0) ->
     CIFAR-10-C's where the shorter side has 64 pixels or fewer. Lengths of the elastic transform are shares of the
     shorter side. Differences from the published files: frost is drawn, because there it is photographs; what comes out
     is not rounded to 8 bits and not saved as JPEG again; the drops of `spatter` come from other routines for edges and
-    distances; one-channel images take grey values of the colours, and `saturate` leaves them as they are.
+    distances; one-channel images take gray values of the colors, and `saturate` leaves them as they are.
 
     Args:
         images: N x C x H x W in [0, 1], C 1 or 3, 28 pixels or more along each side.
@@ -180,13 +180,13 @@ def corrupt(images: Tensor, name: str, severity: Severity, *, seed: Seed = 0) ->
     if severity not in SEVERITIES:
         raise UsageError(f"There is no severity {severity!r}; choose 1 to 5.")
     side = min(images.shape[-2:])
-    if images.ndim != 4 or images.shape[1] not in {1, 3} or side < SMALLEST:
+    if images.ndim != 4 or images.shape[1] not in {1, 3} or side < MIN_SIDE:
         raise UsageError(
             f"Images of the shape {' x '.join(map(str, images.shape))} cannot be corrupted; give N x C x H x W with 1 "
-            f"or 3 channels and at least {SMALLEST} pixels along each side."
+            f"or 3 channels and at least {MIN_SIDE} pixels along each side."
         )
     corruption = CORRUPTIONS[name]
-    numbers = (corruption.small if side <= SMALL else corruption.large)[severity - 1]
+    numbers = (corruption.small if side <= SMALL_SIDE else corruption.large)[severity - 1]
     if corruption.in_sides:
         numbers = tuple(number * side for number in numbers)
     done = []

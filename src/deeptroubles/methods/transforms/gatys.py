@@ -19,7 +19,7 @@ STYLE_WEIGHT = 20.0
 """How much more the style counts than the content; both losses are relative, so that 1 of either is all of it."""
 LEARNING_RATE = 0.05
 _CONTENT_STRIDE = 8
-_SMALLEST = 4
+_MIN_SIDE = 4
 """Layers with fewer positions along a side know too little of a texture."""
 _DARKEST = 1 / 64
 
@@ -37,7 +37,7 @@ def gatys(
     """Change images until a network's Gram matrices are those of other images and deep activations their own.
 
     The loss of an image is the squared distance of its activations from the content's at a layer of stride 8, plus
-    `style_weight` times the mean over layers (and the pixels themselves, for the colours) of the squared distance of
+    `style_weight` times the mean over layers (and the pixels themselves, for the colors) of the squared distance of
     Gram matrices, each relative to the squared size of what is aimed at. It starts from the content, with Adam on the
     Fourier transform of the pixels' logits, so that coarse changes come as easily as fine ones. Nothing is random.
 
@@ -120,7 +120,7 @@ def layers_for(network: Network, size: Sequence[int]) -> tuple[str, list[str]]:
     Raises:
         ModelError: The network has no layers with positions.
     """
-    spatial = [layer for layer in network.layers if layer.is_spatial and min(layer.shape[1:]) >= _SMALLEST]
+    spatial = [layer for layer in network.layers if layer.is_spatial and min(layer.shape[1:]) >= _MIN_SIDE]
     norms = [layer for layer in spatial if "batch_norm" in layer.operation.lower().replace("batchnorm", "batch_norm")]
     chosen = norms or [layer for layer in spatial if layer.has_weights]
     if not chosen:

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from deeptroubles.errors import UsageError
+from deeptroubles.methods.transforms.shared.warp import Border
 
-Border = Literal["black", "mirror", "circular"]
+ShiftBorder = Literal[Border, "circular"]
+"""What whole pixels allow besides: what leaves an image comes in on the other side."""
 
 
-def shift(images: Tensor, down: int, right: int, border: Border = "mirror") -> Tensor:
+def shift(images: Tensor, down: int, right: int, border: ShiftBorder = "mirror") -> Tensor:
     """Move images by whole pixels; no interpolation.
 
     Args:
@@ -31,8 +33,8 @@ def shift(images: Tensor, down: int, right: int, border: Border = "mirror") -> T
     height, width = images.shape[-2:]
     if abs(down) >= height or abs(right) >= width:
         raise UsageError(f"A shift of ({down}, {right}) leaves nothing of an image of {width} x {height} pixels.")
-    if border not in get_args(Border):
-        raise UsageError(f"There is no border {border!r}; choose one of {', '.join(get_args(Border))}.")
+    if border not in get_args(ShiftBorder):
+        raise UsageError(f"There is no border {border!r}; choose one of {', '.join(get_args(ShiftBorder))}.")
     if border == "circular":
         return torch.roll(images, (down, right), dims=(-2, -1))
     rows, columns = (torch.arange(n, device=images.device) - by for n, by in ((height, down), (width, right)))

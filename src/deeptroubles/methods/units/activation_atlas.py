@@ -23,10 +23,10 @@ from deeptroubles.subject import Subject
 
 Floats = NDArray[np.floating]
 
-FEWEST = 5
+MIN_ACTIVATIONS = 5
 """Fewer activations than this cannot be laid out."""
 PERPLEXITY = 30.0
-GAP, GREY = 2, 0.85
+GAP, SHADE = 2, 0.85
 """Pixels between the pictures of the drawn map, and the shade of what is empty."""
 
 
@@ -54,10 +54,10 @@ class ActivationAtlas:
     shares: NDArray[np.float64]
 
     def draw(self) -> Tensor:
-        """The map as one picture, C x side x side' in [0, 1]; cells that are not drawn are grey."""
+        """The map as one picture, C x side x side' in [0, 1]; cells that are not drawn are gray."""
         grid = len(self.counts)
         _, channels, height, width = self.pictures.shape
-        whole = torch.full((channels, grid * (height + GAP) - GAP, grid * (width + GAP) - GAP), GREY)
+        whole = torch.full((channels, grid * (height + GAP) - GAP, grid * (width + GAP) - GAP), SHADE)
         for (row, column), shown in zip(self.cells.tolist(), self.pictures.cpu(), strict=True):
             top, left = row * (height + GAP), column * (width + GAP)
             whole[:, top : top + height, left : left + width] = shown
@@ -70,7 +70,7 @@ def activation_atlas(
     layer: str,
     *,
     grid: Count = 8,
-    least: Count = 5,
+    min_activations: Count = 5,
     positions: Count = 1,
     whiten: bool = True,
     steps: Count = 256,
@@ -88,7 +88,7 @@ def activation_atlas(
         engine: Where the activations are computed.
         layer: Name of a layer.
         grid: The map is cut into so many rows and columns.
-        least: A cell needs so many activations to be drawn.
+        min_activations: A cell needs so many activations to be drawn.
         positions: How many positions of each image are taken (no more than the layer has).
         whiten: Draw directions of which what all activations of the layer have in common is taken out (`whitened`).
         steps: Steps of activation maximization.
@@ -122,10 +122,10 @@ def activation_atlas(
     np.add.at(counts, (row, column), 1)
     speaks = np.zeros((grid, grid), dtype=bool)  # where all activations are 0, there is no direction to draw
     speaks[row[activations.any(1)], column[activations.any(1)]] = True
-    cells = np.argwhere((counts >= least) & speaks)
+    cells = np.argwhere((counts >= min_activations) & speaks)
     if not len(cells):
         raise ImagesError(
-            f"No cell of the map holds {least} activations; give more images or positions, or a smaller grid."
+            f"No cell of the map holds {min_activations} activations; give more images or positions, or a smaller grid."
         )
     means = np.stack([activations[(row == r) & (column == c)].mean(0) for r, c in cells])
     directions = whitened(means, activations) if whiten else means
@@ -158,8 +158,10 @@ def atlas_layout(activations: Floats, *, seed: int = 0) -> NDArray[np.float64]:
     Raises:
         ImagesError: There are fewer than 5.
     """
-    if len(activations) < FEWEST:
-        raise ImagesError(f"A map needs {FEWEST} activations, and there are {len(activations)}; give more images.")
+    if len(activations) < MIN_ACTIVATIONS:
+        raise ImagesError(
+            f"A map needs {MIN_ACTIVATIONS} activations, and there are {len(activations)}; give more images."
+        )
     perplexity = min(PERPLEXITY, (len(activations) - 1) / 3)
     tsne = TSNE(metric="cosine", init="pca", perplexity=perplexity, random_state=seed)
     layout = np.asarray(tsne.fit_transform(activations.astype(np.float32)), dtype=np.float64)

@@ -16,7 +16,7 @@ from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Positive, Seed
 from deeptroubles.methods.targets import as_batch
 from deeptroubles.methods.units.shared.activations import unit_activation
-from deeptroubles.methods.units.shared.ascent import LEARNING_RATE, activations_for_ascent, ascend, is_converged
+from deeptroubles.methods.units.shared.ascent import LEARNING_RATE, activations_for_ascent, is_converged, maximize
 from deeptroubles.methods.units.shared.objectives import Objective, gram_similarity, objective_of
 from deeptroubles.methods.units.shared.parameterizations import Maco, Parameterization, Spectrum, parameterization_of
 from deeptroubles.methods.units.shared.transformations import random_views, view
@@ -90,15 +90,15 @@ def activation_maximization(
         objective: `channel` (mean over positions), `neuron` (one position), `direction` (dot product with a direction
             times cosine similarity, mean over positions) or `layer` (mean square of the whole layer, as in DeepDream).
         position: Row and column of the neuron. Default: the centre. (Of tokens: row 0 and the number of the token.)
-        start: `noise`, `grey`, or one or M images in [0, 1].
+        start: `noise`, `gray`, or one or M images in [0, 1].
         parameterization: `fourier`, `pixel`, or `maco`, which optimises only the phases and needs a spectrum.
-        spectrum: Amplitudes and colours of the user's own images, from `data_spectrum`.
+        spectrum: Amplitudes and colors of the user's own images, from `data_spectrum`.
         steps: Number of steps of Adam.
         learning_rate: Its step size.
-        decorrelate: Optimise decorrelated colours: those of the spectrum, or of ImageNet for 3 channels.
+        decorrelate: Optimise decorrelated colors: those of the spectrum, or of ImageNet for 3 channels.
         transform: Show the network shifted, scaled and turned views and, unless it is one neuron, parts of the picture.
         total_variation: Weight of the mean absolute difference of neighbouring pixels, which is subtracted.
-        l2: Weight of the mean squared distance to grey (0.5), which is subtracted.
+        l2: Weight of the mean squared distance to gray (0.5), which is subtracted.
         blur: Weight of the mean squared distance to the blurred picture, which is subtracted.
         diversity: Weight of the mean similarity (cosine of the Gram matrices at the layer) to the other pictures of
             the same unit, which is subtracted. Then all pictures are one batch.
@@ -132,8 +132,8 @@ def activation_maximization(
                 values = answer(seen, shown[part]) * (-1 if negative else 1) - penalty(images)
                 return values - diversity * (gram_similarity(seen) * others).sum(1) if diversity else values
 
-            end, history = ascend(
-                pictures, parameters[part], value, steps=steps, learning_rate=learning_rate, label="Maximising"
+            end, history = maximize(
+                pictures, parameters[part], value, steps=steps, learning_rate=learning_rate, task="Maximising"
             )
             found.append(end)
             converged.append(is_converged(history))
@@ -145,7 +145,7 @@ def activation_maximization(
 
 
 class Penalty:
-    """What is subtracted for pictures that are rough or far from grey; means over pixels, so that sizes compare."""
+    """What is subtracted for pictures that are rough or far from gray; means over pixels, so that sizes compare."""
 
     def __init__(self, total_variation: float, l2: float, blur: float) -> None:
         self._total_variation, self._l2, self._blur = total_variation, l2, blur
@@ -205,12 +205,12 @@ def _start(
         copies = [units[:i].count(unit) for i, unit in enumerate(units)]
         keys = [[seed, unit + 1, copy] for unit, copy in zip(units, copies, strict=True)]
         return torch.stack([pictures.noise(np.random.default_rng(key)) for key in keys])
-    if start != "grey":
-        raise UsageError(f'There is no start {start!r}; give "noise", "grey" or images.')
+    if start != "gray":
+        raise UsageError(f'There is no start {start!r}; give "noise", "gray" or images.')
     if isinstance(pictures, Maco):
-        raise UsageError('Grey has no phases to start from; with "maco" start from noise or from images.')
-    grey = torch.full((len(units), classifier.channels, *classifier.size), 0.5, device=classifier.device)
-    return pictures.parameters(grey)
+        raise UsageError('Gray has no phases to start from; with "maco" start from noise or from images.')
+    gray = torch.full((len(units), classifier.channels, *classifier.size), 0.5, device=classifier.device)
+    return pictures.parameters(gray)
 
 
 def _others(shown: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from deeptroubles.errors import UsageError
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Positive, Seed
 from deeptroubles.methods.targets import as_batch
-from deeptroubles.methods.units.shared.ascent import LEARNING_RATE, activations_for_ascent, ascend
+from deeptroubles.methods.units.shared.ascent import LEARNING_RATE, activations_for_ascent, maximize
 from deeptroubles.methods.units.shared.objectives import dot_times_cosine
 from deeptroubles.methods.units.shared.parameterizations import Spectrum, parameterization_of
 from deeptroubles.methods.units.shared.transformations import random_views, view
@@ -43,10 +43,10 @@ def caricature(
         layer: Name of a layer.
         power: Power of the cosine similarity: 0 only exaggerates, more keeps closer to the image.
         parameterization: `fourier`, `pixel`, or `maco`, which needs a spectrum.
-        spectrum: Amplitudes and colours of the user's own images, from `data_spectrum`.
+        spectrum: Amplitudes and colors of the user's own images, from `data_spectrum`.
         steps: Number of steps of Adam.
         learning_rate: Its step size.
-        decorrelate: Optimise decorrelated colours: those of the spectrum, or of ImageNet for 3 channels.
+        decorrelate: Optimise decorrelated colors: those of the spectrum, or of ImageNet for 3 channels.
         transform: Show the network shifted, scaled and turned views and parts of both.
         seed: Decides the noise and the views.
 
@@ -78,5 +78,5 @@ def caricature(
             return dot_times_cosine(activations(seen, step).flatten(1), target.flatten(1), power, (1,))
 
         start = pictures.noise(np.random.default_rng(seed))[None]
-        end, _ = ascend(pictures, start, value, steps=steps, learning_rate=learning_rate, label="Exaggerating")
+        end, _ = maximize(pictures, start, value, steps=steps, learning_rate=learning_rate, task="Exaggerating")
         return as_8_bit(pictures.images(end))[0]

@@ -20,7 +20,7 @@ from deeptroubles.methods.units.shared.ascent import activations_for_ascent
 from deeptroubles.network import open_network
 from deeptroubles.progress import track
 
-_LEAST_SIDE = 8
+_MIN_SIDE = 8
 
 
 def deep_dream(
@@ -112,7 +112,7 @@ def _check(classifier: Classifier, image: Tensor, octaves: int, octave_scale: fl
 def _octaves(size: tuple[int, int], count: int, scale: float) -> list[tuple[int, int]]:
     """Heights and widths, from the smallest to the image's own."""
     sizes = [(round(size[0] / scale**i), round(size[1] / scale**i)) for i in range(count)]
-    return [each for i, each in enumerate(sizes) if i == 0 or min(each) >= _LEAST_SIDE][::-1]
+    return [each for i, each in enumerate(sizes) if i == 0 or min(each) >= _MIN_SIDE][::-1]
 
 
 def _tiles(length: int, tile: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:

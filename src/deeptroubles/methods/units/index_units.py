@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.engine import Engine
+from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.parameters import Count, Seed
-from deeptroubles.methods.units.shared.totals import best, keys_of, layer_grid, merge, priority, read_keys, tally
+from deeptroubles.methods.units.shared.summaries import best, keys_of, layer_grid, merge, priority, read_keys, summarize
 from deeptroubles.network import open_network, reusing_reducers, unit_layers
 from deeptroubles.subject import Subject
 
@@ -122,8 +122,8 @@ def index_units(
     positions = np.arange(len(subject.images), dtype=np.int64)
     drawn = np.sort(priority(positions, seed))[:keep]
     with reusing_reducers():
-        total = engine.reduce(
-            tally,
+        summary = engine.reduce(
+            summarize,
             merge,
             subject,
             positions,
@@ -133,34 +133,34 @@ def index_units(
             seed=seed,
             last=int(drawn[-1]) if keep else int(np.iinfo(np.int64).min),
         )
-    if not total or not total["count"]:
+    if not summary or not summary["count"]:
         raise ImagesError(f"None of the {len(positions)} images could be read.")
-    order = np.argsort(total["kept"])  # already so, unless an engine merges in another order
+    order = np.argsort(summary["kept"])  # already so, unless an engine merges in another order
     found, start = {}, 0
     for layer, grid in zip(chosen, grids, strict=True):
         units = slice(start, start + layer.units)
-        found[layer.name] = _layer_index(layer.name, grid, total, units, order)
+        found[layer.name] = _layer_index(layer.name, grid, summary, units, order)
         start += layer.units
-    return UnitIndex(found, total["kept"][order], np.sort(total["unreadable"]))
+    return UnitIndex(found, summary["kept"][order], np.sort(summary["unreadable"]))
 
 
 def _layer_index(
-    name: str, grid: tuple[int, int], total: dict[str, NDArray[Any]], units: slice, order: NDArray[np.int64]
+    name: str, grid: tuple[int, int], summary: Arrays, units: slice, order: NDArray[np.int64]
 ) -> LayerIndex:
-    """The index of one layer, whose units are a part of all that stand side by side in the total."""
-    count = int(total["count"])
-    values = total["values"][order, units]
-    low = _samples(total["low"][units], total["low_cells"][units])
+    """The index of one layer, whose units are a part of all that stand side by side in the summary."""
+    count = int(summary["count"])
+    values = summary["values"][order, units]
+    low = _samples(summary["low"][units], summary["low_cells"][units])
     return LayerIndex(
         layer=name,
         grid=grid,
         count=count,
-        top=_samples(total["top"][units], total["top_cells"][units]),
-        middle=_middle(values, total["cells"][order, units], total["kept"][order], total["top"].shape[1]),
+        top=_samples(summary["top"][units], summary["top_cells"][units]),
+        middle=_middle(values, summary["cells"][order, units], summary["kept"][order], summary["top"].shape[1]),
         low=Samples(0 - low.values, low.images, low.cells),
         values=values,
-        mean=total["sum"][units] / count,
-        active=total["active"][units] / count,
+        mean=summary["sum"][units] / count,
+        active=summary["active"][units] / count,
     )
 
 

@@ -22,14 +22,14 @@ from deeptroubles.methods.units.shared.simulation import Simulation, simulation
 from deeptroubles.network import LOGITS, PIXELS, Network, open_network, unit_layers
 from deeptroubles.subject import Subject
 
-MOST_LAYERS = 8
-FEWEST_ENTRIES, MOST_ENTRIES = 8, 2048
+MAX_LAYERS = 8
+MIN_ENTRIES, MAX_ENTRIES = 8, 2048
 """Layers with fewer entries say nothing; of larger ones so many are drawn, which sets a correlation off by 0.02."""
 
-MOST_IMAGES = 5
+MAX_NATURAL = 5
 """So many images explain a unit, as many strong ones are asked about, and as many weak ones."""
 
-FEWEST = 6
+MIN_NATURAL = 6
 PIXELS_SCALED = "scaled pixels"
 GRID = 16
 """The longer side to which pixels are scaled before they are compared."""
@@ -84,20 +84,19 @@ def activation_ratio(pictures: NDArray[Any], natural: NDArray[Any]) -> NDArray[n
     return np.asarray(np.divide(mean, highest, out=np.full_like(mean, np.nan), where=highest > 0))
 
 
-def natural_images(activations: NDArray[Any], most: int = MOST_IMAGES) -> Natural:
-    """Choose the natural images that a unit's pictures are compared with.
+def natural_images(activations: NDArray[Any]) -> Natural:
+    """Choose the natural images that a unit's pictures are compared with: up to 5, or a third, for each group.
 
     Args:
         activations: N x U, N >= 6.
-        most: How many of each group at most; a third of the images where that is fewer.
 
     Raises:
         UsageError: There are too few images.
     """
     count = len(activations)
-    if count < FEWEST:
-        raise UsageError(f"{count} images are too few to compare pictures of units with; give {FEWEST} or more.")
-    each = min(most, count // 3)
+    if count < MIN_NATURAL:
+        raise UsageError(f"{count} images are too few to compare pictures of units with; give {MIN_NATURAL} or more.")
+    each = min(MAX_NATURAL, count // 3)
     order = np.argsort(-activations, axis=0, kind="stable").T
     return Natural(order[:, 0 : 2 * each : 2], order[:, 1 : 2 * each : 2], order[:, ::-1][:, :each])
 
@@ -167,8 +166,8 @@ def path_layers(network: Network, layer: str) -> list[str]:
     order = [other.name for other in network.layers]
     end = len(order) if layer == LOGITS else order.index(layer)
     before = [x for x in unit_layers(network) if order.index(x.name) < end and x.shape != (network.classifier.classes,)]
-    found = [x.name for x in before if math.prod(x.shape) >= FEWEST_ENTRIES] or [PIXELS]
-    chosen = np.linspace(len(found) - 1, 0, min(len(found), MOST_LAYERS)).round().astype(int)
+    found = [x.name for x in before if math.prod(x.shape) >= MIN_ENTRIES] or [PIXELS]
+    chosen = np.linspace(len(found) - 1, 0, min(len(found), MAX_LAYERS)).round().astype(int)
     return [found[i] for i in chosen[::-1]]
 
 
@@ -183,7 +182,7 @@ def features(network: Network, pixels: Tensor, layers: Sequence[str], seed: int 
     for i, name in enumerate(layers):
         flat = recorded[name].flatten(1)
         size = flat.shape[1]
-        chosen = np.sort(np.random.default_rng([seed, i]).permutation(size)[:MOST_ENTRIES])
+        chosen = np.sort(np.random.default_rng([seed, i]).permutation(size)[:MAX_ENTRIES])
         found[name] = flat[:, torch.from_numpy(chosen).to(flat.device)]
     return {name: value.cpu().numpy() for name, value in found.items()}
 

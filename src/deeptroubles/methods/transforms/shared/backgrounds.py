@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from deeptroubles.methods.transforms.inpaint import bounding_boxes
+from deeptroubles.methods.transforms.shared.masks import bounding_boxes
 
 
 def only_foreground(images: Tensor, masks: Tensor) -> Tensor:

@@ -23,12 +23,12 @@ def contrast(image: Image, _: np.random.Generator, factor: float) -> Image:
 
 
 def saturate(image: Image, _: np.random.Generator, factor: float, more: float) -> Image:
-    """Saturation times a factor, plus something; nothing happens to grey (one-channel) images."""
+    """Saturation times a factor, plus something; nothing happens to gray (one-channel) images."""
     if image.shape[2] == 1:
         return image
-    colours = rgb2hsv(image)
-    colours[..., 1] = np.clip(colours[..., 1] * factor + more, 0, 1)
-    return np.asarray(hsv2rgb(colours))
+    colors = rgb2hsv(image)
+    colors[..., 1] = np.clip(colors[..., 1] * factor + more, 0, 1)
+    return np.asarray(hsv2rgb(colors))
 
 
 def jpeg_compression(image: Image, _: np.random.Generator, quality: int) -> Image:

@@ -13,7 +13,7 @@ from deeptroubles.methods.transforms.shared.corruption_blur import enlarged, str
 Image = NDArray[np.float64]
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 FROST = np.array([0.48, 0.57, 0.64])
-"""Mean colour of the drawn frost: bluish, about as bright as the published photographs."""
+"""Mean color of the drawn frost: bluish, about as bright as the published photographs."""
 WATER, MUD = np.array([175, 238, 238]) / 255, np.array([63, 42, 20]) / 255
 
 
@@ -21,9 +21,9 @@ def brightness(image: Image, _: np.random.Generator, more: float) -> Image:
     """Value (of hue, saturation and value) raised by `more`, at most to 1."""
     if image.shape[2] == 1:
         return image + more
-    colours = rgb2hsv(image)
-    colours[..., 2] = np.clip(colours[..., 2] + more, 0, 1)
-    return np.asarray(hsv2rgb(colours))
+    colors = rgb2hsv(image)
+    colors[..., 2] = np.clip(colors[..., 2] + more, 0, 1)
+    return np.asarray(hsv2rgb(colors))
 
 
 def fog(image: Image, random: np.random.Generator, amount: float, decay: float) -> Image:
@@ -87,9 +87,9 @@ def _equalized(levels: NDArray[np.int64]) -> Image:
     return np.round(255 * (counts - lowest) / max(levels.size - lowest, 1))[levels]
 
 
-def _in_channels(colours: Image, channels: int) -> Image:
-    """Colours (... x 3, or grey already) as they are, or their luminance (... x 1)."""
-    return colours if colours.shape[-1] == channels else np.asarray(colours @ LUMINANCE[:, None])
+def _in_channels(colors: Image, channels: int) -> Image:
+    """Colors (... x 3, or gray already) as they are, or their luminance (... x 1)."""
+    return colors if colors.shape[-1] == channels else np.asarray(colors @ LUMINANCE[:, None])
 
 
 def _standard(values: Image) -> Image:
@@ -111,8 +111,8 @@ def snow(  # noqa: PLR0917 (the numbers of the published table, in its order)
     flakes = enlarged(random.normal(mean, std, (*image.shape[:2], 1)), size)
     flakes = np.clip(np.where(flakes < threshold, 0, flakes), 0, 1)
     flakes = streak(flakes, radius, sigma, random.uniform(-135, -45))
-    grey = _in_channels(image, 1)
-    whitened = keep * image + (1 - keep) * np.maximum(image, grey * 1.5 + 0.5)
+    gray = _in_channels(image, 1)
+    whitened = keep * image + (1 - keep) * np.maximum(image, gray * 1.5 + 0.5)
     return whitened + flakes + np.rot90(flakes, 2)
 
 
@@ -129,13 +129,13 @@ def spatter(
     """Drops of water (milder severities) or of mud (harder ones) on the lens."""
     liquid = ndimage.gaussian_filter(random.normal(mean, std, image.shape[:2]), sigma, mode="nearest")
     liquid = np.where(liquid < threshold, 0, liquid)
-    colour = _in_channels(MUD if mud else WATER, image.shape[2])
+    color = _in_channels(MUD if mud else WATER, image.shape[2])
     if mud:
         cover = ndimage.gaussian_filter((liquid > threshold).astype(float), strength, mode="nearest")
         cover = np.where(cover < 0.8, 0, cover)[..., None]
-        return np.asarray(image * (1 - cover) + colour * cover)
+        return np.asarray(image * (1 - cover) + color * cover)
     shine = liquid * _relief(liquid)
-    return image + strength * (shine / max(float(shine.max()), 1e-12))[..., None] * colour
+    return image + strength * (shine / max(float(shine.max()), 1e-12))[..., None] * color
 
 
 def _relief(liquid: Image) -> Image:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from deeptroubles.errors import UsageError
 
-HIGH = 1 / 12
-"""Height of the letters as a share of the image's shorter side, at least LOWEST pixels."""
-LOWEST = 7
-WIDEST = 0.9
+HEIGHT = 1 / 12
+"""Height of the letters as a share of the image's shorter side, at least MIN_HEIGHT pixels."""
+MIN_HEIGHT = 7
+MAX_WIDTH = 0.9
 """A line is made smaller when it would be wider than this share of the image."""
 _FINE = 4
 
@@ -25,12 +25,12 @@ def lettering(text: str, size: tuple[int, int]) -> Tensor:
         size: Height and width of the images.
 
     Returns:
-        2 x h x w, in [0, 1]: the grey value, and how far it covers.
+        2 x h x w, in [0, 1]: the gray value, and how far it covers.
 
     Raises:
         UsageError: It is empty, or holds a letter that the font does not have.
     """
-    high = _FINE * max(LOWEST, HIGH * min(size))
+    high = _FINE * max(MIN_HEIGHT, HEIGHT * min(size))
     font = ImageFont.load_default(high)
     absent = [letter for letter in text if _missing(font, letter)]
     if absent or not text.strip():
@@ -43,7 +43,7 @@ def lettering(text: str, size: tuple[int, int]) -> Tensor:
         sheet = Image.new("L", (int(right - left), int(bottom - top)))
         ImageDraw.Draw(sheet).text((-left, -top), text, fill=255, font=font, stroke_width=stroke)
         sheets.append(sheet)
-    shrink = min(1 / _FINE, WIDEST * size[1] / sheets[0].width)
+    shrink = min(1 / _FINE, MAX_WIDTH * size[1] / sheets[0].width)
     small = (max(1, round(sheets[0].width * shrink)), max(1, round(sheets[0].height * shrink)))
     letters, cover = (
         torch.from_numpy(np.asarray(sheet.resize(small, Image.Resampling.BOX), dtype=np.float32) / 255)

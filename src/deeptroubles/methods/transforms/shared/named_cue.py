@@ -1,4 +1,4 @@
-"""Cues as people name them: a cut-out, a text, a colour, the watermark, a column of the manifest, marked regions."""
+"""Cues as people name them: a cut-out, a text, a color, the watermark, a column of the manifest, marked regions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from deeptroubles.methods.transforms.watermark import watermark
 
 EVERYWHERE = "everywhere"
 """The place of a cut-out that is laid over the whole image."""
-USUAL = "bottom-left"
+DEFAULT_PLACE = "bottom-left"
 """Where a cut-out or a text is put when no place is named."""
-LARGEST = 1 / 3
+MAX_SIDE = 1 / 3
 """The longer side of a cut-out as a share of the image's shorter side."""
 CAST = 0.3
-"""How far a colour covers the image."""
+"""How far a color covers the image."""
 _STORED = 512
 """A cut-out is kept with at most so many pixels along its longer side."""
 _OWN = ("path", "label", "mask", "cue_mask")
@@ -41,7 +41,7 @@ class NamedCue:
 
     Attributes:
         kind: What it is.
-        content: The text, the colour, the column's name, or the cut-out (PNG, base64).
+        content: The text, the color, the column's name, or the cut-out (PNG, base64).
         place: A key of PLACES, or EVERYWHERE; '' where it has none.
         words: What to call it in a sentence.
     """
@@ -56,7 +56,7 @@ def named_cue(text: str) -> NamedCue:
     """Read a cue: `watermark`, `text:WORDS@PLACE`, `color:#rrggbb`, `column:NAME`, `mask`, or `FILE.png@PLACE`.
 
     Raises:
-        UsageError: It is none of these, the file cannot be used, or there is no such place or colour.
+        UsageError: It is none of these, the file cannot be used, or there is no such place or color.
     """
     kind, colon, rest = text.partition(":")
     if text == "watermark":
@@ -64,14 +64,14 @@ def named_cue(text: str) -> NamedCue:
     if text == "mask":
         return NamedCue("mask", "", "", "what the cue masks mark")
     if colon and kind in {"color", "colour"}:
-        return NamedCue("color", _color(rest), "", f"a cast of the colour {rest.strip()}")
+        return NamedCue("color", _color(rest), "", f"a cast of the color {rest.strip()}")
     if colon and kind == "column":
         return NamedCue("column", rest.strip(), "", f"the column {rest.strip()}")
     if colon and kind == "text":
         words, place = _placed(rest, PLACES, exact=False)
         lettering(words, (224, 224))  # says now what cannot be written
         return NamedCue("text", words, place, f"the text “{words}” at the {place.replace('-', ' ')}")
-    file, place = (text, USUAL) if Path(text).is_file() else _placed(text, (*PLACES, EVERYWHERE), exact=True)
+    file, place = (text, DEFAULT_PLACE) if Path(text).is_file() else _placed(text, (*PLACES, EVERYWHERE), exact=True)
     where = EVERYWHERE if place == EVERYWHERE else f"at the {place.replace('-', ' ')}"
     return NamedCue("cut-out", _cut_out(file), place, f"the cut-out {Path(file).name} {where}")
 
@@ -100,12 +100,12 @@ def fit_cues(cues: Sequence[str], images: ImageSet) -> tuple[NamedCue, ...]:
 
 
 def drawn_cue(cue: NamedCue, size: tuple[int, int], channels: int) -> Overlay:
-    """Draw a cue that is a cut-out, a text, a colour or the watermark, for images of a size.
+    """Draw a cue that is a cut-out, a text, a color or the watermark, for images of a size.
 
     Args:
         cue: What to draw.
         size: Height and width of the images.
-        channels: 1 (grey) or 3.
+        channels: 1 (gray) or 3.
     """
     if cue.kind == "text":
         piece = lettering(cue.content, size)
@@ -120,7 +120,7 @@ def drawn_cue(cue: NamedCue, size: tuple[int, int], channels: int) -> Overlay:
     if cue.place == EVERYWHERE:
         height, width = size
     else:
-        shrink = LARGEST * min(size) / max(picture.size)
+        shrink = MAX_SIDE * min(size) / max(picture.size)
         width, height = (max(1, round(side * shrink)) for side in picture.size)
     pixels = np.asarray(picture.resize((width, height), Image.Resampling.BOX), dtype=np.float32) / 255
     piece = torch.from_numpy(pixels).permute(2, 0, 1)
@@ -131,7 +131,7 @@ def drawn_cue(cue: NamedCue, size: tuple[int, int], channels: int) -> Overlay:
 
 
 def _in_channels(color: Tensor, channels: int) -> Tensor:
-    """Red, green and blue (3 x H x W) in as many channels as the images have; grey as Pillow weighs it."""
+    """Red, green and blue (3 x H x W) in as many channels as the images have; gray as Pillow weighs it."""
     return color if channels == 3 else (color * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
 
 
@@ -143,14 +143,14 @@ def _placed(text: str, places: Sequence[str] | dict[str, tuple[float, float]], *
     hint = nearest(place, places) if at else ""
     if at and (exact or hint):
         raise UsageError(f"There is no place {place!r}.{hint} Places are {', '.join(places)}.")
-    return text, USUAL
+    return text, DEFAULT_PLACE
 
 
 def _color(text: str) -> str:
     try:
         ImageColor.getrgb(text.strip())
     except ValueError:
-        raise UsageError(f"{text.strip()!r} is no colour; write it like color:#ff8800.") from None
+        raise UsageError(f"{text.strip()!r} is no color; write it like color:#ff8800.") from None
     return text.strip()
 
 

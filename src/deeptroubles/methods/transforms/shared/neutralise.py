@@ -8,14 +8,22 @@ import torch
 from torch import Tensor
 
 from deeptroubles.methods.transforms.inpaint import inpaint
-from deeptroubles.methods.transforms.swap import WINDOWS, Scenery, frame, move_object, resurface, scale_color, window
+from deeptroubles.methods.transforms.shared.scenery import (
+    WINDOWS,
+    Scenery,
+    frame,
+    move_object,
+    resurface,
+    scale_color,
+    window,
+)
 
 
 def neutralise(scenery: Scenery, channel: str, rows: Tensor) -> Tensor:
-    """Take a channel out of images; the object stays, but for its texture, colour or place if that is the channel.
+    """Take a channel out of images; the object stays, but for its texture, color or place if that is the channel.
 
-    A window and the frame are in-painted, the background becomes its own mean colour, fine detail is blurred away,
-    the mean colour becomes that of all images, the object moves to the middle, its texture to its own mean colour.
+    A window and the frame are in-painted, the background becomes its own mean color, fine detail is blurred away,
+    the mean color becomes that of all images, the object moves to the middle, its texture to its own mean color.
 
     Args:
         scenery: The images.
@@ -67,7 +75,7 @@ NEUTRAL: dict[str, Callable[[Scenery, Tensor], Tensor]] = {
     "background": _background,
     "frame": _frame,
     "high frequencies": _detail,
-    "colour": _color,
+    "color": _color,
     "position": _position,
     "inner texture": _texture,
 }

@@ -1,4 +1,4 @@
-"""Pictures that show nothing: noise, plain colours, gratings, and images whose parts are shuffled."""
+"""Pictures that show nothing: noise, plain colors, gratings, and images whose parts are shuffled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from deeptroubles.methods.eight_bits import as_8_bit
 
-KINDS = ("uniform noise", "plain colours", "gratings", "shuffled pixels", "shuffled patches")
+KINDS = ("uniform noise", "plain colors", "gratings", "shuffled pixels", "shuffled patches")
 PATCHES = 7
 """About how many patches an image is cut into each way before they are shuffled."""
 
@@ -42,7 +42,7 @@ def out_of_distribution_images(images: Tensor, seed: int = 0) -> dict[str, Tenso
 
 
 def _gratings(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Waves of random direction, of 2 to a quarter of the width periods, between two random colours."""
+    """Waves of random direction, of 2 to a quarter of the width periods, between two random colors."""
     count, channels, height, width = like.shape
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     angle = torch.rand(count, 1, 1, generator=generator) * math.pi

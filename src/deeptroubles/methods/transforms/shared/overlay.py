@@ -68,12 +68,12 @@ def positioned(piece: Tensor, size: tuple[int, int], place: str) -> Overlay:
 def control(overlay: Overlay, number: int, seed: int) -> Overlay:
     """An overlay of the same size, place, cover and contrast that shows something else: the control of a cue.
 
-    Inside of the overlay's box, blocks are put in another order. The colours are turned: channels change places, and
+    Inside of the overlay's box, blocks are put in another order. The colors are turned: channels change places, and
     every other look-alike is inverted, so that there is a difference where all blocks are the same.
 
     Args:
         overlay: What it is to be like.
-        number: Which look-alike, from 1 on; 1 to 6 differ in their colours.
+        number: Which look-alike, from 1 on; 1 to 6 differ in their colors.
         seed: Of the order of blocks.
     """
     random = torch.Generator().manual_seed(seed + number)
@@ -84,7 +84,7 @@ def control(overlay: Overlay, number: int, seed: int) -> Overlay:
 
 
 def _shuffled(both: Tensor, random: torch.Generator) -> Tensor:
-    """Colour and cover ((C + 1) x H x W) with blocks inside of the cover's box in another order."""
+    """Color and cover ((C + 1) x H x W) with blocks inside of the cover's box in another order."""
     there = both[-1] > 0
     if not there.any():
         return both

@@ -21,7 +21,7 @@ class Conditions:
         shift: Moved by up to this share of the height and width, each way.
         tilt: Perspective: how much farther one side of the picture may be than its middle, as a share; below 0.5.
         brightness: Added to all pixels, up to this, each way.
-        gain: Smallest and largest factor of each colour.
+        gain: Smallest and largest factor of each color.
         blur: Largest standard deviation of a Gaussian blur, in pixels.
     """
 

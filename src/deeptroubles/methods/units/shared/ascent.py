@@ -19,8 +19,8 @@ Value = Callable[[Tensor, int], Tensor]
 """Maps M pictures (M x C x H x W) and the number of the step to what is maximised, one number per picture."""
 
 
-def ascend(
-    pictures: Parameterization, start: Tensor, value: Value, *, steps: int, learning_rate: float, label: str
+def maximize(
+    pictures: Parameterization, start: Tensor, value: Value, *, steps: int, learning_rate: float, task: str
 ) -> tuple[Tensor, Tensor]:
     """Optimise the parameters of pictures with Adam. Works element by element: a picture does not see its batch.
 
@@ -30,7 +30,7 @@ def ascend(
     parameters = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([parameters], lr=learning_rate)
     history = []
-    for step in track(range(steps), label):
+    for step in track(range(steps), task):
         values = value(pictures.images(parameters), step)
         (parameters.grad,) = torch.autograd.grad(-values.sum(), parameters)
         optimizer.step()

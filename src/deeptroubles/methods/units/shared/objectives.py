@@ -16,7 +16,7 @@ OBJECTIVES = ("channel", "neuron", "direction", "layer")
 Objective = Callable[[Tensor, Tensor], Tensor]
 """Maps the output of a layer for M pictures, and what each of them shows, to M numbers."""
 
-_LEAST_SIMILARITY = 0.1
+_MIN_SIMILARITY = 0.1
 
 
 def objective_of(name: str, layer: Layer, position: tuple[int, int] | None = None) -> Objective:
@@ -46,7 +46,7 @@ def dot_times_cosine(activation: Tensor, wanted: Tensor, power: float, dim: tupl
     """
     dot = (activation * wanted).sum(dim)
     cosine = dot / (activation.square().sum(dim).sqrt() * wanted.square().sum(dim).sqrt()).clamp_min(1e-6)
-    return dot * cosine.clamp_min(_LEAST_SIMILARITY) ** power
+    return dot * cosine.clamp_min(_MIN_SIMILARITY) ** power
 
 
 def gram_similarity(activation: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deeptroubles.methods.units.shared.similarity import spearman
 
-LEAST_GAP = 0.1
+MIN_GAP = 0.1
 """Where natural images of one unit are not more alike than those of different units by this much, nothing is said."""
 
 
@@ -39,7 +39,7 @@ class PathSimilarity:
         """
         gap = self.natural - self.random
         found = np.full_like(gap, np.nan)
-        np.divide(self.pictures - self.random, gap, out=found, where=gap >= LEAST_GAP)
+        np.divide(self.pictures - self.random, gap, out=found, where=gap >= MIN_GAP)
         return found
 
     @property

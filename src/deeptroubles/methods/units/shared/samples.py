@@ -8,7 +8,7 @@ from deeptroubles.network import HookedNetwork, Network
 
 CELLS = 3
 """A crop around a cell shows so many cells along each side ..."""
-LEAST = 8
+MIN_PARTS = 8
 """... and never less than one part in so many of the image."""
 
 
@@ -52,7 +52,7 @@ def sample_box(
 
 def _span(index: int, cells: int, pixels: int) -> tuple[int, int]:
     """Start and end of the crop along one side of the image."""
-    length = min(pixels, max(1, round(CELLS * pixels / cells), round(pixels / LEAST)))
+    length = min(pixels, max(1, round(CELLS * pixels / cells), round(pixels / MIN_PARTS)))
     start = round((index + 0.5) * pixels / cells - length / 2)
     start = min(max(0, start), pixels - length)
     return start, start + length

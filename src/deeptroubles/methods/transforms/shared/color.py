@@ -1,4 +1,4 @@
-"""Colours taken away or exchanged, to any degree; shapes and textures stay."""
+"""Colors taken away or exchanged, to any degree; shapes and textures stay."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
-"""How bright red, green and blue are (ITU-R BT.601), as in the conversion of pictures to grey."""
+"""How bright red, green and blue are (ITU-R BT.601), as in the conversion of pictures to gray."""
 
 
 def grayscale(images: Tensor, strength: float = 1.0) -> Tensor:
-    """Mix images with their grey versions.
+    """Mix images with their gray versions.
 
     Args:
         images: N x 3 x H x W in [0, 1].
-        strength: Share of the grey version, 0 to 1.
+        strength: Share of the gray version, 0 to 1.
 
     Returns:
         A new tensor like `images`.
@@ -24,7 +24,7 @@ def grayscale(images: Tensor, strength: float = 1.0) -> Tensor:
 
 
 def shuffle_channels(images: Tensor, seed: int, strength: float = 1.0) -> Tensor:
-    """Mix images with versions in which no colour channel is where it was.
+    """Mix images with versions in which no color channel is where it was.
 
     Args:
         images: N x 3 x H x W in [0, 1].

@@ -1,4 +1,4 @@
-"""The total of some images for all units of all layers: what is merged, piece by piece, into an index of the units."""
+"""The summary of some images for all units of all layers: what is merged, piece by piece, into an index of the units."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.errors import ModelError, UnreadableImageError
+from deeptroubles.engine import Arrays
+from deeptroubles.errors import ModelError
 from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.network import Layer, layer_reducer, open_network
-from deeptroubles.subject import Subject
+from deeptroubles.subject import Subject, readable_pixels
 
-Total = dict[str, NDArray[Any]]
 _NONE = np.iinfo(np.int64).min
 """The key of a place in a list for which there was no image."""
 
@@ -56,10 +56,10 @@ def priority(positions: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
         return ((x ^ (x >> np.uint64(31))) ^ np.uint64(1 << 63)).view(np.int64)
 
 
-def tally(
+def summarize(
     subject: Subject, indices: Sequence[int], batch_size: int, layers: Sequence[str], samples: int, seed: int, last: int
-) -> Total:
-    """The total of some images; of those whose priority is not after `last`, all activations are kept.
+) -> Arrays:
+    """The summary of some images; of those whose priority is not after `last`, all activations are kept.
 
     The units of all layers stand side by side, U in all. Lists of the strongest and the weakest images hold keys
     (`keys_of`), U x samples.
@@ -70,41 +70,30 @@ def tally(
     cell_type = np.min_scalar_type(max((height * width for height, width in grids), default=1))
     units = sum(network.layer(name).units for name in layers)
     drawn = np.asarray(indices)[priority(np.asarray(indices, dtype=np.int64), seed) <= last]
-    total = None
+    summary = None
     for start in range(0, len(indices), batch_size):
-        pixels, readable, unreadable = readable_pixels(subject, indices[start : start + batch_size])
+        part = indices[start : start + batch_size]
+        pixels, readable, unreadable = readable_pixels(subject.classifier, subject.images, part)
         values, cells = np.zeros((0, units), dtype=np.float32), np.zeros((0, units), dtype=cell_type)
         if len(readable):
             with torch.inference_mode():
                 answers = read(pixels)
                 values = torch.cat([v.float() for v, _ in answers], dim=1).cpu().numpy()
                 cells = torch.cat([c for _, c in answers], dim=1).cpu().numpy().astype(cell_type)
-        found = _total(values, cells, readable, unreadable, np.isin(readable, drawn), samples)
-        total = found if total is None else merge(total, found)
-    return total or {}
+        found = _of_batch(values, cells, readable, unreadable, np.isin(readable, drawn), samples)
+        summary = found if summary is None else merge(summary, found)
+    return summary or {}
 
 
-def readable_pixels(subject: Subject, indices: Sequence[int]) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
-    """The pixels of those images that can be read, their positions, and the positions of the others."""
-    pixels, bad = [], []
-    for i in indices:
-        try:
-            pixels.append(subject.pixels([i]))
-        except UnreadableImageError:
-            bad.append(i)
-    readable = np.array([i for i in indices if i not in bad], dtype=np.int64)
-    return torch.cat(pixels) if pixels else torch.empty(0), readable, np.array(bad, dtype=np.int64)
-
-
-def _total(
+def _of_batch(
     values: NDArray[np.float32],
     cells: NDArray[Any],
     images: NDArray[np.int64],
     unreadable: NDArray[np.int64],
     kept: NDArray[np.bool_],
     samples: int,
-) -> Total:
-    """The total of a batch, from N x U activations and where they are."""
+) -> Arrays:
+    """The summary of a batch, from N x U activations and where they are."""
     turned = np.ascontiguousarray(cells.T)
     top, top_cells = best(keys_of(values.T, images), turned, samples)
     low, low_cells = best(keys_of(-values.T, images), turned, samples)
@@ -123,8 +112,8 @@ def _total(
     }
 
 
-def merge(a: Total, b: Total) -> Total:
-    """The total of two disjoint sets of images."""
+def merge(a: Arrays, b: Arrays) -> Arrays:
+    """The summary of two disjoint sets of images."""
     merged = {name: a[name] + b[name] for name in ("count", "sum", "active")}
     merged |= {name: np.concatenate([a[name], b[name]]) for name in ("unreadable", "kept", "values", "cells")}
     for end in ("top", "low"):
