@@ -231,7 +231,7 @@ def as_table(found):
     """Name to what is known of each image: 1, 0, or None."""
     return {
         name: [int(c) if k else None for c, k in zip(carried, known, strict=True)]
-        for name, carried, known in zip(found.names, found.carried.T, found.known.T, strict=True)
+        for name, carried, known in zip(found.names, found.present.T, found.known.T, strict=True)
     }
 
 
@@ -292,6 +292,6 @@ def test_only_the_most_frequent_values_of_a_long_column_are_words():
 def test_without_columns_and_labels_there_are_no_words():
     found = attributes_of(subject({"file": list("abcd")}), range(4))
     assert found.names == ()
-    assert found.carried.shape == found.known.shape == (4, 0)
+    assert found.present.shape == found.known.shape == (4, 0)
     table = attribute_table(np.zeros((4, 2)), found, np.full(4, -1))
     assert table.best_attributes(0) == []

@@ -145,16 +145,16 @@ def test_natural_images_are_1_and_any_images_0():
     centres = 3 * random(6, 1, 200)
     many = centres + random(6, 40, 200, seed=1)
     natural, held_out = many[:, :20], many[:, 20:]
-    assert np.allclose(paths(held_out, natural).normalised, 1, atol=0.05)
+    assert np.allclose(paths(held_out, natural).normalized, 1, atol=0.05)
     anything = np.stack([np.delete(held_out, u, axis=0).reshape(-1, 200) for u in range(6)])
-    assert np.allclose(paths(anything, natural).normalised, 0, atol=0.05)
+    assert np.allclose(paths(anything, natural).normalized, 0, atol=0.05)
 
 
 def test_what_all_images_have_in_common_says_nothing():
     background = 100 * random(1, 1, 50, seed=9)
     pictures, natural = random(3, 2, 50), random(3, 4, 50, seed=1) + 2 * random(3, 1, 50, seed=2)
     plain, shifted = paths(pictures, natural), paths(pictures + background, natural + background)
-    assert np.allclose(plain.normalised, shifted.normalised)
+    assert np.allclose(plain.normalized, shifted.normalized)
 
 
 def test_an_image_of_two_units_is_not_compared_with_itself():
@@ -170,7 +170,7 @@ def test_an_image_of_two_units_is_not_compared_with_itself():
 def test_where_natural_images_are_not_alike_nothing_is_said():
     found = paths(random(3, 2, 400), random(3, 4, 400, seed=1))
     assert np.all(np.abs(found.natural - found.random) < MIN_GAP)
-    assert np.isnan(found.normalised).all()
+    assert np.isnan(found.normalized).all()
     assert np.isnan(found.late).all()
 
 

@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Interval
 
 Count = Annotated[int, Ge(1)]
 """A number of things, at least one."""
+Several = Annotated[int, Ge(2)]
 Seed = Annotated[int, Ge(0)]
 """Decides everything random."""
 Share = Annotated[float, Interval(ge=0, le=1)]

@@ -39,8 +39,9 @@ LIMITS = Limits(
     "and attributes together)",
     warn_at=0.80,
     fail_at=0.95,
-    note=f"Also inconclusive where no attribute occurs in {MIN_OCCURRENCES} images and is absent from {MIN_OCCURRENCES}, in classes in "
-    "which both occur. That units detect classes is expected and not judged. The thresholds are conventions.",
+    note=f"Also inconclusive where no attribute occurs in {MIN_OCCURRENCES} images and is absent from "
+    f"{MIN_OCCURRENCES}, in classes in which both occur. That units detect classes is expected and not judged. The "
+    "thresholds are conventions.",
     show=str,
 )
 
@@ -254,11 +255,12 @@ def _strongest(subject: Subject, attributes: Attributes, best: Detector, order: 
     attribute, items = attributes.names[best.attribute], []
     for row in order.tolist():
         label = subject.images.labels[row] or "no label"
-        known, carried = attributes.known[row, best.attribute], attributes.carried[row, best.attribute]
+        known, carried = attributes.known[row, best.attribute], attributes.present[row, best.attribute]
         note = (attribute if carried else f"not {attribute}") if known else "unknown"
         shown = picture(subject.pixels([row])[0].cpu().numpy(), f"An image of {label}, {note}")
         items.append(GridItem(picture=shown, caption=label, note=note))
-    share = f"{percent(best.purity)} have {attribute!r} ({percent(float(attributes.base_rate[best.attribute]))} of all images)"
+    base_rate = percent(float(attributes.base_rate[best.attribute]))
+    share = f"{percent(best.purity)} have {attribute!r} ({base_rate} of all images)"
     return ImageGrid(title=f"The images that activate the unit most: {share}", items=items)
 
 

@@ -264,7 +264,7 @@ def _table(names: Sequence[str], trust: Trust) -> Table:
 
 def _curve(trust: Trust) -> list[Curve]:
     """Normalized path similarity by layer, mean over classes, at the layers with values for two or more."""
-    by_layer = [column[~np.isnan(column)] for column in trust.path.normalised.T]
+    by_layer = [column[~np.isnan(column)] for column in trust.path.normalized.T]
     known = [i for i, values in enumerate(by_layer) if len(values) > 1]
     if not known:
         return []

@@ -1,4 +1,4 @@
-"""Concept activation vectors (TCAV): whether moving towards a concept moves the answer (Kim et al., ICML 2018)."""
+"""Testing with concept activation vectors (TCAV): does moving towards a concept change the prediction?"""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from deeptroubles.statistics.intervals import Interval
 Floats = NDArray[np.float64]
 
 RUNS, FOLDS = 5, 10
-"""A concept is set against so many draws of random images; each time it is learned from all folds but one."""
+"""Number of draws of random images that a concept is compared with, and of folds of cross-validation."""
 RANDOM_CONCEPTS, _RANDOM_FOLDS = 30, 3
-"""So many concepts of random images say what chance does."""
+"""Number of concepts made of random images, which estimate the effect of chance."""
 _RIDGE = 1.0
-"""The penalty of the ridge regression: as strong as the variance of a unit, and the same for any number of images."""
+"""The penalty of the ridge regression, in variances of a unit; it does not depend on the number of images."""
 
 
 class Read(NamedTuple):
-    """What a layer's units answer to N images, as means over positions, and the gradient of the class's lead."""
+    """Activations of a layer's units on N images (mean over positions), and gradients of the class's lead."""
 
     activations: Floats
     gradients: Floats
@@ -35,16 +35,16 @@ class Read(NamedTuple):
 
 @dataclass(frozen=True)
 class Concept:
-    """What a concept does for the images of a class.
+    """The effect of a concept on the images of a class.
 
     Attributes:
         share: The TCAV score: the share of the images whose lead rises towards the concept, mean over draws. Where the
-            rest of the network is nearly linear it is 0 or 1 for any concept, so that it is not judged.
-        effect: By how much the lead changes, to first order, from images at random to the concept, in standard
-            deviations of the lead over the images; signed, with an interval over images and draws.
-        p: How often a concept that means nothing has as large an effect (two-sided). A small p says that the effect is
-            there, not that it is large.
-        accuracy: The share of images that were left out of training that are accuracy right as concept or not.
+            rest of the network is nearly linear it is 0 or 1 for any concept, so it is not judged.
+        effect: The first-order change of the lead from random images to the concept, in standard deviations of the lead
+            over the images; signed, with an interval over images and draws.
+        p: How often a concept of random images has as large an effect (two-sided). A small p means that there is an
+            effect, not that it is large.
+        accuracy: The share of held-out images that are classified correctly as the concept or not.
     """
 
     share: float
@@ -54,12 +54,12 @@ class Concept:
 
 
 class Vectors(NamedTuple):
-    """Concept activation vectors of R draws x G folds, in units of the standard deviation of each unit.
+    """Concept activation vectors of R draws x G folds, in standard deviations of each unit.
 
     Attributes:
-        direction: R x G x D, of length 1, towards the concept; learned without the fold.
-        distance: R x G, how far the concept's images of the fold lie from others along it.
-        accuracy: R x G, the share of these images that are accuracy right.
+        direction: R x G x D, of norm 1, towards the concept; trained without the fold.
+        distance: R x G, the distance of the fold's concept images from others along the direction.
+        accuracy: R x G, the share of these images that are classified correctly.
     """
 
     direction: Floats
@@ -68,7 +68,7 @@ class Vectors(NamedTuple):
 
 
 def concept_layer(network: Network) -> str:
-    """The layer that concepts are looked for in: the last one with units and positions.
+    """The layer in which concepts are measured: the last one with units and positions.
 
     Raises:
         ModelError: No layer has positions.
@@ -76,17 +76,17 @@ def concept_layer(network: Network) -> str:
     spatial = [layer.name for layer in unit_layers(network) if layer.is_spatial]
     if not spatial:
         raise ModelError(
-            "No layer of this model has positions (channels x height x width), so concepts cannot be looked for."
+            "No layer of this model has positions (channels x height x width), so concepts cannot be measured."
         )
     return spatial[-1]
 
 
 def read_layer(classifier: Classifier, images: Tensor, targets: Tensor, layer: str) -> Read:
-    """What is needed of a layer: its units' activations, and what each of them does for the class.
+    """The activations of a layer's units, and the gradients of the class's lead with respect to them.
 
-    Activations are means over positions and gradients are sums over positions, so that their product is what the lead
-    gains when a unit answers more by as much everywhere. The lead of a class is its logit minus the mean logit: unlike
-    the logit, it does not change when all classes' logits do.
+    Activations are means over positions and gradients are sums over positions, so their product is the change of the
+    lead when a unit changes equally everywhere. The lead of a class is its logit minus the mean logit: unlike the
+    logit, it does not change when the logits of all classes change equally.
 
     Args:
         classifier: The classifier.
@@ -107,14 +107,14 @@ def read_layer(classifier: Classifier, images: Tensor, targets: Tensor, layer: s
 
 
 def concept_vectors(concept: Floats, others: Floats, *, seed: int, runs: int = RUNS, folds: int = FOLDS) -> Vectors:
-    """Concept activation vectors: what tells a concept's images from others, each time from other ones at random.
+    """Train concept activation vectors, which separate a concept's images from random draws of other images.
 
     Args:
-        concept: N x D, activations for the concept's images, in standard deviations; N at least 2.
-        others: M x D, of the images that the counterparts are drawn from; M at least 2.
-        seed: Of what is drawn.
-        runs: How many draws of counterparts.
-        folds: Into how many parts both are cut, each of which is left out once (fewer where there are fewer images).
+        concept: N x D, activations on the concept's images, in standard deviations; N at least 2.
+        others: M x D, activations on the images from which others are drawn; M at least 2.
+        seed: Seed of the draws.
+        runs: Number of draws.
+        folds: Number of folds, each of which is held out once (fewer if there are fewer images).
 
     References:
         B. Kim et al.: Interpretability beyond feature attribution (TCAV), ICML 2018, section 3.2, with ridge
@@ -137,13 +137,13 @@ def concept_vectors(concept: Floats, others: Floats, *, seed: int, runs: int = R
 
 
 def random_vectors(others: Floats, size: int, *, seed: int, runs: int = RANDOM_CONCEPTS) -> Vectors:
-    """Vectors of concepts that mean nothing: `size` of the images at random (at most half) against some of the rest.
+    """Vectors of concepts that consist of random images: `size` of them (at most half) against some of the rest.
 
     Args:
-        others: M x D, as for `concept_vectors`; M at least 4.
-        size: How many images the concept has that is tested against these.
-        seed: Of what is drawn.
-        runs: How many such concepts, one draw each.
+        others: M x D, as in `concept_vectors`; M at least 4.
+        size: Number of images of the concept that is tested.
+        seed: Seed of the draws.
+        runs: Number of such concepts, one draw each.
     """
     random = np.random.default_rng(seed)
     size = min(size, len(others) // 2)
@@ -156,18 +156,17 @@ def random_vectors(others: Floats, size: int, *, seed: int, runs: int = RANDOM_C
 
 
 def concept_effect(vectors: Vectors, at_random: Vectors, gradients: Floats, std: float, level: float) -> Concept:
-    """What a concept does for the images of a class.
+    """The effect of a concept on the images of a class.
 
-    Four errors of the effect are put together, as if they were independent: that of the direction (jackknife over the
-    folds of the concept's images), of the distance (over folds), of the images that were drawn (over draws), and of the
-    class's images.
+    The variance of the effect is the sum of four, taken as independent: of the direction (jackknife over the folds of
+    the concept's images), of the distance (over folds), of the drawn images (over draws), and of the class's images.
 
     Args:
-        vectors: Of the concept, at least two draws and two folds.
-        at_random: Of concepts that mean nothing, at least two.
-        gradients: N x D, of the class's images, in lead per standard deviation of a unit; at least two.
-        std: The standard deviation of the lead over images; what effects are given in.
-        level: Of the interval.
+        vectors: Vectors of the concept, at least two draws and two folds.
+        at_random: Vectors of random concepts, at least two.
+        gradients: N x D, on the class's images, in lead per standard deviation of a unit; at least two.
+        std: Standard deviation of the lead over images, the unit of effects.
+        level: Level of the interval.
 
     References:
         B. Kim et al., ICML 2018, equation 2 (score), section 3.4 (random concepts). J. Tukey: Bias and confidence in
@@ -184,7 +183,7 @@ def concept_effect(vectors: Vectors, at_random: Vectors, gradients: Floats, std:
     error = np.sqrt(of_direction + of_distance + of_draws + of_images)
     reach = float(stats.t.ppf((1 + level) / 2, folds - 1) * error)
     chance = (at_random.direction @ gradients.mean(0) / std * at_random.distance).mean(1)
-    # A concept is a mean over draws, those at random are one draw each: what chance does is not made small.
+    # A concept is a mean over draws, random ones are one draw each, so the effect of chance is not underestimated.
     away = abs(value - chance.mean()) / max(chance.std(ddof=1) * np.sqrt(1 + 1 / len(chance)), 1e-12)
     p = float(2 * stats.t.sf(away, len(chance) - 1))
     share = float((vectors.direction @ gradients.T > 0).mean())
@@ -192,14 +191,14 @@ def concept_effect(vectors: Vectors, at_random: Vectors, gradients: Floats, std:
 
 
 def tcav_score(classifier: Classifier, images: Tensor, targets: Tensor, concept: Tensor, *, seed: int = 0) -> float:
-    """One number for a model: the largest effect of a concept on any class, in standard deviations of the class's lead.
+    """Score of a model: the largest effect of a concept on any class, in standard deviations of the class's lead.
 
     Args:
         classifier: The classifier.
-        images: N x C x H x W, in [0, 1]; counterparts of the concept are drawn from them.
+        images: N x C x H x W, in [0, 1]; the concept is compared with draws of them.
         targets: N, the class of each.
-        concept: Images that show the concept, M x C x H x W.
-        seed: Of the counterparts.
+        concept: Images of the concept, M x C x H x W.
+        seed: Seed of the draws.
     """
     layer = concept_layer(open_network(classifier))
     parts = [
@@ -217,7 +216,7 @@ def tcav_score(classifier: Classifier, images: Tensor, targets: Tensor, concept:
 
 
 def unit_scale(activations: Floats) -> Floats:
-    """The standard deviation of each unit over images (N x D); 1 for a unit that is always the same."""
+    """The standard deviation of each unit over images (N x D); 1 for a constant unit."""
     scale = activations.std(0)
     return np.where(scale > 1e-8, scale, 1.0)
 
@@ -229,7 +228,7 @@ def lead_std(logits: NDArray[np.floating]) -> Floats:
 
 
 def _vector(concept: Floats, concept_out: Floats, others: Floats, others_out: Floats) -> tuple[Floats, float, float]:
-    """The direction of length 1 towards the concept, and what it says of images that it was not trained on."""
+    """The direction of norm 1 towards the concept, and its distance and accuracy on the held-out images."""
     points = np.concatenate([concept, others])
     middle = points.mean(0)
     points = points - middle
@@ -237,7 +236,7 @@ def _vector(concept: Floats, concept_out: Floats, others: Floats, others_out: Fl
     penalty, (count, units) = _RIDGE * len(points), points.shape
     if units < count:
         direction = np.linalg.solve(points.T @ points + penalty * np.eye(units), points.T @ labels)
-    else:  # the same in its dual form, which is quicker here
+    else:  # the dual form, which is faster here
         direction = points.T @ np.linalg.solve(points @ points.T + penalty * np.eye(count), labels)
     direction /= max(float(np.linalg.norm(direction)), 1e-12)
     inside, outside = (concept_out - middle) @ direction, (others_out - middle) @ direction

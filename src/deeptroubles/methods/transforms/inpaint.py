@@ -1,4 +1,4 @@
-"""In-painting: fill holes smoothly from what is around them."""
+"""In-painting: fill holes smoothly from their surroundings."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch.nn import functional
 
 
 def inpaint(images: Tensor, holes: Tensor) -> Tensor:
-    """Fill holes with the mean of what is around them, coarser the farther from the rim.
+    """Fill holes with averages of their surroundings, coarser with the distance from the rim.
 
-    Nothing is made up: a hole becomes a smooth region that goes over into its surroundings. So what a filled image
-    still says does not come from what was in the hole (but the outline of the hole may show: see `remove`).
+    A hole becomes a smooth region that blends into its surroundings. Nothing that was in the hole remains, but the
+    outline of the hole can show (`shared.masks.remove` fills bounding boxes instead).
 
     Args:
         images: N x C x H x W.
         holes: N x H x W, bool: what to fill.
 
     Returns:
-        A tensor like `images`, equal to them outside of the holes; where an image is all hole, 0.
+        A tensor like `images`, unchanged outside the holes; 0 where a whole image is a hole.
 
     References:
         S. J. Gortler et al.: The lumigraph, SIGGRAPH 1996, section 3.4 (pull-push).
@@ -28,7 +28,7 @@ def inpaint(images: Tensor, holes: Tensor) -> Tensor:
 
 
 def _pull_push(values: Tensor, known: Tensor) -> Tensor:
-    """Values (0 where not known) with the unknown filled in from half the size, and that from half of it, ..."""
+    """Values (0 where unknown) with the unknown ones filled in from the image at half the size, recursively."""
     mean = values / known.clamp_min(1e-6)
     if bool((known > 0).all()) or max(values.shape[-2:]) == 1:
         return mean

@@ -1,8 +1,7 @@
-"""Swapping: an image gets one channel of evidence from a donor and keeps all others.
+"""Swaps: replace one channel of evidence of an image by that of a donor image.
 
-What an image shows is taken apart into channels: its background as a whole or window by window, the frame, fine detail,
-color, the object's place and its inner texture, and the object itself. A swap replaces one of them by what is there
-in another image, the donor, of which everything but the donor's object is used: that is in-painted first.
+Channels of evidence are the background (whole or by window), the frame, fine detail, color, the object's position, its
+inner texture, and the object itself. The donor's object is in-painted first, so only its surroundings are used.
 """
 
 from __future__ import annotations
@@ -16,24 +15,28 @@ from deeptroubles.methods.transforms.shared.scenery import (
     WINDOWS,
     Scenery,
     frame,
-    move_object,
     resurface,
     scale_color,
+    shift_object,
     window,
 )
 
 
 def swap(scenery: Scenery, channel: str, recipients: Tensor, donors: Tensor) -> Tensor:
-    """Give images one channel of evidence from their donors.
+    """Give each recipient one channel of evidence from its donor.
 
     Args:
-        scenery: The images that both are taken from.
+        scenery: The images, divided into channels of evidence.
         channel: A key of CHANNELS or WINDOWS.
-        recipients: M indices.
-        donors: M indices, the donor of each.
+        recipients: M indices of images.
+        donors: M indices of images, the donor of each recipient.
 
     Returns:
         M x C x H x W, in [0, 1].
+
+    References:
+        This project's. The swap of backgrounds resembles Mixed-Rand of K. Xiao et al.: Noise or Signal: The Role
+        of Image Backgrounds in Object Recognition, ICLR 2021.
     """
     if channel in WINDOWS:
         return _region(scenery, recipients, donors, window(scenery.images.shape[-2:], *WINDOWS[channel]))
@@ -41,7 +44,7 @@ def swap(scenery: Scenery, channel: str, recipients: Tensor, donors: Tensor) -> 
 
 
 def _region(scenery: Scenery, recipients: Tensor, donors: Tensor, region: Tensor) -> Tensor:
-    """What the donor has in a region (H x W) without its object; the recipient's object stays in front."""
+    """Replace a region (H x W) by the donor's background; the recipient's object stays in front."""
     part = region.to(scenery.images.device) * (1 - scenery.object[recipients])
     return scenery.images[recipients] * (1 - part) + scenery.background[donors] * part
 
@@ -64,17 +67,17 @@ def _color(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
 
 
 def _position(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
-    """The object moves to where the donor's is."""
-    return move_object(scenery, recipients, scenery.box[donors][:, :2] + scenery.box[donors][:, 2:])
+    """Shift the object to the position of the donor's."""
+    return shift_object(scenery, recipients, scenery.box[donors][:, :2] + scenery.box[donors][:, 2:])
 
 
 def _texture(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
-    """The object keeps its outline and its mean color."""
+    """Replace the inner texture; outline and mean color stay."""
     return resurface(scenery, recipients, scenery.texture[donors])
 
 
 def _object(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
-    """The donor's object on the recipient's background: what the object alone does."""
+    """Put the donor's object on the recipient's background."""
     part = scenery.object[donors]
     return scenery.background[recipients] * (1 - part) + scenery.images[donors] * part
 

@@ -1,4 +1,4 @@
-"""All activations of a layer at a glance: who wins where, how they spread, who is dead, who repeats another."""
+"""Statistics of all activations of a layer: winners, histograms, sparsity, dead and duplicate units."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from deeptroubles.network import layer_reducer, open_network, reusing_reducers
 from deeptroubles.subject import Subject, readable_pixels
 
 OCTAVES = 20
-"""Histograms reach from 2 ** -OCTAVES to 2 ** OCTAVES on either side of zero, two bins to the octave."""
+"""Histograms reach from 2 ** -OCTAVES to 2 ** OCTAVES on either side of zero, with two bins per octave."""
 MIN_CORRELATION = 0.99
-"""Two units whose activations correlate more than this, in either direction, are duplicates."""
+"""Units are duplicates above this absolute correlation of their activations."""
 MAX_UNITS = 4096
-"""Duplicates are looked for in layers of no more units than this: every pair of them is compared."""
+"""Duplicates are searched in layers of at most this many units, since all pairs are compared."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,21 @@ class FilterStatistics:
 
     Attributes:
         layer: Its name.
-        count: How many images were seen.
-        winners: In how many images each unit is the most active one of the layer at each position, U x h x w. Of equal
-            activations the lowest unit wins; where all activations are 0, no unit does.
-        edges: Edges of the histograms' bins, B + 1, ascending. The bin between the two zeros holds exact zeros; the
-            outermost bins reach to infinity. Edges are 2 ** e and 1.5 * 2 ** e on either side of zero. An activation
-            on an edge belongs to the bin that is further from zero.
-        histograms: How many activations (images and positions) of each unit fall into each bin, U x B.
+        count: Number of images.
+        winners: Number of images in which each unit is the most active one of the layer at each position, U x h x w.
+            The lowest unit wins a tie; where all activations are 0, no unit wins.
+        edges: Edges of the histogram bins, B + 1, ascending: 2 ** e and 1.5 * 2 ** e on either side of zero. The bin
+            between the two zeros holds exact zeros; the outermost bins reach to infinity. An activation on an edge
+            belongs to the bin farther from zero.
+        histograms: Number of activations (images and positions) of each unit in each bin, U x B.
         sparsity: Share of activations that are not above 0, U.
-        dead: Units that never answer, U: in a rectified layer (none of whose activations is below 0) those that are
-            never above 0, in any other layer those that never change.
-        lifetime_sparsity: 0 when a unit answers equally to everything, 1 when to one image and position alone, U; NaN
-            when it is never above 0. Vinje and Gallant's form of Treves and Rolls' measure, over images and positions,
-            of what is above 0: (1 - mean(r) ** 2 / mean(r ** 2)) / (1 - 1 / m) of m activations r.
-        duplicates: Pairs of units with the correlation of their activations over images and positions, the most alike
-            first; None where the layer has too many units (`MAX_UNITS`) to compare all pairs.
+        dead: Dead units, U: in a rectified layer (without activations below 0) those that are never above 0, in any
+            other layer those that never change.
+        lifetime_sparsity: 0 when a unit responds equally to everything, 1 when it responds to a single image and
+            position, U; NaN when it is never above 0. Vinje and Gallant's form of Treves and Rolls' measure over images
+            and positions: (1 - mean(r) ** 2 / mean(r ** 2)) / (1 - 1 / m) of m activations r, clipped at 0.
+        duplicates: Pairs of units with the correlation of their activations over images and positions, the highest
+            absolute value first; None where the layer has too many units (`MAX_UNITS`).
     """
 
     layer: str
@@ -60,23 +60,25 @@ class FilterStatistics:
 
     @property
     def wins(self) -> NDArray[np.int64]:
-        """In how many images and positions each unit is the most active one, U."""
+        """Number of images and positions at which each unit is the most active one, U."""
         return np.asarray(self.winners.sum((1, 2)))
 
 
 def filter_statistics(
     subject: Subject, engine: Engine, layer: str, indices: Sequence[int] | None = None
 ) -> FilterStatistics:
-    """Look at all activations of a layer on all images.
+    """Compute statistics of all activations of a layer on images.
 
-    Counts and extremes are exact, the correlations are computed with single precision products. Images that cannot be
-    read are left out.
+    Counts and extremes are exact; correlations use products in single precision. Unreadable images are skipped.
 
     Args:
         subject: The classifier and the images.
-        engine: Where the work runs.
+        engine: Runs the work.
         layer: Name of a layer.
-        indices: Which images. Default: all.
+        indices: The images. Default: all.
+
+    Returns:
+        The statistics.
 
     Raises:
         ImagesError: No image could be read.
@@ -118,7 +120,7 @@ def filter_statistics(
 
 
 _ZERO = 4 * OCTAVES + 2
-"""The bin of zero: on either side of it are two bins to the octave, one for smaller and one for larger numbers."""
+"""The bin of zero: on either side are two bins per octave, one bin for smaller and one for larger numbers."""
 _BINS = 2 * _ZERO + 1
 
 
@@ -129,7 +131,7 @@ def _edges() -> NDArray[np.float64]:
 
 
 def _bins(activations: Tensor) -> Tensor:
-    """The bin of each activation: the exponent and the first binary digit of a float say its half octave."""
+    """The bin of each activation: exponent and first mantissa bit of a float are its half octave."""
     half_octaves = activations.view(torch.int32).bitwise_and(0x7FFFFFFF) >> 22
     first = (127 - OCTAVES) * 2  # of 2 ** -OCTAVES
     distance = (half_octaves - first + 2).clamp(1, _ZERO)
@@ -175,7 +177,7 @@ def _of_batch(activations: Tensor) -> Arrays:
 
 
 def _merge(a: Arrays, b: Arrays) -> Arrays:
-    """The summary of two disjoint sets of images; the products of deviations are moved to the common mean (Chan 1979)."""
+    """Merge the summaries of two disjoint sets of images, with deviations from the common mean (Chan 1979)."""
     merged = {name: a[name] + b[name] for name in ("images", "winners", "histograms", "positive", "squares")}
     merged["lowest"], merged["highest"] = np.minimum(a["lowest"], b["lowest"]), np.maximum(a["highest"], b["highest"])
     if "products" in a:
@@ -183,13 +185,13 @@ def _merge(a: Arrays, b: Arrays) -> Arrays:
         share = int(b["images"]) / max(1, n)
         apart = b["mean"] - a["mean"]
         merged["mean"] = a["mean"] + share * apart
-        moved = np.outer(apart, apart) * (positions * int(a["images"]) * share)
-        merged["products"] = a["products"] + b["products"] + moved
+        between = np.outer(apart, apart) * (positions * int(a["images"]) * share)
+        merged["products"] = a["products"] + b["products"] + between
     return merged
 
 
 def _duplicates(products: NDArray[np.float64], changes: NDArray[np.bool_]) -> tuple[tuple[int, int, float], ...]:
-    """Pairs of units that are alike, from the products of their deviations (U x U); those that change at all."""
+    """Pairs of correlated units, from the products of their deviations (U x U) and which of them change at all."""
     length = np.sqrt(np.where(changes, np.diagonal(products), np.nan))
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = np.clip(products / np.outer(length, length), -1, 1)

@@ -58,9 +58,8 @@ def maximise_text(
         if better == kept:
             break
         kept = better
-        changed = dict.fromkeys(
-            text for each in kept for text in _changes(tower, direction, each, max_tokens, candidates)
-        )
+        changes = (_changes(tower, direction, text, max_tokens, candidates) for text in kept)
+        changed = dict.fromkeys(text for texts in changes for text in texts)
         fresh = [text for text in changed if text and len(tower.tokens(text)) <= max_tokens]
     return [known[text] for text in kept if text]
 

@@ -58,7 +58,7 @@ def _example(title: str, name: str, before: Tensor, after: Tensor, probability: 
 
 
 def place_map(of: Confirmation, windows: NDArray[np.float64]) -> Heatmap:
-    """The mean effect of the windows that cover each step of the image, over an image of the class."""
+    """The mean effect of the windows that cover each cell of the image, over an image of the class."""
     total, count = np.zeros((GRID, GRID)), np.zeros((GRID, GRID))
     for (row, column), effect in zip(WINDOWS.values(), windows.ravel(), strict=True):
         total[row : row + WINDOW_WIDTH, column : column + WINDOW_WIDTH] += effect
@@ -74,7 +74,7 @@ def place_map(of: Confirmation, windows: NDArray[np.float64]) -> Heatmap:
 
 
 def place_words(place: tuple[int, int, int, int] | None) -> str:
-    """A box in steps, in words."""
+    """A box of cells, in words."""
     if place is None:
         return "varying positions"
     top, left, bottom, right = place

@@ -1,4 +1,4 @@
-"""Colors taken away or exchanged, to any degree; shapes and textures stay."""
+"""Remove or permute the colors of images; shapes and textures stay."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
-"""How bright red, green and blue are (ITU-R BT.601), as in the conversion of pictures to gray."""
+"""Weights of red, green and blue in the conversion to grayscale (ITU-R BT.601)."""
 
 
 def grayscale(images: Tensor, strength: float = 1.0) -> Tensor:
-    """Mix images with their gray versions.
+    """Mix images with their grayscale versions.
 
     Args:
         images: N x 3 x H x W in [0, 1].
-        strength: Share of the gray version, 0 to 1.
+        strength: Share of the grayscale version, 0 to 1.
 
     Returns:
         A new tensor like `images`.
@@ -24,12 +24,12 @@ def grayscale(images: Tensor, strength: float = 1.0) -> Tensor:
 
 
 def shuffle_channels(images: Tensor, seed: int, strength: float = 1.0) -> Tensor:
-    """Mix images with versions in which no color channel is where it was.
+    """Mix images with versions whose color channels are permuted so that none stays in its place.
 
     Args:
         images: N x 3 x H x W in [0, 1].
-        seed: Of the orders: for each image one of the two in which every channel moves.
-        strength: Share of the shuffled version, 0 to 1.
+        seed: Seed of the permutations, one of the two cyclic ones for each image.
+        strength: Share of the permuted version, 0 to 1.
 
     Returns:
         A new tensor like `images`.

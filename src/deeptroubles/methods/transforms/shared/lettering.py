@@ -1,4 +1,4 @@
-"""Lettering: a line of text as it is stamped on photographs, white with a dark outline."""
+"""Lettering: a line of text as stamped on photographs, white with a dark outline."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from torch import Tensor
 from deeptroubles.errors import UsageError
 
 HEIGHT = 1 / 12
-"""Height of the letters as a share of the image's shorter side, at least MIN_HEIGHT pixels."""
+"""Height of the letters as a share of the image's shorter side; at least MIN_HEIGHT pixels."""
 MIN_HEIGHT = 7
 MAX_WIDTH = 0.9
-"""A line is made smaller when it would be wider than this share of the image."""
+"""The largest width of a line as a share of the image's; longer lines get smaller letters."""
 _FINE = 4
 
 
 def lettering(text: str, size: tuple[int, int]) -> Tensor:
-    """A line of text that fits on images, in the font that comes with Pillow.
+    """Draw a line of text in the font that comes with Pillow.
 
     Args:
-        text: What it says, in one line.
+        text: One line.
         size: Height and width of the images.
 
     Returns:
-        2 x h x w, in [0, 1]: the gray value, and how far it covers.
+        2 x h x w, in [0, 1]: brightness and opacity.
 
     Raises:
-        UsageError: It is empty, or holds a letter that the font does not have.
+        UsageError: The text is empty, or holds a letter that the font lacks.
     """
     high = _FINE * max(MIN_HEIGHT, HEIGHT * min(size))
     font = ImageFont.load_default(high)
     absent = [letter for letter in text if _missing(font, letter)]
     if absent or not text.strip():
         reason = f"has no {absent[0]!r}" if absent else "needs at least one letter"
-        raise UsageError(f"The built-in font {reason}; change the text, or give the cue as a picture (PNG).")
+        raise UsageError(f"The built-in font {reason}; change the text, or give the cue as a PNG file.")
     outline = max(1, round(high / 12))
     left, top, right, bottom = font.getbbox(text, stroke_width=outline)
     sheets = []
@@ -53,5 +53,5 @@ def lettering(text: str, size: tuple[int, int]) -> Tensor:
 
 
 def _missing(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, letter: str) -> bool:
-    """Whether the font draws a letter as it draws what no font has."""
+    """Whether the font draws the letter as it draws a character that no font has."""
     return not letter.isspace() and bytes(font.getmask(letter)) == bytes(font.getmask("\uffff"))

@@ -1,4 +1,4 @@
-"""Masks of objects: their boxes, their surroundings, and images without what they mark."""
+"""Masks of objects: bounding boxes, dilation, and removal of the objects."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from deeptroubles.methods.transforms.inpaint import inpaint
 
 
 def remove(images: Tensor, masks: Tensor) -> Tensor:
-    """Take objects out of images: their bounding boxes, a little enlarged, are in-painted.
+    """Remove objects from images by in-painting their bounding boxes, slightly enlarged.
 
-    The whole box goes, and not only the object, so that the outline of what was filled says nothing of its shape.
+    The whole box is filled, so the outline of the filled region does not reveal the shape of the object.
 
     Args:
         images: N x C x H x W.
-        masks: N x H x W, bool: where the objects are. An image without an object stays as it is.
+        masks: N x H x W, bool: where the objects are. An image without an object stays unchanged.
 
     Returns:
         A tensor like `images`.
@@ -26,22 +26,22 @@ def remove(images: Tensor, masks: Tensor) -> Tensor:
 
 
 def bounding_boxes(masks: Tensor) -> Tensor:
-    """The upright boxes around masks (N x H x W, bool), as masks."""
+    """The bounding boxes of masks (N x H x W, bool), as masks."""
     return _span(masks.any(2))[:, :, None] & _span(masks.any(1))[:, None, :]
 
 
 def dilate(masks: Tensor, margin: int) -> Tensor:
-    """Enlarge masks (N x H x W, bool) by so many pixels in every direction, diagonals too."""
+    """Enlarge masks (N x H x W, bool) by `margin` pixels in every direction, including diagonals."""
     return functional.max_pool2d(masks[:, None].float(), 2 * margin + 1, 1, margin)[:, 0] > 0
 
 
 def elsewhere(holes: Tensor) -> Tensor:
-    """Holes (N x H x W, bool) of the same shape at another place: opposite, or half the image away if that overlaps."""
+    """Move holes (N x H x W, bool) to the opposite side, or half the image away where that overlaps."""
     opposite, away = holes.flip(1, 2), holes.roll((holes.shape[1] // 2, holes.shape[2] // 2), (1, 2))
     overlaps = (opposite & holes).any(2).any(1)
     return torch.where(overlaps[:, None, None], away, opposite)
 
 
 def _span(lines: Tensor) -> Tensor:
-    """From the first to the last that is True, in every row."""
+    """True from the first to the last True of every row."""
     return (lines.cumsum(1) > 0) & (lines.flip(1).cumsum(1).flip(1) > 0)

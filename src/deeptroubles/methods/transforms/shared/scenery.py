@@ -12,19 +12,19 @@ from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.shared.masks import bounding_boxes, dilate, remove
 
 GRID, WINDOW_WIDTH = 8, 3
-"""Windows of the background are so many steps wide and high, where an image has so many steps along each side."""
+"""An image is a grid of GRID x GRID cells; windows are WINDOW_WIDTH cells wide and high."""
 FINE = 1.0
-"""What a Gaussian of this standard deviation (in pixels) takes away is fine detail."""
+"""Fine detail is what a Gaussian of this standard deviation (in pixels) removes."""
 WINDOWS = {
     f"window {row} {column}": (row, column)
     for row in range(GRID - WINDOW_WIDTH + 1)
     for column in range(GRID - WINDOW_WIDTH + 1)
 }
-"""A channel for every window, with its top left corner in steps."""
+"""A channel of evidence for every window of the background, with its top left cell."""
 
 
 class Scenery:
-    """N images, taken apart into objects and what is around them.
+    """N images, divided into objects and their surroundings.
 
     Args:
         images: N x C x H x W, in [0, 1].
@@ -35,7 +35,7 @@ class Scenery:
         self.images = images
         self.masks = masks
         self.object = dilate(masks, 1)[:, None].to(images.dtype)
-        """1 where the object is, and on its rim; N x 1 x H x W."""
+        """1 on the object and its rim, N x 1 x H x W."""
         self.background = remove(images, masks)
         """The images without their objects, N x C x H x W."""
 
@@ -46,7 +46,7 @@ class Scenery:
 
     @cached_property
     def color(self) -> Tensor:
-        """The median color around the object, which a small patch does not change, N x C x 1 x 1."""
+        """The median color around the object, N x C x 1 x 1; a small patch does not change it."""
         around = ~dilate(bounding_boxes(self.masks), 1)
         around |= ~around.any(2, keepdim=True).any(1, keepdim=True)  # for an object that fills its image
         colors = [image[:, part].median(1).values for image, part in zip(self.images, around, strict=True)]
@@ -54,7 +54,7 @@ class Scenery:
 
     @cached_property
     def box(self) -> Tensor:
-        """Top, left, bottom and right of each object's bounding box, N x 4; the last two are not in it any more."""
+        """Top, left, bottom and right of each object's bounding box, N x 4, the last two exclusive."""
         spans = []
         for line in (self.masks.any(2), self.masks.any(1)):
             first = line.float().argmax(1)
@@ -63,12 +63,12 @@ class Scenery:
 
     @cached_property
     def inside(self) -> Tensor:
-        """The objects without their rim, which holds some of the background; N x H x W, bool."""
+        """The objects without their rim, which includes background; N x H x W, bool."""
         return ~dilate(~self.masks, 1)
 
     @cached_property
     def texture(self) -> Tensor:
-        """The inner texture of each object, its mean color taken off, tiled over the whole image; N x C x H x W."""
+        """The inner texture of each object, minus its mean color, tiled over the whole image; N x C x H x W."""
         tiles = [_tiled(image, mask) for image, mask in zip(self.images, self.inside, strict=True)]
         return torch.stack(tiles) if tiles else self.images
 
@@ -93,37 +93,37 @@ def frame(size: tuple[int, int] | torch.Size) -> Tensor:
 
 
 def scale_color(scenery: Scenery, recipients: Tensor, color: Tensor) -> Tensor:
-    """Scale every channel of images so that its mean around the object becomes `color` (M x C x 1 x 1)."""
+    """Scale every color channel so that its median around the object becomes `color` (M x C x 1 x 1)."""
     gain = color.clamp_min(0.02) / scenery.color[recipients].clamp_min(0.02)
     return scenery.images[recipients] * gain.clamp(0.25, 4)
 
 
-def move_object(scenery: Scenery, recipients: Tensor, twice_centre: Tensor) -> Tensor:
-    """Move objects, as far as they stay inside of the image; what they leave is in-painted.
+def shift_object(scenery: Scenery, recipients: Tensor, twice_centre: Tensor) -> Tensor:
+    """Shift objects as far as they stay inside the image; what they leave is in-painted.
 
     Args:
         scenery: The images.
-        recipients: M indices.
-        twice_centre: M x 2, twice the row and column at which the middle of each object's box shall be.
+        recipients: M indices of images.
+        twice_centre: M x 2, twice the row and column of the new center of each object's box.
     """
     own = scenery.box[recipients]
     by = (twice_centre - own[:, :2] - own[:, 2:]) // 2
     room = torch.tensor(scenery.images.shape[-2:], device=by.device) - own[:, 2:]
     by = torch.minimum(torch.maximum(by, -own[:, :2]), room)
-    kept = _moved(scenery.object[recipients], by)
-    return scenery.background[recipients] * (1 - kept) + _moved(scenery.images[recipients], by) * kept
+    kept = _shifted(scenery.object[recipients], by)
+    return scenery.background[recipients] * (1 - kept) + _shifted(scenery.images[recipients], by) * kept
 
 
 def resurface(scenery: Scenery, recipients: Tensor, texture: Tensor | float) -> Tensor:
-    """Give objects, inside of their rim, their own mean color plus a texture (M x C x H x W, or 0 for none)."""
+    """Give objects, inside their rim, their mean color plus a texture (M x C x H x W, or 0 for none)."""
     inside = scenery.inside[recipients][:, None].to(scenery.images.dtype)
     images = scenery.images[recipients]
     color = (images * inside).sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp_min(1)
     return images * (1 - inside) + (color + texture).clamp(0, 1) * inside
 
 
-def _moved(images: Tensor, by: Tensor) -> Tensor:
-    """Each image (M x C x H x W) moved down and right by its own pixels (M x 2), with 0 from outside."""
+def _shifted(images: Tensor, by: Tensor) -> Tensor:
+    """Shift each image (M x C x H x W) down and right by its own number of pixels (M x 2), with 0 from outside."""
     height, width = images.shape[-2:]
     rows = torch.arange(height, device=images.device) - by[:, :1]
     columns = torch.arange(width, device=images.device) - by[:, 1:]
@@ -139,7 +139,7 @@ def _moved(images: Tensor, by: Tensor) -> Tensor:
 
 
 def _tiled(image: Tensor, mask: Tensor) -> Tensor:
-    """The largest square inside of the mask, minus the object's mean color, mirrored and repeated; C x H x W."""
+    """The largest square inside the mask, minus the object's mean color, mirrored and repeated; C x H x W."""
     if not mask.any():
         return torch.zeros_like(image)
     side, corner = _largest_square(mask)
@@ -152,8 +152,7 @@ def _tiled(image: Tensor, mask: Tensor) -> Tensor:
 
 
 def _largest_square(mask: Tensor) -> tuple[int, tuple[int, int]]:
-    """Side and top left corner of the largest square inside of a mask that is not empty."""
-    # sides[y, x]: of the largest square whose bottom right corner is (y, x); a line at a time, by counting True.
+    """Side and top left corner of the largest square inside a mask that is not empty."""
     sums = functional.pad(mask.long().cumsum(0).cumsum(1), (1, 0, 1, 0))
     low, high = 1, min(mask.shape)
     while low < high:  # if a square fits, so does every smaller one
@@ -164,6 +163,6 @@ def _largest_square(mask: Tensor) -> tuple[int, tuple[int, int]]:
 
 
 def _full(sums: Tensor, side: int) -> Tensor:
-    """Whether the square of this side with top left corner (y, x) is all inside, from the integral image."""
+    """Whether the square of this side with top left corner (y, x) is inside the mask, from its integral image."""
     area = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     return area == side * side

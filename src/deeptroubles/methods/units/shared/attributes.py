@@ -1,4 +1,4 @@
-"""Which attribute a unit detects: a label, or a value of any other column that came with the images."""
+"""Which attributes a unit detects: labels, or values of other columns of the image table."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from deeptroubles.subject import Subject
 LABEL = "label"
 Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
 MIN_OCCURRENCES = 10
-"""A attribute that fewer images than this carry, or lack, is too rare (or too common) to say anything of."""
+"""An attribute is tested if it is present in at least this many images, and absent from as many."""
 MAX_CATEGORIES = 10
-"""A column of no more different numbers than this is taken for categories."""
+"""A column with at most this many different numbers is categorical."""
 MAX_VALUES = 50
-"""Of a column of text, so many values become attributes, the most frequent ones."""
+"""Largest number of values of a text column that become attributes, the most frequent ones."""
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """What is known about each of R images, as W attributes that it carries or not.
+    """W attributes of R images.
 
     Attributes:
         names: W, e.g. `tabby`, `source_tag=yes`, `lat above 12.3`.
-        columns: W, the column of the image table that the attribute comes from; `label` for classes.
-        carried: R x W.
+        columns: W, the column of the image table of each attribute; `label` for classes.
+        present: R x W, whether the image has the attribute.
         known: R x W; False where the column is empty for the image.
     """
 
     names: tuple[str, ...]
     columns: tuple[str, ...]
-    carried: NDArray[np.bool_]
+    present: NDArray[np.bool_]
     known: NDArray[np.bool_]
 
     @property
     def base_rate(self) -> NDArray[np.float64]:
-        """The share of the images that carry the attribute, of those of which it is known. W."""
-        share: NDArray[np.float64] = (self.carried & self.known).sum(0) / np.maximum(self.known.sum(0), 1)
+        """The share of images with the attribute, among those for which it is known. W."""
+        share: NDArray[np.float64] = (self.present & self.known).sum(0) / np.maximum(self.known.sum(0), 1)
         return share
 
     @property
     def enough(self) -> NDArray[np.bool_]:
-        """Which attributes are carried, and lacked, by enough images. W."""
-        carried, lacked = (self.carried & self.known).sum(0), (~self.carried & self.known).sum(0)
-        enough: NDArray[np.bool_] = np.minimum(carried, lacked) >= MIN_OCCURRENCES
+        """Which attributes are present in, and absent from, enough images. W."""
+        present, absent = (self.present & self.known).sum(0), (~self.present & self.known).sum(0)
+        enough: NDArray[np.bool_] = np.minimum(present, absent) >= MIN_OCCURRENCES
         return enough
 
     @property
@@ -62,15 +62,15 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Detector:
-    """A unit and a attribute.
+    """How well a unit detects an attribute.
 
     Attributes:
         unit: Index of the unit.
         attribute: Index of the attribute.
-        overall: The share of pairs of images, one with the attribute and one without, in which the unit answers more
-            strongly to the one with it.
+        overall: The share of pairs of images, one with the attribute and one without, in which the unit is more active
+            on the one with it.
         within: The same over pairs of images of the same class.
-        purity: The share of the unit's strongest images that carry the attribute.
+        purity: The share of the unit's strongest images that have the attribute.
     """
 
     unit: int
@@ -84,16 +84,15 @@ class Detector:
 class AttributeTable:
     """How well each of U units detects each of W attributes.
 
-    All intervals hold together, with the level that was asked for: it is shared out over all units and attributes that are
-    looked at (Bonferroni), so that the best of ten thousand may be read like one that was chosen beforehand. Attributes that
-    are too rare are not looked at, and cost the others nothing.
+    All intervals hold simultaneously at the requested level (Bonferroni over all units and tested attributes), so the
+    best of many can be read like one chosen in advance. Attributes that are too rare are not tested.
 
     Attributes:
         attributes: The attributes.
-        overall: Over all pairs of images, with its ends U x W.
-        within: Over pairs of images of the same class, with its ends U x W. A attribute that goes along with a class is
-            detected, overall, by what detects the class; within classes it is not.
-        purity: U x W, the share of the unit's strongest images that carry the attribute; NaN where it is known of none.
+        overall: AUROC over all pairs of images, with interval ends U x W.
+        within: AUROC over pairs of images of the same class, with interval ends U x W. A unit that detects a class
+            detects an attribute that is correlated with it overall, but not within classes.
+        purity: U x W, the share of the unit's strongest images that have the attribute; NaN where it is known for none.
     """
 
     attributes: Attributes
@@ -105,11 +104,11 @@ class AttributeTable:
 
     @property
     def enough_within(self) -> NDArray[np.bool_]:
-        """Which attributes are carried, and lacked, by enough images of classes in which both occur. W."""
+        """Which attributes are present in, and absent from, enough images of classes in which both occur. W."""
         return _enough_within(self.within)
 
     def detector(self, unit: int, attribute: int) -> Detector:
-        """All that is known of a unit and a attribute."""
+        """How well a unit detects an attribute."""
         overall, within = (
             Interval(float(area.value[unit, attribute]), float(low[unit, attribute]), float(high[unit, attribute]))
             for area, (low, high) in ((self.overall, self.overall_ends), (self.within, self.within_ends))
@@ -117,12 +116,12 @@ class AttributeTable:
         return Detector(unit, attribute, overall, within, float(self.purity[unit, attribute]))
 
     def best_attributes(self, unit: int, count: int = 5) -> list[Detector]:
-        """The attributes that a unit detects best, of those on enough images, surest first."""
+        """The attributes that a unit detects best, among the tested ones, ordered by the lower interval end."""
         order = np.argsort(-np.where(self.attributes.enough, self.overall_ends[0][unit], -1), kind="stable")
         return [self.detector(unit, int(attribute)) for attribute in order[:count] if self.attributes.enough[attribute]]
 
     def best_unit(self, attribute: int, *, within: bool = False) -> Detector:
-        """The unit that detects a attribute best: the one with the highest lower end."""
+        """The unit that detects an attribute best: the one with the highest lower interval end."""
         low = (self.within_ends if within else self.overall_ends)[0]
         return self.detector(int(low[:, attribute].argmax()), attribute)
 
@@ -139,17 +138,17 @@ def attribute_table(
 
     Args:
         values: R x U, the activation of every unit on R images, finite.
-        attributes: What is known about these images.
-        classes: R, the class of every image, -1 where it is not known; pairs within a class are made from these.
-        top: Of how many of the strongest images the purity is taken.
-        level: Of all intervals together, those overall and those within classes each.
+        attributes: The attributes of these images.
+        classes: R, the class of every image, -1 where it is unknown.
+        top: Number of the strongest images over which the purity is computed.
+        level: Simultaneous level of all overall intervals, and of all intervals within classes.
     """
-    overall = auroc(values, attributes.carried, attributes.known)
-    within = auroc(values, attributes.carried, attributes.known & (classes >= 0)[:, None], classes)
+    overall = auroc(values, attributes.present, attributes.known)
+    within = auroc(values, attributes.present, attributes.known & (classes >= 0)[:, None], classes)
     strongest = np.argsort(-values, axis=0, kind="stable")[:top]
     known = attributes.known[strongest].sum(0)
-    carried = (attributes.carried & attributes.known)[strongest].sum(0)
-    purity = np.where(known > 0, carried / np.maximum(known, 1), np.nan)
+    present = (attributes.present & attributes.known)[strongest].sum(0)
+    purity = np.where(known > 0, present / np.maximum(known, 1), np.nan)
     return AttributeTable(
         attributes,
         overall,
@@ -161,7 +160,7 @@ def attribute_table(
 
 
 def _ends(area: Auroc, enough: NDArray[np.bool_], level: float) -> Ends:
-    """Ends that hold for all units and attributes together; [0, 1] where there are not enough images."""
+    """Interval ends that hold for all units and attributes simultaneously; [0, 1] for too few images."""
     low, high = np.zeros_like(area.value), np.ones_like(area.value)
     if low[:, enough].size:
         low[:, enough], high[:, enough] = area.take(enough).interval(1 - (1 - level) / low[:, enough].size)
@@ -169,11 +168,11 @@ def _ends(area: Auroc, enough: NDArray[np.bool_], level: float) -> Ends:
 
 
 def attributes_of(subject: Subject, rows: Sequence[int] | NDArray[np.integer]) -> Attributes:
-    """The attributes of some images: their classes, and the values of every other column of the image table but the path.
+    """The attributes of images: their classes, and the values of all other columns of the image table except the path.
 
-    A column of text, of booleans or of few different numbers gives one attribute for every value (of text, for the most
-    frequent ones), e.g. `source_tag=yes`. Any other column of numbers is split at its median, e.g. `lat above 12.3`
-    and `lat at most 12.3`. A column of text that never repeats says nothing and gives none.
+    A column of text, booleans or few different numbers gives one attribute per value (for text, the most frequent
+    ones), e.g. `source_tag=yes`. Any other column of numbers is split at its median, e.g. `lat above 12.3` and `lat at
+    most 12.3`. A column of text whose values are all different gives none.
 
     Args:
         subject: The classifier and the images.
@@ -186,19 +185,19 @@ def attributes_of(subject: Subject, rows: Sequence[int] | NDArray[np.integer]) -
     for column, values in subject.images.table.iloc[rows].items():
         if column not in {"path", LABEL}:
             found += _column_attributes(str(column), values)
-    nothing = np.zeros((0, len(rows)), dtype=bool)
+    none = np.zeros((0, len(rows)), dtype=bool)
     return Attributes(
         tuple(attribute.name for attribute in found),
         tuple(attribute.column for attribute in found),
-        np.array([attribute.carried for attribute in found] or nothing).T,
-        np.array([attribute.known for attribute in found] or nothing).T,
+        np.array([attribute.present for attribute in found] or none).T,
+        np.array([attribute.known for attribute in found] or none).T,
     )
 
 
 class _Attribute(NamedTuple):
     name: str
     column: str
-    carried: NDArray[np.bool_]
+    present: NDArray[np.bool_]
     known: NDArray[np.bool_]
 
 
@@ -220,7 +219,7 @@ def _column_attributes(column: str, values: pd.Series[Any]) -> list[_Attribute]:
 
 
 def _halves(column: str, numbers: NDArray[np.float64]) -> list[_Attribute]:
-    """The attributes of a column of numbers: above the median, and not."""
+    """The attributes of a column of numbers: above the median, and at most the median."""
     median = float(np.nanmedian(numbers))
     above, below = numbers > median, numbers <= median  # both False where there is no number
     known = above | below

@@ -1,4 +1,4 @@
-"""How alike two sets of feature vectors are."""
+"""Similarities of feature vectors."""
 
 from __future__ import annotations
 

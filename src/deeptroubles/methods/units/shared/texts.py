@@ -78,6 +78,7 @@ def unit_direction(activations: Tensor, embeddings: Tensor) -> Tensor:
 
 
 def score_texts(tower: TextTower, direction: Tensor, texts: list[str]) -> list[ScoredText]:
+    """The cosine of each text with a direction (D)."""
     if not texts:
         return []
     with torch.no_grad():
