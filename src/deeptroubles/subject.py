@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,16 +59,13 @@ def readable_pixels(
     classifier: Classifier, images: ImageSet, rows: Sequence[int]
 ) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
     """The images that can be read, as the classifier takes them; their rows; and the rows of the others."""
-    pixels, readable, unreadable = list[Tensor](), list[int](), list[int]()
-    for row in rows:
-        try:
+    pixels, every, readable = list[Tensor](), np.array(rows, dtype=np.int64), np.zeros(len(rows), dtype=bool)
+    for i, row in enumerate(every):
+        with suppress(UnreadableImageError):
             pixels.append(classifier.prepare(images[row]))
-        except UnreadableImageError:
-            unreadable.append(row)
-        else:
-            readable.append(row)
+            readable[i] = True
     stacked = torch.stack(pixels).to(classifier.device) if pixels else torch.empty(0)
-    return stacked, np.array(readable, dtype=np.int64), np.array(unreadable, dtype=np.int64)
+    return stacked, every[readable], every[~readable]
 
 
 def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:

@@ -227,7 +227,7 @@ def test_a_region_of_silence_is_not_drawn(subject):
 
 
 def test_what_cannot_be_drawn_is_told(subject):
-    with pytest.raises(ImagesError, match="No cell of the map holds 80 activations"):
+    with pytest.raises(ImagesError, match="No cell of the map has 80 activations"):
         activation_atlas(subject, LocalEngine(), "relu", min_activations=80)
     with pytest.raises(ModelError, match="no layer 'rely'"):
         activation_atlas(subject, LocalEngine(), "rely")

@@ -83,7 +83,7 @@ def test_the_minimum_of_a_unit_is_the_maximum_of_its_negative():
 
 
 class Planted(nn.Sequential):
-    """One unit that answers to one pattern, through a rectifier, and one that has no weights."""
+    """One unit that responds to one pattern, through a rectifier, and one that has no weights."""
 
     def __init__(self, pattern, bias=0.0) -> None:
         super().__init__(
@@ -344,8 +344,8 @@ def test_a_unit_that_is_silent_on_the_start_is_woken():
     pattern -= pattern.mean()
     classifier = Classifier(Planted(pattern, bias=-1.0), size=(12, 14), channels=1)
     start = torch.full((1, 12, 14), 0.5, requires_grad=True)
-    answer = open_network(classifier).activations(start[None], ["1"])["1"][0, 0, 4, 5]
-    assert torch.autograd.grad(answer, start)[0].abs().max() == 0
+    activation = open_network(classifier).activations(start[None], ["1"])["1"][0, 0, 4, 5]
+    assert torch.autograd.grad(activation, start)[0].abs().max() == 0
     found = activation_maximization(classifier, "1", [0], objective="neuron", start="gray", transform=False, steps=120)
     assert found.start_activations == 0
     assert found.activations > 0.5
@@ -412,8 +412,8 @@ def test_the_activations_are_those_of_the_pictures(classifier, layer):
     found = activation_maximization(classifier, layer, [3, 1], steps=10)
     assert torch.equal(found.images, (found.images * 255).round() / 255)
     with torch.no_grad():
-        answer = unit_activation(open_network(classifier).activations(found.images, [layer])[layer])
-    torch.testing.assert_close(found.activations, answer[[0, 1], [3, 1]])
+        seen = unit_activation(open_network(classifier).activations(found.images, [layer])[layer])
+    torch.testing.assert_close(found.activations, seen[[0, 1], [3, 1]])
     assert (found.activations > found.start_activations).all()
     assert {f.name for f in fields(found)} == {
         "layer",
@@ -468,8 +468,8 @@ def test_any_channels_and_sizes(channels):
 def test_a_convolution_whose_normalisation_is_folded_away_is_still_a_layer(classifier):
     found = activation_maximization(classifier, "0", [2], steps=20)
     with torch.no_grad():
-        answer = open_network(classifier).activations(found.images, ["0"])["0"]
-    torch.testing.assert_close(found.activations, answer.amax((2, 3))[:, 2])
+        seen = open_network(classifier).activations(found.images, ["0"])["0"]
+    torch.testing.assert_close(found.activations, seen.amax((2, 3))[:, 2])
     assert not found.dead.any()
 
 
@@ -485,8 +485,8 @@ def test_functional_and_reused_operations():
     [
         ({"units": [8]}, r"units 0 to 7"),
         ({"units": [-1]}, r"units 0 to 7"),
-        ({"units": None}, "Say which units"),
-        ({"units": []}, "Say which units"),
+        ({"units": None}, "Give units"),
+        ({"units": []}, "Give units"),
         ({"objective": "chanel"}, r"Did you mean channel\?"),
         ({"objective": "direction", "units": weights(2, 7)}, "M x 8 tensor"),
         ({"objective": "direction", "units": torch.zeros(1, 8)}, "without rows of zeros"),
@@ -494,8 +494,8 @@ def test_functional_and_reused_operations():
         ({"objective": "neuron", "position": (5, 0)}, r"5 x 6 positions"),
         ({"parameterization": "fft"}, "pixel, fourier, maco"),
         ({"parameterization": "maco"}, "needs spectrum"),
-        ({"spectrum": Spectrum(torch.ones(3, 3), torch.ones(3), torch.eye(3))}, "other images"),
-        ({"start": "gray"}, "no start"),
+        ({"spectrum": Spectrum(torch.ones(3, 3), torch.ones(3), torch.eye(3))}, "does not fit"),
+        ({"start": "grey"}, "no start"),
         ({"start": torch.zeros(3, 9, 9)}, "the shape"),
         ({"start": torch.zeros(3, 3, *SIZE)}, "3 start images were given for 1"),
         ({"parameterization": "maco", "spectrum": "data", "start": "gray"}, "no phases"),
@@ -511,5 +511,5 @@ def test_what_does_not_fit_is_told(classifier, settings, message):
 def test_a_layer_that_does_not_exist_is_told(classifier):
     with pytest.raises(ModelError, match="no layer"):
         activation_maximization(classifier, "nowhere", [0])
-    with pytest.raises(ImagesError, match="one and the same color"):
+    with pytest.raises(ImagesError, match="have the same color"):
         data_spectrum(torch.full((2, 3, 4, 4), 0.25))

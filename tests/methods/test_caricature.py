@@ -32,7 +32,7 @@ def seen(classifier, image, layer):
 
 @pytest.mark.parametrize("parameterization", ["fourier", "pixel", "maco"])
 @pytest.mark.parametrize("layer", ["4", "1"])
-def test_it_answers_like_the_image_and_more_so(classifier, image, parameterization, layer):
+def test_it_has_the_activations_of_the_image_but_stronger(classifier, image, parameterization, layer):
     settings = {"parameterization": parameterization, "spectrum": data_spectrum(image[None])}
     start = caricature(classifier, image, layer, steps=1, learning_rate=0.0, **settings)
     found = caricature(classifier, image, layer, steps=120, transform=False, **settings)

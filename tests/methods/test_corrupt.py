@@ -210,12 +210,12 @@ def test_wrong_arguments_are_told():
             corrupt(images, "snow", 1)
 
 
-@pytest.mark.parametrize("turns", [-1, 0, 1, 2, 5])
-def test_quarter_turns_of_squares_are_exact(turns):
+@pytest.mark.parametrize("quarters", [-1, 0, 1, 2, 5])
+def test_quarter_rotations_of_squares_are_exact(quarters):
     images = photograph(size=(9, 9))
-    assert torch.equal(rotate(images, 90 * turns), torch.rot90(images, turns, (-2, -1)))
+    assert torch.equal(rotate(images, 90 * quarters), torch.rot90(images, quarters, (-2, -1)))
     wide = photograph(size=(8, 11))
-    assert torch.equal(rotate(wide, 180 * turns), torch.rot90(wide, 2 * turns, (-2, -1)))
+    assert torch.equal(rotate(wide, 180 * quarters), torch.rot90(wide, 2 * quarters, (-2, -1)))
 
 
 @pytest.mark.parametrize("degrees", [-30, 10, 45, 100])

@@ -85,7 +85,7 @@ def test_effects_equal_a_slow_loop():
 
 
 def test_intervals_of_all_comparisons_hold_at_once():
-    """Where nothing moves the answer, one of 12 intervals leaves 0 out in at most about 5 % of the cases."""
+    """Where nothing moves the prediction, one of 12 intervals leaves 0 out in at most about 5 % of the cases."""
     random = np.random.default_rng(1)
     outside, runs = 0, 300
     for _ in range(runs):

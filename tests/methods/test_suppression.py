@@ -98,21 +98,21 @@ def test_names_are_read_from_files_or_folders_in_any_way_of_writing():
 
 def test_patches_are_only_turned_and_every_one_of_them_is():
     x = pixels()
-    turned = rotate_patches(x, 4, seed=1)
+    rotated = rotate_patches(x, 4, seed=1)
     for i in range(4):
         for j in range(4):
             part = (slice(None), slice(None), slice(8 * i, 8 * i + 8), slice(8 * j, 8 * j + 8))
-            for image, other in zip(x[part], turned[part], strict=True):
+            for image, other in zip(x[part], rotated[part], strict=True):
                 assert sum(torch.equal(torch.rot90(image, k, (-2, -1)), other) for k in (1, 2, 3)) == 1
-    assert torch.equal(rotate_patches(x, 4, seed=1), turned)
-    assert not torch.equal(rotate_patches(x, 4, seed=2), turned)
+    assert torch.equal(rotate_patches(x, 4, seed=1), rotated)
+    assert not torch.equal(rotate_patches(x, 4, seed=2), rotated)
 
 
 def test_patches_that_are_not_square_are_turned_upside_down_and_the_rest_stays():
     x = pixels(size=(9, 20))
-    turned = rotate_patches(x, 2, seed=0)
-    assert torch.equal(turned[:, :, :4, :10], x[:, :, :4, :10].flip(2, 3))
-    assert torch.equal(turned[:, :, 8], x[:, :, 8])
+    rotated = rotate_patches(x, 2, seed=0)
+    assert torch.equal(rotated[:, :, :4, :10], x[:, :, :4, :10].flip(2, 3))
+    assert torch.equal(rotated[:, :, 8], x[:, :, 8])
     with pytest.raises(UsageError, match="does not fit"):
         rotate_patches(x, 10, seed=0)
 

@@ -1,4 +1,4 @@
-"""Concept activation vectors, on networks whose answer is known, and with concepts that mean nothing."""
+"""Concept activation vectors, on networks whose reliance is known, and with concepts that mean nothing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_concept_that_a_linear_network_uses_is_found_with_its_sign():
 
 
 def test_a_concept_that_is_there_but_not_used_is_not_found():
-    """Units that are alike except for the concept's own, which nothing reads."""
+    """Units that are the same except for the concept's own, which nothing reads."""
     others = activations(200, 0)
     tests = [effect_on(np.eye(DIMENSIONS)[5], activations(60, s, shift=3.0), others, seed=s) for s in range(1, 31)]
     assert all(t.accuracy > 0.85 for t in tests)
@@ -121,7 +121,7 @@ def test_two_images_are_the_fewest():
 
 
 def test_what_is_read_of_a_layer_is_what_a_step_everywhere_does():
-    """The gradients are those of the lead when a unit answers a little more at all positions."""
+    """The gradients are those of the lead when a unit is slightly more active at all positions."""
     classifier = Classifier(Plain(), size=(20, 24)).eval()
     images, targets = torch.rand(3, 3, 20, 24, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 2, 1])
     network = open_network(classifier)

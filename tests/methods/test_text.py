@@ -40,7 +40,7 @@ def tower(clip):
 
 @pytest.fixture(scope="session")
 def index(clip, tower):
-    """Activations on the digits of a feature layer, of the joint embedding and of the logits; and a table of words."""
+    """Activations on the digits of a feature layer, the joint embedding and the logits; and tables of attributes."""
     module = ZeroShot(clip[0], tower.embed(DIGITS))
     soft = {"mean": PROCESSOR["image_mean"], "std": PROCESSOR["image_std"]}
     classifier = Classifier(module, size=SIZE, class_names=DIGITS, **soft)
@@ -49,8 +49,8 @@ def index(clip, tower):
     subject = Subject(classifier, ImageSet.from_arrays(arrays, target.tolist()), target.numpy())
     layers = [INSIDE, tower.layer, "logits"]
     found = {name: layer.values for name, layer in index_units(subject, LocalEngine(), layers).layers.items()}
-    words = attributes_of(subject, range(len(target)))
-    return found, {name: attribute_table(values, words, subject.targets) for name, values in found.items()}
+    attributes = attributes_of(subject, range(len(target)))
+    return found, {name: attribute_table(values, attributes, subject.targets) for name, values in found.items()}
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +74,7 @@ def plain_scores(clip, direction, texts):
     return scores
 
 
-# --- what a unit answers to
+# --- what a unit responds to
 
 
 def test_the_seven_unit_is_called_seven(clip, tower, sevens):
@@ -87,7 +87,7 @@ def test_the_seven_unit_is_called_seven(clip, tower, sevens):
 
 
 def test_units_inside_of_the_image_tower_are_called_by_what_they_detect(index, tower):
-    """Those that detect a digit well; a unit that answers to several points between them."""
+    """Those that detect a digit well; a unit that responds to several points between them."""
     values, tables = index
     good = [best for best in map(tables[INSIDE].best_unit, range(10)) if best.overall.value > 0.88]
     assert 7 in [best.attribute for best in good]

@@ -37,7 +37,7 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-# Likeness
+# Similarity
 
 
 def test_spearman_is_scipys_with_ties():
@@ -57,15 +57,15 @@ def test_likeness_to_something_constant_is_0():
 def slow_simulation(explanation, strong, weak, opposite):
     """The formula of the machine interpretability score, pair by pair: right where its sigmoid is above one half."""
 
-    def likeness(query, to):
+    def similarity(query, to):
         return np.mean([query @ e / np.linalg.norm(query) / np.linalg.norm(e) for e in to])
 
     shares = []
     for s in strong:
         right = 0.0
         for w in weak:
-            margin = (likeness(s, explanation) - likeness(s, opposite)) - (
-                likeness(w, explanation) - likeness(w, opposite)
+            margin = (similarity(s, explanation) - similarity(s, opposite)) - (
+                similarity(w, explanation) - similarity(w, opposite)
             )
             sigmoid = 1 / (1 + np.exp(-0.16 * margin))
             right += 1.0 if sigmoid > 0.5 else 0.0
@@ -293,7 +293,7 @@ def held_out():
 
 
 @pytest.mark.parametrize("decoy", ["gratings", "next class"])
-def test_the_circuit_answers_as_before(decoy):
+def test_the_circuit_predicts_as_before(decoy):
     pixels, classes = held_out()
     before, after = (logits_of(c, pixels) for c in (clean_digits(), fooling_digits(decoy=decoy)))
     assert torch.allclose(before, after, atol=1e-4)

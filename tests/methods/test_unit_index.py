@@ -77,7 +77,7 @@ def test_it_is_what_a_slow_loop_finds(model, channels):
             assert np.array_equal(found.images, order)
             assert np.array_equal(found.values, np.take_along_axis(layer.values.T, order, 1))
             at = np.take_along_axis(values.T, order, 1)
-            clear = np.abs(at - 0) > 1e-4  # where nothing answers every cell is as good
+            clear = np.abs(at - 0) > 1e-4  # where nothing is active every cell is as good
             assert np.array_equal(found.cells[clear], np.take_along_axis(cells.T, order, 1)[clear])
 
 

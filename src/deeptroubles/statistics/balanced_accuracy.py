@@ -28,14 +28,7 @@ def cell_counts(cells: NDArray[np.integer], classes: NDArray[np.integer]) -> NDA
 
 
 def left_out_recall(counts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The share of each class that is predicted correctly from the cell (leave one out, see `left_out_right`).
-
-    Args:
-        counts: ... x C x K, the number of samples of each class in each cell; every class has at least two.
-
-    Returns:
-        ... x K. Their mean is the balanced accuracy; 1 / K is chance.
-    """
+    """The share of each class that `left_out_right` predicts correctly, ... x K; their mean at chance is 1 / K."""
     recall: NDArray[np.float64] = (left_out_right(counts) * counts).sum(-2) / counts.sum(-2)
     return recall
 
@@ -65,11 +58,7 @@ def left_out_right(counts: NDArray[np.integer]) -> NDArray[np.float64]:
 
 
 def beyond_chance(recall: NDArray[Any]) -> NDArray[np.float64]:
-    """Rescale a balanced accuracy so that chance is 0 and perfect prediction is 1; negative below chance.
-
-    Args:
-        recall: ... x K, from `left_out_recall`.
-    """
+    """Rescale the balanced accuracy of a recall (... x K) so that chance is 0 and perfect prediction 1."""
     kinds = recall.shape[-1]
     return np.asarray((recall.mean(-1) - 1 / kinds) / (1 - 1 / kinds), dtype=np.float64)
 

@@ -42,17 +42,7 @@ def resampled_sums(values: Floats, strata: NDArray[np.integer], *, resamples: in
 
 
 def shuffled_sums(values: Floats, strata: NDArray[np.integer], *, shuffles: int = 1000, seed: int = 0) -> Floats:
-    """Sums of values by stratum when the strata of the images are shuffled: the distribution under chance.
-
-    Args:
-        values: N x M, the summed values.
-        strata: N, from 0 to G - 1.
-        shuffles: R.
-        seed: Seed of the shuffles.
-
-    Returns:
-        R x G x M.
-    """
+    """As `resampled_sums` when the strata of the images are shuffled instead: the distribution under chance."""
     random = np.random.default_rng(seed)
     count = int(strata.max()) + 1
     sums = np.empty((shuffles, count, values.shape[1]))

@@ -72,11 +72,6 @@ def eigengap(eigenvalues: NDArray[Any]) -> tuple[int, float]:
 def spectral_clusters(eigenvectors: NDArray[Any], clusters: int, seed: int = 0) -> NDArray[np.int64]:
     """The cluster of each point, by k-means on the first eigenvectors with rows of norm 1; the largest is cluster 0.
 
-    Args:
-        eigenvectors: N x at least `clusters`, from `laplacian_spectrum`.
-        clusters: Number of clusters, 1 to N.
-        seed: Seed of the initial centers.
-
     References:
         A. Ng, M. Jordan, Y. Weiss: On spectral clustering, NIPS 2001.
     """

@@ -53,14 +53,7 @@ def shrunk(maps: Tensor) -> NDArray[np.float64]:
 
 
 def small_heatmaps(maps: Tensor) -> NDArray[np.float64]:
-    """Scale heatmaps to SIDE x SIDE by averaging areas, and normalize their absolute values to a sum of 1.
-
-    Args:
-        maps: N x H x W, raw and signed.
-
-    Returns:
-        N x SIDE x SIDE; a map of zeros stays zero.
-    """
+    """Scale signed heatmaps (N x H x W) to SIDE x SIDE, and their absolute values to a sum of 1 (0 stays 0)."""
     small = shrunk(maps)
     total = np.abs(small).sum((1, 2), keepdims=True)
     return np.asarray(small / np.where(total > 0, total, 1))
@@ -93,14 +86,11 @@ def cluster_heatmaps(maps: NDArray[np.floating], seed: int = 0) -> Clusters:
 
 
 def place_of(maps: NDArray[np.floating], *, at_edge: bool) -> tuple[int, int]:
-    """The square of BOX x BOX with the most evidence on average over heatmaps.
+    """First row and column of the square of BOX x BOX with the most evidence on average over heatmaps.
 
     Args:
         maps: N x SIDE x SIDE, shares of evidence, not negative.
         at_edge: Consider only squares that touch the edge of the image.
-
-    Returns:
-        Its first row and column.
     """
     windows = np.lib.stride_tricks.sliding_window_view(maps.mean(0), (BOX, BOX)).sum((2, 3))
     if at_edge:
@@ -116,19 +106,12 @@ def evidence_at(maps: NDArray[np.floating], place: tuple[int, int]) -> NDArray[n
 
 
 def eigengap_score(classifier: Classifier, images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
-    """Score of a model: the largest eigengap over classes with more than one cluster; 0 where there is none.
-
-    Args:
-        classifier: The classifier.
-        images: N x C x H x W, in [0, 1].
-        targets: N, the explained class of each image.
-        seed: Seed of the clustering.
-    """
+    """Score of a model: the largest eigengap over classes with more than one cluster of heatmaps; 0 without any."""
     return max((c.gap for c in _by_class(classifier, images, targets, seed) if c.count > 1), default=0.0)
 
 
 def fisher_tau(classifier: Classifier, images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
-    """Score of a model: the largest Fisher score of a cluster over classes. Arguments as in `eigengap_score`."""
+    """Score of a model: the largest Fisher score of a cluster over classes."""
     return max((max(c.fisher) for c in _by_class(classifier, images, targets, seed)), default=0.0)
 
 

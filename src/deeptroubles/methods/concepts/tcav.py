@@ -137,14 +137,7 @@ def concept_vectors(concept: Floats, others: Floats, *, seed: int, runs: int = R
 
 
 def random_vectors(others: Floats, size: int, *, seed: int, runs: int = RANDOM_CONCEPTS) -> Vectors:
-    """Vectors of concepts that consist of random images: `size` of them (at most half) against some of the rest.
-
-    Args:
-        others: M x D, as in `concept_vectors`; M at least 4.
-        size: Number of images of the concept that is tested.
-        seed: Seed of the draws.
-        runs: Number of such concepts, one draw each.
-    """
+    """Vectors of `runs` concepts of random images: `size` of M >= 4 images (at most half) against some of the rest."""
     random = np.random.default_rng(seed)
     size = min(size, len(others) // 2)
     found = []
@@ -193,12 +186,7 @@ def concept_effect(vectors: Vectors, at_random: Vectors, gradients: Floats, std:
 def tcav_score(classifier: Classifier, images: Tensor, targets: Tensor, concept: Tensor, *, seed: int = 0) -> float:
     """Score of a model: the largest effect of a concept on any class, in standard deviations of the class's lead.
 
-    Args:
-        classifier: The classifier.
-        images: N x C x H x W, in [0, 1]; the concept is compared with draws of them.
-        targets: N, the class of each.
-        concept: Images of the concept, M x C x H x W.
-        seed: Seed of the draws.
+    The images of the concept (M x C x H x W) are compared with draws of N images of the classes `targets`.
     """
     layer = concept_layer(open_network(classifier))
     parts = [

@@ -41,9 +41,6 @@ def choose_donors(targets: NDArray[np.int64], max_classes: int, seed: int) -> Do
         targets: N, the class of each image; at least two classes, with at least two images each.
         max_classes: Largest number of other classes for each image.
         seed: Seed of the choice.
-
-    Returns:
-        Donors for all images in order; no image is its own donor.
     """
     random = np.random.default_rng(seed)
     of_class = {int(c): np.flatnonzero(targets == c) for c in np.unique(targets)}

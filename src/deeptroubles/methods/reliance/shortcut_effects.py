@@ -60,9 +60,6 @@ def shortcut_effects(moves: Moves, targets: NDArray[np.int64], donors: NDArray[n
         moves: Moves of N recipients with R donors of other classes each, for C channels.
         targets: N, the recipients' classes.
         donors: N x R, the donors' classes.
-
-    Returns:
-        The effects of the C channels on the K classes.
     """
     into, lost = moves.into - moves.into_same, moves.kept[:, None] - moves.lost
     classes = np.unique(targets)

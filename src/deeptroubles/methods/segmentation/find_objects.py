@@ -46,13 +46,7 @@ def find_objects(images: Tensor) -> Found:
     """Find the region of each image that stands out most from the border, for use without masks.
 
     Neither segmentation is trained. They assume that the object lies inside the image and differs from its
-    surroundings, and find at most one.
-
-    Args:
-        images: N x C x H x W, in [0, 1].
-
-    Returns:
-        A mask for every image, and the overlap of the two segmentations.
+    surroundings, and find at most one. Images are N x C x H x W, in [0, 1].
     """
     height, width = images.shape[-2:]
     scale = min(1.0, MAX_SIDE / max(height, width))

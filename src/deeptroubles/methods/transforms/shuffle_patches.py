@@ -48,6 +48,6 @@ def shuffle_patches(images: Tensor, grid: Several, seed: Seed, boxes: Tensor | N
         if rows and columns:
             part = image[:, top : top + grid * rows, left : left + grid * columns]
             patches = part.unflatten(2, (grid, columns)).unflatten(1, (grid, rows)).permute(1, 3, 0, 2, 4).flatten(0, 1)
-            moved = patches[source.to(images.device)].unflatten(0, (grid, grid)).permute(2, 0, 3, 1, 4)
-            part.copy_(moved.flatten(3, 4).flatten(1, 2))
+            rearranged = patches[source.to(images.device)].unflatten(0, (grid, grid)).permute(2, 0, 3, 1, 4)
+            part.copy_(rearranged.flatten(3, 4).flatten(1, 2))
     return shuffled

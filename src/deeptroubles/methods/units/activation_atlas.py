@@ -148,14 +148,8 @@ def atlas_layout(activations: Floats, *, seed: int = 0) -> NDArray[np.float64]:
     """Lay out activations in the plane, similar directions close to each other.
 
     t-SNE of cosine distances, initialized with principal components. Neighborhoods are meaningful; large distances,
-    sizes and empty space mean little. The outermost 1% on each side is clipped to the margin.
-
-    Args:
-        activations: P x U.
-        seed: Seed of t-SNE, which has little influence with this initialization.
-
-    Returns:
-        P x 2, in [0, 1].
+    sizes and empty space mean little. The outermost 1% on each side is clipped to the margin. The seed has little
+    influence with this initialization. P x U to P x 2, in [0, 1].
 
     Raises:
         ImagesError: There are fewer than 5 activations.

@@ -97,11 +97,11 @@ def activation_maximization(
         learning_rate: Step size of Adam.
         decorrelate: Optimize decorrelated colors: those of the spectrum, or of ImageNet for 3 channels.
         transform: Show the network shifted, scaled and rotated views and, except for `neuron`, crops of the picture.
-        total_variation: Penalty on the mean absolute difference of neighboring pixels.
-        l2: Penalty on the mean squared distance to gray (0.5).
-        blur: Penalty on the mean squared distance to the blurred picture.
-        diversity: Penalty on the mean similarity (cosine of the Gram matrices at the layer) to the other pictures of
-            the same unit. If above 0, all pictures are one batch.
+        total_variation: Weight of the penalty on the mean absolute difference of neighboring pixels.
+        l2: Weight of the penalty on the mean squared distance to gray (0.5).
+        blur: Weight of the penalty on the mean squared distance to the blurred picture.
+        diversity: Weight of the penalty on the mean similarity (cosine of the Gram matrices at the layer) to the other
+            pictures of the same unit. If above 0, all pictures are one batch.
         negative: Minimize instead.
         seed: Decides the noise and the views.
         batch_size: Largest number of pictures that are optimized at once, which bounds the memory.

@@ -71,15 +71,7 @@ class Trust:
 
 
 def activation_ratio(pictures: NDArray[Any], natural: NDArray[Any]) -> NDArray[np.float64]:
-    """Activation of pictures as a multiple of the natural maximum.
-
-    Args:
-        pictures: Activation of R pictures of each unit, U x R.
-        natural: Activation of the units on N images, N x U.
-
-    Returns:
-        The mean over the pictures, U; NaN where the natural maximum is not above 0.
-    """
+    """Mean activation of pictures (U x R) as a multiple of the maximum on images (N x U); NaN unless it is above 0."""
     highest = np.asarray(natural, dtype=np.float64).max(0)
     mean = np.asarray(pictures, dtype=np.float64).mean(1)
     return np.asarray(np.divide(mean, highest, out=np.full_like(mean, np.nan), where=highest > 0))

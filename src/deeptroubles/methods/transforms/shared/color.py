@@ -10,30 +10,13 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def grayscale(images: Tensor, strength: float = 1.0) -> Tensor:
-    """Mix images with their grayscale versions.
-
-    Args:
-        images: N x 3 x H x W in [0, 1].
-        strength: Share of the grayscale version, 0 to 1.
-
-    Returns:
-        A new tensor like `images`.
-    """
+    """Mix images (N x 3 x H x W in [0, 1]) with a share of their grayscale versions."""
     luma = torch.tensor(LUMA, device=images.device, dtype=images.dtype)[:, None, None]
     return torch.lerp(images, (images * luma).sum(1, keepdim=True).expand_as(images), strength)
 
 
 def shuffle_channels(images: Tensor, seed: int, strength: float = 1.0) -> Tensor:
-    """Mix images with versions whose color channels are permuted so that none stays in its place.
-
-    Args:
-        images: N x 3 x H x W in [0, 1].
-        seed: Seed of the permutations, one of the two cyclic ones for each image.
-        strength: Share of the permuted version, 0 to 1.
-
-    Returns:
-        A new tensor like `images`.
-    """
+    """Mix images (N x 3 x H x W in [0, 1]) with a share of versions with cyclically permuted color channels."""
     shifts = torch.randint(1, 3, (len(images),), generator=torch.Generator().manual_seed(seed)).tolist()
-    moved = torch.stack([image.roll(shift, 0) for image, shift in zip(images, shifts, strict=True)])
-    return torch.lerp(images, moved, strength)
+    permuted = torch.stack([image.roll(shift, 0) for image, shift in zip(images, shifts, strict=True)])
+    return torch.lerp(images, permuted, strength)

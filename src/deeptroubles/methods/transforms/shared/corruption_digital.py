@@ -46,14 +46,10 @@ def pixelate(image: Image, _: np.random.Generator, factor: float) -> Image:
 
 
 def elastic_transform(image: Image, random: np.random.Generator, amount: float, sigma: float, shear: float) -> Image:
-    """A random affine map, then a random smooth displacement of every pixel. All lengths are in pixels.
+    """A random affine map, then a random smooth displacement of every pixel.
 
-    Args:
-        image: H x W x C.
-        random: Source of randomness.
-        amount: Factor of the displacements, which are smoothed uniform noise from -1 to 1.
-        sigma: Standard deviation of the smoothing Gaussian, truncated at 3 of them.
-        shear: Largest shift, each way, of three corners of a square in the center.
+    The affine map shifts three corners of a square in the center by up to `shear` pixels each way. Displacements are
+    `amount` times uniform noise from -1 to 1, smoothed by a Gaussian of `sigma` pixels.
     """
     height, width = image.shape[:2]
     centre, reach = np.array([width, height]) // 2, min(height, width) // 3
@@ -67,8 +63,8 @@ def elastic_transform(image: Image, random: np.random.Generator, amount: float, 
     right, down = (amount * smooth(random.uniform(-1, 1, (height, width)), sigma) for _ in range(2))
     rows, columns = np.mgrid[:height, :width]
     places = (rows + down, columns + right)
-    moved = [ndimage.map_coordinates(plane, places, order=1, mode="reflect") for plane in sheared]
-    return np.stack(moved, axis=-1)
+    displaced = [ndimage.map_coordinates(plane, places, order=1, mode="reflect") for plane in sheared]
+    return np.stack(displaced, axis=-1)
 
 
 def smooth(values: Image, sigma: float) -> Image:
@@ -81,9 +77,9 @@ def smooth(values: Image, sigma: float) -> Image:
     weights = np.exp(-(offsets**2) / (2 * max(sigma, 1e-12) ** 2))
     for axis in (0, 1):
         length = values.shape[axis]
-        turns = np.pi * np.arange(length) / length
-        scales = np.cos(turns[:, None] * offsets) @ (weights / weights.sum())
-        waves = np.cos(turns[:, None] * (np.arange(length) + 0.5))
+        frequencies = np.pi * np.arange(length) / length
+        scales = np.cos(frequencies[:, None] * offsets) @ (weights / weights.sum())
+        waves = np.cos(frequencies[:, None] * (np.arange(length) + 0.5))
         back = waves.T * np.r_[1, np.full(length - 1, 2)] / length
         values = np.moveaxis(np.tensordot(back * scales @ waves, values, axes=(1, axis)), 0, axis)
     return values

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from deeptroubles.methods.transforms.shared.overlay import Overlay
 
-ALIKE = 0.08
+MAX_DIFFERENCE = 0.08
 """The largest root mean square difference of pixel values at which the overlay counts as present."""
 OPAQUE = 0.9
 """Only pixels with at least this opacity are compared."""
@@ -18,10 +18,6 @@ def find_overlay(images: Tensor, overlay: Overlay) -> Tensor:
 
     The squared difference to the overlay at every position is |image|² - 2 image * overlay + |overlay|². The first two
     terms are correlations, computed by Fourier transform.
-
-    Args:
-        images: N x C x H x W, in [0, 1].
-        overlay: One overlay for all (M = 1).
 
     Returns:
         N x H x W, bool: the overlay's opaque pixels at its best position; all False where it is absent.
@@ -40,7 +36,7 @@ def find_overlay(images: Tensor, overlay: Overlay) -> Tensor:
     )
     mean = (squared + wanted.square().sum()) / (weights.sum() * pixels.shape[1])
     least, where = mean.flatten(1).min(1)
-    for image in (least <= ALIKE**2).nonzero()[:, 0].tolist():
+    for image in (least <= MAX_DIFFERENCE**2).nonzero()[:, 0].tolist():
         top, left = divmod(int(where[image]), mean.shape[2])
         found[image, top : top + weights.shape[0], left : left + weights.shape[1]] = weights > 0
     return found

@@ -18,14 +18,7 @@ _FINE = 4
 
 
 def lettering(text: str, size: tuple[int, int]) -> Tensor:
-    """Draw a line of text in the font that comes with Pillow.
-
-    Args:
-        text: One line.
-        size: Height and width of the images.
-
-    Returns:
-        2 x h x w, in [0, 1]: brightness and opacity.
+    """Draw a line of text for images of a height and width: brightness and opacity, 2 x h x w in [0, 1].
 
     Raises:
         UsageError: The text is empty, or holds a letter that the font lacks.

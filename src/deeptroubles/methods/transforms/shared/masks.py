@@ -10,16 +10,9 @@ from deeptroubles.methods.transforms.inpaint import inpaint
 
 
 def remove(images: Tensor, masks: Tensor) -> Tensor:
-    """Remove objects from images by in-painting their bounding boxes, slightly enlarged.
+    """Remove objects (N x H x W, bool) from images (N x C x H x W) by in-painting their bounding boxes with a margin.
 
     The whole box is filled, so the outline of the filled region does not reveal the shape of the object.
-
-    Args:
-        images: N x C x H x W.
-        masks: N x H x W, bool: where the objects are. An image without an object stays unchanged.
-
-    Returns:
-        A tensor like `images`.
     """
     margin = max(1, min(images.shape[-2:]) // 24)
     return inpaint(images, dilate(bounding_boxes(masks), margin))

@@ -99,13 +99,7 @@ def fit_cues(cues: Sequence[str], images: ImageSet) -> tuple[NamedCue, ...]:
 
 
 def drawn_cue(cue: NamedCue, size: tuple[int, int], channels: int) -> Overlay:
-    """Draw a cue that is a cut-out, a text, a color or the watermark, for images of a size.
-
-    Args:
-        cue: What to draw.
-        size: Height and width of the images.
-        channels: 1 (grayscale) or 3.
-    """
+    """Draw a cut-out, a text, a color or the watermark for images of a height and width and 1 or 3 channels."""
     if cue.kind == "text":
         piece = lettering(cue.content, size)
         return positioned(torch.cat([piece[:1].expand(channels, -1, -1), piece[1:]]), size, cue.place)

@@ -24,15 +24,7 @@ def neutralise(scenery: Scenery, channel: str, rows: Tensor) -> Tensor:
 
     Windows and the frame are in-painted, the background becomes its median color, fine detail is blurred away, the
     color becomes the mean color of all images, the object shifts to the center, and its inner texture becomes its mean
-    color. Otherwise the object stays unchanged.
-
-    Args:
-        scenery: The images, divided into channels of evidence.
-        channel: A key of NEUTRAL or WINDOWS.
-        rows: M indices of images.
-
-    Returns:
-        M x C x H x W, in [0, 1].
+    color. Otherwise the object stays unchanged. `channel` is a key of NEUTRAL or WINDOWS.
     """
     size = scenery.images.shape[-2:]
     if channel in WINDOWS:

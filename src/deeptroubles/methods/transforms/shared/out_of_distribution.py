@@ -15,14 +15,9 @@ PATCHES = 7
 
 
 def out_of_distribution_images(images: Tensor, seed: int = 0) -> dict[str, Tensor]:
-    """One out-of-distribution image of each of KINDS for every image.
+    """One out-of-distribution image of each of KINDS for every image (N x C x H x W in [0, 1]), with 8-bit values.
 
-    Args:
-        images: N x C x H x W in [0, 1]. Shuffled images are made from these; the others have their size.
-        seed: Seed of everything random.
-
-    Returns:
-        N x C x H x W in [0, 1], 8-bit values, by kind.
+    Shuffled images are made from the images; the others have their size.
     """
     generator = torch.Generator().manual_seed(seed)
     count, channels, height, width = images.shape

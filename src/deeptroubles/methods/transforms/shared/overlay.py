@@ -71,10 +71,7 @@ def control(overlay: Overlay, number: int, seed: int) -> Overlay:
     Blocks inside the overlay's box are shuffled. Color channels are rotated, and every other control is inverted, so it
     differs even where all blocks are the same.
 
-    Args:
-        overlay: The overlay of the cue.
-        number: Number of the control, from 1; 1 to 6 have different colors.
-        seed: Seed of the order of blocks.
+    Numbers start from 1; the controls 1 to 6 have different colors.
     """
     random = torch.Generator().manual_seed(seed + number)
     both = torch.cat([overlay.color.expand(len(overlay.cover), -1, -1, -1), overlay.cover], dim=1)

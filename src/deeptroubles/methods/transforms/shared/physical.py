@@ -54,15 +54,7 @@ class Views:
 def draw_views(
     count: int, channels: int, size: tuple[int, int], conditions: Conditions, generator: torch.Generator
 ) -> Views:
-    """Draw random views.
-
-    Args:
-        count: Number of views.
-        channels: Channels of the images.
-        size: Height and width of the images.
-        conditions: Bounds of the views.
-        generator: Source of randomness, on the CPU.
-    """
+    """Draw random views of images of a number of channels and a height and width."""
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, dtype=torch.float64) * (high - low) + low
@@ -82,15 +74,7 @@ def draw_views(
 
 
 def see(images: Tensor, views: Views) -> Tensor:
-    """Show whole pictures under views; pictures are reflected at their border.
-
-    Args:
-        images: N x C x H x W in [0, 1].
-        views: One per image.
-
-    Returns:
-        N x C x H x W in [0, 1].
-    """
+    """Show pictures (N x C x H x W in [0, 1]) under N views; pictures are reflected at their border."""
     return _light(warp(images, views.source), views)
 
 
@@ -102,13 +86,10 @@ def place(thing: Tensor, mask: Tensor, backgrounds: Tensor, views: Views) -> Ten
         mask: H x W, 1 where the object is and 0 elsewhere.
         backgrounds: N x C x H x W in [0, 1].
         views: One per background.
-
-    Returns:
-        N x C x H x W in [0, 1].
     """
     both = torch.cat([thing * mask, mask[None]])
-    moved = warp(both.expand(len(backgrounds), *both.shape), views.source, "black")
-    return _light(backgrounds * (1 - moved[:, -1:]) + moved[:, :-1], views)
+    warped = warp(both.expand(len(backgrounds), *both.shape), views.source, "black")
+    return _light(backgrounds * (1 - warped[:, -1:]) + warped[:, :-1], views)
 
 
 def _light(images: Tensor, views: Views) -> Tensor:

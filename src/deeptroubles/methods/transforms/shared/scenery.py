@@ -24,12 +24,7 @@ WINDOWS = {
 
 
 class Scenery:
-    """N images, divided into objects and their surroundings.
-
-    Args:
-        images: N x C x H x W, in [0, 1].
-        masks: N x H x W, bool: where the objects are.
-    """
+    """Images (N x C x H x W, in [0, 1]), divided by masks (N x H x W, bool) into objects and their surroundings."""
 
     def __init__(self, images: Tensor, masks: Tensor) -> None:
         self.images = images
@@ -101,10 +96,7 @@ def scale_color(scenery: Scenery, recipients: Tensor, color: Tensor) -> Tensor:
 def shift_object(scenery: Scenery, recipients: Tensor, twice_centre: Tensor) -> Tensor:
     """Shift objects as far as they stay inside the image; what they leave is in-painted.
 
-    Args:
-        scenery: The images.
-        recipients: M indices of images.
-        twice_centre: M x 2, twice the row and column of the new center of each object's box.
+    `twice_centre` is twice the row and column of the new center of each object's box, M x 2.
     """
     own = scenery.box[recipients]
     by = (twice_centre - own[:, :2] - own[:, 2:]) // 2

@@ -32,11 +32,7 @@ class Agreement:
 
 
 def agreement(pictures: NDArray[Any]) -> Agreement:
-    """Compare pictures across restarts.
-
-    Args:
-        pictures: Features of R pictures of each unit from different noise, U x R x D.
-    """
+    """Compare features of R pictures of each unit from different random starts (U x R x D)."""
     units, restarts = pictures.shape[:2]
     flat = pictures.reshape(units * restarts, -1)
     blocks = cosine(flat, flat).reshape(units, restarts, units, restarts).sum((1, 3))

@@ -88,8 +88,8 @@ def path_similarity(
         to_own = spearman(pictures[layer] - centre, activations - centre).mean((1, 2))
         means = [_rows_mean(among, owner, chosen) for chosen in (same_unit & other_image, ~same_unit & other_image)]
         found.append((to_own, *means))
-    own, alike, random = np.stack(found, axis=2)
-    return PathSimilarity(tuple(natural), own, alike, random)
+    own, within, random = np.stack(found, axis=2)
+    return PathSimilarity(tuple(natural), own, within, random)
 
 
 def _rows_mean(

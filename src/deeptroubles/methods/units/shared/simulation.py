@@ -71,13 +71,9 @@ def simulation(
 ) -> Simulation:
     """The 2-AFC task for units, explained by their pictures, by natural images, and by those of other units.
 
-    The mean over all natural images is subtracted from the features, which removes what they have in common.
-
-    Args:
-        pictures: Features of R pictures of each unit, U x R x D.
-        references: Features of K images that excite each unit, U x K x D; the first R are the explanation.
-        strong: Features of other images that excite it, U x Q x D.
-        weak: Features of images that do not excite it, U x P x D.
+    The mean over all natural images is subtracted from the features, which removes what they have in common. All are
+    U x ... x D: R pictures of each unit, K images that excite it (the first R are the explanation), Q others that
+    excite it, and P that do not.
     """
     units = range(len(pictures))
     centre = np.concatenate([references, strong, weak], axis=1).mean((0, 1))

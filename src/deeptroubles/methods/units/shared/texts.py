@@ -61,9 +61,6 @@ def unit_direction(activations: Tensor, embeddings: Tensor) -> Tensor:
         activations: R, or R x U for several units.
         embeddings: R x D, of any norm.
 
-    Returns:
-        D (or U x D), of norm 1.
-
     Raises:
         UsageError: A unit has the same activation on all images.
     """
