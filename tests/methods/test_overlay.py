@@ -178,7 +178,7 @@ def test_what_cues_are_drawn_like(cut_out):
         ("text: ", "at least one letter"),
         ("text:\u6377", "has no '\u6377'"),
         ("color:orangish", "is not a color; write it like"),
-        ("column:photografer", r"no column 'photografer' \(it has photographer\).*Did you mean photographer"),
+        ("column:photografer", r"no column 'photografer' \(they have photographer\).*Did you mean photographer"),
         ("mask", "column `cue_mask`"),
     ],
 )
