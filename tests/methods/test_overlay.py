@@ -191,6 +191,6 @@ def test_cues_that_cannot_be_used_are_told(text, says):
 def test_files_that_show_nothing_are_told(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     Image.new("RGBA", (4, 4), (9, 9, 9, 0)).save(tmp_path / "clear.png")
-    for name, says in (("text.png", "cannot be read as a picture"), ("clear.png", "transparent everywhere")):
+    for name, says in (("text.png", "cannot be read as a picture"), ("clear.png", "fully transparent")):
         with pytest.raises(UsageError, match=says):
             named_cue(str(tmp_path / name))
