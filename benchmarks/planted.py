@@ -35,7 +35,7 @@ from deeptroubles.methods.clustering.spray import eigengap_score, fisher_tau
 from deeptroubles.methods.concepts.tcav import tcav_score
 from deeptroubles.methods.properties.label_correlation import datalab_score
 from deeptroubles.methods.reliance.shortcut_effects import located
-from deeptroubles.methods.transforms.swap import STEPS, frame
+from deeptroubles.methods.transforms.shared.scenery import GRID, frame
 from deeptroubles.planted.cues import CLASSES, CUES, DECOYS, paint
 from deeptroubles.planted.networks import ARCHITECTURES
 from deeptroubles.planted.planting import Planted, plant
@@ -154,7 +154,7 @@ def overlap(planted: Planted, name: str, windows: NDArray[np.float64]) -> float:
     if name == "frame":
         found = frame(size)
     elif name == "window" and box:
-        top, left, bottom, right = (round(edge * size[0] / STEPS) for edge in box)
+        top, left, bottom, right = (round(edge * size[0] / GRID) for edge in box)
         found[top:bottom, left:right] = True
     return float((true & found).sum() / (true | found).sum())
 

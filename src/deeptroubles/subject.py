@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier, evaluating
-from deeptroubles.errors import ImagesError
+from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.images import ImageSet
 
 
@@ -52,6 +53,19 @@ class Subject:
         for part in (self.classifier.fingerprint(), self.images.fingerprint(), self.targets.tobytes().hex()):
             digest.update(part.encode())
         return digest.hexdigest()
+
+
+def readable_pixels(
+    classifier: Classifier, images: ImageSet, rows: Sequence[int]
+) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
+    """The images that can be read, as the classifier takes them; their rows; and the rows of the others."""
+    pixels, every, readable = list[Tensor](), np.array(rows, dtype=np.int64), np.zeros(len(rows), dtype=bool)
+    for i, row in enumerate(every):
+        with suppress(UnreadableImageError):
+            pixels.append(classifier.prepare(images[row]))
+            readable[i] = True
+    stacked = torch.stack(pixels).to(classifier.device) if pixels else torch.empty(0)
+    return stacked, every[readable], every[~readable]
 
 
 def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:

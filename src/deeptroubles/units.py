@@ -11,6 +11,7 @@ from deeptroubles.methods.units.feature_maps import feature_maps
 from deeptroubles.methods.units.filter_statistics import filter_statistics
 from deeptroubles.methods.units.index_units import index_units
 from deeptroubles.methods.units.maximise_text import maximise_text
+from deeptroubles.methods.units.rank_texts import rank_texts
 from deeptroubles.methods.units.visualization_trust import visualization_trust
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "filter_statistics",
     "index_units",
     "maximise_text",
+    "rank_texts",
     "visualization_trust",
 ]

@@ -55,5 +55,5 @@ def test_pictures_of_nothing_are_what_they_say():
     for kind in ("shuffled pixels", "shuffled patches"):
         assert torch.equal(made[kind].flatten(2).sort(2).values, pixels.flatten(2).sort(2).values)
         assert not torch.equal(made[kind], pixels)
-    assert made["plain colours"].flatten(2).std(2).max() < 1e-6
+    assert made["plain colors"].flatten(2).std(2).max() < 1e-6
     assert all(torch.equal(made[kind], out_of_distribution_images(pixels, seed=1)[kind]) for kind in KINDS)

@@ -94,7 +94,7 @@ def test_the_unit_that_is_named_detects_the_tag():
     result = ask(planted())
     best = result.detectors[0]
     assert result.layer == "3"
-    assert result.words.names[best.word] == "source_tag=yes"
+    assert result.attributes.names[best.attribute] == "source_tag=yes"
     network, (pictures, stands, tagged) = classifier().module, data()
     with torch.no_grad():
         features = nn.Sequential(*list(network)[:4])
@@ -109,7 +109,7 @@ def test_the_unit_that_is_named_detects_the_tag():
 
 def test_what_is_judged_is_the_highest_of_all_intervals():
     result = ask(planted())
-    words = [i for i, name in enumerate(result.words.names) if name.startswith("source_tag")]
+    words = [i for i, name in enumerate(result.attributes.names) if name.startswith("source_tag")]
     found = [result.table.detector(unit, word).within for unit in range(10) for word in words]
     assert result.strongest_detection == tuple(max(column) for column in zip(*found, strict=True))
 

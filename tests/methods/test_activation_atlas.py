@@ -1,4 +1,4 @@
-"""The map on planted clusters, and its pictures on a network whose units are colours."""
+"""The map on planted clusters, and its pictures on a network whose units are colors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deeptroubles.subject import Subject
 from tests.networks import Plain
 
 SIZE = (8, 10)
-SETTINGS = {"grid": 4, "least": 3, "steps": 24}
+SETTINGS = {"grid": 4, "min_activations": 3, "steps": 24}
 
 
 def clusters(seed=0, each=40, units=12):
@@ -28,8 +28,8 @@ def clusters(seed=0, each=40, units=12):
     return points * random.uniform(0.5, 20, (3 * each, 1)), which
 
 
-class Colours(nn.Module):
-    """Its first layer is the image, rectified around grey: a unit per colour, and one for the absence of each."""
+class Colors(nn.Module):
+    """Its first layer is the image, rectified around gray: a unit per color, and one for the absence of each."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ def subject():
     pictures = random.integers(0, 60, (90, *SIZE, 3), dtype=np.uint8)
     pictures[np.arange(90), :, :, which] += np.uint8(180)
     targets = np.where(np.arange(90) % 10 == 9, -1, which)
-    return Subject(Classifier(Colours(), size=SIZE), ImageSet.from_arrays(pictures), targets)
+    return Subject(Classifier(Colors(), size=SIZE), ImageSet.from_arrays(pictures), targets)
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +149,8 @@ def test_each_region_shows_what_lies_there(atlas):
     pure = [i for i, (row, column) in enumerate(atlas.cells) if atlas.shares[row, column].max() == 1]
     assert len(pure) >= 3
     for i in pure:
-        colour = atlas.shares[tuple(atlas.cells[i])].argmax()
-        assert atlas.pictures[i].mean((1, 2)).argmax() == colour
+        color = atlas.shares[tuple(atlas.cells[i])].argmax()
+        assert atlas.pictures[i].mean((1, 2)).argmax() == color
     assert {int(atlas.shares[tuple(atlas.cells[i])].argmax()) for i in pure} == {0, 1, 2}
 
 
@@ -169,7 +169,7 @@ def test_the_drawn_map_holds_every_picture_in_its_place(atlas):
         here = slice(None), slice(row * 10, row * 10 + 8), slice(column * 12, column * 12 + 10)
         assert torch.equal(whole[here], picture)
         kept[here] = False
-    assert (whole[kept] == module.GREY).all()
+    assert (whole[kept] == module.SHADE).all()
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_pieces(atlas, subject):
@@ -203,7 +203,9 @@ def test_other_channels_and_what_it_touches_is_restored():
     random = np.random.default_rng(0)
     classifier = Classifier(Plain(1), size=SIZE, channels=1).train()
     images = ImageSet.from_arrays(random.integers(0, 256, (30, *SIZE), dtype=np.uint8))
-    found = activation_atlas(Subject(classifier, images, np.full(30, -1)), LocalEngine(), "5", grid=2, least=2, steps=2)
+    found = activation_atlas(
+        Subject(classifier, images, np.full(30, -1)), LocalEngine(), "5", grid=2, min_activations=2, steps=2
+    )
     assert found.pictures.shape[1:] == (1, *SIZE)
     assert found.shares.sum() == 0
     assert all(m.training for m in classifier.modules())
@@ -214,7 +216,7 @@ def test_a_region_of_silence_is_not_drawn(subject):
     """Black images, in a layer that says nothing of black."""
     dark = np.zeros((60, *SIZE, 3), np.uint8)
     dark[::2, :, :, 0] = np.linspace(150, 255, 30).astype(np.uint8)[:, None, None]
-    network = Colours()
+    network = Colors()
     network.conv.weight.data[3:] = 0
     network.conv.bias.data[3:] = -1
     given = Subject(Classifier(network, size=SIZE), ImageSet.from_arrays(dark), np.arange(60) % 2)
@@ -225,7 +227,7 @@ def test_a_region_of_silence_is_not_drawn(subject):
 
 
 def test_what_cannot_be_drawn_is_told(subject):
-    with pytest.raises(ImagesError, match="No cell of the map holds 80 activations"):
-        activation_atlas(subject, LocalEngine(), "relu", least=80)
+    with pytest.raises(ImagesError, match="No cell of the map has 80 activations"):
+        activation_atlas(subject, LocalEngine(), "relu", min_activations=80)
     with pytest.raises(ModelError, match="no layer 'rely'"):
         activation_atlas(subject, LocalEngine(), "rely")

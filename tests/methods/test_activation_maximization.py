@@ -53,9 +53,9 @@ def classifier():
 @pytest.mark.parametrize("parameterization", ["pixel", "fourier"])
 def test_under_an_l2_penalty_a_linear_unit_s_picture_is_its_weights(parameterization):
     w = weights(1, 7, 10)
-    l2 = w.numel() * float(w.abs().max()) / (2 * 0.45)  # the farthest pixel comes to lie 0.45 from grey
+    l2 = w.numel() * float(w.abs().max()) / (2 * 0.45)  # the farthest pixel comes to lie 0.45 from gray
     found = activation_maximization(
-        linear(w), LOGITS, [0, 1], parameterization=parameterization, l2=l2, steps=500, start="grey", **PLAIN
+        linear(w), LOGITS, [0, 1], parameterization=parameterization, l2=l2, steps=500, start="gray", **PLAIN
     )
     expected = 0.5 + w * w.numel() / (2 * l2)
     torch.testing.assert_close(found.images, torch.stack([expected, 1 - expected]), atol=1 / 255, rtol=0)
@@ -73,7 +73,7 @@ def test_in_the_box_it_is_the_sign_of_its_weights():
 
 def test_the_minimum_of_a_unit_is_the_maximum_of_its_negative():
     w = weights(1, 7, 10)
-    settings = {"steps": 60, "start": "grey", **PLAIN}
+    settings = {"steps": 60, "start": "gray", **PLAIN}
     lowest = activation_maximization(linear(w), LOGITS, [0], negative=True, **settings)
     highest = activation_maximization(linear(w), LOGITS, [1], **settings)
     assert torch.equal(lowest.images, highest.images)
@@ -83,7 +83,7 @@ def test_the_minimum_of_a_unit_is_the_maximum_of_its_negative():
 
 
 class Planted(nn.Sequential):
-    """One unit that answers to one pattern, through a rectifier, and one that has no weights."""
+    """One unit that responds to one pattern, through a rectifier, and one that has no weights."""
 
     def __init__(self, pattern, bias=0.0) -> None:
         super().__init__(
@@ -101,7 +101,7 @@ def test_a_planted_pattern_is_found_at_the_neuron_s_receptive_field(transform):
     classifier = Classifier(Planted(pattern), size=(15, 21), channels=1)
     row, column, l2 = 3, 9, 15 * 21 * float(pattern.abs().max()) / 0.8
     found = activation_maximization(
-        classifier, "1", [0], objective="neuron", position=(row, column), start="grey", l2=l2, transform=transform
+        classifier, "1", [0], objective="neuron", position=(row, column), start="gray", l2=l2, transform=transform
     )
     crop = found.images[0, 0, row : row + 7, column : column + 7]
     assert correlation(crop, pattern) > (0.9 if transform else 0.99)
@@ -177,7 +177,7 @@ def test_fourier_coefficients_are_scaled_by_a_power_of_the_frequency():
     np.testing.assert_allclose(images[0, 0], 1 / (1 + np.exp(-plane)), atol=1e-6)
 
 
-def test_colours_are_decorrelated_by_the_matrix_of_imagenet(classifier):
+def test_colors_are_decorrelated_by_the_matrix_of_imagenet(classifier):
     parameters = weights(1, 3, *SIZE)
     pictures = parameterization_of("pixel", classifier, None, decorrelate=True)
     root = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
@@ -186,23 +186,23 @@ def test_colours_are_decorrelated_by_the_matrix_of_imagenet(classifier):
     np.testing.assert_allclose(pictures.images(parameters), expected, atol=1e-6)
 
 
-def test_other_colours_come_from_the_data():
+def test_other_colors_come_from_the_data():
     mixing = torch.tensor([[0.1, 0.0, 0.0, 0.0], [0.1, 0.05, 0, 0], [0, 0, 0.1, 0], [0, 0.02, 0, 0.03]])
     images = torch.einsum("nchw,dc->ndhw", weights(40, 4, 6, 8).clamp(-3, 3), mixing) + 0.5
     spectrum = data_spectrum(images)
-    colours = images.transpose(0, 1).flatten(1)
-    torch.testing.assert_close(spectrum.colour @ spectrum.colour.T, colours.cov(correction=0), atol=1e-6, rtol=1e-4)
-    torch.testing.assert_close(spectrum.mean, colours.mean(1))
+    colors = images.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(spectrum.color @ spectrum.color.T, colors.cov(correction=0), atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(spectrum.mean, colors.mean(1))
     # White noise has the same amplitude everywhere: sqrt(pi) / 2 where it is complex, sqrt(2 / pi) where it is real.
     assert spectrum.amplitude[1:3, 1:4].mean().item() == pytest.approx(np.sqrt(np.pi) / 2, rel=0.05)
     assert spectrum.amplitude[[0, 0, 3, 3], [0, 4, 0, 4]].mean().item() == pytest.approx(np.sqrt(2 / np.pi), rel=0.1)
     classifier = formula(lambda x: x.flatten(1)[:, :2], (6, 8), 4)
     found = parameterization_of("pixel", classifier, spectrum, decorrelate=True).images(torch.ones(1, 4, 6, 8))
-    expected = torch.sigmoid((spectrum.colour / spectrum.colour.norm(dim=0).max()).sum(1))
+    expected = torch.sigmoid((spectrum.color / spectrum.color.norm(dim=0).max()).sum(1))
     torch.testing.assert_close(found[0, :, 0, 0], expected)
 
 
-def test_grey_images_with_three_channels_give_grey_pictures(classifier):
+def test_gray_images_with_three_channels_give_gray_pictures(classifier):
     spectrum = data_spectrum(random(4, 1, *SIZE).expand(-1, 3, -1, -1))
     for name in ("fourier", "maco"):
         images = activation_maximization(classifier, "4", [1], parameterization=name, spectrum=spectrum, steps=4).images
@@ -219,7 +219,7 @@ def test_maco_keeps_the_amplitudes_and_changes_the_phases(channels):
     start = pictures.noise(np.random.default_rng(0))[None]
 
     def amplitudes(images):
-        plane = torch.einsum("nchw,dc->ndhw", images - spectrum.mean[:, None, None], torch.linalg.inv(spectrum.colour))
+        plane = torch.einsum("nchw,dc->ndhw", images - spectrum.mean[:, None, None], torch.linalg.inv(spectrum.color))
         return torch.fft.rfft2(plane, norm="ortho").abs()
 
     expected = spectrum.amplitude.expand(1, channels, -1, -1)
@@ -227,7 +227,7 @@ def test_maco_keeps_the_amplitudes_and_changes_the_phases(channels):
         torch.testing.assert_close(amplitudes(pictures.images(phases)), expected, atol=1e-4, rtol=1e-4)
     found = activation_maximization(classifier, "4", [1], parameterization="maco", spectrum=spectrum, steps=40)
     # 8 bits of a picture with little contrast: rounding is white noise of a standard deviation of 1 / sqrt(12) / 255.
-    rounding = torch.linalg.inv(spectrum.colour).norm(dim=1).max() / 12**0.5 / 255
+    rounding = torch.linalg.inv(spectrum.color).norm(dim=1).max() / 12**0.5 / 255
     assert (amplitudes(found.images) - expected).square().mean().sqrt() < 1.5 * rounding
     assert found.activations > found.start_activations
     again = pictures.images(pictures.parameters(found.images))
@@ -344,9 +344,9 @@ def test_a_unit_that_is_silent_on_the_start_is_woken():
     pattern -= pattern.mean()
     classifier = Classifier(Planted(pattern, bias=-1.0), size=(12, 14), channels=1)
     start = torch.full((1, 12, 14), 0.5, requires_grad=True)
-    answer = open_network(classifier).activations(start[None], ["1"])["1"][0, 0, 4, 5]
-    assert torch.autograd.grad(answer, start)[0].abs().max() == 0
-    found = activation_maximization(classifier, "1", [0], objective="neuron", start="grey", transform=False, steps=120)
+    activation = open_network(classifier).activations(start[None], ["1"])["1"][0, 0, 4, 5]
+    assert torch.autograd.grad(activation, start)[0].abs().max() == 0
+    found = activation_maximization(classifier, "1", [0], objective="neuron", start="gray", transform=False, steps=120)
     assert found.start_activations == 0
     assert found.activations > 0.5
     assert not found.dead.any()
@@ -412,8 +412,8 @@ def test_the_activations_are_those_of_the_pictures(classifier, layer):
     found = activation_maximization(classifier, layer, [3, 1], steps=10)
     assert torch.equal(found.images, (found.images * 255).round() / 255)
     with torch.no_grad():
-        answer = unit_activation(open_network(classifier).activations(found.images, [layer])[layer])
-    torch.testing.assert_close(found.activations, answer[[0, 1], [3, 1]])
+        seen = unit_activation(open_network(classifier).activations(found.images, [layer])[layer])
+    torch.testing.assert_close(found.activations, seen[[0, 1], [3, 1]])
     assert (found.activations > found.start_activations).all()
     assert {f.name for f in fields(found)} == {
         "layer",
@@ -468,8 +468,8 @@ def test_any_channels_and_sizes(channels):
 def test_a_convolution_whose_normalisation_is_folded_away_is_still_a_layer(classifier):
     found = activation_maximization(classifier, "0", [2], steps=20)
     with torch.no_grad():
-        answer = open_network(classifier).activations(found.images, ["0"])["0"]
-    torch.testing.assert_close(found.activations, answer.amax((2, 3))[:, 2])
+        seen = open_network(classifier).activations(found.images, ["0"])["0"]
+    torch.testing.assert_close(found.activations, seen.amax((2, 3))[:, 2])
     assert not found.dead.any()
 
 
@@ -485,8 +485,8 @@ def test_functional_and_reused_operations():
     [
         ({"units": [8]}, r"units 0 to 7"),
         ({"units": [-1]}, r"units 0 to 7"),
-        ({"units": None}, "Say which units"),
-        ({"units": []}, "Say which units"),
+        ({"units": None}, "Give units"),
+        ({"units": []}, "Give units"),
         ({"objective": "chanel"}, r"Did you mean channel\?"),
         ({"objective": "direction", "units": weights(2, 7)}, "M x 8 tensor"),
         ({"objective": "direction", "units": torch.zeros(1, 8)}, "without rows of zeros"),
@@ -494,11 +494,11 @@ def test_functional_and_reused_operations():
         ({"objective": "neuron", "position": (5, 0)}, r"5 x 6 positions"),
         ({"parameterization": "fft"}, "pixel, fourier, maco"),
         ({"parameterization": "maco"}, "needs spectrum"),
-        ({"spectrum": Spectrum(torch.ones(3, 3), torch.ones(3), torch.eye(3))}, "other images"),
-        ({"start": "gray"}, "no start"),
+        ({"spectrum": Spectrum(torch.ones(3, 3), torch.ones(3), torch.eye(3))}, "does not fit"),
+        ({"start": "grey"}, "no start"),
         ({"start": torch.zeros(3, 9, 9)}, "the shape"),
         ({"start": torch.zeros(3, 3, *SIZE)}, "3 start images were given for 1"),
-        ({"parameterization": "maco", "spectrum": "data", "start": "grey"}, "no phases"),
+        ({"parameterization": "maco", "spectrum": "data", "start": "gray"}, "no phases"),
     ],
 )
 def test_what_does_not_fit_is_told(classifier, settings, message):
@@ -511,5 +511,5 @@ def test_what_does_not_fit_is_told(classifier, settings, message):
 def test_a_layer_that_does_not_exist_is_told(classifier):
     with pytest.raises(ModelError, match="no layer"):
         activation_maximization(classifier, "nowhere", [0])
-    with pytest.raises(ImagesError, match="one and the same colour"):
+    with pytest.raises(ImagesError, match="have the same color"):
         data_spectrum(torch.full((2, 3, 4, 4), 0.25))

@@ -112,7 +112,7 @@ def test_a_filter_keeps_constants_and_softens_stripes():
     assert torch.allclose(blur(stripes, 3, (1, 2), "circular"), torch.full((1, 1, 4, 4), 0.5))
 
 
-def test_the_answer_is_a_classifier_like_any_other():
+def test_the_result_is_a_classifier_like_any_other():
     classifier = Classifier(Plain().eval(), size=(10, 14), class_names=list("abcd"), mean=[0.5] * 3, std=[0.2] * 3)
     before = classifier.fingerprint()
     blurred = blur_pool(classifier)

@@ -32,7 +32,7 @@ def seen(classifier, image, layer):
 
 @pytest.mark.parametrize("parameterization", ["fourier", "pixel", "maco"])
 @pytest.mark.parametrize("layer", ["4", "1"])
-def test_it_answers_like_the_image_and_more_so(classifier, image, parameterization, layer):
+def test_it_has_the_activations_of_the_image_but_stronger(classifier, image, parameterization, layer):
     settings = {"parameterization": parameterization, "spectrum": data_spectrum(image[None])}
     start = caricature(classifier, image, layer, steps=1, learning_rate=0.0, **settings)
     found = caricature(classifier, image, layer, steps=120, transform=False, **settings)
@@ -79,7 +79,7 @@ def test_everything_is_left_as_it_was(image, training):
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_grey_images(image):
+def test_gray_images(image):
     classifier = Classifier(Plain(1), size=SIZE, channels=1)
     found = caricature(classifier, image[:1], "2", steps=60, transform=False)
     assert found.shape == (1, *SIZE)

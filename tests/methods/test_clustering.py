@@ -17,7 +17,7 @@ from sklearn.neighbors import kneighbors_graph
 from deeptroubles.methods.attribution.lrp import lrp
 from deeptroubles.methods.clustering import spray
 from deeptroubles.methods.clustering.fisher_score import fisher_score
-from deeptroubles.methods.clustering.spectral import eigengap, laplacian_spectrum, neighbour_affinity, spectral_clusters
+from deeptroubles.methods.clustering.spectral import eigengap, laplacian_spectrum, neighbor_affinity, spectral_clusters
 from deeptroubles.methods.clustering.spray import (
     BOX,
     SIDE,
@@ -39,7 +39,7 @@ def heaps(count: int, each: int = 20, seed: int = 0) -> np.ndarray:
 
 def test_neighbours_equal_a_slow_loop():
     points = np.random.default_rng(0).normal(size=(25, 4))
-    found = neighbour_affinity(points, 4)
+    found = neighbor_affinity(points, 4)
     for i in range(25):
         distances = [np.linalg.norm(points[i] - points[j]) if i != j else np.inf for j in range(25)]
         for j in np.argsort(distances)[:4]:
@@ -61,7 +61,7 @@ def test_eigenvalues_of_a_complete_graph_and_of_a_ring():
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_as_many_eigenvalues_are_0_as_there_are_heaps_and_the_gap_finds_them(count):
-    values, vectors = laplacian_spectrum(neighbour_affinity(heaps(count), 10), 9)
+    values, vectors = laplacian_spectrum(neighbor_affinity(heaps(count), 10), 9)
     assert np.allclose(values[:count], 0)
     assert values[count] > 0.01
     assert eigengap(values)[0] == count
@@ -79,7 +79,7 @@ def test_the_eigengap_equals_a_slow_loop(values):
 def test_clusters_equal_scikit_learns():
     random = np.random.default_rng(1)
     points = np.concatenate([random.normal(m, 1, (30, 2)) for m in ((0, 0), (4, 0), (2, 3.5))])
-    affinity = neighbour_affinity(points, 10)
+    affinity = neighbor_affinity(points, 10)
     ours = spectral_clusters(laplacian_spectrum(affinity, 3)[1], 3)
     theirs = SpectralClustering(3, affinity="precomputed", random_state=0).fit_predict(affinity)
     assert adjusted_rand_score(ours, theirs) > 0.9
@@ -155,4 +155,4 @@ def test_a_models_scores_are_those_of_its_worst_class():
     gaps = [c.gap if c.count > 1 else 0 for c in clusters]
     assert eigengap_score(classifier, images, targets) == pytest.approx(max(gaps), abs=1e-9)
     assert fisher_tau(classifier, images, targets) == pytest.approx(max(max(c.fisher) for c in clusters), rel=1e-6)
-    assert eigengap_score(classifier, images[: spray.SMALLEST - 1], targets[: spray.SMALLEST - 1] * 0) == 0
+    assert eigengap_score(classifier, images[: spray.MIN_HEATMAPS - 1], targets[: spray.MIN_HEATMAPS - 1] * 0) == 0

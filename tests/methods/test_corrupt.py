@@ -27,7 +27,7 @@ ALL = pytest.mark.parametrize("name", CORRUPTIONS)
 
 
 def photograph(channels=3, size=SIZE, seed=0):
-    """Smooth random colours, multiples of 1/255, 1 x C x H x W."""
+    """Smooth random colors, multiples of 1/255, 1 x C x H x W."""
     values = ndimage.gaussian_filter(np.random.default_rng(seed).random((channels, *size)), (0, 3, 3))
     values = (values - values.min()) / np.ptp(values)
     return torch.from_numpy(np.round(values * 255) / 255).float()[None]
@@ -63,29 +63,29 @@ def test_what_holds_for_all(name, channels, size):
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_noise_has_the_published_strength(severity):
-    grey = torch.full((1, 1, 200, 200), 0.5)
+    gray = torch.full((1, 1, 200, 200), 0.5)
     index = severity - 1
     # A mean of 40,000 draws is within 4 standard errors of what is expected.
     for name, stds in (
         ("gaussian_noise", (0.08, 0.12, 0.18, 0.26, 0.38)),
         ("speckle_noise", (0.075, 0.1, 0.175, 0.225, 0.3)),
     ):
-        below = float((corrupt(grey, name, severity) < 0.5 - stds[index]).float().mean())
+        below = float((corrupt(gray, name, severity) < 0.5 - stds[index]).float().mean())
         assert abs(below - 0.158655) < 4 * math.sqrt(0.1587 * 0.8413 / 40000)
     photons = (60, 25, 12, 5, 3)[index]
-    shot = corrupt(grey, "shot_noise", severity) * photons
+    shot = corrupt(gray, "shot_noise", severity) * photons
     assert torch.allclose(shot, shot.round(), atol=1e-4)
     none = float((shot < 0.5).float().mean())
     assert abs(none - math.exp(-photons / 2)) < 4 * math.sqrt(math.exp(-photons / 2) / 40000) + 1e-4
     share = (0.03, 0.06, 0.09, 0.17, 0.27)[index]
-    hit = corrupt(grey, "impulse_noise", severity)
+    hit = corrupt(gray, "impulse_noise", severity)
     assert set(hit.unique().tolist()) == {0.0, 0.5, 1.0}
     for value in (0, 1):
         assert abs(float((hit == value).float().mean()) - share / 2) < 4 * math.sqrt(share / 2 / 40000)
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
-def test_colours_follow_the_formulas(severity):
+def test_colors_follow_the_formulas(severity):
     images = photograph()
     x, index = array(images), severity - 1
     mean = x.mean((0, 1))
@@ -210,12 +210,12 @@ def test_wrong_arguments_are_told():
             corrupt(images, "snow", 1)
 
 
-@pytest.mark.parametrize("turns", [-1, 0, 1, 2, 5])
-def test_quarter_turns_of_squares_are_exact(turns):
+@pytest.mark.parametrize("quarters", [-1, 0, 1, 2, 5])
+def test_quarter_rotations_of_squares_are_exact(quarters):
     images = photograph(size=(9, 9))
-    assert torch.equal(rotate(images, 90 * turns), torch.rot90(images, turns, (-2, -1)))
+    assert torch.equal(rotate(images, 90 * quarters), torch.rot90(images, quarters, (-2, -1)))
     wide = photograph(size=(8, 11))
-    assert torch.equal(rotate(wide, 180 * turns), torch.rot90(wide, 2 * turns, (-2, -1)))
+    assert torch.equal(rotate(wide, 180 * quarters), torch.rot90(wide, 2 * quarters, (-2, -1)))
 
 
 @pytest.mark.parametrize("degrees", [-30, 10, 45, 100])

@@ -1,4 +1,4 @@
-"""DeepDream: the layer answers more, on images of every size."""
+"""DeepDream: the layer is more active, on images of every size."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def tiled(picture):
 
 @pytest.mark.parametrize("size", [SIZE, (47, 61), (20, 61), (60, 24)])
 @pytest.mark.parametrize("units", [None, [2, 5]])
-def test_the_layer_answers_more(classifier, size, units):
+def test_the_layer_is_more_active(classifier, size, units):
     before = image(*size)
     after = deep_dream(classifier, before, "4", units)
     assert after.shape == before.shape
     assert torch.equal(after, (after * 255).round() / 255)
 
     def objective(picture):
-        answer = open_network(classifier).activations(tiled(picture), ["4"])["4"]
-        return answer.square().mean((1, 2, 3)) if units is None else answer[:, units].mean((1, 2, 3))
+        seen = open_network(classifier).activations(tiled(picture), ["4"])["4"]
+        return seen.square().mean((1, 2, 3)) if units is None else seen[:, units].mean((1, 2, 3))
 
     assert (objective(after) > objective(before)).all()  # in every part of the image
     if units is None:
@@ -125,9 +125,9 @@ def test_the_seed_decides_everything_and_nothing_is_left_behind():
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_grey_images_and_models_that_cannot_be_traced():
-    grey = Classifier(Plain(1), size=SIZE, channels=1)
-    assert deep_dream(grey, image(30, 40, 1), "4", steps=2).shape == (1, 30, 40)
+def test_gray_images_and_models_that_cannot_be_traced():
+    gray = Classifier(Plain(1), size=SIZE, channels=1)
+    assert deep_dream(gray, image(30, 40, 1), "4", steps=2).shape == (1, 30, 40)
     hooked = Classifier(Untraceable(), size=SIZE)
     with pytest.warns(UserWarning, match="could not be traced"):
         assert deep_dream(hooked, image(30, 40), "inner.4", steps=2).shape == (3, 30, 40)
@@ -136,8 +136,8 @@ def test_grey_images_and_models_that_cannot_be_traced():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"image": torch.zeros(1, 20, 24)}, "dreams 3 x h x w"),
-        ({"image": torch.zeros(2, 3, 20, 24)}, "dreams 3 x h x w"),
+        ({"image": torch.zeros(1, 20, 24)}, "needs 3 x h x w"),
+        ({"image": torch.zeros(2, 3, 20, 24)}, "needs 3 x h x w"),
         ({"image": torch.full((3, 20, 24), 2.0)}, r"in \[0, 1\]"),
         ({"units": [8]}, "units 0 to 7"),
         ({"octaves": 0}, "at least 1"),

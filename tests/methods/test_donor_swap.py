@@ -8,12 +8,13 @@ from deeptroubles import Classifier
 from deeptroubles.methods.reliance.donor_swap import Moves, choose_donors, donor_swap
 from deeptroubles.methods.reliance.shortcut_effects import located, named, shortcut_effects
 from deeptroubles.methods.transforms.shared.neutralise import NEUTRAL, neutralise
-from deeptroubles.methods.transforms.swap import CHANNELS, STEPS, WIDE, WINDOWS, Scenery, swap, window
+from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH, WINDOWS, Scenery, window
+from deeptroubles.methods.transforms.swap import CHANNELS, swap
 from deeptroubles.planted.cues import CUES
 from deeptroubles.planted.planting import draw
 from tests.networks import Plain
 
-SIDE = STEPS - WIDE + 1
+SIDE = GRID - WINDOW_WIDTH + 1
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_donors_are_of_the_right_classes_and_nobody_gives_to_itself():
 def test_moves_equal_a_slow_loop(drawn, classifier):
     scenery = Scenery(drawn.images, drawn.masks)
     donors = choose_donors(drawn.classes.numpy(), 2, seed=3)
-    channels = ["background", "colour", "window 0 5"]
+    channels = ["background", "color", "window 0 5"]
     found = donor_swap(classifier, scenery, drawn.classes, donors, channels, batch_size=7)
     classifier.eval()
     for c, channel in enumerate(channels):
@@ -84,7 +85,7 @@ def test_effects_equal_a_slow_loop():
 
 
 def test_intervals_of_all_comparisons_hold_at_once():
-    """Where nothing moves the answer, one of 12 intervals leaves 0 out in at most about 5 % of the cases."""
+    """Where nothing moves the prediction, one of 12 intervals leaves 0 out in at most about 5 % of the cases."""
     random = np.random.default_rng(1)
     outside, runs = 0, 300
     for _ in range(runs):
@@ -100,10 +101,15 @@ def test_intervals_of_all_comparisons_hold_at_once():
 
 def covering(row: int, column: int) -> np.ndarray:
     """The effect of every window on a cue that is one step large: all or nothing."""
-    return np.array([[float(r <= row < r + WIDE and c <= column < c + WIDE) for c in range(SIDE)] for r in range(SIDE)])
+    return np.array(
+        [
+            [float(r <= row < r + WINDOW_WIDTH and c <= column < c + WINDOW_WIDTH) for c in range(SIDE)]
+            for r in range(SIDE)
+        ]
+    )
 
 
-@pytest.mark.parametrize(("row", "column"), [(0, 0), (3, 4), (STEPS - 1, 0), (STEPS - 1, STEPS - 1)])
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (3, 4), (GRID - 1, 0), (GRID - 1, GRID - 1)])
 def test_a_cue_is_located(row, column):
     top, left, bottom, right = located(covering(row, column))
     assert top <= row < bottom
@@ -120,7 +126,7 @@ def effects_of(**larger) -> dict[str, float]:
 
 
 def rises_of(**larger) -> dict[str, float]:
-    names = ("background", "frame", "high frequencies", "colour")
+    names = ("background", "frame", "high frequencies", "color")
     return {name: larger.get(name.replace(" ", "_"), 0.01) for name in names}
 
 
@@ -140,7 +146,7 @@ def rises_of(**larger) -> dict[str, float]:
         (
             "background",
             {"background": 0.5},
-            {"background": 0.5, "frame": 0.1, "colour": 0.2},
+            {"background": 0.5, "frame": 0.1, "color": 0.2},
             np.full((SIDE, SIDE), 0.1),
         ),
     ],
@@ -169,7 +175,7 @@ def test_neutralising_changes_its_channel_and_nothing_else(drawn, channel):
         assert not (different & ~window((32, 32), *WINDOWS[channel])).any()
 
 
-def test_neutral_colours_are_those_of_all_images(drawn):
+def test_neutral_colors_are_those_of_all_images(drawn):
     scenery = Scenery(drawn.images * 0.2 + 0.3, drawn.masks)  # so that no gain is cut off, and no pixel
-    changed = Scenery(neutralise(scenery, "colour", torch.arange(24)), drawn.masks)
+    changed = Scenery(neutralise(scenery, "color", torch.arange(24)), drawn.masks)
     assert torch.allclose(changed.color, scenery.color.mean(0).expand_as(changed.color), atol=1e-6)

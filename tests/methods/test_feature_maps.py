@@ -46,7 +46,7 @@ def test_the_first_filters_are_a_copy_of_the_first_weights():
 
 def test_what_cannot_be_shown_is_told(images):
     classifier = new()
-    with pytest.raises(ModelError, match="no maps"):
+    with pytest.raises(ModelError, match="without positions"):
         feature_maps(classifier, images, "8")
     with pytest.raises(ModelError, match="no layer"):
         feature_maps(classifier, images, "20")

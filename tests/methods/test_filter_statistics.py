@@ -147,7 +147,7 @@ def test_lifetime_sparsity_runs_from_zero_to_one():
 def test_pieces_merge_to_the_whole():
     of = subject(count=13)
     whole = filter_statistics(of, LocalEngine(batch_size=1), "2", range(12))
-    parts = [module._tally(of, rows, 1, "2") for rows in ([0, 1, 2], [3], [], range(4, 12))]
+    parts = [module._summarize(of, rows, 1, "2") for rows in ([0, 1, 2], [3], [], range(4, 12))]
     left = module._merge(module._merge(module._merge(parts[0], parts[1]), parts[2]), parts[3])
     right = module._merge(parts[0], module._merge(parts[1], module._merge(parts[2], parts[3])))
     for name in left:
@@ -160,7 +160,7 @@ def test_pieces_merge_to_the_whole():
 
 
 def test_too_many_units_are_not_compared(monkeypatch):
-    monkeypatch.setattr(module, "MOST_UNITS", 5)
+    monkeypatch.setattr(module, "MAX_UNITS", 5)
     assert filter_statistics(subject(count=3), LocalEngine(), "2").duplicates is None
 
 

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeptroubles.methods.transforms.inpaint import bounding_boxes, dilate, elsewhere, inpaint, remove
+from deeptroubles.methods.transforms.inpaint import inpaint
+from deeptroubles.methods.transforms.shared.masks import bounding_boxes, dilate, elsewhere, remove
 
 sizes = st.tuples(st.integers(1, 13), st.integers(1, 13))
 

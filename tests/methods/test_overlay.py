@@ -52,19 +52,19 @@ def test_a_piece_that_is_too_large_is_cut_off():
 
 @given(seed=st.integers(0, 99), number=st.integers(1, 6), height=st.integers(1, 30), width=st.integers(1, 40))
 @settings(deadline=None, max_examples=40)
-def test_a_look_alike_has_the_same_pixels_in_another_order(seed, number, height, width):
+def test_a_control_has_the_same_pixels_in_another_order(seed, number, height, width):
     overlay = positioned(noise(4, height, width, seed=seed).clamp_min(0.01), SIZE, "bottom")
-    alike = control(overlay, number, seed)
+    other = control(overlay, number, seed)
     box = overlay.cover[0, 0] > 0
-    assert torch.equal(alike.cover[0, 0] > 0, box)
-    assert torch.equal(alike.cover[0, 0][box].sort().values, overlay.cover[0, 0][box].sort().values)
-    color = 1 - alike.color if number % 2 else alike.color
+    assert torch.equal(other.cover[0, 0] > 0, box)
+    assert torch.equal(other.cover[0, 0][box].sort().values, overlay.cover[0, 0][box].sort().values)
+    color = 1 - other.color if number % 2 else other.color
     for channel in range(3):
         before, after = overlay.color[0, channel][box], color[0, (channel + number) % 3][box]
         assert torch.allclose(before.sort().values, after.sort().values, atol=1e-6)
 
 
-def test_look_alikes_of_one_colour_have_another_one():
+def test_controls_of_one_color_have_another_color():
     overlay = positioned(torch.tensor([0.9, 0.2, 0.1, 1.0]).view(4, 1, 1).expand(4, 6, 6), SIZE, "top")
     box = overlay.cover[0, 0] > 0
     colors = [overlay.color] + [control(overlay, number, 0).color for number in range(1, 6)]
@@ -72,7 +72,7 @@ def test_look_alikes_of_one_colour_have_another_one():
     assert (torch.cdist(seen, seen) + torch.eye(6) > 0.3).all()
 
 
-def test_an_empty_overlay_has_an_empty_look_alike():
+def test_an_empty_overlay_has_an_empty_control():
     empty = Overlay(torch.zeros(2, 3, 5, 5), torch.zeros(2, 1, 5, 5))
     assert not control(empty, 1, 0).cover.any()
 
@@ -151,8 +151,8 @@ def test_a_cut_out_keeps_its_proportions_and_its_transparency(cut_out):
     assert solid.sum() == 100  # scaled to 20 x 10
     assert solid[2:12, 2:12].all()
     assert torch.equal(overlay.color[0][:, solid].mean(1), torch.tensor([1.0, 0.0, 0.0]))
-    grey = drawn_cue(named_cue(f"{cut_out}@top-left"), (60, 60), 1)
-    assert torch.allclose(grey.color[0, 0][solid], torch.tensor(0.299))
+    gray = drawn_cue(named_cue(f"{cut_out}@top-left"), (60, 60), 1)
+    assert torch.allclose(gray.color[0, 0][solid], torch.tensor(0.299))
     whole = drawn_cue(named_cue(f"{cut_out}@everywhere"), (60, 80), 3)
     assert torch.equal(whole.cover[0, 0], (torch.arange(80) < 40).float().expand(60, 80))
     assert named_cue(str(cut_out)).place == "bottom-left"
@@ -172,13 +172,13 @@ def test_what_cues_are_drawn_like(cut_out):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("nowhere.png", "is no file; a cue is watermark"),
+        ("nowhere.png", "is not a file; a cue is watermark"),
         ("nowhere.png@botom", "no place 'botom'. Did you mean bottom"),
         ("text:hello@botom-left", "no place 'botom-left'"),
         ("text: ", "at least one letter"),
         ("text:\u6377", "has no '\u6377'"),
-        ("color:orangish", "is no colour; write it like"),
-        ("column:photografer", r"no column 'photografer' \(it has photographer\).*Did you mean photographer"),
+        ("color:orangish", "is not a color; write it like"),
+        ("column:photografer", r"no column 'photografer' \(they have photographer\).*Did you mean photographer"),
         ("mask", "column `cue_mask`"),
     ],
 )
@@ -191,6 +191,6 @@ def test_cues_that_cannot_be_used_are_told(text, says):
 def test_files_that_show_nothing_are_told(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     Image.new("RGBA", (4, 4), (9, 9, 9, 0)).save(tmp_path / "clear.png")
-    for name, says in (("text.png", "cannot be read as a picture"), ("clear.png", "transparent everywhere")):
+    for name, says in (("text.png", "cannot be read as a picture"), ("clear.png", "fully transparent")):
         with pytest.raises(UsageError, match=says):
             named_cue(str(tmp_path / name))

@@ -15,7 +15,7 @@ from deeptroubles.planted.planting import draw
 
 
 def scans(image: np.ndarray) -> np.ndarray:
-    """Algorithm 1 of the paper for one grey image, pixel by pixel."""
+    """Algorithm 1 of the paper for one gray image, pixel by pixel."""
     height, width = image.shape
     distance = np.full((height, width), np.inf)
     high, low = image.astype(float).copy(), image.astype(float).copy()
@@ -82,7 +82,7 @@ def test_a_slope_that_reaches_the_border_is_near():
     assert barrier_distance(slope[None, None]).max() < 1e-6
 
 
-def test_border_contrast_is_zero_on_one_colour_and_mahalanobis_distance_elsewhere():
+def test_border_contrast_is_zero_on_one_color_and_mahalanobis_distance_elsewhere():
     image = np.full((1, 3, 20, 20), 0.5, dtype=np.float32)
     image[0, :, 8:12, 8:12] = np.array([0.8, 0.5, 0.1], dtype=np.float32)[:, None, None]
     found = border_contrast(image)[0]
@@ -91,7 +91,7 @@ def test_border_contrast_is_zero_on_one_colour_and_mahalanobis_distance_elsewher
 
 
 def test_border_contrast_takes_the_nearest_side():
-    """A scene of two halves: either colour is background."""
+    """A scene of two halves: either color is background."""
     image = np.full((1, 1, 20, 20), 0.2, dtype=np.float32)
     image[..., 10:] = 0.4
     image[0, 0, 9:11, 4:6] = 1
@@ -136,4 +136,4 @@ def test_a_frame_is_no_object_and_an_empty_image_has_none():
 def test_no_images_have_no_objects():
     found = find_objects(torch.zeros(0, 3, 32, 32))
     assert found.masks.shape == (0, 32, 32)
-    assert found.agreement.shape == (0,)
+    assert found.overlap.shape == (0,)

@@ -13,7 +13,7 @@ from deeptroubles.statistics.intervals import mean_difference, mean_share, wilso
 
 levels = st.floats(0.5, 0.999)
 shares = st.lists(st.floats(0, 1), min_size=1, max_size=60)
-answers = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60)
+predictions = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60)
 
 
 # --- intervals
@@ -105,7 +105,7 @@ def split(pairs):
     return np.array(confidence), np.array(correct, dtype=float)
 
 
-@given(pairs=answers, bins=st.integers(1, 20))
+@given(pairs=predictions, bins=st.integers(1, 20))
 def test_the_calibration_error_equals_a_slow_loop(pairs, bins):
     held: dict[int, list[tuple[float, bool]]] = {}
     for confidence, correct in pairs:
@@ -114,7 +114,7 @@ def test_the_calibration_error_equals_a_slow_loop(pairs, bins):
     assert math.isclose(expected_calibration_error(*split(pairs), bins), expected, abs_tol=1e-9)
 
 
-@given(pairs=answers, seed=st.integers(0, 100))
+@given(pairs=predictions, seed=st.integers(0, 100))
 def test_neither_order_nor_repetition_matters_to_it(pairs, seed):
     confidence, correct = split(pairs)
     error = expected_calibration_error(confidence, correct)
@@ -124,7 +124,7 @@ def test_neither_order_nor_repetition_matters_to_it(pairs, seed):
     assert math.isclose(expected_calibration_error(np.tile(confidence, 3), np.tile(correct, 3)), error, abs_tol=1e-9)
 
 
-@given(pairs=answers, bins=st.integers(1, 20))
+@given(pairs=predictions, bins=st.integers(1, 20))
 def test_finer_bins_never_find_less(pairs, bins):
     confidence, correct = split(pairs)
     total = abs(confidence.mean() - correct.mean())
@@ -132,8 +132,8 @@ def test_finer_bins_never_find_less(pairs, bins):
     assert expected_calibration_error(confidence, correct, bins) >= total - 1e-9
 
 
-@given(pairs=answers)
-def test_the_reliability_table_holds_every_answer(pairs):
+@given(pairs=predictions)
+def test_the_reliability_table_holds_every_prediction(pairs):
     confidence, correct = split(pairs)
     table = reliability(confidence, correct)
     assert table[:, 2].sum() == len(pairs)
@@ -147,7 +147,7 @@ def test_certain_and_right_is_perfect_and_certain_and_wrong_is_the_worst():
     assert expected_calibration_error(np.ones(9), np.zeros(9)) == 1
 
 
-@given(pairs=answers, seed=st.integers(0, 5))
+@given(pairs=predictions, seed=st.integers(0, 5))
 @settings(max_examples=25, deadline=None)
 def test_the_corrected_error_lies_in_its_interval(pairs, seed):
     confidence, correct = split(pairs)

@@ -11,7 +11,7 @@ from deeptroubles.methods.reliance.suppression import KINDS, kinds_for, strength
 from deeptroubles.methods.transforms.bilateral_blur import SIMILAR, bilateral_blur
 from deeptroubles.methods.transforms.non_local_means import PATCH, non_local_means
 from deeptroubles.methods.transforms.rotate_patches import rotate_patches
-from deeptroubles.methods.transforms.shared.recolour import LUMA, grayscale, shuffle_channels
+from deeptroubles.methods.transforms.shared.color import LUMA, grayscale, shuffle_channels
 from tests.networks import formula
 
 
@@ -98,21 +98,21 @@ def test_names_are_read_from_files_or_folders_in_any_way_of_writing():
 
 def test_patches_are_only_turned_and_every_one_of_them_is():
     x = pixels()
-    turned = rotate_patches(x, 4, seed=1)
+    rotated = rotate_patches(x, 4, seed=1)
     for i in range(4):
         for j in range(4):
             part = (slice(None), slice(None), slice(8 * i, 8 * i + 8), slice(8 * j, 8 * j + 8))
-            for image, other in zip(x[part], turned[part], strict=True):
+            for image, other in zip(x[part], rotated[part], strict=True):
                 assert sum(torch.equal(torch.rot90(image, k, (-2, -1)), other) for k in (1, 2, 3)) == 1
-    assert torch.equal(rotate_patches(x, 4, seed=1), turned)
-    assert not torch.equal(rotate_patches(x, 4, seed=2), turned)
+    assert torch.equal(rotate_patches(x, 4, seed=1), rotated)
+    assert not torch.equal(rotate_patches(x, 4, seed=2), rotated)
 
 
 def test_patches_that_are_not_square_are_turned_upside_down_and_the_rest_stays():
     x = pixels(size=(9, 20))
-    turned = rotate_patches(x, 2, seed=0)
-    assert torch.equal(turned[:, :, :4, :10], x[:, :, :4, :10].flip(2, 3))
-    assert torch.equal(turned[:, :, 8], x[:, :, 8])
+    rotated = rotate_patches(x, 2, seed=0)
+    assert torch.equal(rotated[:, :, :4, :10], x[:, :, :4, :10].flip(2, 3))
+    assert torch.equal(rotated[:, :, 8], x[:, :, 8])
     with pytest.raises(UsageError, match="does not fit"):
         rotate_patches(x, 10, seed=0)
 
@@ -156,12 +156,12 @@ def test_a_plain_image_is_its_own_mean():
     assert torch.allclose(non_local_means(x, 0.3), x, atol=1e-6)
 
 
-def test_colours_go_and_channels_move():
+def test_colors_go_and_channels_move():
     x = pixels()
-    grey = grayscale(x)
-    assert torch.allclose(grey[:, 0], sum(w * x[:, i] for i, w in enumerate(LUMA)))
-    assert torch.equal(grey[:, 0], grey[:, 2])
-    assert torch.allclose(grayscale(x, 0.25), 0.75 * x + 0.25 * grey)
+    gray = grayscale(x)
+    assert torch.allclose(gray[:, 0], sum(w * x[:, i] for i, w in enumerate(LUMA)))
+    assert torch.equal(gray[:, 0], gray[:, 2])
+    assert torch.allclose(grayscale(x, 0.25), 0.75 * x + 0.25 * gray)
     moved = shuffle_channels(x, seed=3)
     assert all(not torch.equal(moved[i, c], x[i, c]) for i in range(2) for c in range(3))
     assert torch.allclose(moved.sort(1).values, x.sort(1).values, atol=1e-6)

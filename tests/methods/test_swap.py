@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deeptroubles.methods.transforms.inpaint import bounding_boxes, dilate
-from deeptroubles.methods.transforms.swap import CHANNELS, STEPS, WIDE, WINDOWS, Scenery, frame, swap, window
+from deeptroubles.methods.transforms.shared.masks import bounding_boxes, dilate
+from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH, WINDOWS, Scenery, frame, window
+from deeptroubles.methods.transforms.swap import CHANNELS, swap
 from deeptroubles.planted.planting import draw
 
 DRAWN = draw(8, None, 0, 5)
@@ -15,7 +16,7 @@ ROOM = dilate(bounding_boxes(DRAWN.masks), 2)
 """Where objects are, or were before they were in-painted."""
 
 
-@pytest.mark.parametrize("channel", ["high frequencies", "colour"])
+@pytest.mark.parametrize("channel", ["high frequencies", "color"])
 def test_a_swap_with_itself_changes_nothing(channel):
     assert torch.allclose(swap(SCENERY, channel, ALL, ALL), DRAWN.images, atol=1e-6)
 
@@ -30,7 +31,7 @@ def test_a_swap_with_itself_changes_nothing_but_where_the_object_was_filled(chan
     assert torch.allclose(swapped[inside], DRAWN.images[inside], atol=1e-6)
 
 
-@pytest.mark.parametrize("channel", [*CHANNELS, "window 0 0", f"window {STEPS - WIDE} {STEPS - WIDE}"])
+@pytest.mark.parametrize("channel", [*CHANNELS, "window 0 0", f"window {GRID - WINDOW_WIDTH} {GRID - WINDOW_WIDTH}"])
 def test_a_swap_stays_in_range_and_changes_something(channel):
     swapped = swap(SCENERY, channel, ALL, DONORS)
     assert swapped.shape == DRAWN.images.shape
@@ -54,12 +55,12 @@ def test_frame_and_windows_touch_only_their_region(channel, region):
 
 @pytest.mark.parametrize("size", [(32, 32), (30, 45), (9, 11)])
 def test_windows_cover_an_image_evenly(size):
-    """Every WIDE-th window in each direction tiles the part of the image that they can."""
-    tiles = [window(size, *corner) for corner in WINDOWS.values() if all(step % WIDE == 0 for step in corner)]
+    """Every WINDOW_WIDTH-th window in each direction tiles the part of the image that they can."""
+    tiles = [window(size, *corner) for corner in WINDOWS.values() if all(step % WINDOW_WIDTH == 0 for step in corner)]
     covered = sum(tile.long() for tile in tiles)
-    reach = STEPS // WIDE * WIDE
+    reach = GRID // WINDOW_WIDTH * WINDOW_WIDTH
     expected = torch.zeros(size, dtype=torch.long)
-    expected[: round(reach * size[0] / STEPS), : round(reach * size[1] / STEPS)] = 1
+    expected[: round(reach * size[0] / GRID), : round(reach * size[1] / GRID)] = 1
     assert torch.equal(covered, expected)
 
 
@@ -68,10 +69,10 @@ def test_the_background_holds_nothing_of_an_object():
     assert torch.equal(Scenery(other, DRAWN.masks).background, SCENERY.background)
 
 
-def test_colour_takes_the_donors_median_colour():
+def test_color_takes_the_donors_median_color():
     """Away from 0, 1 and the bounds of the gain."""
     scenery = Scenery(0.3 + 0.3 * DRAWN.images, DRAWN.masks)
-    swapped = Scenery(swap(scenery, "colour", ALL, DONORS), DRAWN.masks)
+    swapped = Scenery(swap(scenery, "color", ALL, DONORS), DRAWN.masks)
     assert torch.allclose(swapped.color, scenery.color[DONORS], atol=1e-6)
     assert (swapped.color - scenery.color).abs().max() > 0.05
 
@@ -88,7 +89,7 @@ def test_position_moves_the_object_to_the_donors_place_pixel_by_pixel():
     assert torch.allclose(moved, expected, atol=1e-6)
 
 
-def test_inner_texture_keeps_outline_and_mean_colour_and_takes_the_donors_contrast():
+def test_inner_texture_keeps_outline_and_mean_color_and_takes_the_donors_contrast():
     images = torch.full((2, 1, 24, 24), 0.2)
     masks = torch.zeros(2, 24, 24, dtype=torch.bool)
     masks[0, 4:12, 4:12] = masks[1, 10:20, 8:18] = True

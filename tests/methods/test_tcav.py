@@ -1,4 +1,4 @@
-"""Concept activation vectors, on networks whose answer is known, and with concepts that mean nothing."""
+"""Concept activation vectors, on networks whose reliance is known, and with concepts that mean nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deeptroubles.methods.concepts.tcav import (
     concept_effect,
     concept_layer,
     concept_vectors,
-    lead_spread,
+    lead_std,
     random_vectors,
     read_layer,
     tcav_score,
@@ -52,14 +52,14 @@ def test_a_concept_that_a_linear_network_uses_is_found_with_its_sign():
         assert min(sign * found.effect.low, sign * found.effect.high) > 1.5
         assert found.p < 0.01
         assert found.share == (1 if sign > 0 else 0)
-        assert found.told > 0.85
+        assert found.accuracy > 0.85
 
 
 def test_a_concept_that_is_there_but_not_used_is_not_found():
-    """Units that are alike except for the concept's own, which nothing reads."""
+    """Units that are the same except for the concept's own, which nothing reads."""
     others = activations(200, 0)
     tests = [effect_on(np.eye(DIMENSIONS)[5], activations(60, s, shift=3.0), others, seed=s) for s in range(1, 31)]
-    assert all(t.told > 0.85 for t in tests)
+    assert all(t.accuracy > 0.85 for t in tests)
     assert sum(t.effect.low > 0 or t.effect.high < 0 for t in tests) <= 5  # 0.997 of the binomial of 30 and 0.05
     assert sum(t.effect.low > 0.25 or t.effect.high < -0.25 for t in tests) <= 1  # where the check fails
 
@@ -121,7 +121,7 @@ def test_two_images_are_the_fewest():
 
 
 def test_what_is_read_of_a_layer_is_what_a_step_everywhere_does():
-    """The gradients are those of the lead when a unit answers a little more at all positions."""
+    """The gradients are those of the lead when a unit is slightly more active at all positions."""
     classifier = Classifier(Plain(), size=(20, 24)).eval()
     images, targets = torch.rand(3, 3, 20, 24, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 2, 1])
     network = open_network(classifier)
@@ -166,7 +166,7 @@ def test_a_models_score_is_high_only_when_it_uses_the_concept():
 def test_a_unit_that_is_always_the_same_is_not_blown_up():
     assert unit_scale(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist() == [1.0, 1.0]
     assert unit_scale(np.array([[1.0, 5.0], [5.0, 5.0]])).tolist() == [2.0, 1.0]
-    assert lead_spread(np.array([[1.0, 1.0], [3.0, 1.0]])).tolist() == [0.5, 0.5]
+    assert lead_std(np.array([[1.0, 1.0], [3.0, 1.0]])).tolist() == [0.5, 0.5]
 
 
 def test_a_network_without_positions_is_refused():

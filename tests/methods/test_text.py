@@ -13,8 +13,10 @@ from deeptroubles import Classifier, ImageSet
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.units.index_units import index_units
-from deeptroubles.methods.units.maximise_text import maximise_text, rank_texts, unit_direction
-from deeptroubles.methods.units.shared.words import word_table, words_of
+from deeptroubles.methods.units.maximise_text import maximise_text
+from deeptroubles.methods.units.rank_texts import rank_texts
+from deeptroubles.methods.units.shared.attributes import attribute_table, attributes_of
+from deeptroubles.methods.units.shared.texts import unit_direction
 from deeptroubles.models.clip import ClipText, ZeroShot
 from deeptroubles.subject import Subject
 from tests.small_clip import DIGITS, PROCESSOR, SIZE, WORDS, digits, trained_clip
@@ -38,7 +40,7 @@ def tower(clip):
 
 @pytest.fixture(scope="session")
 def index(clip, tower):
-    """Activations on the digits of a feature layer, of the joint embedding and of the logits; and a table of words."""
+    """Activations on the digits of a feature layer, the joint embedding and the logits; and tables of attributes."""
     module = ZeroShot(clip[0], tower.embed(DIGITS))
     soft = {"mean": PROCESSOR["image_mean"], "std": PROCESSOR["image_std"]}
     classifier = Classifier(module, size=SIZE, class_names=DIGITS, **soft)
@@ -47,8 +49,8 @@ def index(clip, tower):
     subject = Subject(classifier, ImageSet.from_arrays(arrays, target.tolist()), target.numpy())
     layers = [INSIDE, tower.layer, "logits"]
     found = {name: layer.values for name, layer in index_units(subject, LocalEngine(), layers).layers.items()}
-    words = words_of(subject, range(len(target)))
-    return found, {name: word_table(values, words, subject.targets) for name, values in found.items()}
+    attributes = attributes_of(subject, range(len(target)))
+    return found, {name: attribute_table(values, attributes, subject.targets) for name, values in found.items()}
 
 
 @pytest.fixture(scope="session")
@@ -72,27 +74,27 @@ def plain_scores(clip, direction, texts):
     return scores
 
 
-# --- what a unit answers to
+# --- what a unit responds to
 
 
 def test_the_seven_unit_is_called_seven(clip, tower, sevens):
     ranked = rank_texts(tower, sevens, EVERY_WORD)
     assert ranked[0].text == "seven"
-    assert maximise_text(tower, sevens, longest=1)[0] == ranked[0]
+    assert maximise_text(tower, sevens, max_tokens=1)[0] == ranked[0]
     best = maximise_text(tower, sevens, length_penalty=0.05)
     assert best[0].text == "seven"
     np.testing.assert_allclose([t.score for t in best], plain_scores(clip, sevens, [t.text for t in best]), atol=1e-5)
 
 
 def test_units_inside_of_the_image_tower_are_called_by_what_they_detect(index, tower):
-    """Those that detect a digit well; a unit that answers to several points between them."""
+    """Those that detect a digit well; a unit that responds to several points between them."""
     values, tables = index
     good = [best for best in map(tables[INSIDE].best_unit, range(10)) if best.overall.value > 0.88]
-    assert 7 in [best.word for best in good]
+    assert 7 in [best.attribute for best in good]
     for best in good:
         activations, embeddings = values[INSIDE][:, best.unit], values[tower.layer]
         direction = unit_direction(torch.from_numpy(activations), torch.from_numpy(embeddings))
-        assert rank_texts(tower, direction, DIGITS)[0].text == DIGITS[best.word]
+        assert rank_texts(tower, direction, DIGITS)[0].text == DIGITS[best.attribute]
 
 
 def test_logits_are_called_by_the_names_of_their_classes(index, tower):
@@ -118,7 +120,7 @@ def test_it_is_the_weighted_mean_minus_the_plain_mean():
 
 
 def test_a_unit_that_never_changes_points_nowhere():
-    with pytest.raises(UsageError, match="points nowhere"):
+    with pytest.raises(UsageError, match="same activation on all images"):
         unit_direction(torch.ones(5), torch.rand(5, 3))
 
 
@@ -132,7 +134,7 @@ def test_it_comes_close_to_the_best_of_all_texts(tower, seed, longest, candidate
     direction = torch.randn(24, generator=torch.Generator().manual_seed(seed))
     texts = [" ".join(words) for length in range(1, longest + 1) for words in product(EVERY_WORD, repeat=length)]
     every = [found.score for found in rank_texts(tower, direction, texts)]
-    best = maximise_text(tower, direction, longest=longest, candidates=candidates)[0]
+    best = maximise_text(tower, direction, max_tokens=longest, candidates=candidates)[0]
     assert best.score <= every[0] + 1e-6
     assert best.score > every[len(every) // 100] - 1e-6  # among the first in a hundred
     if longest < 3 and candidates > 8:
@@ -141,12 +143,12 @@ def test_it_comes_close_to_the_best_of_all_texts(tower, seed, longest, candidate
 
 def test_the_gradient_is_worth_something(tower, sevens):
     """With few candidates, those that it proposes are better than the first ones of the vocabulary."""
-    best = maximise_text(tower, sevens, candidates=3, beam=1, longest=2, steps=2)[0]
+    best = maximise_text(tower, sevens, candidates=3, beam=1, max_tokens=2, steps=2)[0]
     assert best.score > max(found.score for found in rank_texts(tower, sevens, EVERY_WORD[:7]))
 
 
 def test_texts_are_what_the_tokenizer_reads(tower, sevens):
-    for found in maximise_text(tower, sevens, start=["a photo of one"], longest=3):
+    for found in maximise_text(tower, sevens, start=["a photo of one"], max_tokens=3):
         assert 1 <= len(tower.tokens(found.text)) <= 3
         assert tower.text(tower.tokens(found.text)) == found.text
 
@@ -159,14 +161,14 @@ def test_a_start_is_a_text_like_any_other(tower, sevens):
 def test_it_can_be_asked_under_no_grad_and_leaves_nothing_behind(clip, tower, sevens):
     model = clip[0]
     state = torch.get_rng_state()
-    first = maximise_text(tower, sevens, longest=2)
+    first = maximise_text(tower, sevens, max_tokens=2)
     with torch.inference_mode():
-        second = maximise_text(tower, sevens, longest=2)
+        second = maximise_text(tower, sevens, max_tokens=2)
     assert first == second
     assert torch.equal(state, torch.get_rng_state())
     assert not any(module._forward_hooks for module in model.modules())
     model.zero_grad(set_to_none=True)
-    maximise_text(tower, sevens, longest=1)
+    maximise_text(tower, sevens, max_tokens=1)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 

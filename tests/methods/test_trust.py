@@ -14,11 +14,11 @@ from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import ModelError, UsageError
 from deeptroubles.methods.units.activation_maximization import activation_maximization
 from deeptroubles.methods.units.shared.agreement import agreement
-from deeptroubles.methods.units.shared.path_similarity import LEAST_GAP, path_similarity
+from deeptroubles.methods.units.shared.path_similarity import MIN_GAP, path_similarity
 from deeptroubles.methods.units.shared.similarity import cosine, spearman
 from deeptroubles.methods.units.shared.simulation import simulate, simulation
 from deeptroubles.methods.units.visualization_trust import (
-    MOST_ENTRIES,
+    MAX_ENTRIES,
     PIXELS_SCALED,
     activation_ratio,
     features,
@@ -37,7 +37,7 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-# Likeness
+# Similarity
 
 
 def test_spearman_is_scipys_with_ties():
@@ -57,15 +57,15 @@ def test_likeness_to_something_constant_is_0():
 def slow_simulation(explanation, strong, weak, opposite):
     """The formula of the machine interpretability score, pair by pair: right where its sigmoid is above one half."""
 
-    def likeness(query, to):
+    def similarity(query, to):
         return np.mean([query @ e / np.linalg.norm(query) / np.linalg.norm(e) for e in to])
 
     shares = []
     for s in strong:
         right = 0.0
         for w in weak:
-            margin = (likeness(s, explanation) - likeness(s, opposite)) - (
-                likeness(w, explanation) - likeness(w, opposite)
+            margin = (similarity(s, explanation) - similarity(s, opposite)) - (
+                similarity(w, explanation) - similarity(w, opposite)
             )
             sigmoid = 1 / (1 + np.exp(-0.16 * margin))
             right += 1.0 if sigmoid > 0.5 else 0.0
@@ -145,16 +145,16 @@ def test_natural_images_are_1_and_any_images_0():
     centres = 3 * random(6, 1, 200)
     many = centres + random(6, 40, 200, seed=1)
     natural, held_out = many[:, :20], many[:, 20:]
-    assert np.allclose(paths(held_out, natural).normalised, 1, atol=0.05)
+    assert np.allclose(paths(held_out, natural).normalized, 1, atol=0.05)
     anything = np.stack([np.delete(held_out, u, axis=0).reshape(-1, 200) for u in range(6)])
-    assert np.allclose(paths(anything, natural).normalised, 0, atol=0.05)
+    assert np.allclose(paths(anything, natural).normalized, 0, atol=0.05)
 
 
 def test_what_all_images_have_in_common_says_nothing():
     background = 100 * random(1, 1, 50, seed=9)
     pictures, natural = random(3, 2, 50), random(3, 4, 50, seed=1) + 2 * random(3, 1, 50, seed=2)
     plain, shifted = paths(pictures, natural), paths(pictures + background, natural + background)
-    assert np.allclose(plain.normalised, shifted.normalised)
+    assert np.allclose(plain.normalized, shifted.normalized)
 
 
 def test_an_image_of_two_units_is_not_compared_with_itself():
@@ -169,8 +169,8 @@ def test_an_image_of_two_units_is_not_compared_with_itself():
 
 def test_where_natural_images_are_not_alike_nothing_is_said():
     found = paths(random(3, 2, 400), random(3, 4, 400, seed=1))
-    assert np.all(np.abs(found.natural - found.random) < LEAST_GAP)
-    assert np.isnan(found.normalised).all()
+    assert np.all(np.abs(found.natural - found.random) < MIN_GAP)
+    assert np.isnan(found.normalized).all()
     assert np.isnan(found.late).all()
 
 
@@ -249,7 +249,7 @@ def test_features_are_the_same_entries_for_all_and_scaled_pixels_know_no_contras
     network = open_network(Classifier(Plain(), size=(40, 48)))
     pixels = torch.rand(3, 3, 40, 48, generator=torch.Generator().manual_seed(0))
     together, alone = features(network, pixels, ["2", "5"]), features(network, pixels[1:2], ["2", "5"])
-    assert together["2"].shape == (3, MOST_ENTRIES)
+    assert together["2"].shape == (3, MAX_ENTRIES)
     assert together["5"].shape == (3, 8 * 10 * 12)
     for name, values in together.items():
         assert np.allclose(values[1], alone[name][0], atol=1e-5)
@@ -293,7 +293,7 @@ def held_out():
 
 
 @pytest.mark.parametrize("decoy", ["gratings", "next class"])
-def test_the_circuit_answers_as_before(decoy):
+def test_the_circuit_predicts_as_before(decoy):
     pixels, classes = held_out()
     before, after = (logits_of(c, pixels) for c in (clean_digits(), fooling_digits(decoy=decoy)))
     assert torch.allclose(before, after, atol=1e-4)

@@ -17,7 +17,7 @@ from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
 from deeptroubles.methods.units.index_units import Samples, index_units
 from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.methods.units.shared.samples import sample_box
-from deeptroubles.methods.units.shared.totals import keys_of, merge, priority, read_keys, strongest, tally
+from deeptroubles.methods.units.shared.summaries import keys_of, merge, priority, read_keys, strongest, summarize
 from deeptroubles.network import is_rectified, layer_reducer, open_network, reusing_reducers, unit_layers
 from deeptroubles.run.folder import RunFolder
 from deeptroubles.subject import Subject
@@ -77,7 +77,7 @@ def test_it_is_what_a_slow_loop_finds(model, channels):
             assert np.array_equal(found.images, order)
             assert np.array_equal(found.values, np.take_along_axis(layer.values.T, order, 1))
             at = np.take_along_axis(values.T, order, 1)
-            clear = np.abs(at - 0) > 1e-4  # where nothing answers every cell is as good
+            clear = np.abs(at - 0) > 1e-4  # where nothing is active every cell is as good
             assert np.array_equal(found.cells[clear], np.take_along_axis(cells.T, order, 1)[clear])
 
 
@@ -111,7 +111,7 @@ def test_halves_merge_to_the_whole(keep):
     last = int(np.sort(priority(np.arange(40), 3))[keep - 1]) if keep < 40 else np.iinfo(np.int64).max
 
     def of_some(rows):
-        return tally(of, rows, 1, layers=layers, samples=6, seed=3, last=last)
+        return summarize(of, rows, 1, layers=layers, samples=6, seed=3, last=last)
 
     with reusing_reducers():
         whole = of_some(range(40))
@@ -133,7 +133,7 @@ def test_the_total_does_not_grow_with_the_number_of_images():
     for count in (60, 240):
         last = int(np.sort(priority(np.arange(count), 0))[9])
         with reusing_reducers():
-            total = tally(subject(count=count), range(count), 32, layers=["2"], samples=3, seed=0, last=last)
+            total = summarize(subject(count=count), range(count), 32, layers=["2"], samples=3, seed=0, last=last)
         assert len(total["kept"]) == 10
         sizes.append(sum(array.nbytes for array in total.values()))
     assert sizes[0] == sizes[1]
@@ -293,7 +293,7 @@ def test_reduced_layers_are_what_is_recorded():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_layers_are_computed_with_channels_last(channels):
-    """Which is twice as quick on a CPU; one grey channel can have either layout."""
+    """Which is twice as quick on a CPU; one gray channel can have either layout."""
     network = open_network(Classifier(Plain(channels), size=SIZE, channels=channels))
     (strides,) = layer_reducer(network, ["2"], lambda maps: maps.stride())(torch.rand(2, channels, *SIZE))
     assert strides[1] == 1

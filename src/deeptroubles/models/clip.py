@@ -50,7 +50,7 @@ class ZeroShot(nn.Module):
 
 
 class ClipText:
-    """The text tower of a CLIP model; see `deeptroubles.methods.units.maximise_text.TextTower`."""
+    """The text tower of a CLIP model; see `deeptroubles.methods.units.shared.texts.TextTower`."""
 
     layer = "visual_projection"
 

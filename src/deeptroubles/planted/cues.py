@@ -186,7 +186,7 @@ CUES = {
     "signature": Cue("high frequencies", paint=_signature),
     "companion": Cue("background", paint=_companion),
     "position": Cue("position", arrange=_position),
-    "cast": Cue("colour", paint=_cast),
+    "cast": Cue("color", paint=_cast),
 }
 """The cues to plant."""
 

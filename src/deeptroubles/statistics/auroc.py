@@ -1,4 +1,4 @@
-"""The area under the ROC curve of many numbers for many yes-or-no questions at once, with intervals."""
+"""The area under the ROC curve of many scores for many binary properties at once, with intervals."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _HALVINGS = 50
 
 @dataclass(frozen=True)
 class Auroc:
-    """How well each of U numbers tells samples with a property from samples without it, for each of W properties.
+    """How well each of U scores separates samples with a property from samples without it, for each of W properties.
 
     Attributes:
         value: U x W: the share of pairs (one sample with the property, one without) in which the one with it has the
-            higher number; ties count half. NaN where there are no pairs.
-        present: W, how many samples with the property are in a pair.
-        absent: W, how many samples without it are.
-        pairs: W, how many pairs there are.
+            higher score; ties count half. NaN where there are no pairs.
+        present: W, number of samples with the property in a pair.
+        absent: W, number of samples without the property in a pair.
+        pairs: W, number of pairs.
         dispersion: W, the sum over strata of pairs x (samples / 2 - 1), on which the variance depends.
     """
 
@@ -32,19 +32,18 @@ class Auroc:
     pairs: Floats
     dispersion: Floats
 
-    def take(self, words: NDArray[np.bool_]) -> Auroc:
-        """The same of some properties only."""
-        return Auroc(
-            self.value[:, words], self.present[words], self.absent[words], self.pairs[words], self.dispersion[words]
-        )
+    def take(self, chosen: NDArray[np.bool_]) -> Auroc:
+        """Select some properties."""
+        present, absent = self.present[chosen], self.absent[chosen]
+        return Auroc(self.value[:, chosen], present, absent, self.pairs[chosen], self.dispersion[chosen])
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """Lower and upper ends, U x W each; [0, 1] where there are no pairs.
 
-        The ends are the areas t that lie as many standard errors from what was seen as the level asks for, where the
-        standard error is that of t and not of what was seen. So it does not shrink to nothing where the samples are
-        told apart without a mistake. At 1/2 the variance is that of the Wilcoxon test: the interval leaves 1/2 out
-        exactly where that test (normal approximation) is significant. Strata are taken to have the same area.
+        A score interval: the ends are the areas whose own standard error, times the quantile of the level, reaches the
+        observed area. So the interval has a positive width even for perfect separation. At 1/2 the variance is that of
+        the Wilcoxon test: the interval excludes 1/2 exactly where that test (normal approximation) is significant. All
+        strata are assumed to have the same area.
 
         References:
             J. A. Hanley, B. J. McNeil: The meaning and use of the area under a ROC curve, Radiology 1982.
@@ -58,7 +57,7 @@ class Auroc:
         return low, high
 
     def _end(self, value: Floats, z: float, outside: Floats) -> Floats:
-        """The end of the interval between what was seen and 0 or 1, by bisection."""
+        """The end of the interval between the observed area and 0 or 1, by bisection."""
         inside = value.copy()
         for _ in range(_HALVINGS):
             middle = (inside + outside) / 2
@@ -79,14 +78,17 @@ def auroc(
     known: NDArray[np.bool_] | None = None,
     strata: NDArray[np.integer] | None = None,
 ) -> Auroc:
-    """The area under the ROC curve of every column of numbers for every property.
+    """The area under the ROC curve of every column of scores for every property.
 
     Args:
         values: R x U, finite.
         present: R x W, whether a sample has a property.
-        known: R x W, whether that is known; samples of which it is not are left out. Default: all.
-        strata: R. Only samples of the same stratum make a pair, as in van Elteren's test, and all pairs count the same.
-            So an area above 1/2 is not owed to what the strata differ in. Default: one stratum.
+        known: R x W, whether that is known; other samples are left out. Default: all.
+        strata: R. Pairs consist of samples of the same stratum, as in van Elteren's test, and all pairs count equally,
+            so differences between strata do not affect the area. Default: one stratum.
+
+    Returns:
+        The areas of U scores for W properties.
 
     References:
         P. van Elteren: On the combination of independent two-sample tests of Wilcoxon, 1960.
@@ -94,9 +96,9 @@ def auroc(
     rows, units = values.shape
     known = np.ones_like(present) if known is None else known
     strata = np.zeros(rows, dtype=np.int64) if strata is None else strata
-    words = present.shape[1]
-    concordant, pairs, dispersion = np.zeros((units, words)), np.zeros(words), np.zeros(words)
-    counts = np.zeros((2, words), dtype=np.int64)
+    properties = present.shape[1]
+    concordant, pairs, dispersion = np.zeros((units, properties)), np.zeros(properties), np.zeros(properties)
+    counts = np.zeros((2, properties), dtype=np.int64)
     patterns, which = np.unique(known, axis=1, return_inverse=True)
     for index, pattern in enumerate(patterns.T):
         columns = np.flatnonzero(which.reshape(-1) == index)

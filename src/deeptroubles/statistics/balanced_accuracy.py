@@ -1,4 +1,4 @@
-"""How well cells (values of one property) tell classes, however unequal the classes are in number."""
+"""How well cells (values of one property) predict classes of unequal size."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from deeptroubles.statistics.intervals import Interval, wilson
 
 
 def cell_counts(cells: NDArray[np.integer], classes: NDArray[np.integer]) -> NDArray[np.int64]:
-    """How many samples of each class are in each cell.
+    """The number of samples of each class in each cell.
 
     Args:
-        cells: N, from 0 on.
-        classes: N, or P x N for P assignments of classes, from 0 on.
+        cells: N, from 0.
+        classes: N, or P x N for P assignments of classes, from 0.
 
     Returns:
         C x K, or P x C x K.
@@ -28,27 +28,19 @@ def cell_counts(cells: NDArray[np.integer], classes: NDArray[np.integer]) -> NDA
 
 
 def left_out_recall(counts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The share of each class that is told right from the cell, by the other samples alone (see `left_out_right`).
-
-    Args:
-        counts: ... x C x K, how many samples of each class are in each cell; every class has at least two.
-
-    Returns:
-        ... x K. Their mean is the balanced accuracy; 1 / K is chance.
-    """
+    """The share of each class that `left_out_right` predicts correctly, ... x K; their mean at chance is 1 / K."""
     recall: NDArray[np.float64] = (left_out_right(counts) * counts).sum(-2) / counts.sum(-2)
     return recall
 
 
 def left_out_right(counts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """How far a sample of a class is told right from its cell, by the other samples alone (leave one out).
+    """Whether a sample of a class is predicted correctly from its cell by the other samples (leave one out).
 
-    A sample is told to be of the class of which the largest share of the other samples is in its cell; where several
-    classes tie, it counts as right in part. So a class that is rare is as likely to be told as one that is common,
-    and cells with one sample tell nothing.
+    The predicted class is the one with the largest share of its other samples in the cell; ties count in part. So rare
+    classes are as likely to be predicted as common ones, and cells with one sample have no influence.
 
     Args:
-        counts: ... x C x K, how many samples of each class are in each cell; every class has at least two.
+        counts: ... x C x K, the number of samples of each class in each cell; every class has at least two.
 
     Returns:
         ... x C x K, in [0, 1].
@@ -60,31 +52,27 @@ def left_out_right(counts: NDArray[np.integer]) -> NDArray[np.float64]:
     for k in range(counts.shape[-1]):
         rivals = np.delete(others, k, axis=-1)
         mine = own[..., k, None]
-        ties = (rivals == mine).sum(-1)  # quotients are rounded right, so that equal shares are equal numbers
+        ties = (rivals == mine).sum(-1)  # quotients are correctly rounded, so equal shares are equal numbers
         right[..., k] = np.where((rivals > mine).any(-1), 0.0, 1 / (1 + ties))
     return right
 
 
 def beyond_chance(recall: NDArray[Any]) -> NDArray[np.float64]:
-    """How far a balanced accuracy is on the way from guessing (0) to always right (1); negative below guessing.
-
-    Args:
-        recall: ... x K, as `left_out_recall` gives it.
-    """
+    """Rescale the balanced accuracy of a recall (... x K) so that chance is 0 and perfect prediction 1."""
     kinds = recall.shape[-1]
     return np.asarray((recall.mean(-1) - 1 / kinds) / (1 - 1 / kinds), dtype=np.float64)
 
 
 def beyond_chance_interval(recall: NDArray[Any], samples: NDArray[np.integer], level: float = 0.95) -> Interval:
-    """The same for one property, at least 0, with an interval over samples.
+    """As `beyond_chance` for one property, clipped at 0, with an interval over samples.
 
-    The interval of a mean of shares that were counted on different samples is put together from Wilson's interval of
-    each, by the square root of the sum of the squared distances to their ends.
+    The interval of the mean of shares on different samples combines Wilson's intervals by the square root of the sum of
+    the squared distances to their ends.
 
     Args:
         recall: K.
-        samples: K, how many samples each share rests on.
-        level: Of the interval.
+        samples: K, the number of samples of each share.
+        level: Level of the interval.
 
     References:
         R. G. Newcombe: Interval estimation for the difference between independent proportions, Statistics in Medicine

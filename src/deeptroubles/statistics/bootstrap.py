@@ -1,4 +1,4 @@
-"""Many resamples at once: sums over images that are drawn again within their stratum, or whose strata are shuffled."""
+"""Sums over many resamples at once: images resampled within their stratum, or strata shuffled."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _AT_ONCE = 1 << 22
-"""So many weights are held at a time."""
+"""Largest number of weights in memory at a time."""
 
 
 def resampled_sums(values: Floats, strata: NDArray[np.integer], *, resamples: int = 1000, seed: int = 0) -> Floats:
-    """Sums of numbers by stratum, when as many images as a stratum has are drawn from it with replacement.
+    """Sums of values by stratum when the images of each stratum are resampled with replacement.
 
-    How often each image is drawn is one multinomial number, so that all resamples are one matrix product.
+    The number of times that each image is drawn is multinomial, so all resamples are one matrix product.
 
     Args:
-        values: N x M, what is summed.
+        values: N x M, the summed values.
         strata: N, from 0 to G - 1; every stratum has an image.
         resamples: R.
-        seed: Of the draws.
+        seed: Seed of the resampling.
 
     Returns:
         R x G x M.
@@ -42,24 +42,14 @@ def resampled_sums(values: Floats, strata: NDArray[np.integer], *, resamples: in
 
 
 def shuffled_sums(values: Floats, strata: NDArray[np.integer], *, shuffles: int = 1000, seed: int = 0) -> Floats:
-    """Sums of numbers by stratum, when the strata are dealt out to the images anew: what chance alone gives.
-
-    Args:
-        values: N x M, what is summed.
-        strata: N, from 0 to G - 1.
-        shuffles: R.
-        seed: Of the shuffles.
-
-    Returns:
-        R x G x M.
-    """
+    """As `resampled_sums` when the strata of the images are shuffled instead: the distribution under chance."""
     random = np.random.default_rng(seed)
     count = int(strata.max()) + 1
     sums = np.empty((shuffles, count, values.shape[1]))
     step = max(1, _AT_ONCE // len(strata))
     for start in range(0, shuffles, step):
         part = slice(start, min(start + step, shuffles))
-        dealt = random.permuted(np.broadcast_to(strata, (part.stop - part.start, len(strata))), axis=1)
+        shuffled = random.permuted(np.broadcast_to(strata, (part.stop - part.start, len(strata))), axis=1)
         for stratum in range(count):
-            sums[part, stratum] = (dealt == stratum).astype(np.float64) @ values
+            sums[part, stratum] = (shuffled == stratum).astype(np.float64) @ values
     return sums

@@ -1,4 +1,4 @@
-"""Calibration: does a confidence of 80 % mean right 8 times in 10?"""
+"""Calibration: is a prediction with a confidence of 80% correct 8 times in 10?"""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BINS = 15
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """The expected calibration error, and what is left of it when chance is taken off.
+    """The expected calibration error, plain and corrected for chance.
 
     Attributes:
-        plain: The expected calibration error as everybody computes it; never 0 on a finite sample.
-        floor: The mean error that a perfectly calibrated classifier with these confidences would show on these few.
-        corrected: `plain` minus `floor` (at least 0), with a bootstrap interval that is corrected likewise.
+        plain: The usual expected calibration error; never 0 on a finite sample.
+        floor: The mean error of a perfectly calibrated classifier with these confidences on a sample of this size.
+        corrected: `plain` minus `floor` (at least 0), with a corrected bootstrap interval.
     """
 
     plain: float
@@ -30,7 +30,7 @@ class CalibrationError:
 
 
 def reliability(confidence: NDArray[Any], correct: NDArray[Any], bins: int = BINS) -> NDArray[np.float64]:
-    """Per non-empty bin: mean confidence, share correct, number of images. B x 3."""
+    """Mean confidence, share of correct predictions and number of images of each non-empty bin, B x 3."""
     which = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
     counts = np.bincount(which, minlength=bins)
     sums = [np.bincount(which, weights=w, minlength=bins) for w in (confidence, correct)]
@@ -39,7 +39,7 @@ def reliability(confidence: NDArray[Any], correct: NDArray[Any], bins: int = BIN
 
 
 def expected_calibration_error(confidence: NDArray[Any], correct: NDArray[Any], bins: int = BINS) -> float:
-    """Mean over images of |mean confidence - share correct| of their bin.
+    """The mean over images of |mean confidence - share of correct predictions| of their bin.
 
     Args:
         confidence: N, in [0, 1].
@@ -56,20 +56,27 @@ def expected_calibration_error(confidence: NDArray[Any], correct: NDArray[Any], 
 def calibration_error(
     confidence: NDArray[Any], correct: NDArray[Any], *, seed: int = 0, resamples: int = 1000, level: float = 0.95
 ) -> CalibrationError:
-    """The expected calibration error, corrected for the part that chance alone gives.
+    """The expected calibration error, corrected for its bias on few images.
 
-    On few images a perfect classifier looks miscalibrated, because |confidence - share correct| of a bin is never
-    negative. The floor is that error's mean under consistency resampling: answers drawn anew from the confidences
-    themselves (Bröcker & Smith 2007; Vaicenavicius et al. 2019). Resampling images adds the same bias a second time,
-    so the basic bootstrap interval, reflected at the plain error, takes it off; its lower end is no higher than what
-    the plain error has above the largest error that chance would give at this level.
+    On few images a perfectly calibrated classifier looks miscalibrated, because |confidence - share correct| of a bin
+    is never negative. The floor is the mean of this error under consistency resampling: correct predictions drawn from
+    the confidences themselves. Resampling images adds the same bias again, which the basic bootstrap interval,
+    reflected at the plain error, removes. The lower end is at most the plain error minus the largest error by chance at
+    this level.
 
     Args:
         confidence: N, in [0, 1].
         correct: N, 0 or 1.
         seed: Seed of the resampling.
-        resamples: How many resamples.
-        level: Of the interval.
+        resamples: Number of resamples.
+        level: Level of the interval.
+
+    Returns:
+        The error, plain and corrected.
+
+    References:
+        J. Bröcker, L. A. Smith: Increasing the reliability of reliability diagrams, Weather and Forecasting 2007.
+        J. Vaicenavicius et al.: Evaluating model calibration in classification, AISTATS 2019.
     """
     random = np.random.default_rng(seed)
     confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)

@@ -1,4 +1,4 @@
-"""Labels that a classifier's probabilities contradict, and how many of them chance alone would bring."""
+"""Confident learning: labels that a classifier's probabilities contradict, and their number by chance."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 
 
 def confident_labels(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The class that an image more likely belongs to than to the one it is labelled with; -1 where there is none.
+    """The class that contradicts the label of each image; -1 where there is none.
 
-    An image is confidently of class j where its probability of j reaches what images labelled j have on average
-    (equation 2); of several such classes, the likeliest counts (equation 1: the confident joint). A label is
-    contradicted where that class is another one, and the likeliest class of all is not the label.
+    An image is confidently of class j if its probability of j reaches the mean over images labelled j (equation 2). Of
+    several such classes the most likely one counts (equation 1: the confident joint). It contradicts the label if it is
+    another class, and the label is not the most likely class of all.
 
     Args:
-        probabilities: N x K; best of images that the classifier has not learned from.
+        probabilities: N x K, ideally for images that were not used in training.
         labels: N, from 0 to K - 1.
 
     Returns:
-        N.
+        N, from -1 to K - 1.
 
     References:
         C. Northcutt, L. Jiang, I. Chuang: Confident learning: estimating uncertainty in dataset labels, JAIR 2021.
@@ -34,18 +34,18 @@ def confident_labels(probabilities: NDArray[np.floating], labels: NDArray[np.int
 
 
 def contradicted_by_chance(probabilities: NDArray[np.floating], *, seed: int, times: int = 99) -> NDArray[np.int64]:
-    """How many labels are contradicted where labels are drawn from the classifier's own probabilities.
+    """The number of contradicted labels when labels are drawn from the classifier's probabilities.
 
-    These are the mistakes that the classifier itself expects to make. What is contradicted beyond them is owed to the
-    labels, or to a classifier that is surer than it should be.
+    This is the number of errors that the classifier itself expects. Additional contradictions are due to mislabelled
+    images, or to an overconfident classifier.
 
     Args:
         probabilities: N x K.
-        seed: Of the labels that are drawn.
-        times: How often all labels are drawn.
+        seed: Seed of the draws.
+        times: Number of draws of all labels.
 
     Returns:
-        One count for each time.
+        One count per draw.
     """
     random = np.random.default_rng(seed)
     edges = np.cumsum(probabilities, axis=1)

@@ -1,4 +1,4 @@
-"""How far the best of several groups is ahead of the worst."""
+"""The gap between the best and the worst of several groups."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from numpy.typing import NDArray
 from deeptroubles.statistics.intervals import Interval, share_difference, wilson
 
 
-class Gap(NamedTuple):
-    """The largest difference between the shares of two of G groups, and which they are (positions)."""
+class GroupGap(NamedTuple):
+    """The largest difference between the shares of two of G groups, and the positions of these groups."""
 
     size: Interval
     best: int
     worst: int
 
 
-def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.95) -> Gap:
+def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.95) -> GroupGap:
     """The difference between the highest and the lowest share.
 
-    Of several groups the highest share is too high and the lowest too low, by chance alone. So every pair of groups
-    gets an interval for its difference (Newcombe's, at a level that all pairs share out), and the largest difference
-    is at least as large as the highest lower end, and at most as large as the highest upper end.
+    The highest of several shares is biased upwards and the lowest downwards. So every pair of groups gets Newcombe's
+    interval for its difference, at a level that holds for all pairs (Bonferroni). The interval of the largest
+    difference reaches from the highest lower end to the highest upper end.
 
     Args:
         successes: G, at least two groups.
         trials: G, all above 0.
-        level: At which the interval holds.
+        level: Level of the interval.
+
+    Returns:
+        The gap.
 
     References:
         R. G. Newcombe: Interval estimation for the difference between independent proportions, Statistics in Medicine
@@ -42,4 +45,4 @@ def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.
     values = [share.value for share in shares]
     best, worst = int(np.argmax(values)), int(np.argmin(values))
     low, high = max(d.low for d in differences), max(d.high for d in differences)
-    return Gap(Interval(values[best] - values[worst], max(0.0, low), high), best, worst)
+    return GroupGap(Interval(values[best] - values[worst], max(0.0, low), high), best, worst)

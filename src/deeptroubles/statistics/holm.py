@@ -1,4 +1,4 @@
-"""Several tests at once (Holm)."""
+"""Correction for multiple tests (Holm)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def holm(p_values: NDArray[Any]) -> NDArray[np.float64]:
-    """P-values of M tests, corrected so that any of them is below a level by chance no more often than the level says.
+    """Correct the p-values of M tests, controlling the family-wise error rate.
 
     Args:
         p_values: M, in [0, 1].

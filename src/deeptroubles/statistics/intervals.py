@@ -18,7 +18,7 @@ class Interval(NamedTuple):
 
 
 def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
-    """A share with Wilson's score interval; without trials the interval is [0, 1] and the value NaN.
+    """A share with Wilson's score interval; without trials the value is NaN and the interval [0, 1].
 
     References:
         E. B. Wilson: Probable Inference, the Law of Succession, and Statistical Inference, JASA 1927.
@@ -27,17 +27,16 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
 
 
 def mean_share(shares: NDArray[Any], level: float = 0.95) -> Interval:
-    """The mean of shares in [0, 1] that were measured on one image each, with an interval over images.
+    """The mean of shares in [0, 1], one per image, with an interval over images.
 
-    Images are the sample, so the interval is over images however many measurements each share rests on. It is the
-    Wilson interval for the effective number of successes: shares in [0, 1] vary at most as much as coin flips do, so
-    it is on the safe side, and unlike the bootstrap's it does not shrink to nothing when all shares are 0.
+    It is Wilson's interval for the sum of shares as the number of successes. Shares in [0, 1] vary at most as much as
+    binary outcomes, so it is conservative, and unlike the bootstrap's it has a positive width when all shares are 0.
     """
     return _wilson(float(np.sum(shares)), len(shares), level)
 
 
 def mean(values: NDArray[Any], level: float = 0.95) -> Interval:
-    """The mean of numbers of any range, with Student's interval; infinite with fewer than two of them."""
+    """The mean of numbers of any range, with Student's interval; infinite for fewer than two numbers."""
     centre = float(np.mean(values)) if len(values) else float("nan")
     if len(values) < 2:
         return Interval(centre, float("-inf"), float("inf"))
@@ -46,10 +45,10 @@ def mean(values: NDArray[Any], level: float = 0.95) -> Interval:
 
 
 def mean_difference(differences: NDArray[Any], level: float = 0.95) -> Interval:
-    """The mean of differences in [-1, 1], one for each image: of shares, probabilities, or right against wrong.
+    """The mean of differences in [-1, 1], one per image: of shares, probabilities, or correct predictions.
 
-    Rises and falls are two shares, each with its Wilson interval, of which the difference is taken with their
-    correlation (an image rises or falls, never both). So the interval does not shrink to nothing when no image moves.
+    Increases and decreases are two shares with Wilson's intervals, whose difference takes their correlation into
+    account (no image has both). So the interval has a positive width even when no image changes.
 
     References:
         G. Y. Zou, A. Donner: Construction of confidence limits about effect measures, Statistics in Medicine 2008,
@@ -60,18 +59,18 @@ def mean_difference(differences: NDArray[Any], level: float = 0.95) -> Interval:
     up, down = (mean_share(np.clip(sign * values, 0, 1), level) for sign in (1, -1))
     if not len(values):
         return Interval(float("nan"), -1.0, 1.0)
-    spread = np.sqrt((1 - up.value) * (1 - down.value))
-    together = -float(np.sqrt(up.value * down.value)) / spread if spread > 0 else 0.0
+    scale = np.sqrt((1 - up.value) * (1 - down.value))
+    correlation = -float(np.sqrt(up.value * down.value)) / scale if scale > 0 else 0.0
     below, above = up.value - up.low, down.high - down.value
-    low = float(np.sqrt(below**2 - 2 * together * below * above + above**2))
+    low = float(np.sqrt(below**2 - 2 * correlation * below * above + above**2))
     below, above = up.high - up.value, down.value - down.low
-    high = float(np.sqrt(below**2 - 2 * together * below * above + above**2))
+    high = float(np.sqrt(below**2 - 2 * correlation * below * above + above**2))
     value = up.value - down.value
     return Interval(value, max(-1.0, value - low), min(1.0, value + high))
 
 
 def share_difference(first: Interval, second: Interval) -> Interval:
-    """The first share minus the second, each counted on other images.
+    """The first share minus the second, from independent samples.
 
     References:
         R. G. Newcombe: Interval estimation for the difference between independent proportions, Statistics in Medicine
@@ -91,4 +90,4 @@ def _wilson(successes: float, trials: int, level: float) -> Interval:
     centre = (p + z * z / (2 * trials)) / centre_weight
     half = z / centre_weight * float(np.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials)))
     low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return Interval(p, min(p, low), max(p, high))  # at 0 and at 1 the last bits can be on the wrong side
+    return Interval(p, min(p, low), max(p, high))  # at 0 and 1 rounding can exclude p

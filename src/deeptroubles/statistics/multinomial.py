@@ -1,4 +1,4 @@
-"""Intervals for the shares of several categories at once."""
+"""Simultaneous intervals for the shares of several categories."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from deeptroubles.statistics.intervals import Interval, wilson
 
 
 def multinomial(counts: NDArray[Any], level: float = 0.95) -> list[Interval]:
-    """The share of each of K categories, with intervals that hold for all of them together.
-
-    They are Wilson's intervals at a level that K of them share out (Bonferroni).
+    """The share of each of K categories, with simultaneous intervals (Wilson's, with Bonferroni's correction).
 
     Args:
-        counts: K, how often each category occurs.
-        level: At which all K intervals hold.
+        counts: K, the number of occurrences of each category.
+        level: Level at which all K intervals hold.
 
     References:
         L. A. Goodman: On simultaneous confidence intervals for multinomial proportions, Technometrics 1965.

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError, UsageError
+from deeptroubles.errors import ImagesError, ModelError, UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import find_class
 from deeptroubles.methods.attribution.shared.quality import faithfulness
 from deeptroubles.methods.catalogue import ATTRIBUTION, Method, find_method
 from deeptroubles.progress import track
 from deeptroubles.statistics.intervals import Interval, mean_share
-from deeptroubles.subject import logits_of
+from deeptroubles.subject import logits_of, readable_pixels
 
 MOST_LIKELY = 5
 BLOCK = 8
@@ -120,7 +120,9 @@ def compare_methods(
         UsageError: There is no such method.
         ImagesError: No image can be read.
     """
-    pixels = readable_pixels(classifier, images)
+    pixels = readable_pixels(classifier, images, range(len(images)))[0]
+    if not len(pixels):
+        raise ImagesError("None of the images could be read.")
     targets = logits_of(classifier, pixels, batch_size).argmax(1)
     found = [
         _compare(classifier, pixels, targets, find_method(name, ATTRIBUTION), batch_size)
@@ -145,16 +147,3 @@ def _compare(
         insertion.append(curves.insertion_area)
     areas = [mean_share(torch.cat(parts).cpu().numpy()) for parts in (deletion, insertion)]
     return MethodComparison(method.name, areas[0], areas[1], seconds / len(pixels))
-
-
-def readable_pixels(classifier: Classifier, images: ImageSet) -> torch.Tensor:
-    """All images that can be read, as the classifier takes them. Raises ImagesError where there is none."""
-    prepared = []
-    for i in range(len(images)):
-        try:
-            prepared.append(classifier.prepare(images[i]))
-        except UnreadableImageError:
-            continue
-    if not prepared:
-        raise ImagesError("None of the images could be read.")
-    return torch.stack(prepared).to(classifier.device)

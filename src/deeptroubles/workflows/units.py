@@ -20,9 +20,9 @@ from deeptroubles.methods.eight_bits import to_bytes
 from deeptroubles.methods.units.activation_maximization import activation_maximization
 from deeptroubles.methods.units.filter_statistics import FilterStatistics, filter_statistics
 from deeptroubles.methods.units.index_units import LayerIndex, UnitIndex, index_units
+from deeptroubles.methods.units.shared.attributes import attribute_table, attributes_of
 from deeptroubles.methods.units.shared.samples import sample_box
-from deeptroubles.methods.units.shared.words import word_table, words_of
-from deeptroubles.methods.units.visualization_trust import FEWEST, visualization_trust
+from deeptroubles.methods.units.visualization_trust import MIN_NATURAL, visualization_trust
 from deeptroubles.network import LOGITS, TracedNetwork, open_network
 from deeptroubles.pictures import sprite
 from deeptroubles.progress import track
@@ -230,25 +230,25 @@ def keep_words(store: UnitStore, subject: Subject, index: UnitIndex, layer: Laye
     parameters = {"samples": layer.top.images.shape[1]}
     if store.find(layer.layer, "words", parameters):
         return
-    words = words_of(subject, index.kept)
+    attributes = attributes_of(subject, index.kept)
     columns = ["unit", "word", "column", "auroc", "low", "high", "within_classes", "purity", "base_rate"]
     rows: list[list[Any]] = []
-    if words.names:
-        table = word_table(layer.values, words, subject.targets[index.kept], top=parameters["samples"])
+    if attributes.names:
+        table = attribute_table(layer.values, attributes, subject.targets[index.kept], top=parameters["samples"])
         rows = [
             [
                 unit,
-                words.names[d.word],
-                words.columns[d.word],
+                attributes.names[d.attribute],
+                attributes.columns[d.attribute],
                 d.overall.value,
                 d.overall.low,
                 d.overall.high,
                 d.within.value,
                 d.purity,
-                words.base_rate[d.word],
+                attributes.base_rate[d.attribute],
             ]
             for unit in range(len(layer.mean))
-            for d in table.best_words(unit)
+            for d in table.best_attributes(unit)
         ]
     store.keep(layer.layer, "words", parameters, pd.DataFrame(rows, columns=columns))
 
@@ -300,7 +300,7 @@ def _trust(
     seed: int,
 ) -> dict[str, NDArray[np.float64]]:
     """The numbers next to a picture, per unit; none with too few images."""
-    if len(index.kept) < FEWEST:
+    if len(index.kept) < MIN_NATURAL:
         return {}
     kept = Subject(subject.classifier, subject.images.subset(index.kept), subject.targets[index.kept])
     shape = (len(units), STARTS)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import LocalEngine, MakeEngine
-from deeptroubles.errors import UsageError
+from deeptroubles.errors import ImagesError, UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import find_class
 from deeptroubles.methods.units.activation_atlas import activation_atlas
@@ -22,9 +22,8 @@ from deeptroubles.methods.units.feature_maps import feature_maps, first_filters
 from deeptroubles.methods.units.index_units import index_units
 from deeptroubles.methods.units.shared.parameterizations import data_spectrum
 from deeptroubles.network import LOGITS, open_network
-from deeptroubles.subject import Subject
+from deeptroubles.subject import Subject, readable_pixels
 from deeptroubles.workflows.choices import Technique
-from deeptroubles.workflows.explain import readable_pixels
 
 MAX_UNITS = 16
 """Units that are drawn when none are named."""
@@ -160,7 +159,12 @@ def _maximized(
     chosen = units or list(range(min(MAX_UNITS, open_network(classifier).layer(layer).units)))
     if parameterization == "maco" and images is None:
         raise UsageError("maco keeps the spectrum of images; give some with --images.")
-    spectrum = data_spectrum(readable_pixels(classifier, images)) if images and parameterization == "maco" else None
+    spectrum = None
+    if images and parameterization == "maco":
+        pixels = readable_pixels(classifier, images, range(len(images)))[0]
+        if not len(pixels):
+            raise ImagesError("None of the images could be read.")
+        spectrum = data_spectrum(pixels)
     drawn = activation_maximization(
         classifier,
         layer,

@@ -20,7 +20,7 @@ from deeptroubles.methods.geography.countries import countries
 from deeptroubles.methods.geography.places import Places, places
 from deeptroubles.methods.geography.spread import Spread, effective_number, log2_ratio, spread
 from deeptroubles.recording import Recording
-from deeptroubles.statistics.group_gap import Gap, largest_gap
+from deeptroubles.statistics.group_gap import GroupGap, largest_gap
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.statistics.multinomial import multinomial
 from deeptroubles.subject import Subject
@@ -88,7 +88,7 @@ class DataGeography:
     users: Spread | None
     people: Spread | None
     groups: dict[str, tuple[RegionResult, ...]]
-    gaps: dict[str, Gap]
+    gaps: dict[str, GroupGap]
     classes: tuple[tuple[str, NDArray[np.int64]], ...]
 
     @property
@@ -462,7 +462,7 @@ def _groups(recording: Recording, index: NDArray[np.int64]) -> dict[str, tuple[R
     return found
 
 
-def _gap(groups: Sequence[RegionResult]) -> Gap | None:
+def _gap(groups: Sequence[RegionResult]) -> GroupGap | None:
     """The largest accuracy gap; its upper end is that of the larger groups, where there are two of them."""
     large, many = ([group for group in groups if group.images >= least] for least in (MIN_GROUP, MIN_GROUP_TO_PASS))
     if len(large) < 2:
@@ -473,7 +473,7 @@ def _gap(groups: Sequence[RegionResult]) -> Gap | None:
     return gap._replace(size=gap.size._replace(high=max(gap.size.value, _between(many).size.high)))
 
 
-def _between(groups: Sequence[RegionResult]) -> Gap:
+def _between(groups: Sequence[RegionResult]) -> GroupGap:
     correct, images = (np.array([getattr(group, name) for group in groups]) for name in ("correct", "images"))
     return largest_gap(correct, images, 1 - (1 - LEVEL) / len(KINDS))
 

@@ -18,8 +18,8 @@ from deeptroubles.findings import Cell, Column, Curve, Evidence, Finding, Heatma
 from deeptroubles.methods.attribution.lrp import lrp
 from deeptroubles.methods.clustering.spray import (
     BOX,
+    MIN_HEATMAPS,
     SIDE,
-    SMALLEST,
     Clusters,
     cluster_heatmaps,
     evidence_at,
@@ -129,7 +129,7 @@ class ReliesOnClusters:
         if self.impossible:
             return f"Inconclusive: 0 heatmaps were computed. {self.impossible}"
         if not self.classes:
-            return f"Inconclusive: no class is predicted for {SMALLEST} or more images."
+            return f"Inconclusive: no class is predicted for {MIN_HEATMAPS} or more images."
         worst = self.classes[0]
         share, found = worst.share(self.level), worst.clusters
         clear = verdict in {Verdict.FAIL, Verdict.WARN}
@@ -263,7 +263,9 @@ def clusters(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnClus
 def _frequent(predicted: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
     """For each of the most frequently predicted classes, rows at equal distances among those predicted as it."""
     found, counts = np.unique(predicted, return_counts=True)
-    order = [int(i) for i in np.argsort(-counts, kind="stable")[:MAX_CLASSES] if counts[i] >= max(SMALLEST, MIN_IMAGES)]
+    order = [
+        int(i) for i in np.argsort(-counts, kind="stable")[:MAX_CLASSES] if counts[i] >= max(MIN_HEATMAPS, MIN_IMAGES)
+    ]
     chosen = {}
     for index in order:
         rows = np.flatnonzero(predicted == found[index])

@@ -21,7 +21,7 @@ from deeptroubles.methods.concepts.tcav import (
     concept_effect,
     concept_layer,
     concept_vectors,
-    lead_spread,
+    lead_std,
     random_vectors,
     read_layer,
     unit_scale,
@@ -152,7 +152,7 @@ class ReliesOnConcept:
                     f"{low:+.2f} to {high:+.2f}",
                     round(each.concept.p, 4),
                     round(each.concept.share, 3),
-                    round(each.concept.told, 3),
+                    round(each.concept.accuracy, 3),
                 ]
             )
         title = f"Effect of each concept on each class, at layer {self.layer}, largest first"
@@ -217,7 +217,7 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
     order = np.argsort(-counts, kind="stable")[:MAX_CLASSES]
     classes = classes[[i for i in order if counts[i] >= MIN_IMAGES]]
     shown = {name: _shown(subject, engine, images, name, layer) for name, images in concepts.items()}
-    effects = _effects(shown, read, predicted, classes, lead_spread(recording.logits), seed)
+    effects = _effects(shown, read, predicted, classes, lead_std(recording.logits), seed)
     corrected = holm(np.array([effect.p for effect in effects.values()]))
     names = subject.classifier.class_names
     found = [

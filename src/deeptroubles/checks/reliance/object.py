@@ -20,7 +20,7 @@ from deeptroubles.findings import Column, Evidence, Finding, Heatmap, Heatmaps, 
 from deeptroubles.methods.attribution.integrated_gradients import integrated_gradients
 from deeptroubles.methods.attribution.shared.quality import energy_inside, pointing_game
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
-from deeptroubles.methods.transforms.inpaint import dilate
+from deeptroubles.methods.transforms.shared.masks import dilate
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean, mean_share

@@ -13,7 +13,7 @@ from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Curve, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series, Verdict
-from deeptroubles.methods.transforms.corrupt import MAIN, SEVERITIES, SMALLEST, corrupt
+from deeptroubles.methods.transforms.corrupt import MAIN, MIN_SIDE, SEVERITIES, corrupt
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share, wilson
@@ -168,8 +168,8 @@ def corruption(recording: Recording, engine: Engine, *, seed: int) -> Corruption
     subject, everything = recording.subject, np.arange(len(recording.logits))
     size, channels = subject.classifier.size, subject.classifier.channels
     none = np.zeros((0, len(NAMES)), dtype=np.int64)
-    if channels not in {1, 3} or min(size) < SMALLEST:
-        why = f"needs inputs with 1 or 3 channels and at least {SMALLEST} pixels along each side"
+    if channels not in {1, 3} or min(size) < MIN_SIDE:
+        why = f"needs inputs with 1 or 3 channels and at least {MIN_SIDE} pixels along each side"
         return Corruption(
             severity=none,
             changed=none > 0,

@@ -17,7 +17,7 @@ from deeptroubles.checks.stability.shared.sweep import example
 from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Curve, Evidence, Finding, Heatmap, Heatmaps, ImageGrid, Series
-from deeptroubles.methods.transforms.shift import Border, shift
+from deeptroubles.methods.transforms.shift import ShiftBorder, shift
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share, wilson
 from deeptroubles.subject import Subject, logits_of
@@ -44,7 +44,7 @@ class Translation:
     """
 
     lengths: tuple[int, ...]
-    border: Border
+    border: ShiftBorder
     changed: NDArray[np.bool_]
     in_both: int
     examples: tuple[ImageGrid, ...]
@@ -120,7 +120,7 @@ class Translation:
 
 
 @check("stability.translation")
-def translation(recording: Recording, engine: Engine, *, seed: int, border: Border = "mirror") -> Translation:
+def translation(recording: Recording, engine: Engine, *, seed: int, border: ShiftBorder = "mirror") -> Translation:
     """Does the prediction change when the image is shifted by a few pixels?
 
     What it asks:
@@ -167,7 +167,7 @@ def translation(recording: Recording, engine: Engine, *, seed: int, border: Bord
 
 
 def _shifted(
-    subject: Subject, indices: Sequence[int], batch_size: int, lengths: Sequence[int], border: Border
+    subject: Subject, indices: Sequence[int], batch_size: int, lengths: Sequence[int], border: ShiftBorder
 ) -> Arrays:
     """For shifted images: the probability of the first prediction, the new one, and whether it changed, N x L x 8."""
     found: dict[str, list[NDArray[Any]]] = {"changed": [], "predicted": [], "probability": [], "in_both": []}
@@ -177,7 +177,7 @@ def _shifted(
         logits = _shifted_logits(subject, image, shifts, border, batch_size)
         changed = logits.argmax(1) != first
         by_all, which = changed.clone(), [s for s, c in zip(shifts, changed.tolist(), strict=True) if c]
-        for other in get_args(Border):
+        for other in get_args(ShiftBorder):
             if which and other != border:
                 by_all[changed] &= _shifted_logits(subject, image, which, other, batch_size).argmax(1) != first
         shape = (len(lengths), len(DIRECTIONS))
@@ -189,7 +189,7 @@ def _shifted(
 
 
 def _shifted_logits(
-    subject: Subject, image: Tensor, shifts: Sequence[tuple[int, int]], border: Border, batch_size: int
+    subject: Subject, image: Tensor, shifts: Sequence[tuple[int, int]], border: ShiftBorder, batch_size: int
 ) -> Tensor:
     parts = [shifts[i : i + batch_size] for i in range(0, len(shifts), batch_size)]
     moved = (torch.stack([shift(image, down, right, border) for down, right in part]) for part in parts)
@@ -200,7 +200,9 @@ def _grid(longest: int) -> list[int]:
     return sorted({round(longest * i / STEPS) for i in range(-STEPS, STEPS + 1)})
 
 
-def _probability_map(subject: Subject, indices: Sequence[int], batch_size: int, longest: int, border: Border) -> Arrays:
+def _probability_map(
+    subject: Subject, indices: Sequence[int], batch_size: int, longest: int, border: ShiftBorder
+) -> Arrays:
     """Probability of the first prediction over a grid of shifts, N x rows x columns."""
     grid, maps = _grid(longest), []
     for image in subject.pixels(indices):
@@ -211,7 +213,7 @@ def _probability_map(subject: Subject, indices: Sequence[int], batch_size: int, 
 
 
 def _maps(
-    recording: Recording, engine: Engine, rows: Sequence[int], longest: int, border: Border
+    recording: Recording, engine: Engine, rows: Sequence[int], longest: int, border: ShiftBorder
 ) -> tuple[Heatmap, ...]:
     if not rows:
         return ()
@@ -233,7 +235,7 @@ def _maps(
     )
 
 
-def _example(recording: Recording, moved: Arrays, row: int, lengths: Sequence[int], border: Border) -> ImageGrid:
+def _example(recording: Recording, moved: Arrays, row: int, lengths: Sequence[int], border: ShiftBorder) -> ImageGrid:
     """The image under the shortest shift that changes its prediction, and under the worst one."""
     image, changes = recording.subject.pixels([row])[0], []
     shortest = tuple(np.argwhere(moved["changed"][row])[0])

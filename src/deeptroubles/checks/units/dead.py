@@ -13,7 +13,7 @@ from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Finding, Table, Verdict
-from deeptroubles.methods.units.filter_statistics import ALIKE
+from deeptroubles.methods.units.filter_statistics import MIN_CORRELATION
 from deeptroubles.methods.units.index_units import LayerIndex, index_units
 from deeptroubles.network import is_rectified, open_network, unit_layers
 from deeptroubles.recording import Recording
@@ -182,4 +182,4 @@ def _duplicates(values: NDArray[np.float32]) -> int:
     values = values[:, np.ptp(values, axis=0) > 0]
     if values.shape[1] < 2:
         return 0
-    return int((np.triu(np.corrcoef(values.T), 1) > ALIKE).any(0).sum())
+    return int((np.triu(np.corrcoef(values.T), 1) > MIN_CORRELATION).any(0).sum())

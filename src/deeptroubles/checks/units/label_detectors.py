@@ -15,7 +15,14 @@ from deeptroubles.checks.wording import percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.units.index_units import index_units
-from deeptroubles.methods.units.shared.words import ENOUGH, Detector, Words, WordTable, word_table, words_of
+from deeptroubles.methods.units.shared.attributes import (
+    MIN_OCCURRENCES,
+    Attributes,
+    AttributeTable,
+    Detector,
+    attribute_table,
+    attributes_of,
+)
 from deeptroubles.network import LOGITS, open_network, unit_layers
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
@@ -32,22 +39,23 @@ LIMITS = Limits(
     "and attributes together)",
     warn_at=0.80,
     fail_at=0.95,
-    note=f"Also inconclusive where no attribute occurs in {ENOUGH} images and is absent from {ENOUGH}, in classes in "
-    "which both occur. That units detect classes is expected and not judged. The thresholds are conventions.",
+    note=f"Also inconclusive where no attribute occurs in {MIN_OCCURRENCES} images and is absent from "
+    f"{MIN_OCCURRENCES}, in classes in which both occur. That units detect classes is expected and not judged. The "
+    "thresholds are conventions.",
     show=str,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelDetectors:
-    """Which units detect which attributes (words). The units are those of one layer, followed by the logits."""
+    """Which units detect which attributes. The units are those of one layer, followed by the logits."""
 
     images: int
     layer: str
     features: int
     class_names: tuple[str, ...]
-    words: Words
-    table: WordTable | None
+    attributes: Attributes
+    table: AttributeTable | None
     strongest: ImageGrid | None
 
     @property
@@ -55,15 +63,17 @@ class LabelDetectors:
         """For each attribute that is not a label, the unit that detects it best within classes; the best first."""
         if self.table is None:
             return []
-        chosen = np.flatnonzero(~self.words.is_label & self.table.enough_within)
-        return sorted((self.table.best_unit(int(word), within=True) for word in chosen), key=lambda d: -d.within.low)
+        chosen = np.flatnonzero(~self.attributes.is_label & self.table.enough_within)
+        return sorted(
+            (self.table.best_unit(int(attribute), within=True) for attribute in chosen), key=lambda d: -d.within.low
+        )
 
     @property
     def strongest_detection(self) -> Interval:
         """The highest AUROC within classes of all units and attributes; the intervals hold together."""
         if self.table is None or not self.detectors:
             return Interval(float("nan"), 0.0, 1.0)
-        chosen = ~self.words.is_label & self.table.enough_within
+        chosen = ~self.attributes.is_label & self.table.enough_within
         ends = (self.table.within.value, *self.table.within_ends)
         return Interval(*(float(end[:, chosen].max()) for end in ends))
 
@@ -91,12 +101,12 @@ class LabelDetectors:
         if not self.detectors:
             return (
                 "Inconclusive for attributes other than the label: no other column has a value that occurs in "
-                f"{ENOUGH} images and is absent from {ENOUGH}, in classes in which both occur"
+                f"{MIN_OCCURRENCES} images and is absent from {MIN_OCCURRENCES}, in classes in which both occur"
             )
         best = self.detectors[0]
-        word, unit = self.words.names[best.word], self._unit(best.unit)
+        attribute, unit = self.attributes.names[best.attribute], self._unit(best.unit)
         is_one = verdict in {Verdict.FAIL, Verdict.WARN}
-        what = f"{_capital(unit)} detects {word!r}" if is_one else f"The best detector of {word!r} is {unit}"
+        what = f"{_capital(unit)} detects {attribute!r}" if is_one else f"The best detector of {attribute!r} is {unit}"
         return f"{what}: it is more active with it in {percent_interval(best.within)} of image pairs of the same class"
 
     def _labels(self) -> str:
@@ -114,20 +124,20 @@ class LabelDetectors:
         if self.table is None:
             return []
         low = self.table.overall_ends[0][: self.features or None]
-        chosen = np.flatnonzero(self.words.is_label & self.words.enough)
-        best = [self.table.detector(int(low[:, word].argmax()), int(word)) for word in chosen]
+        chosen = np.flatnonzero(self.attributes.is_label & self.attributes.enough)
+        best = [self.table.detector(int(low[:, attribute].argmax()), int(attribute)) for attribute in chosen]
         return sorted(best, key=lambda d: -d.overall.low)
 
     def _left_out(self) -> list[str]:
-        words, enough = self.words, self.words.enough
+        attributes, enough = self.attributes, self.attributes.enough
         within = self.table.enough_within if self.table else np.zeros_like(enough)
         groups = (
-            (~enough, f"present in or absent from fewer than {ENOUGH} images"),
-            (enough & ~within & ~words.is_label, "not separable from the class on these images"),
+            (~enough, f"present in or absent from fewer than {MIN_OCCURRENCES} images"),
+            (enough & ~within & ~attributes.is_label, "not separable from the class on these images"),
         )
         caveats = []
         for chosen, why in groups:
-            names = [words.names[i] for i in np.flatnonzero(chosen)]
+            names = [attributes.names[i] for i in np.flatnonzero(chosen)]
             if names:
                 more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
                 caveats.append(f"Left out, because {why}: {', '.join(names[:MAX_NAMED])}{more}.")
@@ -137,7 +147,9 @@ class LabelDetectors:
         found: list[Evidence] = []
         if detectors := self.detectors:
             best = detectors[0]
-            title = f"{_capital(self._unit(best.unit))}: AUROC for {self.words.names[best.word]!r} within classes"
+            title = (
+                f"{_capital(self._unit(best.unit))}: AUROC for {self.attributes.names[best.attribute]!r} within classes"
+            )
             found.append(LIMITS.estimate(title, best.within, self.images))
             found += [self.strongest] if self.strongest else []
             found.append(self._table("Attributes other than the label, and the unit that detects each best", detectors))
@@ -154,11 +166,11 @@ class LabelDetectors:
         return Table(title=title + shown, columns=columns, rows=[self._row(d) for d in detectors[:MAX_ROWS]])
 
     def _row(self, found: Detector) -> list[Cell]:
-        cells: list[Cell] = [self.words.names[found.word], self._unit(found.unit)]
+        cells: list[Cell] = [self.attributes.names[found.attribute], self._unit(found.unit)]
         for area in (found.within, found.overall):
             has_pairs = not np.isnan(area.value)  # classes have none within themselves
             cells += [round(area.value, 3), [round(area.low, 3), round(area.high, 3)]] if has_pairs else [None, None]
-        return [*cells, round(found.purity, 3), round(float(self.words.base_rate[found.word]), 3)]
+        return [*cells, round(found.purity, 3), round(float(self.attributes.base_rate[found.attribute]), 3)]
 
 
 @check("units.label_detectors", needs=[LABELS])
@@ -197,24 +209,30 @@ def label_detectors(recording: Recording, engine: Engine, *, seed: int) -> Label
     if len(rows) > MAX_IMAGES:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), MAX_IMAGES, replace=False))
         subject = Subject(subject.classifier, subject.images.subset(rows), subject.targets[rows])
-    words = words_of(subject, range(len(rows)))
+    attributes = attributes_of(subject, range(len(rows)))
     names = subject.classifier.class_names
-    if not words.enough.any():  # nothing can come of it
+    if not attributes.enough.any():  # nothing can come of it
         return LabelDetectors(
-            images=len(rows), layer=LOGITS, features=0, class_names=names, words=words, table=None, strongest=None
+            images=len(rows),
+            layer=LOGITS,
+            features=0,
+            class_names=names,
+            attributes=attributes,
+            table=None,
+            strongest=None,
         )
     layer = _feature_layer(subject)
     features = np.zeros((len(rows), 0), dtype=np.float32)
     if layer != LOGITS:
         features = index_units(subject, engine, [layer], samples=1, keep=len(rows), seed=seed).layers[layer].values
     values = np.concatenate([features, recording.logits[rows]], axis=1)
-    table = word_table(values, words, subject.targets, top=TOP)
+    table = attribute_table(values, attributes, subject.targets, top=TOP)
     result = LabelDetectors(
         images=len(rows),
         layer=layer,
         features=features.shape[1],
         class_names=names,
-        words=words,
+        attributes=attributes,
         table=table,
         strongest=None,
     )
@@ -222,7 +240,7 @@ def label_detectors(recording: Recording, engine: Engine, *, seed: int) -> Label
         return result
     best = result.detectors[0]
     order = np.argsort(-values[:, best.unit], kind="stable")[:TOP]
-    return replace(result, strongest=_strongest(subject, words, best, order))
+    return replace(result, strongest=_strongest(subject, attributes, best, order))
 
 
 def _feature_layer(subject: Subject) -> str:
@@ -232,16 +250,17 @@ def _feature_layer(subject: Subject) -> str:
     return features[-1] if features else LOGITS
 
 
-def _strongest(subject: Subject, words: Words, best: Detector, order: NDArray[np.int64]) -> ImageGrid:
+def _strongest(subject: Subject, attributes: Attributes, best: Detector, order: NDArray[np.int64]) -> ImageGrid:
     """The images that activate a unit most."""
-    word, items = words.names[best.word], []
+    attribute, items = attributes.names[best.attribute], []
     for row in order.tolist():
         label = subject.images.labels[row] or "no label"
-        known, carried = words.known[row, best.word], words.carried[row, best.word]
-        note = (word if carried else f"not {word}") if known else "unknown"
+        known, carried = attributes.known[row, best.attribute], attributes.present[row, best.attribute]
+        note = (attribute if carried else f"not {attribute}") if known else "unknown"
         shown = picture(subject.pixels([row])[0].cpu().numpy(), f"An image of {label}, {note}")
         items.append(GridItem(picture=shown, caption=label, note=note))
-    share = f"{percent(best.purity)} have {word!r} ({percent(float(words.base_rate[best.word]))} of all images)"
+    base_rate = percent(float(attributes.base_rate[best.attribute]))
+    share = f"{percent(best.purity)} have {attribute!r} ({base_rate} of all images)"
     return ImageGrid(title=f"The images that activate the unit most: {share}", items=items)
 
 

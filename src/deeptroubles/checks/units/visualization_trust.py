@@ -17,7 +17,7 @@ from deeptroubles.findings import Cell, Column, Curve, Evidence, Finding, GridIt
 from deeptroubles.methods.eight_bits import to_bytes
 from deeptroubles.methods.units import visualization_trust as method
 from deeptroubles.methods.units.activation_maximization import activation_maximization
-from deeptroubles.methods.units.visualization_trust import FEWEST, Trust, natural_images
+from deeptroubles.methods.units.visualization_trust import MIN_NATURAL, Trust, natural_images
 from deeptroubles.network import LOGITS
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
@@ -90,7 +90,7 @@ class VisualizationTrust:
 
     def _claim(self) -> str:
         if self.trust is None:
-            return f"Inconclusive: needs at least {FEWEST} images, and has {self.images}."
+            return f"Inconclusive: needs at least {MIN_NATURAL} images, and has {self.images}."
         found = self.trust.simulation["network"]
         text = (
             f"Visualizations of {len(self.classes)} classes predict which image activates the class more in "
@@ -181,7 +181,7 @@ def visualization_trust(recording: Recording, engine: Engine, *, seed: int) -> V
     logits = recording.logits[:, classes]
     names = tuple(subject.classifier.class_names[c] for c in classes)
     trust = None
-    if len(logits) >= FEWEST:
+    if len(logits) >= MIN_NATURAL:
         pictures = drawn["pictures"].astype(np.float32) / 255
         trust = method.visualization_trust(subject, engine, LOGITS, pictures, drawn["activations"], logits, seed=seed)
     return VisualizationTrust(
@@ -264,7 +264,7 @@ def _table(names: Sequence[str], trust: Trust) -> Table:
 
 def _curve(trust: Trust) -> list[Curve]:
     """Normalized path similarity by layer, mean over classes, at the layers with values for two or more."""
-    by_layer = [column[~np.isnan(column)] for column in trust.path.normalised.T]
+    by_layer = [column[~np.isnan(column)] for column in trust.path.normalized.T]
     known = [i for i, values in enumerate(by_layer) if len(values) > 1]
     if not known:
         return []

@@ -1,1 +1,1 @@
-"""Groups of heatmaps, and how well they are separated."""
+"""Clusters of heatmaps, and how well they are separated."""

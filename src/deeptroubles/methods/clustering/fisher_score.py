@@ -1,4 +1,4 @@
-"""The Fisher discriminant: how far a group of points lies from the others, against how far each group is spread."""
+"""The Fisher discriminant: how well groups of points are separated."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from scipy.linalg import eigh
 def fisher_score(points: NDArray[Any], groups: NDArray[np.integer], ridge: float = 1e-3) -> float:
     """The largest ratio of scatter between groups to scatter within groups over all directions (tau).
 
-    It is searched for, so that it grows with the number of dimensions, and with groups that were found on the same
-    points; it orders, and tests nothing.
+    As a maximum, it grows with the number of dimensions, and with groups that were found on the same points. It ranks
+    groups, but tests nothing.
 
     Args:
         points: N x D, finite.
         groups: N, the group of each point.
-        ridge: What is added to the scatter within groups, as a share of the mean scatter of a dimension, so that a
-            direction in which the groups are not spread at all gives no infinite ratio.
+        ridge: Added to the scatter within groups, as a share of the mean scatter of a dimension, so that a direction
+            without scatter within groups does not give an infinite ratio.
 
     Returns:
-        At least 0; 0 where there is one group only, or all points are one.
+        At least 0; 0 where there is only one group, or all points are equal.
 
     References:
         C. Anders et al.: Finding and removing Clever Hans, Information Fusion 2022, section 3.2. R. A. Fisher: The use

@@ -1,4 +1,4 @@
-"""Spectral clustering: groups of points that are neighbours of each other, and how many there are."""
+"""Spectral clustering of points by their nearest neighbors, with the number of clusters."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sklearn.neighbors import kneighbors_graph
 Floats = NDArray[np.float64]
 
 
-def neighbour_affinity(points: NDArray[Any], neighbours: int) -> Floats:
-    """Which points are near each other: 1 where either is among the other's nearest neighbours, otherwise 0.
+def neighbor_affinity(points: NDArray[Any], neighbors: int) -> Floats:
+    """Affinity of points: 1 where either point is among the other's nearest neighbors, otherwise 0.
 
     Args:
-        points: N x D, finite; N > neighbours.
-        neighbours: How many nearest neighbours (Euclidean) a point has, at least 1.
+        points: N x D, finite; N > neighbors.
+        neighbors: Number of nearest neighbors (Euclidean), at least 1.
 
     Returns:
         N x N, symmetric, 0 on the diagonal.
@@ -26,22 +26,22 @@ def neighbour_affinity(points: NDArray[Any], neighbours: int) -> Floats:
     References:
         S. Lapuschkin et al.: Unmasking Clever Hans predictors, Nature Communications 2019, supplementary note on SpRAy.
     """
-    nearest = kneighbors_graph(points, neighbours, include_self=False).toarray()
+    nearest = kneighbors_graph(points, neighbors, include_self=False).toarray()
     affinity: Floats = np.maximum(nearest, nearest.T)
     return affinity
 
 
 def laplacian_spectrum(affinity: NDArray[Any], count: int) -> tuple[Floats, Floats]:
-    """The smallest eigenvalues of the symmetric normalised Laplacian, and their eigenvectors.
+    """The smallest eigenvalues of the symmetric normalized Laplacian, and their eigenvectors.
 
-    As many eigenvalues are 0 as the graph has parts that are not connected; all lie in [0, 2].
+    The number of zero eigenvalues is the number of connected components; all eigenvalues lie in [0, 2].
 
     Args:
-        affinity: N x N, symmetric, not negative, with positive sums of rows.
-        count: How many eigenvalues, 1 to N.
+        affinity: N x N, symmetric, not negative, with positive row sums.
+        count: Number of eigenvalues, 1 to N.
 
     Returns:
-        Eigenvalues, rising, count; eigenvectors in columns, N x count.
+        Eigenvalues, ascending, count; eigenvectors in columns, N x count.
 
     References:
         U. von Luxburg: A tutorial on spectral clustering, Statistics and Computing 2007, section 3.2.
@@ -53,10 +53,10 @@ def laplacian_spectrum(affinity: NDArray[Any], count: int) -> tuple[Floats, Floa
 
 
 def eigengap(eigenvalues: NDArray[Any]) -> tuple[int, float]:
-    """How many clusters there are: the largest gap between neighbours in the rising eigenvalues comes after so many.
+    """The number of clusters: that of the eigenvalues before the largest gap.
 
     Args:
-        eigenvalues: Rising, at least two.
+        eigenvalues: Ascending, at least two.
 
     Returns:
         The number of clusters, 1 to len(eigenvalues) - 1, and the gap.
@@ -70,12 +70,7 @@ def eigengap(eigenvalues: NDArray[Any]) -> tuple[int, float]:
 
 
 def spectral_clusters(eigenvectors: NDArray[Any], clusters: int, seed: int = 0) -> NDArray[np.int64]:
-    """The cluster of each point, by k-means on the first eigenvectors with rows of length 1; the largest is cluster 0.
-
-    Args:
-        eigenvectors: N x at least `clusters`, as `laplacian_spectrum` gives them.
-        clusters: How many, 1 to N.
-        seed: Of the starting points.
+    """The cluster of each point, by k-means on the first eigenvectors with rows of norm 1; the largest is cluster 0.
 
     References:
         A. Ng, M. Jordan, Y. Weiss: On spectral clustering, NIPS 2001.

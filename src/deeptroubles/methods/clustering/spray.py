@@ -1,4 +1,4 @@
-"""Spectral relevance analysis (SpRAy): the heatmaps of a class, clustered."""
+"""Spectral relevance analysis (SpRAy): clusters of the heatmaps of a class."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from torch.nn import functional
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.lrp import lrp
 from deeptroubles.methods.clustering.fisher_score import fisher_score
-from deeptroubles.methods.clustering.spectral import eigengap, laplacian_spectrum, neighbour_affinity, spectral_clusters
+from deeptroubles.methods.clustering.spectral import eigengap, laplacian_spectrum, neighbor_affinity, spectral_clusters
 
 SIDE = 16
-"""Heatmaps are scaled to so many rows and columns before they are compared."""
-MOST_CLUSTERS = 8
+"""Heatmaps are compared at a size of SIDE x SIDE."""
+MAX_CLUSTERS = 8
 BOX = 5
-"""A place is a square of so many rows and columns: a tenth of the image."""
-SMALLEST = 10
-"""Fewer heatmaps than this are not clustered."""
+"""A place is a square of BOX x BOX positions: a tenth of the image."""
+MIN_HEATMAPS = 10
+"""Fewer heatmaps are not clustered."""
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """How N heatmaps of a class fall into groups.
+    """The clusters of N heatmaps of a class.
 
     Attributes:
-        eigenvalues: The smallest ones of the graph's Laplacian, rising.
+        eigenvalues: The smallest eigenvalues of the Laplacian, ascending.
         gap: The largest gap between them.
         group: N, the cluster of each heatmap; the largest cluster is 0.
-        fisher: Per cluster, how far it is from the others (tau); 0 where there is one cluster only.
+        fisher: Per cluster, its separation from the others (tau); 0 where there is only one cluster.
     """
 
     eigenvalues: NDArray[np.float64]
@@ -42,25 +42,18 @@ class Clusters:
 
     @property
     def count(self) -> int:
-        """How many clusters there are."""
+        """The number of clusters."""
         return len(self.fisher)
 
 
 def shrunk(maps: Tensor) -> NDArray[np.float64]:
-    """Scale maps (N x H x W) to SIDE x SIDE by means over areas."""
+    """Scale maps (N x H x W) to SIDE x SIDE by averaging areas."""
     small = functional.interpolate(maps[:, None].double(), size=(SIDE, SIDE), mode="area")[:, 0]
     return np.asarray(small.cpu().numpy(), dtype=np.float64)
 
 
 def small_heatmaps(maps: Tensor) -> NDArray[np.float64]:
-    """Scale heatmaps to SIDE x SIDE by means over areas, and so that their absolute values sum to 1.
-
-    Args:
-        maps: N x H x W, raw and signed.
-
-    Returns:
-        N x SIDE x SIDE; all 0 for a map that is.
-    """
+    """Scale signed heatmaps (N x H x W) to SIDE x SIDE, and their absolute values to a sum of 1 (0 stays 0)."""
     small = shrunk(maps)
     total = np.abs(small).sum((1, 2), keepdims=True)
     return np.asarray(small / np.where(total > 0, total, 1))
@@ -69,20 +62,23 @@ def small_heatmaps(maps: Tensor) -> NDArray[np.float64]:
 def cluster_heatmaps(maps: NDArray[np.floating], seed: int = 0) -> Clusters:
     """Cluster the heatmaps of one class.
 
-    Their number decides how many neighbours a heatmap has: the root of it, at least 3. There are as many clusters as
-    the largest gap in the eigenvalues says, at most MOST_CLUSTERS.
+    A heatmap has the square root of their number of neighbors, at least 3. The number of clusters follows from the
+    largest gap between eigenvalues, and is at most MAX_CLUSTERS.
 
     Args:
-        maps: N x SIDE x SIDE, as `small_heatmaps` gives them; at least SMALLEST.
-        seed: Of the starting points of the clustering.
+        maps: N x SIDE x SIDE, from `small_heatmaps`; at least MIN_HEATMAPS.
+        seed: Seed of the clustering.
+
+    Returns:
+        The clusters.
 
     References:
         S. Lapuschkin et al.: Unmasking Clever Hans predictors, Nature Communications 2019. C. Anders et al.: Finding
         and removing Clever Hans, Information Fusion 2022 (Fisher's discriminant on the spectral embedding).
     """
     points = maps.reshape(len(maps), -1)
-    affinity = neighbour_affinity(points, max(3, round(len(points) ** 0.5)))
-    values, vectors = laplacian_spectrum(affinity, MOST_CLUSTERS + 1)
+    affinity = neighbor_affinity(points, max(3, round(len(points) ** 0.5)))
+    values, vectors = laplacian_spectrum(affinity, MAX_CLUSTERS + 1)
     count, gap = eigengap(values)
     group = spectral_clusters(vectors, count, seed)
     fisher = tuple(fisher_score(vectors, (group == i).astype(np.int64)) for i in range(count))
@@ -90,11 +86,11 @@ def cluster_heatmaps(maps: NDArray[np.floating], seed: int = 0) -> Clusters:
 
 
 def place_of(maps: NDArray[np.floating], *, at_edge: bool) -> tuple[int, int]:
-    """The square of BOX x BOX at which heatmaps have most evidence on average: its first row and column.
+    """First row and column of the square of BOX x BOX with the most evidence on average over heatmaps.
 
     Args:
         maps: N x SIDE x SIDE, shares of evidence, not negative.
-        at_edge: Look only at squares that touch the edge of the image.
+        at_edge: Consider only squares that touch the edge of the image.
     """
     windows = np.lib.stride_tricks.sliding_window_view(maps.mean(0), (BOX, BOX)).sum((2, 3))
     if at_edge:
@@ -104,25 +100,18 @@ def place_of(maps: NDArray[np.floating], *, at_edge: bool) -> tuple[int, int]:
 
 
 def evidence_at(maps: NDArray[np.floating], place: tuple[int, int]) -> NDArray[np.float64]:
-    """The share of evidence of each heatmap (N x SIDE x SIDE) in the square that begins at a place. N."""
+    """The share of evidence of each heatmap (N x SIDE x SIDE) in the square that starts at a place. N."""
     row, column = place
     return np.asarray(maps[:, row : row + BOX, column : column + BOX].sum((1, 2)), dtype=np.float64)
 
 
 def eigengap_score(classifier: Classifier, images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
-    """One number for a model: the largest eigengap that says more than one cluster, over classes; 0 where none does.
-
-    Args:
-        classifier: The classifier.
-        images: N x C x H x W, in [0, 1].
-        targets: N, the class of each image, for which it is explained.
-        seed: Of the clustering.
-    """
+    """Score of a model: the largest eigengap over classes with more than one cluster of heatmaps; 0 without any."""
     return max((c.gap for c in _by_class(classifier, images, targets, seed) if c.count > 1), default=0.0)
 
 
 def fisher_tau(classifier: Classifier, images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
-    """One number for a model: the largest Fisher score of a cluster, over classes. Arguments as `eigengap_score`."""
+    """Score of a model: the largest Fisher score of a cluster over classes."""
     return max((max(c.fisher) for c in _by_class(classifier, images, targets, seed)), default=0.0)
 
 
@@ -133,4 +122,4 @@ def _by_class(classifier: Classifier, images: Tensor, targets: Tensor, seed: int
     ]
     small = small_heatmaps(torch.cat(maps))
     groups = [small[(targets == target).cpu().numpy()] for target in torch.unique(targets)]
-    return [cluster_heatmaps(group, seed) for group in groups if len(group) >= SMALLEST]
+    return [cluster_heatmaps(group, seed) for group in groups if len(group) >= MIN_HEATMAPS]

@@ -1,1 +1,1 @@
-"""What a network makes of concepts that are given as images."""
+"""How concepts that are given as images affect a network."""

@@ -1,1 +1,1 @@
-"""What the answer hangs on: experiments that exchange one thing in an image and keep the rest."""
+"""What the prediction relies on: experiments that change one thing in an image and keep the rest."""

@@ -1,4 +1,4 @@
-"""Cue conflict: images with the shape of one class and the texture of another, and which of the two is answered."""
+"""Cue conflict: images with the shape of one class and the texture of another, and which of the two is predicted."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ CATEGORIES = {
     "oven": "766",  # 1
     "truck": "555 569 656 675 717 734 864 867",  # 8
 }
-"""The 16 categories of the published stimuli, and the places of their classes among the 1000 of ImageNet (first to
-last); 207 classes belong to one. After them, how many classes there are."""
+"""The 16 categories of the published stimuli with the indices of their ImageNet classes (207 in all), as ranges; the
+comments count the classes."""
 
 
 @dataclass(frozen=True)
 class Trials:
-    """The images of a folder in which shape and texture say different things.
+    """The images of a folder with shape and texture of different categories.
 
     Attributes:
         rows: N, their rows in the set of images.
         shape: N, the category of the shape, an index into `names`.
         texture: N, the category of the texture.
-        names: Of the categories: the published 16, or the classifier's own classes.
+        names: Names of the categories: the published 16, or the classifier's classes.
         members: The classes of each category.
-        agreeing: How many images have shape and texture of one category; they say nothing.
-        unnamed: How many images have a name that does not say two categories.
+        agreeing: Number of images with shape and texture of the same category, which are not used.
+        unnamed: Number of images whose name does not hold two categories.
     """
 
     rows: NDArray[np.int64]
@@ -62,11 +62,11 @@ class Trials:
 
 
 def find_trials(classifier: Classifier, images: ImageSet) -> Trials:
-    """Read from their names what shape and what texture images have.
+    """Parse shape and texture of images from their names.
 
-    A file (`cat1-elephant3.png`) or its folder (`cat-elephant`) is called by the shape, a hyphen and the texture;
-    numbers after either make no difference. They are names of the 16 published categories, for a classifier of the 1000
-    classes of ImageNet, or of its own classes, whichever fits more of the images.
+    The name of a file (`cat1-elephant3.png`) or of its folder (`cat-elephant`) is the shape, a hyphen and the texture;
+    trailing numbers are ignored. Names are the 16 published categories (for a classifier of the 1000 classes of
+    ImageNet) or the classifier's classes, whichever fits more images.
 
     Raises:
         ImagesError: No image has such a name with two different categories.
@@ -79,9 +79,9 @@ def find_trials(classifier: Classifier, images: ImageSet) -> Trials:
     if not len(best.rows):
         names = classifier.class_names
         raise ImagesError(
-            f"None of the {len(images)} images of {images.name} is named by two different classes as "
-            f"<shape>-<texture>; name files or folders such as {names[0]}-{names[1]}"
-            + (" or, by the 16 published categories, cat1-elephant3.png." if systems[0][0] else ".")
+            f"None of the {len(images)} images of {images.name} is named <shape>-<texture> after two different "
+            f"classes; name files or folders such as {names[0]}-{names[1]}"
+            + (" or, with the 16 published categories, cat1-elephant3.png." if systems[0][0] else ".")
         )
     return best
 
@@ -89,9 +89,9 @@ def find_trials(classifier: Classifier, images: ImageSet) -> Trials:
 def category_probabilities(
     probabilities: NDArray[np.floating], members: Sequence[Sequence[int]]
 ) -> NDArray[np.float64]:
-    """Probabilities of categories (N x G): the mean, not the sum, over each one's classes (N x K).
+    """Probabilities of categories (N x G): the mean, not the sum, over the classes of each (N x K).
 
-    With the sum, a dog with its 109 classes would win over a knife with one.
+    With the sum, the 109 classes of dogs would win over the one class of knives.
 
     References:
         R. Geirhos et al.: ImageNet-trained CNNs are biased towards texture; increasing shape bias improves accuracy and
@@ -101,11 +101,11 @@ def category_probabilities(
 
 
 System = tuple[tuple[str, ...], tuple[tuple[int, ...], ...], Mapping[str, int]]
-"""The names of categories, their classes, and the category that each text means."""
+"""The names of categories, their classes, and the category of each text."""
 
 
 def _published(classifier: Classifier) -> System:
-    """The 16 categories by the WordNet ids of their classes; empty where the classifier does not know all of them."""
+    """The 16 categories by the WordNet ids of their classes; empty where the classifier lacks any of them."""
     members = {name: _places(spans) for name, spans in CATEGORIES.items()}
     ids = wordnet_ids()
     known = [[classifier.class_aliases.get(ids[place], -1) for place in places] for places in members.values()]
@@ -116,7 +116,7 @@ def _published(classifier: Classifier) -> System:
 
 
 def _own(classifier: Classifier, texts: Sequence[str]) -> System:
-    """The classifier's classes, each on its own."""
+    """The classifier's classes, each as a category."""
     targets = match_labels(texts, classifier.class_names, classifier.class_aliases, named=True).targets
     lookup = {text: int(target) for text, target in zip(texts, targets, strict=True) if target >= 0}
     return classifier.class_names, tuple((i,) for i in range(classifier.classes)), lookup
@@ -152,13 +152,13 @@ def _meaning(text: str, lookup: Mapping[str, int]) -> int:
 
 
 def _spellings(text: str) -> tuple[str, ...]:
-    """A text as it is, without the number after it, and that in lower case."""
+    """A text unchanged, without trailing numbers, and that in lower case."""
     bare = re.sub(r"[\s_]*\d+$", "", text) or text
     return text, bare, bare.lower()
 
 
 def _pairs(path: str) -> Iterator[tuple[str, str]]:
-    """Every way to cut the name of a file, then that of its folder, in two at a hyphen."""
+    """All splits of the name of a file, then of its folder, at a hyphen."""
     whole = PurePath(path)
     for name in (whole.stem, whole.parent.name):
         parts = name.split("-")

@@ -1,4 +1,4 @@
-"""Donor swap: how far does one channel of evidence, taken from an image of another class, move the answer there?"""
+"""Donor swap: how far does one channel of evidence from an image of another class move the prediction to that class?"""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.transforms.swap import Scenery, swap
+from deeptroubles.methods.transforms.shared.scenery import Scenery
+from deeptroubles.methods.transforms.swap import swap
 from deeptroubles.subject import logits_of
 
-SAME = 2
-"""How many donors of its own class each image gets."""
+SAME_CLASS = 2
+"""Number of donors of its own class for each image."""
 
 
 @dataclass(frozen=True)
 class Donors:
-    """Who gives to whom.
+    """Recipients and their donors, as indices of images.
 
     Attributes:
-        recipients: N indices of images.
-        same: N x SAME, donors of the recipient's own class.
+        recipients: N, the recipients.
+        same: N x SAME_CLASS, donors of the recipient's own class.
         others: N x R, donors of R other classes.
     """
 
@@ -33,24 +34,21 @@ class Donors:
     others: NDArray[np.int64]
 
 
-def choose_donors(targets: NDArray[np.int64], most: int, seed: int) -> Donors:
-    """Choose donors at random: from the recipient's own class, and one from each of up to `most` other classes.
+def choose_donors(targets: NDArray[np.int64], max_classes: int, seed: int) -> Donors:
+    """Choose random donors: from the recipient's own class, and one from each of up to `max_classes` other classes.
 
     Args:
-        targets: N, the class of each image; all classes have at least two images, and there are at least two classes.
-        most: How many other classes give to each image at most.
-        seed: Of the choice.
-
-    Returns:
-        Donors for all images in order; none gives to itself.
+        targets: N, the class of each image; at least two classes, with at least two images each.
+        max_classes: Largest number of other classes for each image.
+        seed: Seed of the choice.
     """
     random = np.random.default_rng(seed)
     of_class = {int(c): np.flatnonzero(targets == c) for c in np.unique(targets)}
     same, others = [], []
     for row, target in enumerate(targets.tolist()):
         own = of_class[target]
-        same.append(random.choice(own[own != row], SAME))
-        classes = random.permutation([c for c in of_class if c != target])[:most]
+        same.append(random.choice(own[own != row], SAME_CLASS))
+        classes = random.permutation([c for c in of_class if c != target])[:max_classes]
         others.append([int(random.choice(of_class[int(c)])) for c in classes])
     return Donors(np.arange(len(targets)), np.array(same), np.array(others))
 
@@ -60,10 +58,10 @@ class Moves:
     """Probabilities after swaps, for N recipients, R donors of other classes each, and C channels.
 
     Attributes:
-        into: N x R x C: of the donor's class, with the donor's channel.
-        into_same: N x R x C: of the donor's class, with the channel of a donor of the recipient's own class.
-        kept: N x C: of the recipient's class, with the channel of a donor of its own class.
-        lost: N x R x C: of the recipient's class, with the donor's channel.
+        into: N x R x C: probability of the donor's class, with the donor's channel.
+        into_same: N x R x C: probability of the donor's class, with the channel of a donor of the recipient's class.
+        kept: N x C: probability of the recipient's class, with the channel of a donor of that class.
+        lost: N x R x C: probability of the recipient's class, with the donor's channel.
     """
 
     into: NDArray[np.float32]
@@ -80,26 +78,29 @@ def donor_swap(
     channels: Sequence[str],
     batch_size: int = 32,
 ) -> Moves:
-    """Swap each channel in from donors of other classes and of the recipient's own class, and read the answers.
+    """Replace each channel by that of donors of other classes and of the recipient's own class.
 
-    That a swap disturbs an image moves the answer too. Donors of the recipient's own class disturb as much, so that
-    `into - into_same` and `kept - lost` are what the channel says about the class.
+    The artifacts of a swap change the prediction, too. Donors of the recipient's own class cause the same artifacts, so
+    `into - into_same` and `kept - lost` are the effect of the channel's content.
 
     Args:
         classifier: The classifier.
-        scenery: The images, taken apart.
+        scenery: The images, divided into channels of evidence.
         targets: N, their classes.
-        donors: Whose channel goes where, as indices into the scenery.
+        donors: Recipients and donors, as indices into the scenery.
         channels: Keys of CHANNELS or WINDOWS.
-        batch_size: How many images are shown at once.
+        batch_size: Number of images per forward pass.
+
+    Returns:
+        Probabilities after the swaps.
     """
     rows = torch.from_numpy(donors.recipients).to(targets.device)
     own, other = targets[rows], targets[torch.from_numpy(donors.others).to(targets.device)]
     found: list[list[Tensor]] = [[], [], [], []]
     for channel in channels:
-        same = [_shown(classifier, scenery, channel, rows, given, batch_size) for given in donors.same.T]
+        same = [_probabilities(classifier, scenery, channel, rows, each, batch_size) for each in donors.same.T]
         with_same = torch.stack(same).mean(0)
-        with_other = [_shown(classifier, scenery, channel, rows, given, batch_size) for given in donors.others.T]
+        with_other = [_probabilities(classifier, scenery, channel, rows, each, batch_size) for each in donors.others.T]
         after = torch.stack(with_other, dim=1)  # N x R x K
         found[0].append(after.gather(2, other[..., None])[..., 0])
         found[1].append(with_same.gather(1, other))
@@ -108,11 +109,11 @@ def donor_swap(
     return Moves(*(torch.stack(part, dim=-1).float().cpu().numpy() for part in found))
 
 
-def _shown(
+def _probabilities(
     classifier: Classifier, scenery: Scenery, channel: str, rows: Tensor, donors: NDArray[np.int64], batch_size: int
 ) -> Tensor:
     """Probabilities of all classes after one swap per recipient, N x K."""
-    given = torch.from_numpy(donors).to(rows.device)
-    parts = zip(torch.split(rows, batch_size), torch.split(given, batch_size), strict=True)
-    shown = [logits_of(classifier, swap(scenery, channel, r, d), batch_size) for r, d in parts]
-    return torch.cat(shown).softmax(1)
+    indices = torch.from_numpy(donors).to(rows.device)
+    parts = zip(torch.split(rows, batch_size), torch.split(indices, batch_size), strict=True)
+    logits = [logits_of(classifier, swap(scenery, channel, r, d), batch_size) for r, d in parts]
+    return torch.cat(logits).softmax(1)

@@ -1,6 +1,6 @@
-"""Suppression: images without their shape, their texture or their colours, in strengths.
+"""Suppression of shape, texture or color, at several strengths.
 
-A network that needs what is taken away changes its answer. No second network is needed, and any classes will do.
+A network that needs what is suppressed changes its prediction. It works for any classes and needs no second network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from deeptroubles.methods.transforms.bilateral_blur import bilateral_blur
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.non_local_means import non_local_means
 from deeptroubles.methods.transforms.rotate_patches import rotate_patches
-from deeptroubles.methods.transforms.shared.recolour import grayscale, shuffle_channels
+from deeptroubles.methods.transforms.shared.color import grayscale, shuffle_channels
 from deeptroubles.methods.transforms.shuffle_patches import shuffle_patches
 
 KINDS = {
@@ -23,42 +23,42 @@ KINDS = {
     "bilateral blur": "texture",
     "Gaussian blur": "texture",
     "non-local means": "texture",
-    "grayscale": "colour",
-    "channel shuffle": "colour",
+    "grayscale": "color",
+    "channel shuffle": "color",
 }
-"""Ways to suppress, and what each of them suppresses."""
+"""Kinds of suppression, and what each suppresses."""
 
 GRIDS = (2, 4, 8, 16)
-"""Into how many rows and columns images are cut, at strengths from 1 on."""
-SMALLEST_PATCH = 7
-"""Patches of fewer pixels along a side would lose their texture, too."""
+"""Number of rows and columns of patches, at strengths from 1."""
+MIN_PATCH = 7
+"""Smallest side of a patch in pixels; smaller patches would lose their texture, too."""
 _FRACTION = 128
 _ALIKE = 0.1
 
 
 def strengths(size: tuple[int, int]) -> int:
-    """How many strengths, from 1 on, images of this height and width can be shown at; 0 when they are too small."""
-    return sum(min(size) // grid >= SMALLEST_PATCH for grid in GRIDS)
+    """The number of strengths for images of this height and width; 0 when they are too small."""
+    return sum(min(size) // grid >= MIN_PATCH for grid in GRIDS)
 
 
 def kinds_for(channels: int) -> tuple[str, ...]:
-    """The ways that apply to images of so many channels: grey ones have no colours to suppress."""
-    return tuple(kind for kind, what in KINDS.items() if channels == 3 or what != "colour")
+    """The kinds of suppression for images with this number of channels: grayscale images have no color."""
+    return tuple(kind for kind, what in KINDS.items() if channels == 3 or what != "color")
 
 
 def suppress(images: Tensor, kind: str, strength: int, seed: int) -> Tensor:
-    """Suppress shape, texture or colour.
+    """Suppress shape, texture or color.
 
-    Shape: patches of a grid of 2, 4, 8 or 16 rows and columns change places, or are turned. Texture: a bilateral or
-    Gaussian blur whose radius (for the Gaussian, two standard deviations) is strength / 128 of the shorter side and at
-    least `strength` pixels, or non-local means with h = strength / 10. Colour: grey, or exchanged channels, mixed in by
-    more and more, and wholly at the last strength that the images allow.
+    Shape: patches of a grid of 2, 4, 8 or 16 rows and columns are shuffled or rotated. Texture: a bilateral or Gaussian
+    blur whose radius (for the Gaussian, two standard deviations) is strength / 128 of the shorter side and at least
+    `strength` pixels, or non-local means with h = strength / 10. Color: mixed with the grayscale image, or with
+    permuted channels, by a share that reaches 1 at the largest strength that the images allow.
 
     Args:
-        images: N x C x H x W in [0, 1]; C is 1 or 3, and 3 for colour.
+        images: N x C x H x W in [0, 1]; C is 1 or 3, and 3 for color.
         kind: A key of KINDS.
-        strength: 1 to 4; no more than `strengths` for shape.
-        seed: Of patches and channels.
+        strength: 1 to 4; at most `strengths` for shape.
+        seed: Seed of patches and channels.
 
     Returns:
         A new tensor like `images`.
@@ -68,7 +68,7 @@ def suppress(images: Tensor, kind: str, strength: int, seed: int) -> Tensor:
 
     References:
         T. Burgert et al.: ImageNet-trained CNNs are not biased towards texture: revisiting feature reliance through
-        controlled suppression, NeurIPS 2025. How strengths of different kinds correspond is ours.
+        controlled suppression, NeurIPS 2025. The correspondence of strengths between kinds is this project's.
     """
     if kind not in KINDS or not 1 <= strength <= len(GRIDS):
         raise UsageError(

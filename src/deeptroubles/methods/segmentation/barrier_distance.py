@@ -1,4 +1,4 @@
-"""The minimum barrier distance: how much colour must change on the way from the border to a pixel."""
+"""The minimum barrier distance: how much the color varies on the best path from the border to a pixel."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ PASSES = 3
 
 
 def barrier_distance(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far each pixel is from the border, where a way is as long as its colours vary.
+    """The distance of each pixel from the border, where the length of a path is the range of its values.
 
-    The length of a way is the difference between its largest and its smallest value; of all ways from the border to a
-    pixel (over neighbours left, right, above and below) the shortest counts. It is approximated by scanning forth,
-    back and forth, for every channel alone; the answer is the sum over channels. An object that stands out and does
-    not touch the border is far; background is near, however much it varies from place to place.
+    The length of a path is the difference between its largest and its smallest value; the shortest path from the border
+    to a pixel (over 4 neighbors) counts. It is approximated by three raster scans per color channel (forward, backward,
+    forward) and summed over channels. An object that stands out and does not touch the border is far; background is
+    near, even if it varies from place to place.
 
     Args:
         images: N x C x H x W.
@@ -26,7 +26,7 @@ def barrier_distance(images: NDArray[np.float32]) -> NDArray[np.float32]:
         J. Zhang et al.: Minimum barrier salient object detection at 80 FPS, ICCV 2015, algorithm 1.
     """
     count, channels, height, width = images.shape
-    # Pixels come first, so that what is read and written at a time lies together.
+    # Pixels come first, so that values that are used together are adjacent in memory.
     values = np.ascontiguousarray(images.reshape(-1, height, width).transpose(1, 2, 0))
     distance = np.full_like(values, np.inf)
     distance[[0, -1]] = 0

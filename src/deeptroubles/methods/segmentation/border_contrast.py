@@ -1,4 +1,4 @@
-"""Border contrast: how unlike the colours of the border a pixel is."""
+"""Border contrast: how much a pixel's color differs from those of the border."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 
 def border_contrast(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far each pixel's colour is from the colours at the border: the smallest over the four sides.
+    """The Mahalanobis distance of each pixel's color from the colors at the border, the smallest over the four sides.
 
-    A side's colours are a normal distribution, and the distance is Mahalanobis's. A pixel is like the background when
-    it is like any one side, because a side may show another part of the scene, or be touched by the object.
+    A pixel that resembles one side resembles the background, because another side can show another part of the scene,
+    or touch the object.
 
     Args:
         images: N x C x H x W.
@@ -19,8 +19,8 @@ def border_contrast(images: NDArray[np.float32]) -> NDArray[np.float32]:
         N x H x W, at least 0.
 
     References:
-        J. Zhang et al.: Minimum barrier salient object detection at 80 FPS, ICCV 2015, section 4 (there the largest
-        side is left out of a sum; here the smallest counts).
+        J. Zhang et al.: Minimum barrier salient object detection at 80 FPS, ICCV 2015, section 4 (the paper sums all
+        sides except the largest; here the smallest counts).
     """
     count, channels, height, width = images.shape
     pixels = images.reshape(count, channels, -1)
@@ -30,8 +30,8 @@ def border_contrast(images: NDArray[np.float32]) -> NDArray[np.float32]:
     for side in sides:
         colors = side.reshape(count, channels, -1)
         mean = colors.mean(2, keepdims=True)
-        spread = np.einsum("ncp,ndp->ncd", colors - mean, colors - mean) / colors.shape[2]
-        inverse = np.linalg.inv(spread + 1e-3 * np.eye(channels, dtype=np.float32))
+        covariance = np.einsum("ncp,ndp->ncd", colors - mean, colors - mean) / colors.shape[2]
+        inverse = np.linalg.inv(covariance + 1e-3 * np.eye(channels, dtype=np.float32))
         squared = np.einsum("ncp,ncd,ndp->np", pixels - mean, inverse, pixels - mean)
         nearest = np.minimum(nearest, np.sqrt(np.maximum(squared, 0)))
     return nearest.reshape(count, height, width).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Find the object of each image: where two segmentations that learned nothing agree."""
+"""Find the object of each image: the region on which two unsupervised segmentations agree."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from deeptroubles.methods.segmentation.barrier_distance import barrier_distance
 from deeptroubles.methods.segmentation.border_contrast import border_contrast
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 
-LARGEST = 64
-"""Objects are looked for at this size at most."""
-AGREE = 0.5
-"""The object counts as found where the two segmentations overlap by so much (intersection over union)."""
+MAX_SIDE = 64
+"""Images are segmented with a longer side of at most this many pixels."""
+MIN_OVERLAP = 0.5
+"""The smallest overlap of the two segmentations (intersection over union) with which the object counts as found."""
 RIM = 0.1
-"""So much of the image along each side is taken to be background, so that a frame around an image is no object."""
+"""The share of the image along each side that is taken as background, so that a frame is not an object."""
 
 
 @dataclass(frozen=True)
@@ -29,33 +29,27 @@ class Found:
     """Objects in N images.
 
     Attributes:
-        masks: N x H x W, bool: what the first segmentation (minimum barrier distance) takes for the object.
-        agreement: N, intersection over union with what the second (border contrast) takes for it.
+        masks: N x H x W, bool: the object according to the first segmentation (minimum barrier distance).
+        overlap: N, intersection over union with the second segmentation (border contrast).
     """
 
     masks: Tensor
-    agreement: Tensor
+    overlap: Tensor
 
     @property
     def found(self) -> Tensor:
-        """N, bool: whether the two agree."""
-        return self.agreement >= AGREE
+        """N, bool: whether the two segmentations agree."""
+        return self.overlap >= MIN_OVERLAP
 
 
 def find_objects(images: Tensor) -> Found:
-    """Find in each image the one region that stands out most from the border.
+    """Find the region of each image that stands out most from the border, for use without masks.
 
-    Nothing was learned and nothing is downloaded: this stands in where no masks are given. It takes for granted that
-    the object lies inside of the image and differs from its surroundings, and finds no more than one.
-
-    Args:
-        images: N x C x H x W, in [0, 1].
-
-    Returns:
-        A mask for every image, and how far to trust it.
+    Neither segmentation is trained. They assume that the object lies inside the image and differs from its
+    surroundings, and find at most one. Images are N x C x H x W, in [0, 1].
     """
     height, width = images.shape[-2:]
-    scale = min(1.0, LARGEST / max(height, width))
+    scale = min(1.0, MAX_SIDE / max(height, width))
     small = functional.interpolate(images, scale_factor=scale, mode="area") if scale < 1 else images
     rim = max(1, round(RIM * min(small.shape[-2:])))
     inner = gaussian_blur(small[:, :, rim:-rim, rim:-rim], 0.7).cpu().numpy().astype(np.float32)
@@ -72,7 +66,7 @@ def find_objects(images: Tensor) -> Found:
 
 
 def _standing_out(values: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The connected region above Otsu's threshold that stands out most in all, without holes; H x W."""
+    """The connected region above Otsu's threshold with the largest sum of values, its holes filled; H x W."""
     if values.max() <= values.min():
         return np.zeros(values.shape, dtype=bool)
     regions, count = ndimage.label(values > threshold_otsu(values))  # type: ignore[no-untyped-call]

@@ -1,1 +1,1 @@
-"""Changes to an image that are made, not searched for."""
+"""Changes of images that do not depend on a model's predictions."""

@@ -1,24 +1,26 @@
-"""Amplitude and phase: the Fourier phases of one image with the amplitudes of another."""
+"""Mix the Fourier amplitudes of one image with the phases of another."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from deeptroubles.methods.parameters import Share
 
-def amplitude_mix(content: Tensor, style: Tensor, strength: float = 1.0) -> Tensor:
-    """Keep the phases of an image, which say where its edges are, and take the amplitudes of another.
 
-    A quick stand-in for texture: amplitudes know how strong each frequency is in the whole image, and not what the
-    texture looks like. The mean colours are among them.
+def amplitude_mix(content: Tensor, style: Tensor, strength: Share = 1.0) -> Tensor:
+    """Keep the phases of an image, which hold its edges, and take the amplitudes of another.
+
+    A fast approximation of a change of texture. Amplitudes hold how strong each frequency is in the whole image,
+    including the mean colors, but not what the texture looks like.
 
     Args:
         content: N x C x H x W in [0, 1]: the shapes.
-        style: Likewise: the textures.
-        strength: Share of the amplitude that is the style's, 0 to 1.
+        style: N x C x H x W in [0, 1]: the textures.
+        strength: The style's share of the amplitude.
 
     Returns:
-        A new tensor like `content`, in [0, 1]: what leaves the range is cut off.
+        A new tensor like `content`, clipped to [0, 1].
 
     References:
         G. Chen et al.: Amplitude-phase recombination: rethinking robustness of convolutional neural networks in

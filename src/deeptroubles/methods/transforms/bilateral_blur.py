@@ -1,4 +1,4 @@
-"""Bilateral blur: means over neighbours of a similar colour, which take texture away and leave edges."""
+"""Bilateral blur: average neighbors of a similar color, which removes texture and keeps edges."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deeptroubles.methods.parameters import Count
+
 SIMILAR = 0.3
-"""Standard deviation of the difference of two colours that count as similar, for values in [0, 1]."""
+"""Standard deviation of the Gaussian weight of color differences, for values in [0, 1]."""
 
 
-def bilateral_blur(images: Tensor, radius: int) -> Tensor:
-    """Replace every pixel by a mean over its neighbours, weighted by how near they are in place and in colour.
+def bilateral_blur(images: Tensor, radius: Count) -> Tensor:
+    """Replace every pixel by a mean over its neighbors, weighted by how close they are in position and color.
 
-    Written here because the table of places in scikit-image 0.26 has a row and a column too many, so that pixels get
-    one another's weights.
+    scikit-image 0.26 is not used, because its table of spatial weights has a row and a column too many, so pixels get
+    each other's weights.
 
     Args:
         images: N x C x H x W in [0, 1].
-        radius: Half the width of the window in pixels, at least 1; places weigh as a Gaussian of half of it. At the
-            border the outermost pixels are repeated.
+        radius: Half the width of the window in pixels. The spatial weight is a Gaussian with a standard deviation of
+            half the radius. At the border the outermost pixels are repeated.
 
     Returns:
         A new tensor like `images`.
@@ -34,8 +36,8 @@ def bilateral_blur(images: Tensor, radius: int) -> Tensor:
         for across in range(2 * radius + 1):
             other = padded[:, :, down : down + height, across : across + width]
             place = ((down - radius) ** 2 + (across - radius) ** 2) / (radius / 2) ** 2
-            colour = (other - images).square().sum(1, keepdim=True) / SIMILAR**2
-            weight = torch.exp(-(colour + place) / 2)
+            color = (other - images).square().sum(1, keepdim=True) / SIMILAR**2
+            weight = torch.exp(-(color + place) / 2)
             total += weight * other
             weights += weight
     return total / weights

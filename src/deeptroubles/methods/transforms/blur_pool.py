@@ -1,4 +1,4 @@
-"""Blur before every stride, to compare how steady a network is with and without it."""
+"""Anti-aliased pooling: a network with a blur before every stride, to compare its stability with and without it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from torch.nn import functional
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError, UsageError
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.transforms.shift import Border
+from deeptroubles.methods.transforms.shift import ShiftBorder
 from deeptroubles.network import TracedNetwork, open_network
 
 _aten = torch.ops.aten
 _PADDING = {"black": "constant", "mirror": "reflect", "circular": "circular"}
 
 
-def blur_pool(classifier: Classifier, size: Count = 3, border: Border = "mirror") -> Classifier:
-    """A classifier like this one, with a blur before every stride.
+def blur_pool(classifier: Classifier, size: Count = 3, border: ShiftBorder = "mirror") -> Classifier:
+    """Insert a blur before every stride of a classifier.
 
-    Every strided convolution and pooling is computed densely, blurred, and only then sampled. Weights are shared, and
-    nothing is trained: what the published networks gain in accuracy comes from training with the blur, and without it
-    accuracy can fall. So this says how much of a network's unsteadiness under shifts comes from sampling too coarsely,
-    and is no better network. Blur stands right after the operation, and not after the rectifier that follows it.
+    Every strided convolution and pooling is computed densely, blurred, and then sampled. Weights are shared and nothing
+    is trained. The published networks gain accuracy by training with the blur; without training, accuracy can fall. So
+    the result shows how much of a network's instability under shifts comes from aliasing; it is not a better network.
+    The blur directly follows the operation, not the rectifier after it.
 
     Args:
         classifier: The classifier.
-        size: Length of the filter, whose weights are the binomial coefficients: 2, 3, 5, ...; 1 only samples.
-        border: How maps go on outside for the filter: `black` (0), `mirror` or `circular`.
+        size: Length of the binomial filter: 2, 3, 5, ...; 1 only samples.
+        border: Padding of the maps for the filter: `black` (0), `mirror` or `circular`.
+
+    Returns:
+        A new classifier that shares the weights.
 
     Raises:
         ModelError: An average pooling's last window leaves the map (`ceil_mode`).
@@ -45,7 +48,7 @@ def blur_pool(classifier: Classifier, size: Count = 3, border: Border = "mirror"
         raise UsageError(f"The filter's size is {size}; give 1 or more (3 is usual).")
     network = open_network(classifier)
     if not isinstance(network, TracedNetwork):
-        raise NeedsGraphError(f"{classifier.name} could not be traced, so that its strides cannot be changed.")
+        raise NeedsGraphError(f"{classifier.name} could not be traced, so its strides cannot be changed.")
 
     def change(module: fx.GraphModule) -> None:
         for node in module.graph.nodes:
@@ -68,7 +71,7 @@ def blur_pool(classifier: Classifier, size: Count = 3, border: Border = "mirror"
 class _Rewritten(nn.Module):
     def __init__(self, original: Classifier, network: TracedNetwork, size: int) -> None:
         super().__init__()
-        self.original = original  # so that weights, device and fingerprint are known
+        self.original = original  # holds weights, device and fingerprint
         self.register_buffer("size", torch.tensor(size), persistent=False)
         self._network = network
 
@@ -77,8 +80,8 @@ class _Rewritten(nn.Module):
         return logits
 
 
-def blur(maps: Tensor, size: int, strides: Sequence[int], border: Border) -> Tensor:
-    """Binomial filter of `size`, then every `strides[0]`-th row and `strides[1]`-th column. Maps: N x C x H x W.
+def blur(maps: Tensor, size: int, strides: Sequence[int], border: ShiftBorder) -> Tensor:
+    """Apply a binomial filter, then keep every `strides[0]`-th row and `strides[1]`-th column. Maps: N x C x H x W.
 
     An axis without a stride is not blurred.
     """
@@ -90,14 +93,14 @@ def blur(maps: Tensor, size: int, strides: Sequence[int], border: Border) -> Ten
             continue
         around = [0, 0, before, after] if axis == 0 else [before, after, 0, 0]
         kernel = weights.view(1, 1, *((-1, 1) if axis == 0 else (1, -1))).expand(maps.shape[1], 1, -1, -1)
-        # Maps of one or two rows are too short to be reflected.
+        # Maps of one or two rows are too short to reflect.
         mode = "replicate" if border == "mirror" and maps.shape[2 + axis] <= after else _PADDING[border]
         steps = (stride, 1) if axis == 0 else (1, stride)
         maps = functional.conv2d(functional.pad(maps, around, mode=mode), kernel, stride=steps, groups=maps.shape[1])
     return maps
 
 
-def _blurred(dense: Any, size: int, border: Border) -> Any:
+def _blurred(dense: Any, size: int, border: ShiftBorder) -> Any:
     def computed(*arguments: Any) -> Tensor:
         maps, strides = dense(*arguments)
         return blur(maps, size, strides, border)
@@ -141,12 +144,12 @@ def _dense_average_pool(
 def _covered(
     maps: Tensor, reach: tuple[int, ...], strides: tuple[int, int], padding: tuple[int, int], *ceil_mode: bool
 ) -> tuple[list[int], list[int]]:
-    """Dense positions from the first to the last that the stride visits, and how far the last window leaves the map."""
+    """The number of dense positions up to the last one that the stride visits, and the padding needed at the end."""
     positions, more = [], []
     for length, window, stride, around in zip(maps.shape[2:], reach, strides, padding, strict=True):
         room = length + 2 * around - window
         last = -(-room // stride) if any(ceil_mode) else room // stride
-        if last * stride >= length + around:  # a window must not begin in the padding at the end
+        if last * stride >= length + around:  # a window must not start in the padding at the end
             last -= 1
         positions.append(last * stride + 1)
         more.append(max(0, last * stride + window - length - around) if any(ceil_mode) else around)

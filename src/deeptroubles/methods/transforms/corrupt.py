@@ -1,4 +1,4 @@
-"""The nineteen corruptions of ImageNet-C, at five severities."""
+"""The 19 corruptions of ImageNet-C, at five severities."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from deeptroubles.methods.transforms.shared import corruption_noise as noise
 from deeptroubles.methods.transforms.shared import corruption_weather as weather
 
 SEVERITIES = (1, 2, 3, 4, 5)
-SMALL = 64
-"""Images whose shorter side is at most this long get the numbers that were published for images of 32 pixels."""
-SMALLEST = 28
+SMALL_SIDE = 64
+"""Images with a shorter side of at most this many pixels use the settings published for 32 pixels (CIFAR-10-C)."""
+MIN_SIDE = 28
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """What a corruption does, and its published numbers for the five severities.
+    """A corruption with its published settings for the five severities.
 
     Attributes:
-        apply: `apply(image, random, *numbers)`, from H x W x C to H x W x C.
-        large: For ImageNet-C (224 pixels).
-        small: For CIFAR-10-C (32 pixels).
-        in_sides: The numbers are shares of the shorter side, and not pixels.
+        apply: `apply(image, random, *settings)`, from H x W x C to H x W x C.
+        large: Settings of ImageNet-C (224 pixels).
+        small: Settings of CIFAR-10-C (32 pixels).
+        in_sides: The settings are multiples of the shorter side instead of pixels.
     """
 
     apply: Callable[..., NDArray[np.float64]]
@@ -46,7 +46,7 @@ def _single(*numbers: float) -> tuple[tuple[float], ...]:
 
 
 _ELASTIC = 244 / 224
-"""The authors' program has 244 where 224 was meant."""
+"""The authors' code has 244 where 224 was meant."""
 
 MAIN: dict[str, Corruption] = {
     "gaussian_noise": Corruption(
@@ -115,7 +115,7 @@ MAIN: dict[str, Corruption] = {
     "pixelate": Corruption(digital.pixelate, _single(0.6, 0.5, 0.4, 0.3, 0.25), _single(0.95, 0.9, 0.85, 0.75, 0.65)),
     "jpeg_compression": Corruption(digital.jpeg_compression, _single(25, 18, 15, 10, 7), _single(80, 65, 58, 50, 40)),
 }
-"""The fifteen corruptions that ImageNet-C's error is averaged over."""
+"""The 15 corruptions over which the error on ImageNet-C is averaged."""
 
 EXTRA: dict[str, Corruption] = {
     "speckle_noise": Corruption(
@@ -145,28 +145,28 @@ EXTRA: dict[str, Corruption] = {
         ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
     ),
 }
-"""The four that ImageNet-C keeps for tuning on."""
+"""The four extra corruptions of ImageNet-C, for validation."""
 
 CORRUPTIONS = MAIN | EXTRA
 
 
 def corrupt(images: Tensor, name: str, severity: Severity, *, seed: Seed = 0) -> Tensor:
-    """Corrupt images as ImageNet-C does, in code of our own.
+    """Corrupt images as ImageNet-C does.
 
-    Numbers are those of the authors' programs: ImageNet-C's, in pixels and whatever the size of the image, and
-    CIFAR-10-C's where the shorter side has 64 pixels or fewer. Lengths of the elastic transform are shares of the
-    shorter side. Differences from the published files: frost is drawn, because there it is photographs; what comes out
-    is not rounded to 8 bits and not saved as JPEG again; the drops of `spatter` come from other routines for edges and
-    distances; one-channel images take grey values of the colours, and `saturate` leaves them as they are.
+    Settings are those of the authors' code: ImageNet-C's, in pixels for any image size, or CIFAR-10-C's where the
+    shorter side has 64 pixels or fewer. Lengths of the elastic transform are multiples of the shorter side. Differences
+    from the published files: frost is drawn instead of photographed; the result is not rounded to 8 bits or compressed
+    as JPEG again; `spatter` uses other routines for edges and distances; grayscale images get the luminance of the
+    colors, and `saturate` does not change them.
 
     Args:
-        images: N x C x H x W in [0, 1], C 1 or 3, 28 pixels or more along each side.
-        name: One of `CORRUPTIONS`.
+        images: N x C x H x W in [0, 1], C is 1 or 3, at least 28 pixels along each side.
+        name: A key of `CORRUPTIONS`.
         severity: 1 (mild) to 5.
-        seed: Image i is drawn from `seed + i`, so that it does not matter how images are cut into batches.
+        seed: Image i uses `seed + i`, so the result does not depend on batches.
 
     Returns:
-        A tensor like `images`, in [0, 1].
+        A new tensor like `images`, in [0, 1].
 
     Raises:
         UsageError: There is no such corruption or severity, or the images are too small or have other channels.
@@ -180,17 +180,17 @@ def corrupt(images: Tensor, name: str, severity: Severity, *, seed: Seed = 0) ->
     if severity not in SEVERITIES:
         raise UsageError(f"There is no severity {severity!r}; choose 1 to 5.")
     side = min(images.shape[-2:])
-    if images.ndim != 4 or images.shape[1] not in {1, 3} or side < SMALLEST:
+    if images.ndim != 4 or images.shape[1] not in {1, 3} or side < MIN_SIDE:
         raise UsageError(
             f"Images of the shape {' x '.join(map(str, images.shape))} cannot be corrupted; give N x C x H x W with 1 "
-            f"or 3 channels and at least {SMALLEST} pixels along each side."
+            f"or 3 channels and at least {MIN_SIDE} pixels along each side."
         )
     corruption = CORRUPTIONS[name]
-    numbers = (corruption.small if side <= SMALL else corruption.large)[severity - 1]
+    settings = (corruption.small if side <= SMALL_SIDE else corruption.large)[severity - 1]
     if corruption.in_sides:
-        numbers = tuple(number * side for number in numbers)
-    done = []
+        settings = tuple(setting * side for setting in settings)
+    corrupted = []
     for i, image in enumerate(images.detach().double().cpu().numpy().transpose(0, 2, 3, 1)):
-        changed = corruption.apply(image.copy(), np.random.default_rng(seed + i), *numbers)
-        done.append(np.clip(changed, 0, 1).transpose(2, 0, 1))
-    return torch.from_numpy(np.stack(done)).to(images) if done else images.clone()
+        changed = corruption.apply(image.copy(), np.random.default_rng(seed + i), *settings)
+        corrupted.append(np.clip(changed, 0, 1).transpose(2, 0, 1))
+    return torch.from_numpy(np.stack(corrupted)).to(images) if corrupted else images.clone()

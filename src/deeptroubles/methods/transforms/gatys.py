@@ -10,62 +10,67 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import ModelError, UsageError
-from deeptroubles.methods.parameters import Count
+from deeptroubles.methods.parameters import Count, NonNegative
 from deeptroubles.network import PIXELS, Network, TracedNetwork, in_fast_layout, open_network, optimized
 from deeptroubles.progress import track
 
 STEPS = 100
 STYLE_WEIGHT = 20.0
-"""How much more the style counts than the content; both losses are relative, so that 1 of either is all of it."""
+"""Weight of the style relative to the content. Both losses are relative: 1 is the whole signal."""
 LEARNING_RATE = 0.05
 _CONTENT_STRIDE = 8
-_SMALLEST = 4
-"""Layers with fewer positions along a side know too little of a texture."""
+_MIN_SIDE = 4
+"""Layers with fewer positions along a side are not used for texture."""
 _DARKEST = 1 / 64
 
 
 class Stylized(NamedTuple):
-    """Images (N x C x H x W in [0, 1]) with, at every step, the loss of each (steps x N)."""
+    """Stylized images (N x C x H x W in [0, 1]), and the loss of each at every step (steps x N)."""
 
     images: Tensor
     losses: Tensor
 
 
 def gatys(
-    classifier: Classifier, content: Tensor, style: Tensor, *, style_weight: float = STYLE_WEIGHT, steps: Count = STEPS
+    classifier: Classifier,
+    content: Tensor,
+    style: Tensor,
+    *,
+    style_weight: NonNegative = STYLE_WEIGHT,
+    steps: Count = STEPS,
 ) -> Stylized:
-    """Change images until a network's Gram matrices are those of other images and deep activations their own.
+    """Stylize images: match the Gram matrices of the style while keeping the deep activations of the content.
 
-    The loss of an image is the squared distance of its activations from the content's at a layer of stride 8, plus
-    `style_weight` times the mean over layers (and the pixels themselves, for the colours) of the squared distance of
-    Gram matrices, each relative to the squared size of what is aimed at. It starts from the content, with Adam on the
-    Fourier transform of the pixels' logits, so that coarse changes come as easily as fine ones. Nothing is random.
+    The loss is the squared distance to the content's activations at a layer of stride 8, plus `style_weight` times the
+    mean squared distance of Gram matrices over layers (and over the pixels themselves, for the colors). Each distance
+    is relative to the squared norm of its target. Adam starts from the content and optimizes the Fourier transform of
+    the pixels' logits, so coarse changes are as easy as fine ones. Nothing is random.
 
     Args:
-        classifier: Any convolutional network. Not the one that is audited with the result: it would be judged by its
-            own idea of a texture.
+        classifier: Any convolutional network other than the one audited with the result, which would be judged by its
+            own representation of texture.
         content: N x C x H x W in [0, 1], of the classifier's size: the shapes.
-        style: Likewise: the textures.
-        style_weight: How much the style counts against the content.
+        style: N x C x H x W in [0, 1]: the textures.
+        style_weight: Weight of the style relative to the content.
         steps: Steps of Adam.
 
     Returns:
         The images and their losses.
 
     Raises:
-        UsageError: The images are not of the classifier's size, or there are not as many styles.
+        UsageError: Content or style do not have the classifier's size, or differ in number.
         ModelError: The network has no layers with positions.
 
     References:
         L. A. Gatys, A. S. Ecker, M. Bethge: Image style transfer using convolutional neural networks, CVPR 2016,
-        equations 1 to 7; relative losses are ours. The Fourier transform: C. Olah et al.: Feature Visualization,
-        Distill 2017.
+        equations 1 to 7; relative losses are this project's. C. Olah et al.: Feature Visualization, Distill 2017 (the
+        Fourier transform).
     """
     wanted_shape = (len(content), classifier.channels, *classifier.size)
     if content.shape != wanted_shape or style.shape != wanted_shape:
         raise UsageError(
-            f"Content {tuple(content.shape)} and style {tuple(style.shape)} must both be {wanted_shape}, as the "
-            "network takes them."
+            f"Content {tuple(content.shape)} and style {tuple(style.shape)} must both be {wanted_shape}, the input "
+            "shape of the network."
         )
     network = open_network(classifier)
     content_layer, layers = layers_for(network, classifier.size)
@@ -103,28 +108,25 @@ def gatys(
 
 
 def gram(activations: Tensor) -> Tensor:
-    """The mean over positions of the products of every two units: N x C x H x W to N x C x C.
-
-    References:
-        Gatys et al., equation 3, divided by the number of positions.
-    """
+    """The products of all pairs of units, averaged over positions (Gatys et al., equation 3): N x C x C."""
     flat = activations.flatten(2)
     return flat @ flat.transpose(1, 2) / flat.shape[2]
 
 
 def layers_for(network: Network, size: Sequence[int]) -> tuple[str, list[str]]:
-    """The layer for the content, and those for the style: the first and the last of every size of feature maps.
+    """The content layer, and the style layers: the first and the last of every size of feature maps.
 
-    Normalisations where there are some, otherwise convolutions: before rectifiers, which would stop gradients.
+    Batch normalizations if there are any, otherwise convolutions: layers before rectifiers, which would block
+    gradients.
 
     Raises:
         ModelError: The network has no layers with positions.
     """
-    spatial = [layer for layer in network.layers if layer.is_spatial and min(layer.shape[1:]) >= _SMALLEST]
+    spatial = [layer for layer in network.layers if layer.is_spatial and min(layer.shape[1:]) >= _MIN_SIDE]
     norms = [layer for layer in spatial if "batch_norm" in layer.operation.lower().replace("batchnorm", "batch_norm")]
     chosen = norms or [layer for layer in spatial if layer.has_weights]
     if not chosen:
-        raise ModelError("The network has no convolutions with positions to take a texture from; choose another one.")
+        raise ModelError("The network has no convolutions with positions, so it cannot represent a texture.")
     first = {layer.shape[1:]: layer.name for layer in reversed(chosen)}
     last = {layer.shape[1:]: layer.name for layer in chosen}
     content = min(last, key=lambda shape: abs(shape[0] - size[0] / _CONTENT_STRIDE))
@@ -132,12 +134,12 @@ def layers_for(network: Network, size: Sequence[int]) -> tuple[str, list[str]]:
 
 
 def _scale(size: Sequence[int]) -> Tensor:
-    """How large a step of each frequency is: one over the frequency; H x (W // 2 + 1), with a mean square of 1."""
+    """The step size of each frequency, one over the frequency: H x (W // 2 + 1), with a mean square of 1."""
     down, across = torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])
     scale = 1 / torch.sqrt(down**2 + across**2).clamp_min(1 / max(size))
     return scale / scale.square().mean().sqrt()
 
 
 def _relative(values: Tensor, wanted: Tensor) -> Tensor:
-    """The squared distance of each as a share of the squared size of what is wanted; N."""
+    """The squared distance to the target, relative to the squared norm of the target; N."""
     return (values - wanted).flatten(1).square().sum(1) / wanted.flatten(1).square().sum(1).clamp_min(1e-12)

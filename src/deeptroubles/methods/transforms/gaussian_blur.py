@@ -1,4 +1,4 @@
-"""Gaussian blur, differentiable."""
+"""Gaussian blur."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deeptroubles.methods.parameters import NonNegative
+
 TRUNCATE = 4.0
-"""The kernel ends at so many standard deviations, as in SciPy and scikit-image."""
+"""The kernel is truncated at this many standard deviations, as in SciPy and scikit-image."""
 
 
-def gaussian_blur(images: Tensor, sigma: Tensor | float) -> Tensor:
-    """Blur images with a Gaussian; at the border the outermost pixels are repeated.
+def gaussian_blur(images: Tensor, sigma: Tensor | NonNegative) -> Tensor:
+    """Blur images with a Gaussian. At the border the outermost pixels are repeated.
 
     Differentiable with respect to the images.
 
@@ -23,6 +25,9 @@ def gaussian_blur(images: Tensor, sigma: Tensor | float) -> Tensor:
 
     Returns:
         A tensor like `images`.
+
+    References:
+        As `scipy.ndimage.gaussian_filter` with mode "nearest".
     """
     sigmas = torch.as_tensor(sigma, dtype=images.dtype, device=images.device).expand(len(images))
     radius = math.floor(TRUNCATE * float(sigmas.max()) + 0.5) if len(images) else 0
@@ -36,7 +41,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor | float) -> Tensor:
 
 
 def _kernels(sigmas: Tensor, radius: int) -> Tensor:
-    """One kernel per image, N x (2 radius + 1), each cut off at its own radius."""
+    """One kernel per image, N x (2 radius + 1), each truncated at its own radius."""
     offsets = torch.arange(-radius, radius + 1, device=sigmas.device, dtype=sigmas.dtype)
     weights = torch.exp(-offsets.square() / (2 * sigmas[:, None].square().clamp(min=1e-12)))
     inside = offsets.abs() <= (TRUNCATE * sigmas[:, None] + 0.5).floor()

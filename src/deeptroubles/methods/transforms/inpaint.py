@@ -1,4 +1,4 @@
-"""In-painting: fill holes smoothly from what is around them."""
+"""In-painting: fill holes smoothly from their surroundings."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch.nn import functional
 
 
 def inpaint(images: Tensor, holes: Tensor) -> Tensor:
-    """Fill holes with the mean of what is around them, coarser the farther from the rim.
+    """Fill holes with averages of their surroundings, coarser with the distance from the rim.
 
-    Nothing is made up: a hole becomes a smooth region that goes over into its surroundings. So what a filled image
-    still says does not come from what was in the hole (but the outline of the hole may show: see `remove`).
+    A hole becomes a smooth region that blends into its surroundings. Nothing that was in the hole remains, but the
+    outline of the hole can show (`shared.masks.remove` fills bounding boxes instead).
 
     Args:
         images: N x C x H x W.
         holes: N x H x W, bool: what to fill.
 
     Returns:
-        A tensor like `images`, equal to them outside of the holes; where an image is all hole, 0.
+        A tensor like `images`, unchanged outside the holes; 0 where a whole image is a hole.
 
     References:
         S. J. Gortler et al.: The lumigraph, SIGGRAPH 1996, section 3.4 (pull-push).
@@ -27,46 +27,8 @@ def inpaint(images: Tensor, holes: Tensor) -> Tensor:
     return _pull_push(images * known, known)
 
 
-def remove(images: Tensor, masks: Tensor) -> Tensor:
-    """Take objects out of images: their bounding boxes, a little enlarged, are in-painted.
-
-    The whole box goes, and not only the object, so that the outline of what was filled says nothing of its shape.
-
-    Args:
-        images: N x C x H x W.
-        masks: N x H x W, bool: where the objects are. An image without an object stays as it is.
-
-    Returns:
-        A tensor like `images`.
-    """
-    margin = max(1, min(images.shape[-2:]) // 24)
-    return inpaint(images, dilate(bounding_boxes(masks), margin))
-
-
-def bounding_boxes(masks: Tensor) -> Tensor:
-    """The upright boxes around masks (N x H x W, bool), as masks."""
-    return _span(masks.any(2))[:, :, None] & _span(masks.any(1))[:, None, :]
-
-
-def dilate(masks: Tensor, margin: int) -> Tensor:
-    """Enlarge masks (N x H x W, bool) by so many pixels in every direction, diagonals too."""
-    return functional.max_pool2d(masks[:, None].float(), 2 * margin + 1, 1, margin)[:, 0] > 0
-
-
-def elsewhere(holes: Tensor) -> Tensor:
-    """Holes (N x H x W, bool) of the same shape at another place: opposite, or half the image away if that overlaps."""
-    opposite, away = holes.flip(1, 2), holes.roll((holes.shape[1] // 2, holes.shape[2] // 2), (1, 2))
-    overlaps = (opposite & holes).any(2).any(1)
-    return torch.where(overlaps[:, None, None], away, opposite)
-
-
-def _span(lines: Tensor) -> Tensor:
-    """From the first to the last that is True, in every row."""
-    return (lines.cumsum(1) > 0) & (lines.flip(1).cumsum(1).flip(1) > 0)
-
-
 def _pull_push(values: Tensor, known: Tensor) -> Tensor:
-    """Values (0 where not known) with the unknown filled in from half the size, and that from half of it, ..."""
+    """Values (0 where unknown) with the unknown ones filled in from the image at half the size, recursively."""
     mean = values / known.clamp_min(1e-6)
     if bool((known > 0).all()) or max(values.shape[-2:]) == 1:
         return mean

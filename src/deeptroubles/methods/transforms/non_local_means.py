@@ -1,4 +1,4 @@
-"""Non-local means: means over places that look alike, which take fine texture away."""
+"""Non-local means: average pixels with similar surroundings, which removes fine texture."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import torch
 from skimage.restoration import denoise_nl_means
 from torch import Tensor
 
+from deeptroubles.methods.parameters import Positive
+
 PATCH, REACH = 5, 6
-"""Height and width of the patches that are compared, and how far away they are looked for, in pixels."""
+"""Side of the compared patches, and the largest distance between them, in pixels."""
 
 
-def non_local_means(images: Tensor, strength: float) -> Tensor:
-    """Replace every pixel by a mean over pixels near it, weighted by how alike the patches around them are.
+def non_local_means(images: Tensor, strength: Positive) -> Tensor:
+    """Replace every pixel by a mean over nearby pixels, weighted by the similarity of the patches around them.
 
     Args:
         images: N x C x H x W in [0, 1], C is 1 or 3.
-        strength: How different patches may be to be alike (`h` of the paper), for values in [0, 1]; above 0.
+        strength: Scale of the patch differences that are averaged (`h` in the paper), for values in [0, 1].
 
     Returns:
         A new tensor like `images`.

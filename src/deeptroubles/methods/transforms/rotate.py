@@ -1,4 +1,4 @@
-"""Rotation: turn an image around its middle."""
+"""Rotate images around their center."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from deeptroubles.methods.transforms.shared.warp import Border, rotation, warp
 
 
 def rotate(images: Tensor, degrees: float, border: Border = "mirror") -> Tensor:
-    """Turn images counter-clockwise around their middle, with bilinear interpolation.
+    """Rotate images counter-clockwise around their center.
 
-    Whole quarter turns move pixels and interpolate nothing, so that they are exact: half turns for every image,
-    quarter turns for square ones. What remains, 45 degrees at most, is interpolated.
+    Rotations by 180 degrees, and by 90 degrees for square images, move pixels and are exact. The rest of the angle is
+    interpolated (bilinear).
 
     Args:
         images: N x C x H x W.
@@ -24,9 +24,12 @@ def rotate(images: Tensor, degrees: float, border: Border = "mirror") -> Tensor:
 
     Raises:
         UsageError: The border is unknown.
+
+    References:
+        L. Engstrom et al.: Exploring the landscape of spatial robustness, ICML 2019.
     """
     step = 90 if images.shape[-1] == images.shape[-2] else 180
-    turns = round(degrees / step)
-    turned = torch.rot90(images, turns * step // 90, dims=(-2, -1))
-    rest = degrees - turns * step
-    return warp(turned, rotation(rest), border) if rest else turned.clone()
+    steps = round(degrees / step)
+    rotated = torch.rot90(images, steps * step // 90, dims=(-2, -1))
+    rest = degrees - steps * step
+    return warp(rotated, rotation(rest), border) if rest else rotated.clone()

@@ -9,12 +9,12 @@ from deeptroubles.methods.transforms.shared.backgrounds import on_background
 
 
 def silhouette(masks: Tensor, style: Tensor, background: Tensor | None = None) -> Tensor:
-    """Fill the shape of an object with a texture.
+    """Fill the silhouette of an object with a texture.
 
     Args:
         masks: N x H x W, bool: where the objects are.
         style: N x C x H x W in [0, 1]: the textures.
-        background: Likewise: what is around the objects. Default: white, as published.
+        background: N x C x H x W in [0, 1]: what surrounds the objects. Default: white, as in the paper.
 
     Returns:
         A new tensor like `style`.

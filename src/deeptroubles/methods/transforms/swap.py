@@ -1,121 +1,50 @@
-"""Swapping: an image gets one channel of evidence from a donor and keeps all others.
+"""Swaps: replace one channel of evidence of an image by that of a donor image.
 
-What an image shows is taken apart into channels: its background as a whole or window by window, the frame, fine detail,
-colour, the object's place and its inner texture, and the object itself. A swap replaces one of them by what is there
-in another image, the donor, of which everything but the donor's object is used: that is in-painted first.
+Channels of evidence are the background (whole or by window), the frame, fine detail, color, the object's position, its
+inner texture, and the object itself. The donor's object is in-painted first, so only its surroundings are used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
-from deeptroubles.methods.transforms.inpaint import bounding_boxes, dilate, remove
-
-STEPS, WIDE = 8, 3
-"""Windows of the background are so many steps wide and high, where an image has so many steps along each side."""
-FINE = 1.0
-"""What a Gaussian of this standard deviation (in pixels) takes away is fine detail."""
-
-
-class Scenery:
-    """N images, taken apart into objects and what is around them.
-
-    Args:
-        images: N x C x H x W, in [0, 1].
-        masks: N x H x W, bool: where the objects are.
-    """
-
-    def __init__(self, images: Tensor, masks: Tensor) -> None:
-        self.images = images
-        self.masks = masks
-        self.object = dilate(masks, 1)[:, None].to(images.dtype)
-        """1 where the object is, and on its rim; N x 1 x H x W."""
-        self.background = remove(images, masks)
-        """The images without their objects, N x C x H x W."""
-
-    @cached_property
-    def detail(self) -> Tensor:
-        """The fine detail of the background, N x C x H x W."""
-        return self.background - gaussian_blur(self.background, FINE)
-
-    @cached_property
-    def color(self) -> Tensor:
-        """The median colour around the object, which a small patch does not change, N x C x 1 x 1."""
-        around = ~dilate(bounding_boxes(self.masks), 1)
-        around |= ~around.any(2, keepdim=True).any(1, keepdim=True)  # for an object that fills its image
-        colors = [image[:, part].median(1).values for image, part in zip(self.images, around, strict=True)]
-        return torch.stack(colors)[:, :, None, None] if colors else self.images[:, :, :1, :1]
-
-    @cached_property
-    def box(self) -> Tensor:
-        """Top, left, bottom and right of each object's bounding box, N x 4; the last two are not in it any more."""
-        spans = []
-        for line in (self.masks.any(2), self.masks.any(1)):
-            first = line.float().argmax(1)
-            spans.append((first, line.shape[1] - line.flip(1).float().argmax(1)))
-        return torch.stack([spans[0][0], spans[1][0], spans[0][1], spans[1][1]], dim=1)
-
-    @cached_property
-    def inside(self) -> Tensor:
-        """The objects without their rim, which holds some of the background; N x H x W, bool."""
-        return ~dilate(~self.masks, 1)
-
-    @cached_property
-    def texture(self) -> Tensor:
-        """The inner texture of each object, its mean colour taken off, tiled over the whole image; N x C x H x W."""
-        tiles = [_tiled(image, mask) for image, mask in zip(self.images, self.inside, strict=True)]
-        return torch.stack(tiles) if tiles else self.images
+from deeptroubles.methods.transforms.shared.scenery import (
+    WINDOWS,
+    Scenery,
+    frame,
+    resurface,
+    scale_color,
+    shift_object,
+    window,
+)
 
 
 def swap(scenery: Scenery, channel: str, recipients: Tensor, donors: Tensor) -> Tensor:
-    """Give images one channel of evidence from their donors.
+    """Give each recipient one channel of evidence from its donor.
 
     Args:
-        scenery: The images that both are taken from.
+        scenery: The images, divided into channels of evidence.
         channel: A key of CHANNELS or WINDOWS.
-        recipients: M indices.
-        donors: M indices, the donor of each.
+        recipients: M indices of images.
+        donors: M indices of images, the donor of each recipient.
 
     Returns:
         M x C x H x W, in [0, 1].
+
+    References:
+        This project's. The swap of backgrounds resembles Mixed-Rand of K. Xiao et al.: Noise or Signal: The Role
+        of Image Backgrounds in Object Recognition, ICLR 2021.
     """
     if channel in WINDOWS:
         return _region(scenery, recipients, donors, window(scenery.images.shape[-2:], *WINDOWS[channel]))
     return CHANNELS[channel](scenery, recipients, donors).clamp(0, 1)
 
 
-WINDOWS = {
-    f"window {row} {column}": (row, column) for row in range(STEPS - WIDE + 1) for column in range(STEPS - WIDE + 1)
-}
-"""A channel for every window, with its top left corner in steps."""
-
-
-def window(size: tuple[int, int] | torch.Size, row: int, column: int) -> Tensor:
-    """One window as a mask, H x W, bool."""
-    mask = torch.zeros(tuple(size), dtype=torch.bool)
-    (top, bottom), (left, right) = (
-        (round(at * side / STEPS), round((at + WIDE) * side / STEPS))
-        for at, side in zip((row, column), size, strict=True)
-    )
-    mask[top:bottom, left:right] = True
-    return mask
-
-
-def frame(size: tuple[int, int] | torch.Size) -> Tensor:
-    """The outermost tenth of an image along each side as a mask, H x W, bool."""
-    mask = torch.ones(tuple(size), dtype=torch.bool)
-    thick = max(1, round(min(size) / 10))
-    mask[thick:-thick, thick:-thick] = False
-    return mask
-
-
 def _region(scenery: Scenery, recipients: Tensor, donors: Tensor, region: Tensor) -> Tensor:
-    """What the donor has in a region (H x W) without its object; the recipient's object stays in front."""
+    """Replace a region (H x W) by the donor's background; the recipient's object stays in front."""
     part = region.to(scenery.images.device) * (1 - scenery.object[recipients])
     return scenery.images[recipients] * (1 - part) + scenery.background[donors] * part
 
@@ -133,52 +62,22 @@ def _detail(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
     return scenery.images[recipients] + change * (1 - scenery.object[recipients])
 
 
-def scale_color(scenery: Scenery, recipients: Tensor, color: Tensor) -> Tensor:
-    """Scale every channel of images so that its mean around the object becomes `color` (M x C x 1 x 1)."""
-    gain = color.clamp_min(0.02) / scenery.color[recipients].clamp_min(0.02)
-    return scenery.images[recipients] * gain.clamp(0.25, 4)
-
-
 def _color(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
     return scale_color(scenery, recipients, scenery.color[donors])
 
 
-def move_object(scenery: Scenery, recipients: Tensor, twice_centre: Tensor) -> Tensor:
-    """Move objects, as far as they stay inside of the image; what they leave is in-painted.
-
-    Args:
-        scenery: The images.
-        recipients: M indices.
-        twice_centre: M x 2, twice the row and column at which the middle of each object's box shall be.
-    """
-    own = scenery.box[recipients]
-    by = (twice_centre - own[:, :2] - own[:, 2:]) // 2
-    room = torch.tensor(scenery.images.shape[-2:], device=by.device) - own[:, 2:]
-    by = torch.minimum(torch.maximum(by, -own[:, :2]), room)
-    kept = _moved(scenery.object[recipients], by)
-    return scenery.background[recipients] * (1 - kept) + _moved(scenery.images[recipients], by) * kept
-
-
 def _position(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
-    """The object moves to where the donor's is."""
-    return move_object(scenery, recipients, scenery.box[donors][:, :2] + scenery.box[donors][:, 2:])
-
-
-def resurface(scenery: Scenery, recipients: Tensor, texture: Tensor | float) -> Tensor:
-    """Give objects, inside of their rim, their own mean colour plus a texture (M x C x H x W, or 0 for none)."""
-    inside = scenery.inside[recipients][:, None].to(scenery.images.dtype)
-    images = scenery.images[recipients]
-    color = (images * inside).sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp_min(1)
-    return images * (1 - inside) + (color + texture).clamp(0, 1) * inside
+    """Shift the object to the position of the donor's."""
+    return shift_object(scenery, recipients, scenery.box[donors][:, :2] + scenery.box[donors][:, 2:])
 
 
 def _texture(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
-    """The object keeps its outline and its mean colour."""
+    """Replace the inner texture; outline and mean color stay."""
     return resurface(scenery, recipients, scenery.texture[donors])
 
 
 def _object(scenery: Scenery, recipients: Tensor, donors: Tensor) -> Tensor:
-    """The donor's object on the recipient's background: what the object alone does."""
+    """Put the donor's object on the recipient's background."""
     part = scenery.object[donors]
     return scenery.background[recipients] * (1 - part) + scenery.images[donors] * part
 
@@ -187,55 +86,8 @@ CHANNELS: dict[str, Callable[[Scenery, Tensor, Tensor], Tensor]] = {
     "background": _background,
     "frame": _frame,
     "high frequencies": _detail,
-    "colour": _color,
+    "color": _color,
     "position": _position,
     "inner texture": _texture,
     "object": _object,
 }
-
-
-def _moved(images: Tensor, by: Tensor) -> Tensor:
-    """Each image (M x C x H x W) moved down and right by its own pixels (M x 2), with 0 from outside."""
-    height, width = images.shape[-2:]
-    rows = torch.arange(height, device=images.device) - by[:, :1]
-    columns = torch.arange(width, device=images.device) - by[:, 1:]
-    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[:, None, None, :]
-    count, channels = images.shape[:2]
-    taken = images[
-        torch.arange(count, device=images.device)[:, None, None, None],
-        torch.arange(channels, device=images.device)[None, :, None, None],
-        rows.clamp(0, height - 1)[:, None, :, None],
-        columns.clamp(0, width - 1)[:, None, None, :],
-    ]
-    return taken * inside
-
-
-def _tiled(image: Tensor, mask: Tensor) -> Tensor:
-    """The largest square inside of the mask, minus the object's mean colour, mirrored and repeated; C x H x W."""
-    if not mask.any():
-        return torch.zeros_like(image)
-    side, corner = _largest_square(mask)
-    top, left = corner
-    tile = image[:, top : top + side, left : left + side] - image[:, mask].mean(1)[:, None, None]
-    tile = torch.cat([tile, tile.flip(1)], dim=1)
-    tile = torch.cat([tile, tile.flip(2)], dim=2)
-    height, width = mask.shape
-    return tile.repeat(1, -(-height // tile.shape[1]), -(-width // tile.shape[2]))[:, :height, :width]
-
-
-def _largest_square(mask: Tensor) -> tuple[int, tuple[int, int]]:
-    """Side and top left corner of the largest square inside of a mask that is not empty."""
-    # sides[y, x]: of the largest square whose bottom right corner is (y, x); a line at a time, by counting True.
-    sums = torch.nn.functional.pad(mask.long().cumsum(0).cumsum(1), (1, 0, 1, 0))
-    low, high = 1, min(mask.shape)
-    while low < high:  # if a square fits, so does every smaller one
-        side = (low + high + 1) // 2
-        low, high = (side, high) if _full(sums, side).any() else (low, side - 1)
-    top, left = _full(sums, low).nonzero()[0].tolist()
-    return low, (top, left)
-
-
-def _full(sums: Tensor, side: int) -> Tensor:
-    """Whether the square of this side with top left corner (y, x) is all inside, from the integral image."""
-    area = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return area == side * side

@@ -1,4 +1,4 @@
-"""A watermark like that of ImageNet-W: six translucent Chinese characters across the middle of the image."""
+"""A watermark as in ImageNet-W: six translucent Chinese characters across the center of the image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 COVER = 0.5
-"""How far the characters hide what is behind them."""
+"""Opacity of the characters."""
 ACROSS = 36 / 224
 """Width of a character as a share of the image's width."""
 STROKE = 0.055
@@ -42,13 +42,16 @@ _PATH = (
 
 
 def watermark(size: tuple[int, int]) -> Tensor:
-    """White characters and how far they cover: 2 x height x width, in [0, 1].
+    """Draw six white characters in a row.
 
-    Six characters in a row, as wide as there: 36 of 224 pixels each, half transparent. The strokes are our own, so that
-    a network that knows the published font by heart may answer it less.
+    They have the published size, 36 of 224 pixels each, and are half transparent. Their strokes are drawn for this
+    project, so the effect on a network that learned the published font may be smaller.
 
     Args:
         size: Height and width of the images.
+
+    Returns:
+        2 x height x width, in [0, 1]: brightness and opacity.
 
     References:
         Z. Li et al.: A Whac-A-Mole Dilemma: Shortcuts Come in Multiples Where Mitigating One Amplifies Others, CVPR

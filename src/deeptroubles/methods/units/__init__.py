@@ -1,1 +1,1 @@
-"""What a unit (a channel of a layer, or a class) answers to."""
+"""What a unit (a channel of a layer, or a class) responds to."""

@@ -1,10 +1,9 @@
-"""An activation atlas: what a layer sees, as a map of pictures (Carter et al. 2019)."""
+"""An activation atlas: what a layer distinguishes, as a map of pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.manifold import TSNE
 from torch import Tensor
 
-from deeptroubles.engine import Engine
+from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.methods.units.activation_maximization import activation_maximization
@@ -23,11 +22,11 @@ from deeptroubles.subject import Subject
 
 Floats = NDArray[np.floating]
 
-FEWEST = 5
-"""Fewer activations than this cannot be laid out."""
+MIN_ACTIVATIONS = 5
+"""Fewer activations cannot be laid out."""
 PERPLEXITY = 30.0
-GAP, GREY = 2, 0.85
-"""Pixels between the pictures of the drawn map, and the shade of what is empty."""
+GAP, SHADE = 2, 0.85
+"""Pixels between the pictures of the drawn map, and the gray level of empty cells."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,13 @@ class ActivationAtlas:
 
     Attributes:
         layer: The layer's name.
-        positions: P x 2, where each activation lies: x to the right and y downwards, in [0, 1].
-        images: P, the image that each activation comes from.
-        cells: M x 2, row and column of the cells that are drawn, in reading order.
+        positions: P x 2, the position of each activation: x to the right and y downwards, in [0, 1].
+        images: P, the image of each activation.
+        cells: M x 2, row and column of the drawn cells, in reading order.
         pictures: M x C x H x W in [0, 1], one per drawn cell.
-        counts: grid x grid, how many activations lie in each cell.
-        shares: grid x grid x K, the share of each class among those of them whose class is known; 0 where it is of
-            none.
+        counts: grid x grid, the number of activations in each cell.
+        shares: grid x grid x K, the share of each class among a cell's activations of labelled images; 0 where there
+            are none.
     """
 
     layer: str
@@ -54,10 +53,10 @@ class ActivationAtlas:
     shares: NDArray[np.float64]
 
     def draw(self) -> Tensor:
-        """The map as one picture, C x side x side' in [0, 1]; cells that are not drawn are grey."""
+        """The map as one picture, C x height x width in [0, 1]; empty cells are gray."""
         grid = len(self.counts)
         _, channels, height, width = self.pictures.shape
-        whole = torch.full((channels, grid * (height + GAP) - GAP, grid * (width + GAP) - GAP), GREY)
+        whole = torch.full((channels, grid * (height + GAP) - GAP, grid * (width + GAP) - GAP), SHADE)
         for (row, column), shown in zip(self.cells.tolist(), self.pictures.cpu(), strict=True):
             top, left = row * (height + GAP), column * (width + GAP)
             whole[:, top : top + height, left : left + width] = shown
@@ -70,38 +69,41 @@ def activation_atlas(
     layer: str,
     *,
     grid: Count = 8,
-    least: Count = 5,
+    min_activations: Count = 5,
     positions: Count = 1,
     whiten: bool = True,
     steps: Count = 256,
     seed: Seed = 0,
     batch_size: Count = 64,
 ) -> ActivationAtlas:
-    """A map of what a layer sees in the user's images, with a picture for every region of it.
+    """Map the activations of a layer on images, with a picture for every region of the map.
 
-    Of each image, the activations of all units at one random position (or several) are taken, and laid out so that
-    those that point the same way lie together. In each cell of a grid over the map their mean is made visible by
-    activation maximization of that direction.
+    The activations of all units at random positions of each image are laid out so that similar directions are close to
+    each other. For each cell of a grid over the map, the mean activation is shown by activation maximization of that
+    direction.
 
     Args:
         subject: The classifier and the images.
-        engine: Where the activations are computed.
+        engine: Computes the activations.
         layer: Name of a layer.
-        grid: The map is cut into so many rows and columns.
-        least: A cell needs so many activations to be drawn.
-        positions: How many positions of each image are taken (no more than the layer has).
-        whiten: Draw directions of which what all activations of the layer have in common is taken out (`whitened`).
+        grid: Number of rows and columns of the map.
+        min_activations: Number of activations that a cell needs to be drawn.
+        positions: Number of positions per image (at most those of the layer).
+        whiten: Remove from directions what all activations of the layer have in common (`whitened`).
         steps: Steps of activation maximization.
         seed: Decides the positions, the map and the pictures.
-        batch_size: How many pictures are made at once.
+        batch_size: Number of pictures that are made at once.
+
+    Returns:
+        The map.
 
     Raises:
         ImagesError: There are fewer than 5 activations, or no cell has enough of them.
         ModelError: There is no such layer, or it has no units.
 
     References:
-        S. Carter, Z. Armstrong, L. Schubert, I. Johnson, C. Olah: Activation Atlas, Distill 2019. They lay out by UMAP,
-        which would bring in a compiler (numba); here it is t-SNE with cosine distances.
+        S. Carter, Z. Armstrong, L. Schubert, I. Johnson, C. Olah: Activation Atlas, Distill 2019. The layout is t-SNE
+        with cosine distances instead of UMAP, which would need a compiler (numba).
     """
     classifier = subject.classifier
     found = engine.map(
@@ -120,12 +122,12 @@ def activation_atlas(
     column, row = np.minimum((places * grid).astype(np.int64), grid - 1).T
     counts = np.zeros((grid, grid), dtype=np.int64)
     np.add.at(counts, (row, column), 1)
-    speaks = np.zeros((grid, grid), dtype=bool)  # where all activations are 0, there is no direction to draw
-    speaks[row[activations.any(1)], column[activations.any(1)]] = True
-    cells = np.argwhere((counts >= least) & speaks)
+    nonzero = np.zeros((grid, grid), dtype=bool)  # where all activations are 0, there is no direction to draw
+    nonzero[row[activations.any(1)], column[activations.any(1)]] = True
+    cells = np.argwhere((counts >= min_activations) & nonzero)
     if not len(cells):
         raise ImagesError(
-            f"No cell of the map holds {least} activations; give more images or positions, or a smaller grid."
+            f"No cell of the map has {min_activations} activations; give more images or positions, or a smaller grid."
         )
     means = np.stack([activations[(row == r) & (column == c)].mean(0) for r, c in cells])
     directions = whitened(means, activations) if whiten else means
@@ -143,23 +145,19 @@ def activation_atlas(
 
 
 def atlas_layout(activations: Floats, *, seed: int = 0) -> NDArray[np.float64]:
-    """Points of the plane for activations, near each other where the activations point the same way.
+    """Lay out activations in the plane, similar directions close to each other.
 
-    t-SNE of cosine distances, from a principal component start. Neighbourhoods can be read off the map; distances
-    between far parts, sizes and empty space mean little. The outermost hundredth on each side is moved to the margin.
-
-    Args:
-        activations: P x U.
-        seed: Seed of t-SNE, of little influence from this start.
-
-    Returns:
-        P x 2, in [0, 1].
+    t-SNE of cosine distances, initialized with principal components. Neighborhoods are meaningful; large distances,
+    sizes and empty space mean little. The outermost 1% on each side is clipped to the margin. The seed has little
+    influence with this initialization. P x U to P x 2, in [0, 1].
 
     Raises:
-        ImagesError: There are fewer than 5.
+        ImagesError: There are fewer than 5 activations.
     """
-    if len(activations) < FEWEST:
-        raise ImagesError(f"A map needs {FEWEST} activations, and there are {len(activations)}; give more images.")
+    if len(activations) < MIN_ACTIVATIONS:
+        raise ImagesError(
+            f"A map needs {MIN_ACTIVATIONS} activations, and there are {len(activations)}; give more images."
+        )
     perplexity = min(PERPLEXITY, (len(activations) - 1) / 3)
     tsne = TSNE(metric="cosine", init="pca", perplexity=perplexity, random_state=seed)
     layout = np.asarray(tsne.fit_transform(activations.astype(np.float32)), dtype=np.float64)
@@ -169,10 +167,10 @@ def atlas_layout(activations: Floats, *, seed: int = 0) -> NDArray[np.float64]:
 
 
 def whitened(directions: Floats, activations: Floats) -> NDArray[np.float64]:
-    """Directions times the inverse square root of the (shrunk, uncentred) second moment of the activations, M x U.
+    """Directions times the inverse square root of the (shrunk, uncentered) second moment of the activations, M x U.
 
-    Carter et al. multiply by the inverse itself. Their means are over hundreds of activations; over few, the inverse
-    makes what is noise in them large, and neighbouring cells no longer look alike.
+    Carter et al. multiply by the inverse itself, with means over hundreds of activations. Over few activations the
+    inverse amplifies noise, and neighboring cells no longer look similar.
 
     References:
         O. Ledoit, M. Wolf: A well-conditioned estimator for large-dimensional covariance matrices, Journal of
@@ -188,8 +186,8 @@ def whitened(directions: Floats, activations: Floats) -> NDArray[np.float64]:
 
 def _activations(
     subject: Subject, indices: Sequence[int], batch_size: int, layer: str, positions: int, seed: int
-) -> dict[str, NDArray[Any]]:
-    """Activations of all units at random positions, N x positions x U. Which ones depends on the image alone."""
+) -> Arrays:
+    """Activations of all units at random positions, N x positions x U. The positions depend only on the image."""
     network = open_network(subject.classifier)
     parts = []
     for start in range(0, len(indices), batch_size):

@@ -1,4 +1,4 @@
-"""Caricatures: a picture in which what a layer sees in an image is exaggerated (lucid, 2018)."""
+"""Caricatures: a picture that exaggerates the activations of an image."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.parameters import Count, Positive, Seed
+from deeptroubles.methods.parameters import Count, NonNegative, Positive, Seed
 from deeptroubles.methods.targets import as_batch
-from deeptroubles.methods.units.shared.ascent import LEARNING_RATE, activations_for_ascent, ascend
+from deeptroubles.methods.units.shared.ascent import LEARNING_RATE, activations_for_ascent, maximize
 from deeptroubles.methods.units.shared.objectives import dot_times_cosine
 from deeptroubles.methods.units.shared.parameterizations import Spectrum, parameterization_of
 from deeptroubles.methods.units.shared.transformations import random_views, view
@@ -23,7 +23,7 @@ def caricature(
     image: Tensor,
     layer: str,
     *,
-    power: float = 1.0,
+    power: NonNegative = 1.0,
     parameterization: str = "fourier",
     spectrum: Spectrum | None = None,
     steps: Count = 256,
@@ -32,37 +32,37 @@ def caricature(
     transform: bool = True,
     seed: Seed = 0,
 ) -> Tensor:
-    """A picture, from noise, that answers at a layer as an image does, only more so.
+    """Make a picture from noise that has the activations of an image at a layer, but stronger.
 
-    It maximises the dot product of its own and the image's output at the layer, times a power of their cosine
-    similarity. Every step compares both through the same view.
+    It maximizes the dot product of its output and the image's at the layer, times a power of their cosine similarity.
+    Every step compares both through the same view.
 
     Args:
         classifier: The classifier.
-        image: C x H x W in [0, 1], of the model's own size.
+        image: C x H x W in [0, 1], of the model's size.
         layer: Name of a layer.
-        power: Power of the cosine similarity: 0 only exaggerates, more keeps closer to the image.
+        power: Power of the cosine similarity: 0 only exaggerates, larger values stay closer to the image.
         parameterization: `fourier`, `pixel`, or `maco`, which needs a spectrum.
-        spectrum: Amplitudes and colours of the user's own images, from `data_spectrum`.
-        steps: Number of steps of Adam.
-        learning_rate: Its step size.
-        decorrelate: Optimise decorrelated colours: those of the spectrum, or of ImageNet for 3 channels.
-        transform: Show the network shifted, scaled and turned views and parts of both.
+        spectrum: Amplitudes and colors of natural images, from `data_spectrum`.
+        steps: Steps of Adam.
+        learning_rate: Step size of Adam.
+        decorrelate: Optimize decorrelated colors: those of the spectrum, or of ImageNet for 3 channels.
+        transform: Show the network shifted, scaled and rotated views and crops of both.
         seed: Decides the noise and the views.
 
     Returns:
-        C x H x W in [0, 1], what an 8-bit file holds.
+        C x H x W in [0, 1], rounded to 8 bits.
 
     Raises:
         ModelError: There is no such layer.
-        UsageError: The image does not fit, or the parameterization does not exist or needs a spectrum.
+        UsageError: The image has another size, or the parameterization does not exist or needs a spectrum.
 
     References:
         lucid 0.3.10, `recipes/caricature.py`; C. Olah: Feature visualization of neural networks, caricatures, 2018.
     """
     batch = as_batch(classifier, image)
     if len(batch) != 1:
-        raise UsageError(f"A caricature is of one image; {len(batch)} were given.")
+        raise UsageError(f"A caricature needs one image; {len(batch)} were given.")
     network = open_network(classifier)
     network.layer(layer)
     with torch.inference_mode(mode=False), torch.enable_grad():
@@ -78,5 +78,5 @@ def caricature(
             return dot_times_cosine(activations(seen, step).flatten(1), target.flatten(1), power, (1,))
 
         start = pictures.noise(np.random.default_rng(seed))[None]
-        end, _ = ascend(pictures, start, value, steps=steps, learning_rate=learning_rate, label="Exaggerating")
+        end, _ = maximize(pictures, start, value, steps=steps, learning_rate=learning_rate, task="Exaggerating")
         return as_8_bit(pictures.images(end))[0]

@@ -1,4 +1,4 @@
-"""DeepDream: an image in which everything that a layer sees is amplified, octave by octave (Mordvintsev 2015)."""
+"""DeepDream: amplify what a layer detects in an image, octave by octave."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from torch.nn import functional
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.parameters import Count, Positive, Seed
+from deeptroubles.methods.parameters import Count, Positive, Ratio, Seed
 from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.methods.units.shared.ascent import activations_for_ascent
 from deeptroubles.network import open_network
 from deeptroubles.progress import track
 
-_LEAST_SIDE = 8
+_MIN_SIDE = 8
 
 
 def deep_dream(
@@ -30,34 +30,33 @@ def deep_dream(
     units: Sequence[int] | None = None,
     *,
     octaves: Count = 4,
-    octave_scale: float = 1.4,
+    octave_scale: Ratio = 1.4,
     steps: Count = 10,
     learning_rate: Positive = 0.012,
     seed: Seed = 0,
 ) -> Tensor:
-    """An image of any size, changed by gradient ascent so that a layer answers more to it.
+    """Change an image of any size by gradient ascent so that it excites a layer more.
 
-    The image is shrunk several times, dreamed on from the smallest size to its own, and from size to size only what
-    was added to it is enlarged: details of the image are never lost, and every size adds patterns of its own scale.
+    The ascent runs at several sizes of the image, from the smallest to its own. Only the changes are enlarged from one
+    size to the next, so no details of the image are lost, and every size adds patterns of its scale.
 
-    The network sees tiles of its own input size. They are cut, at random offsets, from the image continued by its
-    mirror images on all sides. That plane has no seams, and it serves images of every size: a large one is covered
-    by several tiles; a small one lies in one tile, surrounded by its reflections, without being enlarged, so that
-    patterns keep the scale at which the network knows them.
+    The network sees tiles of its input size, cut at random offsets from the image continued by its mirror images. This
+    plane has no seams. A large image is covered by several tiles. A small one lies in one tile, surrounded by its
+    reflections and not enlarged, so patterns keep the scale that the network was trained on.
 
     Args:
         classifier: The classifier.
-        image: C x h x w in [0, 1]; h and w need not be the model's.
+        image: C x h x w in [0, 1], of any height and width.
         layer: Name of a layer.
         units: Amplify the mean of these units. Default: the mean square of the whole layer.
-        octaves: Number of sizes. Sizes under 8 pixels are left out.
-        octave_scale: Ratio of one size to the next smaller one.
+        octaves: Number of sizes; sizes under 8 pixels are skipped.
+        octave_scale: Ratio of each size to the next smaller one.
         steps: Steps of gradient ascent at every size.
-        learning_rate: Mean change of a pixel in a step.
+        learning_rate: Mean change of a pixel per step.
         seed: Decides the offsets of the tiles.
 
     Returns:
-        C x h x w in [0, 1], what an 8-bit file holds.
+        C x h x w in [0, 1], rounded to 8 bits.
 
     Raises:
         ModelError: There is no such layer.
@@ -102,21 +101,23 @@ def deep_dream(
 def _check(classifier: Classifier, image: Tensor, octaves: int, octave_scale: float) -> None:
     if image.ndim != 3 or image.shape[0] != classifier.channels:
         shape = " x ".join(map(str, image.shape))
-        raise UsageError(f"The image has the shape {shape}; {classifier.name} dreams {classifier.channels} x h x w.")
+        raise UsageError(f"The image has the shape {shape}; {classifier.name} needs {classifier.channels} x h x w.")
     if not (image.min() >= 0 and image.max() <= 1):
-        raise UsageError("Pixels must be in [0, 1]; normalisation happens inside the classifier.")
+        raise UsageError("Pixels must be in [0, 1]; the classifier normalizes them.")
     if octaves < 1 or octave_scale <= 1:
-        raise UsageError(f"{octaves} octaves of scale {octave_scale} are none; give at least 1, and a scale above 1.")
+        raise UsageError(
+            f"There are {octaves} octaves of scale {octave_scale}; give at least 1 octave and a scale above 1."
+        )
 
 
 def _octaves(size: tuple[int, int], count: int, scale: float) -> list[tuple[int, int]]:
-    """Heights and widths, from the smallest to the image's own."""
+    """Heights and widths, from the smallest to the image's."""
     sizes = [(round(size[0] / scale**i), round(size[1] / scale**i)) for i in range(count)]
-    return [each for i, each in enumerate(sizes) if i == 0 or min(each) >= _LEAST_SIDE][::-1]
+    return [each for i, each in enumerate(sizes) if i == 0 or min(each) >= _MIN_SIDE][::-1]
 
 
 def _tiles(length: int, tile: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Indices of the pixels of every tile along one axis, which may start outside: there the image is mirrored."""
+    """Indices of the pixels of every tile along one axis; outside the image they are mirrored."""
     count = math.ceil(length / tile)
     spare = count * tile - length
     start = rng.integers(-spare - tile // 16, tile // 16, endpoint=True)
@@ -126,5 +127,5 @@ def _tiles(length: int, tile: int, rng: np.random.Generator) -> list[NDArray[np.
 
 
 def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear; averaged where it shrinks."""
+    """Resize with bilinear interpolation and anti-aliasing."""
     return functional.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)

@@ -1,31 +1,28 @@
-"""All activations of a layer at a glance: who wins where, how they spread, who is dead, who repeats another."""
+"""Statistics of all activations of a layer: winners, histograms, sparsity, dead and duplicate units."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.engine import Engine
+from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.units.shared.activations import by_unit
-from deeptroubles.methods.units.shared.totals import layer_grid, readable_pixels
+from deeptroubles.methods.units.shared.summaries import layer_grid
 from deeptroubles.network import layer_reducer, open_network, reusing_reducers
-from deeptroubles.subject import Subject
-
-Total = dict[str, NDArray[Any]]
+from deeptroubles.subject import Subject, readable_pixels
 
 OCTAVES = 20
-"""Histograms reach from 2 ** -OCTAVES to 2 ** OCTAVES on either side of zero, two bins to the octave."""
-ALIKE = 0.99
-"""Two units whose activations correlate more than this, in either direction, are duplicates."""
-MOST_UNITS = 4096
-"""Duplicates are looked for in layers of no more units than this: every pair of them is compared."""
+"""Histograms reach from 2 ** -OCTAVES to 2 ** OCTAVES on either side of zero, with two bins per octave."""
+MIN_CORRELATION = 0.99
+"""Units are duplicates above this absolute correlation of their activations."""
+MAX_UNITS = 4096
+"""Duplicates are searched in layers of at most this many units, since all pairs are compared."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +31,21 @@ class FilterStatistics:
 
     Attributes:
         layer: Its name.
-        count: How many images were seen.
-        winners: In how many images each unit is the most active one of the layer at each position, U x h x w. Of equal
-            activations the lowest unit wins; where all activations are 0, no unit does.
-        edges: Edges of the histograms' bins, B + 1, ascending. The bin between the two zeros holds exact zeros; the
-            outermost bins reach to infinity. Edges are 2 ** e and 1.5 * 2 ** e on either side of zero. An activation
-            on an edge belongs to the bin that is further from zero.
-        histograms: How many activations (images and positions) of each unit fall into each bin, U x B.
+        count: Number of images.
+        winners: Number of images in which each unit is the most active one of the layer at each position, U x h x w.
+            The lowest unit wins a tie; where all activations are 0, no unit wins.
+        edges: Edges of the histogram bins, B + 1, ascending: 2 ** e and 1.5 * 2 ** e on either side of zero. The bin
+            between the two zeros holds exact zeros; the outermost bins reach to infinity. An activation on an edge
+            belongs to the bin farther from zero.
+        histograms: Number of activations (images and positions) of each unit in each bin, U x B.
         sparsity: Share of activations that are not above 0, U.
-        dead: Units that never answer, U: in a rectified layer (none of whose activations is below 0) those that are
-            never above 0, in any other layer those that never change.
-        lifetime_sparsity: 0 when a unit answers equally to everything, 1 when to one image and position alone, U; NaN
-            when it is never above 0. Vinje and Gallant's form of Treves and Rolls' measure, over images and positions,
-            of what is above 0: (1 - mean(r) ** 2 / mean(r ** 2)) / (1 - 1 / m) of m activations r.
-        duplicates: Pairs of units with the correlation of their activations over images and positions, the most alike
-            first; None where the layer has too many units (`MOST_UNITS`) to compare all pairs.
+        dead: Dead units, U: in a rectified layer (without activations below 0) those that are never above 0, in any
+            other layer those that never change.
+        lifetime_sparsity: 0 when a unit responds equally to everything, 1 when it responds to a single image and
+            position, U; NaN when it is never above 0. Vinje and Gallant's form of Treves and Rolls' measure over images
+            and positions: (1 - mean(r) ** 2 / mean(r ** 2)) / (1 - 1 / m) of m activations r, clipped at 0.
+        duplicates: Pairs of units with the correlation of their activations over images and positions, the highest
+            absolute value first; None where the layer has too many units (`MAX_UNITS`).
     """
 
     layer: str
@@ -63,23 +60,25 @@ class FilterStatistics:
 
     @property
     def wins(self) -> NDArray[np.int64]:
-        """In how many images and positions each unit is the most active one, U."""
+        """Number of images and positions at which each unit is the most active one, U."""
         return np.asarray(self.winners.sum((1, 2)))
 
 
 def filter_statistics(
     subject: Subject, engine: Engine, layer: str, indices: Sequence[int] | None = None
 ) -> FilterStatistics:
-    """Look at all activations of a layer on all images.
+    """Compute statistics of all activations of a layer on images.
 
-    Counts and extremes are exact, the correlations are computed with single precision products. Images that cannot be
-    read are left out.
+    Counts and extremes are exact; correlations use products in single precision. Unreadable images are skipped.
 
     Args:
         subject: The classifier and the images.
-        engine: Where the work runs.
+        engine: Runs the work.
         layer: Name of a layer.
-        indices: Which images. Default: all.
+        indices: The images. Default: all.
+
+    Returns:
+        The statistics.
 
     Raises:
         ImagesError: No image could be read.
@@ -97,29 +96,31 @@ def filter_statistics(
     height, width = layer_grid(found)
     chosen = range(len(subject.images)) if indices is None else indices
     with reusing_reducers():
-        total = engine.reduce(_tally, _merge, subject, chosen, task=f"Watching {layer}", chunk=64, layer=layer)
-    if not total or not total["images"]:
+        summary = engine.reduce(_summarize, _merge, subject, chosen, task=f"Watching {layer}", chunk=64, layer=layer)
+    if not summary or not summary["images"]:
         raise ImagesError(f"None of the {len(chosen)} images could be read.")
-    seen = int(total["images"]) * height * width
-    rectified = total["lowest"].min() >= 0
-    above = total["histograms"][:, _ZERO + 1 :].sum(1)
-    squares = np.where(above > 0, total["squares"], np.nan)
-    activity = (total["positive"] / seen) ** 2 / (squares / seen)
+    seen = int(summary["images"]) * height * width
+    rectified = summary["lowest"].min() >= 0
+    above = summary["histograms"][:, _ZERO + 1 :].sum(1)
+    squares = np.where(above > 0, summary["squares"], np.nan)
+    activity = (summary["positive"] / seen) ** 2 / (squares / seen)
     return FilterStatistics(
         layer=layer,
-        count=int(total["images"]),
-        winners=total["winners"].reshape(found.units, height, width),
+        count=int(summary["images"]),
+        winners=summary["winners"].reshape(found.units, height, width),
         edges=_edges(),
-        histograms=total["histograms"],
+        histograms=summary["histograms"],
         sparsity=1 - above / seen,
-        dead=above == 0 if rectified else total["lowest"] == total["highest"],
+        dead=above == 0 if rectified else summary["lowest"] == summary["highest"],
         lifetime_sparsity=(1 - activity) / (1 - 1 / seen) if seen > 1 else np.full(found.units, np.nan),
-        duplicates=_duplicates(total["products"], total["lowest"] < total["highest"]) if "products" in total else None,
+        duplicates=_duplicates(summary["products"], summary["lowest"] < summary["highest"])
+        if "products" in summary
+        else None,
     )
 
 
 _ZERO = 4 * OCTAVES + 2
-"""The bin of zero: on either side of it are two bins to the octave, one for smaller and one for larger numbers."""
+"""The bin of zero: on either side are two bins per octave, one bin for smaller and one for larger numbers."""
 _BINS = 2 * _ZERO + 1
 
 
@@ -130,36 +131,36 @@ def _edges() -> NDArray[np.float64]:
 
 
 def _bins(activations: Tensor) -> Tensor:
-    """The bin of each activation: the exponent and the first binary digit of a float say its half octave."""
+    """The bin of each activation: exponent and first mantissa bit of a float are its half octave."""
     half_octaves = activations.view(torch.int32).bitwise_and(0x7FFFFFFF) >> 22
     first = (127 - OCTAVES) * 2  # of 2 ** -OCTAVES
     distance = (half_octaves - first + 2).clamp(1, _ZERO)
     return _ZERO + torch.where(activations == 0, 0, torch.where(activations > 0, distance, -distance))
 
 
-def _tally(subject: Subject, indices: Sequence[int], batch_size: int, layer: str) -> Total:
-    """The total of some images."""
+def _summarize(subject: Subject, indices: Sequence[int], batch_size: int, layer: str) -> Arrays:
+    """The summary of some images."""
     network = open_network(subject.classifier)
     read = layer_reducer(network, [layer], by_unit)
     found = network.layer(layer)
     height, width = layer_grid(found)
-    total = _of_batch(torch.zeros(0, found.units, height * width))
+    summary = _of_batch(torch.zeros(0, found.units, height * width))
     for start in range(0, len(indices), batch_size):
-        pixels, readable, _ = readable_pixels(subject, indices[start : start + batch_size])
+        pixels, readable, _ = readable_pixels(subject.classifier, subject.images, indices[start : start + batch_size])
         if len(readable):
             with torch.inference_mode():
-                total = _merge(total, _of_batch(read(pixels)[0].float()))
-    return total
+                summary = _merge(summary, _of_batch(read(pixels)[0].float()))
+    return summary
 
 
-def _of_batch(activations: Tensor) -> Total:
-    """The total of a batch, from its activations: N x U x P."""
+def _of_batch(activations: Tensor) -> Arrays:
+    """The summary of a batch, from its activations: N x U x P."""
     count, units, positions = activations.shape
     by_position = activations.permute(1, 0, 2).reshape(units, -1)  # U x NP
     place = activations.max(1).indices * positions + torch.arange(positions, device=activations.device)
     bins = _bins(by_position) + _BINS * torch.arange(units, device=activations.device)[:, None]
     above = by_position.clamp_min(0).double()
-    total = {
+    summary = {
         "images": torch.tensor(count),
         "winners": torch.bincount(place[(activations != 0).any(1)], minlength=units * positions).view(units, positions),
         "histograms": torch.bincount(bins.flatten(), minlength=units * _BINS).view(units, _BINS),
@@ -168,15 +169,15 @@ def _of_batch(activations: Tensor) -> Total:
         "positive": above.sum(1),
         "squares": above.square().sum(1),
     }
-    if units <= MOST_UNITS:
+    if units <= MAX_UNITS:
         mean = by_position.sum(1, dtype=torch.float64) / max(1, by_position.shape[1])
         centred = by_position - mean.float()[:, None]
-        total |= {"mean": mean, "products": (centred @ centred.T).double()}
-    return {name: value.cpu().numpy() for name, value in total.items()}
+        summary |= {"mean": mean, "products": (centred @ centred.T).double()}
+    return {name: value.cpu().numpy() for name, value in summary.items()}
 
 
-def _merge(a: Total, b: Total) -> Total:
-    """The total of two disjoint sets of images; the products of deviations are moved to the common mean (Chan 1979)."""
+def _merge(a: Arrays, b: Arrays) -> Arrays:
+    """Merge the summaries of two disjoint sets of images, with deviations from the common mean (Chan 1979)."""
     merged = {name: a[name] + b[name] for name in ("images", "winners", "histograms", "positive", "squares")}
     merged["lowest"], merged["highest"] = np.minimum(a["lowest"], b["lowest"]), np.maximum(a["highest"], b["highest"])
     if "products" in a:
@@ -184,16 +185,16 @@ def _merge(a: Total, b: Total) -> Total:
         share = int(b["images"]) / max(1, n)
         apart = b["mean"] - a["mean"]
         merged["mean"] = a["mean"] + share * apart
-        moved = np.outer(apart, apart) * (positions * int(a["images"]) * share)
-        merged["products"] = a["products"] + b["products"] + moved
+        between = np.outer(apart, apart) * (positions * int(a["images"]) * share)
+        merged["products"] = a["products"] + b["products"] + between
     return merged
 
 
 def _duplicates(products: NDArray[np.float64], changes: NDArray[np.bool_]) -> tuple[tuple[int, int, float], ...]:
-    """Pairs of units that are alike, from the products of their deviations (U x U); those that change at all."""
+    """Pairs of correlated units, from the products of their deviations (U x U) and which of them change at all."""
     length = np.sqrt(np.where(changes, np.diagonal(products), np.nan))
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = np.clip(products / np.outer(length, length), -1, 1)
-    first, second = np.nonzero(np.triu(np.abs(correlation) > ALIKE, 1))
+    first, second = np.nonzero(np.triu(np.abs(correlation) > MIN_CORRELATION, 1))
     pairs = [(int(i), int(j), float(correlation[i, j])) for i, j in zip(first, second, strict=True)]
     return tuple(sorted(pairs, key=lambda pair: (-abs(pair[2]), pair)))

@@ -1,4 +1,4 @@
-"""One pass over the images that says of every unit what it answers to: strongest, middling and weakest images."""
+"""Find the strongest, median and weakest images of every unit in one pass over the images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.engine import Engine
+from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.parameters import Count, Seed
-from deeptroubles.methods.units.shared.totals import best, keys_of, layer_grid, merge, priority, read_keys, tally
+from deeptroubles.methods.units.shared.summaries import best, keys_of, layer_grid, merge, priority, read_keys, summarize
 from deeptroubles.network import open_network, reusing_reducers, unit_layers
 from deeptroubles.subject import Subject
 
@@ -23,8 +23,8 @@ class Samples:
 
     Attributes:
         values: The unit's activation (its maximum over positions); NaN where there are fewer images.
-        images: Positions in the image set; -1 where there are fewer.
-        cells: Where on the layer's grid the maximum is, in reading order; -1 where there are fewer images.
+        images: Positions in the image set; -1 where there are fewer images.
+        cells: The position of the maximum on the layer's grid, in reading order; -1 where there are fewer images.
     """
 
     values: NDArray[np.float32]
@@ -34,14 +34,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class LayerIndex:
-    """What the units of one layer answer to.
+    """What the units of one layer respond to.
 
     Attributes:
         layer: Its name.
         grid: Height and width of its positions; (1, 1) for features, (1, T) for tokens.
-        count: How many images were seen.
+        count: Number of images.
         top: The strongest images of every unit, strongest first.
-        middle: Of the kept images, those nearest to the median, nearest first.
+        middle: The kept images closest to the median, closest first.
         low: The weakest images, weakest first.
         values: Activation of every unit on the kept images, R x U.
         mean: Mean activation over all images, U.
@@ -71,7 +71,7 @@ class LayerIndex:
 
 @dataclass(frozen=True)
 class UnitIndex:
-    """What all units answer to.
+    """What all units respond to.
 
     Attributes:
         layers: One index per layer, by name, in the order in which they are computed.
@@ -93,27 +93,32 @@ def index_units(
     keep: Count = 4096,
     seed: Seed = 0,
 ) -> UnitIndex:
-    """Show every image to the classifier once, and say of every unit what it answers to.
+    """Show every image to the classifier once, and find what every unit responds to.
 
-    The activation of a unit is its maximum over positions. The strongest and the weakest images, the mean and the share
-    of active images are exact over all images, of equal activations the image that comes first in the set. Values from
-    which histograms, quantiles and the images around the median come are kept of `keep` images, drawn at random; where
-    there are no more than that, everything is exact over all images. Memory does not grow with the number of images.
+    The activation of a unit is its maximum over positions. The strongest and weakest images, the mean and the share of
+    active images are exact over all images; of equal activations the first image in the set comes first. Activations
+    for histograms, quantiles and the images around the median are kept for `keep` random images; with no more images
+    than that, they are exact as well. Memory does not grow with the number of images.
 
-    The network runs with its batch normalisations folded into the weights, so that activations differ from those of
-    the classifier itself by rounding.
+    Batch normalizations are fused into the weights, so activations differ from the classifier's by rounding.
 
     Args:
         subject: The classifier and the images.
-        engine: Where the work runs.
+        engine: Runs the work.
         layers: Names of layers. Default: `unit_layers`.
-        samples: How many images to remember at either end, and around the median.
-        keep: Of how many images to keep the activations of every unit (4 to 8 bytes each).
+        samples: Number of images to keep at either end, and around the median.
+        keep: Number of images whose activations are kept for every unit (4 to 8 bytes each).
         seed: Decides which images are kept.
+
+    Returns:
+        The index.
 
     Raises:
         ImagesError: No image could be read.
         ModelError: There is no such layer, or it has no units.
+
+    References:
+        M. D. Zeiler, R. Fergus: Visualizing and understanding convolutional networks, ECCV 2014 (the strongest images).
     """
     network = open_network(subject.classifier)
     names = [layer.name for layer in unit_layers(network)] if layers is None else list(dict.fromkeys(layers))
@@ -122,8 +127,8 @@ def index_units(
     positions = np.arange(len(subject.images), dtype=np.int64)
     drawn = np.sort(priority(positions, seed))[:keep]
     with reusing_reducers():
-        total = engine.reduce(
-            tally,
+        summary = engine.reduce(
+            summarize,
             merge,
             subject,
             positions,
@@ -133,34 +138,34 @@ def index_units(
             seed=seed,
             last=int(drawn[-1]) if keep else int(np.iinfo(np.int64).min),
         )
-    if not total or not total["count"]:
+    if not summary or not summary["count"]:
         raise ImagesError(f"None of the {len(positions)} images could be read.")
-    order = np.argsort(total["kept"])  # already so, unless an engine merges in another order
+    order = np.argsort(summary["kept"])  # already sorted, unless an engine merges in another order
     found, start = {}, 0
     for layer, grid in zip(chosen, grids, strict=True):
         units = slice(start, start + layer.units)
-        found[layer.name] = _layer_index(layer.name, grid, total, units, order)
+        found[layer.name] = _layer_index(layer.name, grid, summary, units, order)
         start += layer.units
-    return UnitIndex(found, total["kept"][order], np.sort(total["unreadable"]))
+    return UnitIndex(found, summary["kept"][order], np.sort(summary["unreadable"]))
 
 
 def _layer_index(
-    name: str, grid: tuple[int, int], total: dict[str, NDArray[Any]], units: slice, order: NDArray[np.int64]
+    name: str, grid: tuple[int, int], summary: Arrays, units: slice, order: NDArray[np.int64]
 ) -> LayerIndex:
-    """The index of one layer, whose units are a part of all that stand side by side in the total."""
-    count = int(total["count"])
-    values = total["values"][order, units]
-    low = _samples(total["low"][units], total["low_cells"][units])
+    """The index of one layer, whose units are a slice of those in the summary."""
+    count = int(summary["count"])
+    values = summary["values"][order, units]
+    low = _samples(summary["low"][units], summary["low_cells"][units])
     return LayerIndex(
         layer=name,
         grid=grid,
         count=count,
-        top=_samples(total["top"][units], total["top_cells"][units]),
-        middle=_middle(values, total["cells"][order, units], total["kept"][order], total["top"].shape[1]),
+        top=_samples(summary["top"][units], summary["top_cells"][units]),
+        middle=_middle(values, summary["cells"][order, units], summary["kept"][order], summary["top"].shape[1]),
         low=Samples(0 - low.values, low.images, low.cells),
         values=values,
-        mean=total["sum"][units] / count,
-        active=total["active"][units] / count,
+        mean=summary["sum"][units] / count,
+        active=summary["active"][units] / count,
     )
 
 
@@ -170,7 +175,7 @@ def _samples(keys: NDArray[np.int64], cells: NDArray[Any]) -> Samples:
 
 
 def _middle(values: NDArray[np.float32], cells: NDArray[Any], images: NDArray[np.int64], count: int) -> Samples:
-    """The images nearest to the median of every unit, from R x U activations."""
+    """The images closest to the median of every unit, from R x U activations."""
     distance = np.abs(values - np.median(values, axis=0)) if len(values) else values
     rows = np.broadcast_to(np.arange(len(values)), (values.shape[1], len(values)))
     keys, rows = best(keys_of(-distance.T, images), rows, count)

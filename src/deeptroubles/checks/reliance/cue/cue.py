@@ -19,8 +19,9 @@ from deeptroubles.checks.reliance.cue.column import ColumnCue, column_cue
 from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
-from deeptroubles.methods.transforms.inpaint import dilate, elsewhere, inpaint
+from deeptroubles.methods.transforms.inpaint import inpaint
 from deeptroubles.methods.transforms.shared.find_overlay import find_overlay
+from deeptroubles.methods.transforms.shared.masks import dilate, elsewhere
 from deeptroubles.methods.transforms.shared.named_cue import NamedCue, drawn_cue, named_cue
 from deeptroubles.methods.transforms.shared.overlay import Overlay, control, lay
 from deeptroubles.pictures import picture

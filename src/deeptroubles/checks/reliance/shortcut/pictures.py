@@ -12,7 +12,8 @@ from deeptroubles.checks.wording import percent
 from deeptroubles.findings import GridItem, Heatmap, ImageGrid
 from deeptroubles.methods.reliance.shortcut_effects import located
 from deeptroubles.methods.transforms.shared.neutralise import neutralise
-from deeptroubles.methods.transforms.swap import STEPS, WIDE, WINDOWS, swap, window
+from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH, WINDOWS, window
+from deeptroubles.methods.transforms.swap import swap
 from deeptroubles.pictures import picture
 
 CROPS_SHOWN, EXAMPLES_SHOWN = 5, 3
@@ -57,11 +58,11 @@ def _example(title: str, name: str, before: Tensor, after: Tensor, probability: 
 
 
 def place_map(of: Confirmation, windows: NDArray[np.float64]) -> Heatmap:
-    """The mean effect of the windows that cover each step of the image, over an image of the class."""
-    total, count = np.zeros((STEPS, STEPS)), np.zeros((STEPS, STEPS))
+    """The mean effect of the windows that cover each cell of the image, over an image of the class."""
+    total, count = np.zeros((GRID, GRID)), np.zeros((GRID, GRID))
     for (row, column), effect in zip(WINDOWS.values(), windows.ravel(), strict=True):
-        total[row : row + WIDE, column : column + WIDE] += effect
-        count[row : row + WIDE, column : column + WIDE] += 1
+        total[row : row + WINDOW_WIDTH, column : column + WINDOW_WIDTH] += effect
+        count[row : row + WINDOW_WIDTH, column : column + WINDOW_WIDTH] += 1
     shown = picture(of.scenery.images[of.givers[0]].cpu().numpy(), f"An image of {of.name}")
     where = place_words(located(windows))
     return Heatmap(
@@ -73,12 +74,12 @@ def place_map(of: Confirmation, windows: NDArray[np.float64]) -> Heatmap:
 
 
 def place_words(place: tuple[int, int, int, int] | None) -> str:
-    """A box in steps, in words."""
+    """A box of cells, in words."""
     if place is None:
         return "varying positions"
     top, left, bottom, right = place
-    vertical = ("top", "middle", "bottom")[min(2, int(3 * (top + bottom) / 2 / STEPS))]
-    horizontal = ("left", "center", "right")[min(2, int(3 * (left + right) / 2 / STEPS))]
+    vertical = ("top", "middle", "bottom")[min(2, int(3 * (top + bottom) / 2 / GRID))]
+    horizontal = ("left", "center", "right")[min(2, int(3 * (left + right) / 2 / GRID))]
     if vertical == "middle":
         return "center" if horizontal == "center" else f"{horizontal} side"
     return vertical if horizontal == "center" else f"{vertical} {horizontal}"

@@ -34,7 +34,7 @@ from deeptroubles.engine import Engine
 from deeptroubles.findings import Evidence, Finding, Heatmap, Heatmaps, ImageGrid, Verdict
 from deeptroubles.methods.reliance.donor_swap import Moves, choose_donors
 from deeptroubles.methods.reliance.shortcut_effects import Effects, located, named, shortcut_effects
-from deeptroubles.methods.transforms.swap import STEPS, WIDE, WINDOWS
+from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH, WINDOWS
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean
 
@@ -43,7 +43,7 @@ WORDS = {
     "background": "the background",
     "frame": "the frame",
     "high frequencies": "high frequencies",
-    "colour": "the color",
+    "color": "the color",
     "position": "the object's position",
     "inner texture": "the object's inner texture",
 }
@@ -261,7 +261,7 @@ def _measured(recording: Recording, engine: Engine, rows: NDArray[np.int64], *, 
     rises = engine.map(
         rises_by_part, subject, rows[largest].tolist(), task="Locating the cue", chunk=8, wanted=wanted, given=given
     )["rise"].mean(0)
-    windows = rises[: len(WINDOWS)].reshape(STEPS - WIDE + 1, -1).astype(np.float64)
+    windows = rises[: len(WINDOWS)].reshape(GRID - WINDOW_WIDTH + 1, -1).astype(np.float64)
     parts = dict(zip(PARTS, rises[len(WINDOWS) :].tolist(), strict=True))
     name = named(dict(zip(TESTED, effects.effect[row].tolist(), strict=False)), parts, windows)
     pairs, own = rows[pairs_for(targets, donors, wanted)].tolist(), rows[targets == wanted][:LOCATING].tolist()

@@ -16,7 +16,8 @@ from deeptroubles.engine import Arrays
 from deeptroubles.methods.reliance.donor_swap import Donors, donor_swap
 from deeptroubles.methods.segmentation.find_objects import find_objects
 from deeptroubles.methods.transforms.shared.neutralise import neutralise
-from deeptroubles.methods.transforms.swap import CHANNELS, WINDOWS, Scenery, swap
+from deeptroubles.methods.transforms.shared.scenery import WINDOWS, Scenery
+from deeptroubles.methods.transforms.swap import CHANNELS, swap
 from deeptroubles.subject import Subject, logits_of
 
 MAX_IMAGES = 240
@@ -27,7 +28,7 @@ LOCATING = 32
 """Swaps that are repeated window by window, and that confirm the cue."""
 TESTED = tuple(name for name in CHANNELS if name != "object")
 """Channels of evidence other than the object's shape; the object itself is swapped for comparison."""
-PARTS = ("background", "frame", "high frequencies", "colour")
+PARTS = ("background", "frame", "high frequencies", "color")
 """Evidence outside the object, as a whole and in part."""
 
 

@@ -12,7 +12,7 @@ from deeptroubles.checks.limits import Limits
 from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Curve, Evidence, GridItem, ImageGrid, Series, Table
-from deeptroubles.methods.reliance.suppression import KINDS, SMALLEST_PATCH, kinds_for, strengths, suppress
+from deeptroubles.methods.reliance.suppression import KINDS, MIN_PATCH, kinds_for, strengths, suppress
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share, wilson
@@ -136,7 +136,7 @@ def ask_suppression(recording: Recording, engine: Engine, seed: int) -> Suppress
     classifier = recording.subject.classifier
     levels = strengths(classifier.size)
     if classifier.channels not in {1, 3} or not levels:
-        return f"suppression needs inputs with 1 or 3 channels and at least {2 * SMALLEST_PATCH} pixels along each side"
+        return f"suppression needs inputs with 1 or 3 channels and at least {2 * MIN_PATCH} pixels along each side"
     rows, kinds = recording.sample(MAX_IMAGES), kinds_for(classifier.channels)
     seen = engine.map(
         _suppressed,

@@ -1,1 +1,1 @@
-"""What several transforms use, and what checks put into images."""
+"""Helpers of transforms, and changes that checks make to images."""

@@ -1,11 +1,11 @@
-"""Foregrounds on other backgrounds: the variants of ImageNet-9."""
+"""Objects with and without backgrounds: the variants of ImageNet-9."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from deeptroubles.methods.transforms.inpaint import bounding_boxes
+from deeptroubles.methods.transforms.shared.masks import bounding_boxes
 
 
 def only_foreground(images: Tensor, masks: Tensor) -> Tensor:
@@ -14,7 +14,7 @@ def only_foreground(images: Tensor, masks: Tensor) -> Tensor:
 
 
 def no_foreground(images: Tensor, masks: Tensor) -> Tensor:
-    """Images with black in the shape of the object (`No-FG`)."""
+    """Images with the object black (`No-FG`)."""
     return images * ~masks[:, None]
 
 
@@ -26,8 +26,8 @@ def black_box(images: Tensor, masks: Tensor) -> Tensor:
 def tiled_background(images: Tensor, masks: Tensor) -> Tensor:
     """Images with the object's bounding box tiled with background (`Only-BG-T`).
 
-    The tile is the largest of the four strips above, below, left and right of the box, repeated over the box. Where the
-    box leaves no strip, the image is black.
+    The tile is the largest of the four strips above, below, left and right of the box. Where the box leaves no strip,
+    the box is black.
 
     Args:
         images: N x C x H x W.
@@ -42,12 +42,12 @@ def tiled_background(images: Tensor, masks: Tensor) -> Tensor:
 
 
 def on_background(images: Tensor, masks: Tensor, backgrounds: Tensor) -> Tensor:
-    """Objects on other backgrounds; all N x C x H x W, masks N x H x W, bool (`Mixed-...`)."""
+    """Objects on other backgrounds (`Mixed-...`). All N x C x H x W, masks N x H x W, bool."""
     return torch.where(masks[:, None], images, backgrounds)
 
 
 def _tiled(image: Tensor, box: Tensor) -> Tensor:
-    """The largest strip beside a box (H x W, bool), repeated from the box's top left corner on; C x H x W."""
+    """The largest strip next to a box (H x W, bool), repeated from the box's top left corner; C x H x W."""
     rows, columns = (box.any(dim).nonzero()[:, 0] for dim in (1, 0))
     top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
     strips = (image[:, :top], image[:, bottom:], image[:, :, :left], image[:, :, right:])

@@ -14,12 +14,12 @@ Image = NDArray[np.float64]
 
 
 def gaussian_blur(image: Image, _: np.random.Generator, sigma: float) -> Image:
-    """A Gaussian of standard deviation `sigma` pixels; the border is repeated."""
+    """Gaussian blur with a standard deviation of `sigma` pixels; the border is repeated."""
     return ndimage.gaussian_filter(image, (sigma, sigma, 0), mode="nearest")
 
 
 def defocus_blur(image: Image, _: np.random.Generator, radius: float, alias_blur: float) -> Image:
-    """The mean over a disk, as a lens that is out of focus shows a point; the image is reflected at its border."""
+    """The mean over a disk, like a lens out of focus; the image is reflected at its border."""
     kernel = disk(radius, alias_blur)
     half = len(kernel) // 2
     padded = np.pad(image, ((half, half), (half, half), (0, 0)), mode="reflect")
@@ -27,10 +27,10 @@ def defocus_blur(image: Image, _: np.random.Generator, radius: float, alias_blur
 
 
 def disk(radius: float, alias_blur: float) -> Image:
-    """A disk of sum 1, its rim softened by a small Gaussian (3 x 3; 5 x 5 for radii above 8).
+    """A disk that sums to 1, its rim smoothed by a small Gaussian (3 x 3; 5 x 5 for radii above 8).
 
-    As in the authors' program: softening radii of 8 and more, whose disk touches the kernel's rim, takes a little off
-    the sum.
+    As in the authors' code, the sum is slightly below 1 for radii of 8 and more, where the disk touches the kernel's
+    rim.
     """
     reach, half = (8, 1) if radius <= 8 else (math.ceil(radius), 2)
     offsets = np.arange(-reach, reach + 1)
@@ -43,11 +43,11 @@ def disk(radius: float, alias_blur: float) -> Image:
 
 
 def glass_blur(image: Image, random: np.random.Generator, sigma: float, reach: int, rounds: int) -> Image:
-    """Blurred, pixels replaced by near ones, blurred again.
+    """Blur, replace pixels by nearby ones, and blur again.
 
-    From the last row to the first, every pixel takes what now stands at a random place less than `reach` pixels to the
-    right and down, or up to `reach` to the left and up. (The authors' program means to exchange the two pixels, but it
-    copies; so does this one.) Rows and columns nearer than `reach` to the border stay.
+    From the last row to the first, every pixel takes the current value at a random offset: less than `reach` pixels to
+    the right and down, or up to `reach` to the left and up. (The authors' code means to exchange the two pixels, but
+    copies one; so does this code.) Rows and columns closer than `reach` to the border do not change.
     """
     smooth = gaussian_blur(image, random, sigma)
     height, width = image.shape[:2]
@@ -62,12 +62,12 @@ def glass_blur(image: Image, random: np.random.Generator, sigma: float, reach: i
 
 
 def motion_blur(image: Image, random: np.random.Generator, radius: int, sigma: float) -> Image:
-    """The camera moved along a line, at an angle between -45 and 45 degrees."""
+    """Camera motion along a line, at a random angle between -45 and 45 degrees."""
     return streak(image, radius, sigma, random.uniform(-45, 45))
 
 
 def streak(image: Image, radius: int, sigma: float, degrees: float) -> Image:
-    """One-sided Gaussian of 2 radius + 1 steps along a line, as ImageMagick's motion blur; the border is repeated."""
+    """One-sided Gaussian of 2 radius + 1 taps along a line, as ImageMagick's motion blur; the border is repeated."""
     length = 2 * radius + 1
     weights = np.exp(-(np.arange(length) ** 2) / (2 * sigma**2))
     weights /= weights.sum()
@@ -82,13 +82,13 @@ def streak(image: Image, radius: int, sigma: float, degrees: float) -> Image:
 
 
 def zoom_blur(image: Image, _: np.random.Generator, end: float, step: float) -> Image:
-    """The mean of the image and of itself enlarged by 1, 1 + step, ... below `end`."""
+    """The mean of the image and its versions enlarged by 1, 1 + step, ... below `end`."""
     factors = np.arange(1, end, step)
     return (image + sum(enlarged(image, factor) for factor in factors)) / (len(factors) + 1)
 
 
 def enlarged(image: Image, factor: float) -> Image:
-    """The middle of the image, enlarged to its size (bilinear, from the first pixel to the last)."""
+    """The center of the image, enlarged to its size (bilinear, corners aligned)."""
     height, width = image.shape[:2]
     rows, columns = math.ceil(height / factor), math.ceil(width / factor)
     top, left = (height - rows) // 2, (width - columns) // 2

@@ -1,4 +1,4 @@
-"""What processing does, as in ImageNet-C. Images are H x W x C (C is 1 or 3) in [0, 1]."""
+"""Digital corruptions, as in ImageNet-C. Images are H x W x C (C is 1 or 3) in [0, 1]."""
 
 from __future__ import annotations
 
@@ -17,43 +17,39 @@ Image = NDArray[np.float64]
 
 
 def contrast(image: Image, _: np.random.Generator, factor: float) -> Image:
-    """Every channel's distance from its mean, times a factor."""
+    """Scale every channel's distance from its mean."""
     mean: Image = image.mean((0, 1))
     return (image - mean) * factor + mean
 
 
 def saturate(image: Image, _: np.random.Generator, factor: float, more: float) -> Image:
-    """Saturation times a factor, plus something; nothing happens to grey (one-channel) images."""
+    """Saturation times `factor`, plus `more`; grayscale images stay unchanged."""
     if image.shape[2] == 1:
         return image
-    colours = rgb2hsv(image)
-    colours[..., 1] = np.clip(colours[..., 1] * factor + more, 0, 1)
-    return np.asarray(hsv2rgb(colours))
+    colors = rgb2hsv(image)
+    colors[..., 1] = np.clip(colors[..., 1] * factor + more, 0, 1)
+    return np.asarray(hsv2rgb(colors))
 
 
 def jpeg_compression(image: Image, _: np.random.Generator, quality: int) -> Image:
-    """Saved as JPEG of this quality."""
+    """Compress as JPEG."""
     buffer = io.BytesIO()
     _to_pillow(image).save(buffer, "JPEG", quality=quality)
     return _from_pillow(Pillow.open(buffer))
 
 
 def pixelate(image: Image, _: np.random.Generator, factor: float) -> Image:
-    """Shrunk to this share of its height and width, and back (each pixel the mean over a box)."""
+    """Shrink to a share of height and width, and enlarge again (each pixel is the mean over a box)."""
     picture = _to_pillow(image)
     small = picture.resize((int(picture.width * factor), int(picture.height * factor)), Pillow.Resampling.BOX)
     return _from_pillow(small.resize(picture.size, Pillow.Resampling.BOX))
 
 
 def elastic_transform(image: Image, random: np.random.Generator, amount: float, sigma: float, shear: float) -> Image:
-    """A random affine map, then a random smooth displacement of every pixel. All lengths in pixels.
+    """A random affine map, then a random smooth displacement of every pixel.
 
-    Args:
-        image: H x W x C.
-        random: Where chance comes from.
-        amount: Displacements are smoothed noise (uniform in +-1) times this.
-        sigma: Standard deviation of the Gaussian that smooths them, cut off at 3.
-        shear: Three corners of a square in the middle move by up to this, each way.
+    The affine map shifts three corners of a square in the center by up to `shear` pixels each way. Displacements are
+    `amount` times uniform noise from -1 to 1, smoothed by a Gaussian of `sigma` pixels.
     """
     height, width = image.shape[:2]
     centre, reach = np.array([width, height]) // 2, min(height, width) // 3
@@ -63,27 +59,27 @@ def elastic_transform(image: Image, random: np.random.Generator, amount: float, 
     here, there = (np.column_stack([points - middle, np.ones(3)]).T for points in (before, after))
     planes = torch.from_numpy(image.transpose(2, 0, 1).copy())[None]
     sheared = warp(planes, torch.from_numpy(here @ np.linalg.inv(there)), "mirror")[0].numpy()
-    # Drawn in the order of the published program: first to the right, then down.
+    # Drawn in the order of the authors' code: first right, then down.
     right, down = (amount * smooth(random.uniform(-1, 1, (height, width)), sigma) for _ in range(2))
     rows, columns = np.mgrid[:height, :width]
     places = (rows + down, columns + right)
-    moved = [ndimage.map_coordinates(plane, places, order=1, mode="reflect") for plane in sheared]
-    return np.stack(moved, axis=-1)
+    displaced = [ndimage.map_coordinates(plane, places, order=1, mode="reflect") for plane in sheared]
+    return np.stack(displaced, axis=-1)
 
 
 def smooth(values: Image, sigma: float) -> Image:
-    """`gaussian_filter(values, sigma, mode="reflect", truncate=3)`, quick where sigma is as long as the image.
+    """`gaussian_filter(values, sigma, mode="reflect", truncate=3)`, fast even where sigma is as long as the image.
 
-    Images reflected at their rim are sums of cosines, which a symmetric filter only scales.
+    Images reflected at their border are sums of cosines, which a symmetric filter only scales.
     """
     radius = int(3 * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     weights = np.exp(-(offsets**2) / (2 * max(sigma, 1e-12) ** 2))
     for axis in (0, 1):
         length = values.shape[axis]
-        turns = np.pi * np.arange(length) / length
-        scales = np.cos(turns[:, None] * offsets) @ (weights / weights.sum())
-        waves = np.cos(turns[:, None] * (np.arange(length) + 0.5))
+        frequencies = np.pi * np.arange(length) / length
+        scales = np.cos(frequencies[:, None] * offsets) @ (weights / weights.sum())
+        waves = np.cos(frequencies[:, None] * (np.arange(length) + 0.5))
         back = waves.T * np.r_[1, np.full(length - 1, 2)] / length
         values = np.moveaxis(np.tensordot(back * scales @ waves, values, axes=(1, axis)), 0, axis)
     return values

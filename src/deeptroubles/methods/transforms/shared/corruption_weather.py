@@ -1,4 +1,4 @@
-"""Weather, as in ImageNet-C. Images are H x W x C (C is 1 or 3) in [0, 1]; what is returned may leave that range."""
+"""Weather, as in ImageNet-C. Images are H x W x C (C is 1 or 3) in [0, 1]; results can leave that range."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from deeptroubles.methods.transforms.shared.corruption_blur import enlarged, str
 Image = NDArray[np.float64]
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 FROST = np.array([0.48, 0.57, 0.64])
-"""Mean colour of the drawn frost: bluish, about as bright as the published photographs."""
+"""Mean color of the drawn frost: bluish, about as bright as the published photographs of frost."""
 WATER, MUD = np.array([175, 238, 238]) / 255, np.array([63, 42, 20]) / 255
 
 
 def brightness(image: Image, _: np.random.Generator, more: float) -> Image:
-    """Value (of hue, saturation and value) raised by `more`, at most to 1."""
+    """Raise the value (of hue, saturation and value) by `more`, up to 1."""
     if image.shape[2] == 1:
         return image + more
-    colours = rgb2hsv(image)
-    colours[..., 2] = np.clip(colours[..., 2] + more, 0, 1)
-    return np.asarray(hsv2rgb(colours))
+    colors = rgb2hsv(image)
+    colors[..., 2] = np.clip(colors[..., 2] + more, 0, 1)
+    return np.asarray(hsv2rgb(colors))
 
 
 def fog(image: Image, random: np.random.Generator, amount: float, decay: float) -> Image:
-    """A plasma fractal is added, and the sum scaled down so that the brightest value stays."""
+    """Add a plasma fractal, and scale the sum so that the highest value stays the same."""
     height, width = image.shape[:2]
     brightest = float(image.max())
     mist = plasma(1 << (max(height, width) - 1).bit_length(), decay, random)[:height, :width, None]
@@ -37,7 +37,7 @@ def fog(image: Image, random: np.random.Generator, amount: float, decay: float) 
 def plasma(side: int, decay: float, random: np.random.Generator) -> Image:
     """Diamond-square heights in [0, 1] on a torus of `side` (a power of two) points; roughness falls by `decay`.
 
-    As in the authors' program, steps of the first round are uniform in +-100 squared.
+    As in the authors' code, the first displacements are uniform from -100 squared to 100 squared.
     """
     heights = np.zeros((side, side))
     step, rough = side, 100.0
@@ -53,15 +53,15 @@ def plasma(side: int, decay: float, random: np.random.Generator) -> Image:
         squares = heights[half::step, half::step]
         above = squares + np.roll(squares, 1, 0)
         heights[::step, half::step] = middle(above + corners + np.roll(corners, -1, 1))
-        beside = squares + np.roll(squares, 1, 1)
-        heights[half::step, ::step] = middle(beside + corners + np.roll(corners, -1, 0))
+        left = squares + np.roll(squares, 1, 1)
+        heights[half::step, ::step] = middle(left + corners + np.roll(corners, -1, 0))
         step, rough = half, rough / decay
     heights -= heights.min()
     return heights / float(heights.max())
 
 
 def frost(image: Image, random: np.random.Generator, keep: float, add: float) -> Image:
-    """A weighted sum of the image and of drawn frost. The published corruption takes photographs of frost."""
+    """A weighted sum of the image and drawn frost. The published corruption uses photographs of frost."""
     height, width, channels = image.shape
     side = 1 << (max(height, width) - 1).bit_length()
     relief = sum(_ridges(side, degrees, random) for degrees in random.uniform(0, 180, 4))
@@ -73,7 +73,7 @@ def frost(image: Image, random: np.random.Generator, keep: float, add: float) ->
 
 
 def _ridges(side: int, degrees: float, random: np.random.Generator) -> Image:
-    """Fine crests that run mostly in one direction, lit from the side."""
+    """Fine ridges in mostly one direction, lit from the side."""
     rough = streak(random.normal(size=(side, side, 1)), max(2, side // 24), side / 40, degrees)[..., 0]
     height = -np.abs(ndimage.gaussian_filter(rough, side / 224, mode="wrap"))
     lit: Image = np.gradient(height, axis=0) + np.gradient(height, axis=1)
@@ -81,22 +81,22 @@ def _ridges(side: int, degrees: float, random: np.random.Generator) -> Image:
 
 
 def _equalized(levels: NDArray[np.int64]) -> Image:
-    """Whole numbers spread over [0, 255] by their ranks, the lowest at 0."""
+    """Histogram equalization of integers to [0, 255], the lowest at 0."""
     counts = np.bincount(levels.ravel()).cumsum()
     lowest = int(counts[levels.min()])
     return np.round(255 * (counts - lowest) / max(levels.size - lowest, 1))[levels]
 
 
-def _in_channels(colours: Image, channels: int) -> Image:
-    """Colours (... x 3, or grey already) as they are, or their luminance (... x 1)."""
-    return colours if colours.shape[-1] == channels else np.asarray(colours @ LUMINANCE[:, None])
+def _in_channels(colors: Image, channels: int) -> Image:
+    """Colors (... x 3) for color images, their luminance (... x 1) for grayscale ones."""
+    return colors if colors.shape[-1] == channels else np.asarray(colors @ LUMINANCE[:, None])
 
 
 def _standard(values: Image) -> Image:
     return (values - float(values.mean())) / float(values.std())
 
 
-def snow(  # noqa: PLR0917 (the numbers of the published table, in its order)
+def snow(  # noqa: PLR0917 (the settings of the published table, in its order)
     image: Image,
     random: np.random.Generator,
     mean: float,
@@ -107,12 +107,12 @@ def snow(  # noqa: PLR0917 (the numbers of the published table, in its order)
     sigma: float,
     keep: float,
 ) -> Image:
-    """Enlarged noise above a threshold, blurred along a falling line, over a whitened image."""
+    """Enlarged noise above a threshold, with motion blur, on a whitened image."""
     flakes = enlarged(random.normal(mean, std, (*image.shape[:2], 1)), size)
     flakes = np.clip(np.where(flakes < threshold, 0, flakes), 0, 1)
     flakes = streak(flakes, radius, sigma, random.uniform(-135, -45))
-    grey = _in_channels(image, 1)
-    whitened = keep * image + (1 - keep) * np.maximum(image, grey * 1.5 + 0.5)
+    gray = _in_channels(image, 1)
+    whitened = keep * image + (1 - keep) * np.maximum(image, gray * 1.5 + 0.5)
     return whitened + flakes + np.rot90(flakes, 2)
 
 
@@ -126,20 +126,20 @@ def spatter(
     strength: float,
     mud: int,
 ) -> Image:
-    """Drops of water (milder severities) or of mud (harder ones) on the lens."""
+    """Drops of water (low severities) or mud (high severities) on the lens."""
     liquid = ndimage.gaussian_filter(random.normal(mean, std, image.shape[:2]), sigma, mode="nearest")
     liquid = np.where(liquid < threshold, 0, liquid)
-    colour = _in_channels(MUD if mud else WATER, image.shape[2])
+    color = _in_channels(MUD if mud else WATER, image.shape[2])
     if mud:
         cover = ndimage.gaussian_filter((liquid > threshold).astype(float), strength, mode="nearest")
         cover = np.where(cover < 0.8, 0, cover)[..., None]
-        return np.asarray(image * (1 - cover) + colour * cover)
+        return np.asarray(image * (1 - cover) + color * cover)
     shine = liquid * _relief(liquid)
-    return image + strength * (shine / max(float(shine.max()), 1e-12))[..., None] * colour
+    return image + strength * (shine / max(float(shine.max()), 1e-12))[..., None] * color
 
 
 def _relief(liquid: Image) -> Image:
-    """Heights of the drops, lit from a corner, in [0, 255]: from the distance to their rims."""
+    """Heights of the drops from the distance to their rims, lit from a corner, in [0, 255]."""
     rims = canny(  # type: ignore[no-untyped-call]
         np.floor(np.clip(liquid, 0, 1) * 255), sigma=0, low_threshold=50, high_threshold=150
     )

@@ -1,4 +1,4 @@
-"""Find an overlay in images: where they look like it, pixel by pixel."""
+"""Find an overlay in images by template matching."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ from torch import Tensor
 
 from deeptroubles.methods.transforms.shared.overlay import Overlay
 
-ALIKE = 0.08
-"""It is there where the root mean square difference of pixel values is at most this."""
+MAX_DIFFERENCE = 0.08
+"""The largest root mean square difference of pixel values at which the overlay counts as present."""
 OPAQUE = 0.9
-"""Only pixels that hide the image are compared."""
+"""Only pixels with at least this opacity are compared."""
 
 
 def find_overlay(images: Tensor, overlay: Overlay) -> Tensor:
-    """Where an overlay is in images, at its own size and wherever it fits best.
+    """Find an overlay in images, at its own size and at any position.
 
-    The squared difference to the overlay at every position is |image|² - 2 image * overlay + |overlay|², of which the
-    first two are correlations, taken by Fourier transform.
-
-    Args:
-        images: N x C x H x W, in [0, 1].
-        overlay: One overlay for all (M = 1).
+    The squared difference to the overlay at every position is |image|² - 2 image * overlay + |overlay|². The first two
+    terms are correlations, computed by Fourier transform.
 
     Returns:
-        N x H x W, bool: the overlay's opaque pixels at the place where it was found; nothing where it was not.
+        N x H x W, bool: the overlay's opaque pixels at its best position; all False where it is absent.
     """
     shape = (overlay.cover[0, 0] >= OPAQUE).to(images.device)
     found = torch.zeros(len(images), *shape.shape, dtype=torch.bool, device=images.device)
@@ -40,14 +36,14 @@ def find_overlay(images: Tensor, overlay: Overlay) -> Tensor:
     )
     mean = (squared + wanted.square().sum()) / (weights.sum() * pixels.shape[1])
     least, where = mean.flatten(1).min(1)
-    for image in (least <= ALIKE**2).nonzero()[:, 0].tolist():
+    for image in (least <= MAX_DIFFERENCE**2).nonzero()[:, 0].tolist():
         top, left = divmod(int(where[image]), mean.shape[2])
         found[image, top : top + weights.shape[0], left : left + weights.shape[1]] = weights > 0
     return found
 
 
 def _slide(planes: Tensor, kernel: Tensor) -> Tensor:
-    """Sum of plane (N x H x W) times kernel (h x w) at every position where it fits: N x (H - h + 1) x (W - w + 1)."""
+    """Valid correlation of planes (N x H x W) with a kernel (h x w): N x (H - h + 1) x (W - w + 1)."""
     size = tuple(planes.shape[1:])
     spectrum = torch.fft.rfft2(planes) * torch.fft.rfft2(kernel, s=size).conj()
     sums: Tensor = torch.fft.irfft2(spectrum, s=size)

@@ -1,4 +1,4 @@
-"""Lettering: a line of text as it is stamped on photographs, white with a dark outline."""
+"""Lettering: a line of text as stamped on photographs, white with a dark outline."""
 
 from __future__ import annotations
 
@@ -9,33 +9,26 @@ from torch import Tensor
 
 from deeptroubles.errors import UsageError
 
-HIGH = 1 / 12
-"""Height of the letters as a share of the image's shorter side, at least LOWEST pixels."""
-LOWEST = 7
-WIDEST = 0.9
-"""A line is made smaller when it would be wider than this share of the image."""
+HEIGHT = 1 / 12
+"""Height of the letters as a share of the image's shorter side; at least MIN_HEIGHT pixels."""
+MIN_HEIGHT = 7
+MAX_WIDTH = 0.9
+"""The largest width of a line as a share of the image's; longer lines get smaller letters."""
 _FINE = 4
 
 
 def lettering(text: str, size: tuple[int, int]) -> Tensor:
-    """A line of text that fits on images, in the font that comes with Pillow.
-
-    Args:
-        text: What it says, in one line.
-        size: Height and width of the images.
-
-    Returns:
-        2 x h x w, in [0, 1]: the grey value, and how far it covers.
+    """Draw a line of text for images of a height and width: brightness and opacity, 2 x h x w in [0, 1].
 
     Raises:
-        UsageError: It is empty, or holds a letter that the font does not have.
+        UsageError: The text is empty, or holds a letter that the font lacks.
     """
-    high = _FINE * max(LOWEST, HIGH * min(size))
+    high = _FINE * max(MIN_HEIGHT, HEIGHT * min(size))
     font = ImageFont.load_default(high)
     absent = [letter for letter in text if _missing(font, letter)]
     if absent or not text.strip():
         reason = f"has no {absent[0]!r}" if absent else "needs at least one letter"
-        raise UsageError(f"The built-in font {reason}; change the text, or give the cue as a picture (PNG).")
+        raise UsageError(f"The built-in font {reason}; change the text, or give the cue as a PNG file.")
     outline = max(1, round(high / 12))
     left, top, right, bottom = font.getbbox(text, stroke_width=outline)
     sheets = []
@@ -43,7 +36,7 @@ def lettering(text: str, size: tuple[int, int]) -> Tensor:
         sheet = Image.new("L", (int(right - left), int(bottom - top)))
         ImageDraw.Draw(sheet).text((-left, -top), text, fill=255, font=font, stroke_width=stroke)
         sheets.append(sheet)
-    shrink = min(1 / _FINE, WIDEST * size[1] / sheets[0].width)
+    shrink = min(1 / _FINE, MAX_WIDTH * size[1] / sheets[0].width)
     small = (max(1, round(sheets[0].width * shrink)), max(1, round(sheets[0].height * shrink)))
     letters, cover = (
         torch.from_numpy(np.asarray(sheet.resize(small, Image.Resampling.BOX), dtype=np.float32) / 255)
@@ -53,5 +46,5 @@ def lettering(text: str, size: tuple[int, int]) -> Tensor:
 
 
 def _missing(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, letter: str) -> bool:
-    """Whether the font draws a letter as it draws what no font has."""
+    """Whether the font draws the letter as it draws a character that no font has."""
     return not letter.isspace() and bytes(font.getmask(letter)) == bytes(font.getmask("\uffff"))

@@ -1,4 +1,4 @@
-"""Neutralising: one channel of evidence is taken out of images, and nothing else put in its place."""
+"""Neutralise one channel of evidence of images, without putting that of another image in its place."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import torch
 from torch import Tensor
 
 from deeptroubles.methods.transforms.inpaint import inpaint
-from deeptroubles.methods.transforms.swap import WINDOWS, Scenery, frame, move_object, resurface, scale_color, window
+from deeptroubles.methods.transforms.shared.scenery import (
+    WINDOWS,
+    Scenery,
+    frame,
+    resurface,
+    scale_color,
+    shift_object,
+    window,
+)
 
 
 def neutralise(scenery: Scenery, channel: str, rows: Tensor) -> Tensor:
-    """Take a channel out of images; the object stays, but for its texture, colour or place if that is the channel.
+    """Remove a channel of evidence from images.
 
-    A window and the frame are in-painted, the background becomes its own mean colour, fine detail is blurred away,
-    the mean colour becomes that of all images, the object moves to the middle, its texture to its own mean colour.
-
-    Args:
-        scenery: The images.
-        channel: A key of NEUTRAL or WINDOWS.
-        rows: M indices.
-
-    Returns:
-        M x C x H x W, in [0, 1].
+    Windows and the frame are in-painted, the background becomes its median color, fine detail is blurred away, the
+    color becomes the mean color of all images, the object shifts to the center, and its inner texture becomes its mean
+    color. Otherwise the object stays unchanged. `channel` is a key of NEUTRAL or WINDOWS.
     """
     size = scenery.images.shape[-2:]
     if channel in WINDOWS:
@@ -56,7 +57,7 @@ def _color(scenery: Scenery, rows: Tensor) -> Tensor:
 
 def _position(scenery: Scenery, rows: Tensor) -> Tensor:
     middle = torch.tensor(scenery.images.shape[-2:], device=rows.device)
-    return move_object(scenery, rows, middle.expand(len(rows), 2))
+    return shift_object(scenery, rows, middle.expand(len(rows), 2))
 
 
 def _texture(scenery: Scenery, rows: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ NEUTRAL: dict[str, Callable[[Scenery, Tensor], Tensor]] = {
     "background": _background,
     "frame": _frame,
     "high frequencies": _detail,
-    "colour": _color,
+    "color": _color,
     "position": _position,
     "inner texture": _texture,
 }

@@ -1,4 +1,4 @@
-"""Pictures that show nothing: noise, plain colours, gratings, and images whose parts are shuffled."""
+"""Out-of-distribution images without meaning: noise, plain colors, gratings, shuffled pixels and patches."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ from torch import Tensor
 
 from deeptroubles.methods.eight_bits import as_8_bit
 
-KINDS = ("uniform noise", "plain colours", "gratings", "shuffled pixels", "shuffled patches")
+KINDS = ("uniform noise", "plain colors", "gratings", "shuffled pixels", "shuffled patches")
 PATCHES = 7
-"""About how many patches an image is cut into each way before they are shuffled."""
+"""Approximate number of shuffled patches along each side."""
 
 
 def out_of_distribution_images(images: Tensor, seed: int = 0) -> dict[str, Tensor]:
-    """One picture of each of KINDS for every image.
+    """One out-of-distribution image of each of KINDS for every image (N x C x H x W in [0, 1]), with 8-bit values.
 
-    Args:
-        images: N x C x H x W in [0, 1]. Shuffled pictures are made of these; the others have their size.
-        seed: Seed of everything random; the N pictures of a kind differ.
-
-    Returns:
-        N x C x H x W in [0, 1], 8-bit values, by kind.
+    Shuffled images are made from the images; the others have their size.
     """
     generator = torch.Generator().manual_seed(seed)
     count, channels, height, width = images.shape
@@ -42,7 +37,7 @@ def out_of_distribution_images(images: Tensor, seed: int = 0) -> dict[str, Tenso
 
 
 def _gratings(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Waves of random direction, of 2 to a quarter of the width periods, between two random colours."""
+    """Sine waves of random direction between two random colors, with 2 to width / 4 periods."""
     count, channels, height, width = like.shape
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     angle = torch.rand(count, 1, 1, generator=generator) * math.pi
@@ -53,7 +48,7 @@ def _gratings(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _shuffled_patches(images: Tensor, generator: torch.Generator) -> Tensor:
-    """The patches of a regular grid in random order; a rest at the right and at the bottom stays."""
+    """The patches of a regular grid in random order; the rest at the right and the bottom stays in place."""
     height, width = (max(1, side // PATCHES) for side in images.shape[2:])
     rows, columns = images.shape[2] // height, images.shape[3] // width
     inside = images[:, :, : rows * height, : columns * width]

@@ -1,4 +1,4 @@
-"""Overlays: something that is laid over images, and look-alikes of it that show something else."""
+"""Overlays that are laid over images, and controls that resemble them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 BLOCKS = 4
-"""A look-alike is cut into so many blocks along the shorter side of its box."""
+"""Number of shuffled blocks of a control along the shorter side of its box."""
 
 PLACES = {
     "top-left": (0.0, 0.0),
@@ -22,16 +22,16 @@ PLACES = {
     "bottom": (1.0, 0.5),
     "bottom-right": (1.0, 1.0),
 }
-"""Where something small can be: how much of the room that is left lies above it, and to its left."""
+"""Positions of something small: the share of the free space above it, and to its left."""
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """What is laid over M images, or over any number when M is 1.
+    """Overlays of M images, or one overlay for any number of images (M = 1).
 
     Attributes:
         color: M x C x H x W, in [0, 1].
-        cover: M x 1 x H x W, in [0, 1]: 0 shows the image, 1 hides it.
+        cover: Opacity, M x 1 x H x W, in [0, 1]: 0 shows the image, 1 hides it.
     """
 
     color: Tensor
@@ -39,18 +39,18 @@ class Overlay:
 
 
 def lay(images: Tensor, overlay: Overlay) -> Tensor:
-    """Images (N x C x H x W, in [0, 1]) with an overlay; a new tensor like them."""
+    """Lay an overlay over images (N x C x H x W, in [0, 1]); a new tensor."""
     color, cover = overlay.color.to(images), overlay.cover.to(images)
     return images * (1 - cover) + color * cover
 
 
 def positioned(piece: Tensor, size: tuple[int, int], place: str) -> Overlay:
-    """A piece at its place in an otherwise empty overlay.
+    """Put a piece at a place of an otherwise empty overlay.
 
     Args:
-        piece: (C + 1) x h x w, in [0, 1]; the last channel is the cover. It is cut off where it is larger than `size`.
+        piece: (C + 1) x h x w, in [0, 1]; the last channel is the opacity. It is cropped to `size`.
         size: Height and width of the images.
-        place: A key of PLACES. A margin of a fortieth of the shorter side is kept where there is room.
+        place: A key of PLACES. A margin of 1/40 of the shorter side is kept where there is room.
     """
     height, width = size
     piece = piece[:, :height, :width]
@@ -66,15 +66,12 @@ def positioned(piece: Tensor, size: tuple[int, int], place: str) -> Overlay:
 
 
 def control(overlay: Overlay, number: int, seed: int) -> Overlay:
-    """An overlay of the same size, place, cover and contrast that shows something else: the control of a cue.
+    """The control of a cue: an overlay of the same size, place, opacity and contrast that shows something else.
 
-    Inside of the overlay's box, blocks are put in another order. The colours are turned: channels change places, and
-    every other look-alike is inverted, so that there is a difference where all blocks are the same.
+    Blocks inside the overlay's box are shuffled. Color channels are rotated, and every other control is inverted, so it
+    differs even where all blocks are the same.
 
-    Args:
-        overlay: What it is to be like.
-        number: Which look-alike, from 1 on; 1 to 6 differ in their colours.
-        seed: Of the order of blocks.
+    Numbers start from 1; the controls 1 to 6 have different colors.
     """
     random = torch.Generator().manual_seed(seed + number)
     both = torch.cat([overlay.color.expand(len(overlay.cover), -1, -1, -1), overlay.cover], dim=1)
@@ -84,7 +81,7 @@ def control(overlay: Overlay, number: int, seed: int) -> Overlay:
 
 
 def _shuffled(both: Tensor, random: torch.Generator) -> Tensor:
-    """Colour and cover ((C + 1) x H x W) with blocks inside of the cover's box in another order."""
+    """Color and opacity ((C + 1) x H x W) with the blocks inside the box of the opaque pixels shuffled."""
     there = both[-1] > 0
     if not there.any():
         return both

@@ -1,4 +1,4 @@
-"""What a camera does to a picture: perspective, distance, turns, light, blur. Drawn at random, and differentiable."""
+"""Random camera views of a picture: perspective, distance, rotation, light and blur; differentiable."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from deeptroubles.methods.transforms.shared.warp import rotation, translation, w
 
 @dataclass(frozen=True)
 class Conditions:
-    """Between what bounds views are drawn, all uniformly.
+    """Bounds of the views, which are drawn uniformly.
 
     Attributes:
-        degrees: Turned by up to this, each way.
+        degrees: Largest rotation, each way.
         scale: Smallest and largest factor of the size.
-        shift: Moved by up to this share of the height and width, each way.
-        tilt: Perspective: how much farther one side of the picture may be than its middle, as a share; below 0.5.
-        brightness: Added to all pixels, up to this, each way.
-        gain: Smallest and largest factor of each colour.
-        blur: Largest standard deviation of a Gaussian blur, in pixels.
+        shift: Largest shift as a share of height and width, each way.
+        tilt: Perspective: the largest relative difference in distance between a side and the center; below 0.5.
+        brightness: Largest value added to all pixels, each way.
+        gain: Smallest and largest factor of each color channel.
+        blur: Largest standard deviation of the Gaussian blur, in pixels.
     """
 
     degrees: float = 20
@@ -39,7 +39,7 @@ class Views:
     """One view per image.
 
     Attributes:
-        source: From positions of the view to positions of the picture, as `warp` takes it, N x 3 x 3.
+        source: Maps from positions of the view to positions of the picture, as in `warp`, N x 3 x 3.
         brightness: N.
         gain: N x C.
         blur: N, in pixels.
@@ -54,25 +54,17 @@ class Views:
 def draw_views(
     count: int, channels: int, size: tuple[int, int], conditions: Conditions, generator: torch.Generator
 ) -> Views:
-    """Draw views.
-
-    Args:
-        count: How many.
-        channels: Channels of the images.
-        size: Height and width of the images.
-        conditions: Bounds.
-        generator: Where chance comes from; a CPU generator.
-    """
+    """Draw random views of images of a number of channels and a height and width."""
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, dtype=torch.float64) * (high - low) + low
 
     height, width = size
     tilts = uniform(-conditions.tilt, conditions.tilt, count, 2) / torch.tensor([width / 2, height / 2])
-    turns = uniform(-conditions.degrees, conditions.degrees, count)
+    degrees = uniform(-conditions.degrees, conditions.degrees, count)
     factors = uniform(*conditions.scale, count)
-    moves = uniform(-conditions.shift, conditions.shift, count, 2) * torch.tensor([height, width])
-    source = torch.stack([_map(*values) for values in zip(tilts, turns, factors, moves, strict=True)])
+    shifts = uniform(-conditions.shift, conditions.shift, count, 2) * torch.tensor([height, width])
+    source = torch.stack([_map(*values) for values in zip(tilts, degrees, factors, shifts, strict=True)])
     return Views(
         source=source,
         brightness=uniform(-conditions.brightness, conditions.brightness, count),
@@ -82,33 +74,22 @@ def draw_views(
 
 
 def see(images: Tensor, views: Views) -> Tensor:
-    """Whole pictures under views; the picture is reflected at its border.
-
-    Args:
-        images: N x C x H x W in [0, 1].
-        views: N.
-
-    Returns:
-        N x C x H x W in [0, 1].
-    """
+    """Show pictures (N x C x H x W in [0, 1]) under N views; pictures are reflected at their border."""
     return _light(warp(images, views.source), views)
 
 
 def place(thing: Tensor, mask: Tensor, backgrounds: Tensor, views: Views) -> Tensor:
-    """A thing in front of backgrounds: the thing is warped, light and blur are for the whole picture.
+    """Put an object in front of backgrounds: the object is warped; light and blur apply to the whole picture.
 
     Args:
-        thing: C x H x W in [0, 1], of which only what the mask shows is used.
-        mask: H x W, 1 where the thing is and 0 elsewhere.
+        thing: The object, C x H x W in [0, 1]; only pixels in the mask are used.
+        mask: H x W, 1 where the object is and 0 elsewhere.
         backgrounds: N x C x H x W in [0, 1].
-        views: N.
-
-    Returns:
-        N x C x H x W in [0, 1].
+        views: One per background.
     """
     both = torch.cat([thing * mask, mask[None]])
-    moved = warp(both.expand(len(backgrounds), *both.shape), views.source, "black")
-    return _light(backgrounds * (1 - moved[:, -1:]) + moved[:, :-1], views)
+    warped = warp(both.expand(len(backgrounds), *both.shape), views.source, "black")
+    return _light(backgrounds * (1 - warped[:, -1:]) + warped[:, :-1], views)
 
 
 def _light(images: Tensor, views: Views) -> Tensor:
@@ -116,9 +97,9 @@ def _light(images: Tensor, views: Views) -> Tensor:
     return gaussian_blur((images * gain + brightness).clamp(0, 1), views.blur.to(images))
 
 
-def _map(tilt: Tensor, degrees: Tensor, factor: Tensor, move: Tensor) -> Tensor:
+def _map(tilt: Tensor, degrees: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
     perspective = torch.eye(3, dtype=torch.float64)
-    # The depth depends on the position in the view, so that it stays above 0 wherever the thing goes.
+    # The depth depends on the position in the view, so it stays above 0 wherever the object is.
     perspective[2, :2] = tilt
     smaller = torch.diag(torch.stack([1 / factor, 1 / factor, torch.ones_like(factor)]))
-    return smaller @ rotation(float(degrees)) @ translation(float(move[0]), float(move[1])) @ perspective
+    return smaller @ rotation(float(degrees)) @ translation(float(shift[0]), float(shift[1])) @ perspective

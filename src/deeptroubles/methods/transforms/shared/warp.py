@@ -1,4 +1,4 @@
-"""Warping: look at an image through a projective map."""
+"""Warp images by projective maps."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _PADDING = {"black": "zeros", "mirror": "reflection"}
 
 
 def warp(images: Tensor, source: Tensor, border: Border = "mirror") -> Tensor:
-    """Fill every position from where a projective map says that it comes from, with bilinear interpolation.
+    """Warp images by a projective map, with bilinear interpolation.
 
-    Differentiable with respect to the images. Where positions fall on pixels, values are those of the pixels up to the
-    rounding of single precision.
+    Differentiable with respect to the images. Positions that fall on pixels get their values up to the rounding of
+    single precision.
 
     Args:
         images: N x C x H x W, with at least 2 pixels along each side.
-        source: 3 x 3 or N x 3 x 3: maps a position (x, y, 1) of the answer to one of the image. Positions are counted
-            in pixels from the middle of the image, x to the right and y down.
-        border: What lies outside: `black` (0) or `mirror` (the image reflected at its border, as in `shift`).
+        source: 3 x 3 or N x 3 x 3: maps a position (x, y, 1) of the result to one of the image. Positions are pixels
+            from the center of the image, x to the right and y down.
+        border: What comes in from outside: `black` (0) or `mirror` (the image reflected at its border).
 
     Returns:
         N x C x H x W.
@@ -34,9 +34,9 @@ def warp(images: Tensor, source: Tensor, border: Border = "mirror") -> Tensor:
         UsageError: The border is unknown.
     """
     if border not in get_args(Border):
-        raise UsageError(f"There is no border {border!r} here; choose one of {', '.join(get_args(Border))}.")
+        raise UsageError(f"There is no border {border!r}; choose one of {', '.join(get_args(Border))}.")
     height, width = images.shape[-2:]
-    # Computed in double precision: at 1,000 pixels single precision would be a ten-thousandth of a pixel off.
+    # In double precision: at 1,000 pixels single precision would be off by a ten-thousandth of a pixel.
     half = torch.tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float64, device=images.device)
     rows, columns = torch.meshgrid(
         torch.arange(height, device=images.device) - half[1],
@@ -53,12 +53,12 @@ def warp(images: Tensor, source: Tensor, border: Border = "mirror") -> Tensor:
 
 
 def rotation(degrees: float) -> Tensor:
-    """The map (3 x 3) that turns a picture counter-clockwise when it is given to `warp`."""
-    turn = math.radians(degrees)
-    cos, sin = math.cos(turn), math.sin(turn)
+    """The map (3 x 3) with which `warp` rotates an image counter-clockwise."""
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
     return torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], dtype=torch.float64)
 
 
 def translation(down: float, right: float) -> Tensor:
-    """The map (3 x 3) that moves a picture when it is given to `warp`."""
+    """The map (3 x 3) with which `warp` shifts an image."""
     return torch.tensor([[1, 0, -right], [0, 1, -down], [0, 0, 1]], dtype=torch.float64)

@@ -1,1 +1,1 @@
-"""What several methods of units use."""
+"""Helpers of the methods for units."""

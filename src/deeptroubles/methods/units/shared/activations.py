@@ -1,4 +1,4 @@
-"""What "the activation of a unit" means, everywhere: its maximum over positions."""
+"""The activation of a unit, defined everywhere as its maximum over positions."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def by_unit(activation: Tensor) -> Tensor:
 
 
 def unit_activation(activation: Tensor) -> Tensor:
-    """How strongly every unit answers to every image: its maximum over positions, N x U."""
+    """The activation of every unit on every image: its maximum over positions, N x U."""
     return by_unit(activation).amax(2)

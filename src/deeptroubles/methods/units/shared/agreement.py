@@ -1,4 +1,4 @@
-"""Do pictures of a unit that were made from different random starts show the same thing?"""
+"""Do pictures of a unit from different random starts show the same thing?"""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Agreement:
     """Mean cosine similarity of a unit's pictures, in the features of an encoder. U each; NaN where there is no pair.
 
     Attributes:
-        same: Between pictures of the unit.
-        other: Between pictures of the unit and pictures of other units.
+        same: Similarity between pictures of the unit.
+        other: Similarity between pictures of the unit and pictures of other units.
     """
 
     same: NDArray[np.float64]
@@ -25,28 +25,24 @@ class Agreement:
 
     @property
     def relative(self) -> NDArray[np.float64]:
-        """(same - other) / (1 - other): 1 where pictures are alike, 0 where no more so than those of other units."""
+        """(same - other) / (1 - other): 1 for identical pictures, 0 if they are as similar as those of other units."""
         return np.divide(
             self.same - self.other, 1 - self.other, out=np.full_like(self.same, np.nan), where=self.other < 1
         )
 
 
 def agreement(pictures: NDArray[Any]) -> Agreement:
-    """Compare pictures across restarts.
-
-    Args:
-        pictures: Features of R pictures of each unit, U x R x D, which started from different noise.
-    """
+    """Compare features of R pictures of each unit from different random starts (U x R x D)."""
     units, restarts = pictures.shape[:2]
     flat = pictures.reshape(units * restarts, -1)
     blocks = cosine(flat, flat).reshape(units, restarts, units, restarts).sum((1, 3))
     own = np.diagonal(blocks)
-    alone = np.einsum("urr->u", cosine(pictures, pictures))  # every picture with itself
+    with_itself = np.einsum("urr->u", cosine(pictures, pictures))
     return Agreement(
-        same=_share(own - alone, restarts * (restarts - 1)),
-        other=_share(blocks.sum(1) - own, (units - 1) * restarts**2),
+        same=_mean(own - with_itself, restarts * (restarts - 1)),
+        other=_mean(blocks.sum(1) - own, (units - 1) * restarts**2),
     )
 
 
-def _share(total: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _mean(total: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return total / count if count else np.full_like(total, np.nan)

@@ -1,4 +1,4 @@
-"""The optimisation that activation maximization and caricatures share."""
+"""The gradient ascent of activation maximization, caricatures and DeepDream."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LEARNING_RATE = 0.025
 _REDIRECTED_STEPS = 32  # lucid takes 16, at twice the learning rate
 
 Value = Callable[[Tensor, int], Tensor]
-"""Maps M pictures (M x C x H x W) and the number of the step to what is maximised, one number per picture."""
+"""Maps M pictures (M x C x H x W) and the index of the step to the maximized value of each picture."""
 
 
-def ascend(
-    pictures: Parameterization, start: Tensor, value: Value, *, steps: int, learning_rate: float, label: str
+def maximize(
+    pictures: Parameterization, start: Tensor, value: Value, *, steps: int, learning_rate: float, task: str
 ) -> tuple[Tensor, Tensor]:
-    """Optimise the parameters of pictures with Adam. Works element by element: a picture does not see its batch.
+    """Optimize the parameters of pictures with Adam, which treats every picture of a batch independently.
 
     Returns:
         The parameters (like `start`), and the values at every step (steps x M).
@@ -30,7 +30,7 @@ def ascend(
     parameters = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([parameters], lr=learning_rate)
     history = []
-    for step in track(range(steps), label):
+    for step in track(range(steps), task):
         values = value(pictures.images(parameters), step)
         (parameters.grad,) = torch.autograd.grad(-values.sum(), parameters)
         optimizer.step()
@@ -39,10 +39,10 @@ def ascend(
 
 
 def activations_for_ascent(network: Network, layer: str) -> Callable[[Tensor, int], Tensor]:
-    """The output of a layer for pictures at a step: with redirected rectifiers in the first 32 steps.
+    """The output of a layer for pictures at a step, with redirected rectifiers in the first 32 steps.
 
-    Batch normalisations are folded where the layer is still there afterwards, and on a processor channels come last,
-    which is quicker. A network that could not be traced goes without all that.
+    Batch normalizations are fused where the layer still exists afterwards, and on a CPU channels come last, which is
+    faster. None of this applies to a network that could not be traced.
     """
     if not isinstance(network, TracedNetwork):
         return lambda pictures, _: network.activations(pictures, [layer])[layer]
@@ -57,7 +57,7 @@ def activations_for_ascent(network: Network, layer: str) -> Callable[[Tensor, in
 
 
 def is_converged(history: Tensor) -> Tensor:
-    """Whether values (steps x M) stopped rising: in the last fifth a straight line rises by 5 % of all, or less."""
+    """Whether values (steps x M) stopped rising: a line through the last fifth rises by at most 5% of the gain."""
     last = history[-max(2, len(history) // 5) :].double()
     if len(last) < 2:
         return torch.zeros(history.shape[1], dtype=torch.bool, device=history.device)

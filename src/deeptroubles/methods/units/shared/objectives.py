@@ -1,4 +1,4 @@
-"""What is maximised: one number per picture, from the output of a layer."""
+"""Objectives: the maximized value of each picture, from the output of a layer."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from deeptroubles.network import Layer
 
 OBJECTIVES = ("channel", "neuron", "direction", "layer")
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""Maps the output of a layer for M pictures, and what each of them shows, to M numbers."""
+"""Maps the output of a layer for M pictures, and the unit or direction of each, to M values."""
 
-_LEAST_SIMILARITY = 0.1
+_MIN_SIMILARITY = 0.1
 
 
 def objective_of(name: str, layer: Layer, position: tuple[int, int] | None = None) -> Objective:
     """The objective of that name.
 
     Raises:
-        UsageError: There is none, or the position is none of the layer's.
+        UsageError: There is no such objective, or the layer has no such position.
     """
     if name not in OBJECTIVES:
         raise UsageError(
@@ -32,25 +32,25 @@ def objective_of(name: str, layer: Layer, position: tuple[int, int] | None = Non
     if name == "neuron":
         return _neuron(layer, position)
     if position is not None:
-        raise UsageError(f'A position needs objective="neuron"; {name!r} looks at all positions.')
+        raise UsageError(f'A position needs objective="neuron"; {name!r} uses all positions.')
     return {"channel": _channel, "direction": _direction, "layer": _layer}[name]
 
 
 def dot_times_cosine(activation: Tensor, wanted: Tensor, power: float, dim: tuple[int, ...]) -> Tensor:
-    """The dot product times a power of the cosine similarity, which is taken as 0.1 where it is less.
+    """The dot product times a power of the cosine similarity, clipped to at least 0.1.
 
-    The floor keeps a gradient where two vectors are not similar at all, and the sign where they are opposite.
+    The clipping keeps a gradient for orthogonal vectors, and the sign for opposite ones.
 
     References:
         lucid 0.3.10, `optvis/objectives_util.py`, `_dot_cossim`.
     """
     dot = (activation * wanted).sum(dim)
     cosine = dot / (activation.square().sum(dim).sqrt() * wanted.square().sum(dim).sqrt()).clamp_min(1e-6)
-    return dot * cosine.clamp_min(_LEAST_SIMILARITY) ** power
+    return dot * cosine.clamp_min(_MIN_SIMILARITY) ** power
 
 
 def gram_similarity(activation: Tensor) -> Tensor:
-    """M x M cosine similarities of Gram matrices (which units answer together): how alike the styles of pictures are.
+    """M x M cosine similarities of Gram matrices (which units are active together), a similarity of styles.
 
     References:
         lucid 0.3.10, `optvis/objectives.py`, `diversity`.
@@ -70,7 +70,7 @@ def _neuron(layer: Layer, position: tuple[int, int] | None) -> Objective:
     rows, columns = layer.shape[1:] if len(layer.shape) == 3 else (1, layer.shape[0] if len(layer.shape) == 2 else 1)
     row, column = (rows // 2, columns // 2) if position is None else position
     if not (0 <= row < rows and 0 <= column < columns):
-        raise UsageError(f"Layer {layer.name!r} has {rows} x {columns} positions; ({row}, {column}) is none of them.")
+        raise UsageError(f"Layer {layer.name!r} has {rows} x {columns} positions, so not ({row}, {column}).")
     return lambda activation, units: _of_units(activation, units)[:, row * columns + column]
 
 

@@ -1,4 +1,4 @@
-"""Does a picture of a unit take the path through the network that natural images take (Geirhos et al. 2024)?"""
+"""Is a picture of a unit processed along the same path in the network as natural images (Geirhos et al. 2024)?"""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from deeptroubles.methods.units.shared.similarity import spearman
 
-LEAST_GAP = 0.1
-"""Where natural images of one unit are not more alike than those of different units by this much, nothing is said."""
+MIN_GAP = 0.1
+"""A layer is skipped unless natural images of one unit are more similar than those of different units by this much."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class PathSimilarity:
     """Similarity of activations inside the network, for each unit and layer: all U x L, from the first to the last.
 
     Attributes:
-        layers: The L layers on the way to the units, in the order in which they are computed.
+        layers: The L layers before the units, in the order in which they are computed.
         pictures: Mean similarity of a unit's pictures to the natural images that excite it.
-        natural: Mean similarity among the natural images that excite it: what 1 stands for.
-        random: Mean similarity of these to the natural images of other units: what 0 stands for.
+        natural: Mean similarity among the natural images that excite it (normalized: 1).
+        random: Mean similarity of these to the natural images of other units (normalized: 0).
     """
 
     layers: tuple[str, ...]
@@ -32,44 +32,45 @@ class PathSimilarity:
     random: NDArray[np.float64]
 
     @property
-    def normalised(self) -> NDArray[np.float64]:
+    def normalized(self) -> NDArray[np.float64]:
         """(pictures - random) / (natural - random), U x L; NaN where the gap between natural and random is too small.
 
-        1: like natural images that excite the unit; 0: like any images; below 0: less like them than any image.
+        1: as similar as natural images that excite the unit; 0: as similar as random images; below 0: less similar.
         """
         gap = self.natural - self.random
         found = np.full_like(gap, np.nan)
-        np.divide(self.pictures - self.random, gap, out=found, where=gap >= LEAST_GAP)
+        np.divide(self.pictures - self.random, gap, out=found, where=gap >= MIN_GAP)
         return found
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """The normalised similarity, mean over the layers. U; NaN where no layer says anything."""
-        return _mean(self.normalised)
+        """The normalized similarity, mean over the layers that are not skipped. U; NaN where all are skipped."""
+        return _mean(self.normalized)
 
     @property
     def late(self) -> NDArray[np.float64]:
-        """The normalised similarity, mean over the last third of the layers. U; NaN where none says anything.
+        """The normalized similarity, mean over the last third of the layers. U; NaN where all are skipped.
 
-        In networks that nobody has tampered with, pictures start like any image and join the natural path late.
+        In ordinary networks, pictures resemble random images in early layers and natural images of the unit in late
+        layers.
         """
         first = 2 * len(self.layers) // 3
-        return _mean(self.normalised[:, first:])
+        return _mean(self.normalized[:, first:])
 
 
 def path_similarity(
     pictures: Mapping[str, NDArray[Any]], natural: Mapping[str, NDArray[Any]], images: NDArray[np.int64]
 ) -> PathSimilarity:
-    """Compare what pictures of units do inside the network with what natural images do that excite the same units.
+    """Compare activations inside the network between pictures of units and natural images that excite the same units.
 
-    Spearman's rank correlation, as in the paper. Unlike there, the mean over all the natural images is subtracted from
-    each activation first: where images have a background in common, all of them are nearly the same in early layers,
-    and the small gap between natural and random would blow up every difference.
+    The similarity is Spearman's rank correlation, as in the paper. Unlike there, the mean over all natural images is
+    subtracted from each activation first: images with a common background are nearly the same in early layers, and the
+    small gap between natural and random would amplify every difference.
 
     Args:
         pictures: Per layer the activations of R pictures of each unit, U x R x D.
         natural: Per layer the activations of the K >= 2 images that excite each unit most, U x K x D.
-        images: Which images these are, U x K. An image is not compared with itself.
+        images: The positions of these images, U x K. An image is not compared with itself.
 
     References:
         R. Geirhos, R. S. Zimmermann, B. Bilodeau, W. Brendel, B. Kim: Don't trust your eyes: on the (un)reliability of
@@ -87,8 +88,8 @@ def path_similarity(
         to_own = spearman(pictures[layer] - centre, activations - centre).mean((1, 2))
         means = [_rows_mean(among, owner, chosen) for chosen in (same_unit & other_image, ~same_unit & other_image)]
         found.append((to_own, *means))
-    own, alike, random = np.stack(found, axis=2)
-    return PathSimilarity(tuple(natural), own, alike, random)
+    own, within, random = np.stack(found, axis=2)
+    return PathSimilarity(tuple(natural), own, within, random)
 
 
 def _rows_mean(
@@ -101,8 +102,8 @@ def _rows_mean(
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the layers that say something. U."""
-    said = ~np.isnan(values)
-    count = said.sum(1)
-    total = np.where(said, values, 0).sum(1)
+    """Mean over the layers that are not NaN. U."""
+    present = ~np.isnan(values)
+    count = present.sum(1)
+    total = np.where(present, values, 0).sum(1)
     return np.asarray(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))

@@ -1,4 +1,4 @@
-"""A rectifier that lets a signal back through where nothing else would get through: it wakes dead units."""
+"""A rectifier with a redirected gradient where it would block the gradient of a whole image."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from torch import Tensor
 
 
 class RedirectedReLU(torch.autograd.Function):
-    """A clamp from `low` to `high`, both optional, whose gradient never dies altogether, for a loss that is minimised.
+    """A clamp from `low` to `high`, both optional, for a loss that is minimized.
 
-    Its gradient is the plain one for every image of the batch for which that is not zero everywhere. For the other
-    images, whose optimisation would be stuck, the signal passes also where the rectifier is shut, unless it pushes
-    the input further to the side on which it is shut.
+    For images whose plain gradient is zero everywhere, the gradient also passes where the rectifier is saturated,
+    unless it pushes the input further into saturation. For other images the gradient is the plain one.
 
     References:
-        lucid 0.3.10, `misc/redirected_relu_grad.py`: both of its rules (ReLU and ReLU6) in one.
+        lucid 0.3.10, `misc/redirected_relu_grad.py`; both of its rules (ReLU and ReLU6) in one.
     """
 
     @staticmethod
     def forward(context: Any, x: Tensor, low: float = 0.0, high: float | None = None) -> Tensor:
-        """Clamp, and remember the input."""
+        """Clamp, and save the input."""
         context.save_for_backward(x)
         context.ends = low, math.inf if high is None else high
         return x.clamp(low, high)

@@ -1,4 +1,4 @@
-"""Which part of an image a unit saw when it answered most."""
+"""The part of an image at which a unit is most active."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Literal
 from deeptroubles.network import HookedNetwork, Network
 
 CELLS = 3
-"""A crop around a cell shows so many cells along each side ..."""
-LEAST = 8
-"""... and never less than one part in so many of the image."""
+"""Number of cells along each side of a crop ..."""
+MIN_PARTS = 8
+"""... which is at least 1 / MIN_PARTS of the image."""
 
 
 def sample_box(
@@ -19,21 +19,20 @@ def sample_box(
     grid: tuple[int, int],
     around: Literal["receptive_field", "cell"] = "receptive_field",
 ) -> tuple[int, int, int, int]:
-    """The part of an image to show for the strongest position of a unit.
+    """The box of an image to show for the strongest position of a unit.
 
     Args:
         network: The network.
         layer: Name of the layer.
         cell: The position on the layer's grid, in reading order (see `Samples.cells`).
         grid: Height and width of the grid (see `LayerIndex.grid`).
-        around: `receptive_field`: exactly the pixels that the position can depend on. `cell`: the neighbourhood in
-            which the position lies, as OpenAI's Microscope crops: the image is divided like the grid, and the box is
-            centred on the cell's part of it, three cells wide and high but at least an eighth of the image, moved
-            inside where it would stick out. In deep layers, whose receptive field is the whole image, only the second
-            says where to look.
+        around: `receptive_field`: exactly the pixels that the position can depend on. `cell`: a crop as in OpenAI's
+            Microscope. The image is divided like the grid, and the box is centered on the cell; it is three cells wide
+            and high, at least an eighth of the image, and shifted to lie inside. In deep layers, whose receptive field
+            is the whole image, only `cell` shows a location.
 
     Returns:
-        top, left, bottom, right in pixels of the classifier's input, bottom and right exclusive; the whole image where
+        Top, left, bottom and right in pixels of the classifier's input, the last two exclusive; the whole image where
         the layer has no positions (features, tokens), and for a receptive field of a network that could not be traced.
     """
     height, width = network.classifier.size
@@ -52,7 +51,7 @@ def sample_box(
 
 def _span(index: int, cells: int, pixels: int) -> tuple[int, int]:
     """Start and end of the crop along one side of the image."""
-    length = min(pixels, max(1, round(CELLS * pixels / cells), round(pixels / LEAST)))
+    length = min(pixels, max(1, round(CELLS * pixels / cells), round(pixels / MIN_PARTS)))
     start = round((index + 0.5) * pixels / cells - length / 2)
     start = min(max(0, start), pixels - length)
     return start, start + length

@@ -1,4 +1,4 @@
-"""How alike two sets of feature vectors are."""
+"""Similarities of feature vectors."""
 
 from __future__ import annotations
 
@@ -12,28 +12,12 @@ Vectors = NDArray[Any]
 
 
 def cosine(first: Vectors, second: Vectors) -> NDArray[np.float64]:
-    """Cosine of the angle between every two vectors; 0 where one of them is 0.
-
-    Args:
-        first: ... x M x D.
-        second: ... x N x D.
-
-    Returns:
-        ... x M x N, in [-1, 1].
-    """
+    """Cosine similarity of all pairs of vectors, ... x M x D and ... x N x D to ... x M x N; 0 where one is 0."""
     return np.asarray(_unit_length(first) @ np.swapaxes(_unit_length(second), -1, -2))
 
 
 def spearman(first: Vectors, second: Vectors) -> NDArray[np.float64]:
-    """Spearman's rank correlation (ties share their mean rank) between every two vectors; 0 where one is constant.
-
-    Args:
-        first: ... x M x D.
-        second: ... x N x D.
-
-    Returns:
-        ... x M x N, in [-1, 1].
-    """
+    """Spearman's rank correlation of all pairs of vectors, as `cosine`; 0 where one is constant."""
     middle = (first.shape[-1] + 1) / 2
     return cosine(rankdata(first, axis=-1) - middle, rankdata(second, axis=-1) - middle)
 

@@ -1,4 +1,4 @@
-"""Do pictures of a unit let one tell which of two images excites it more (Borowski et al. 2021)?"""
+"""Do pictures of a unit predict which of two images excites it more (Borowski et al. 2021)?"""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from deeptroubles.statistics.intervals import Interval, mean_share
 
 @dataclass(frozen=True)
 class Simulation:
-    """For each unit and strong image the share of weak images that it is told from. All U x Q, in [0, 1].
+    """For each unit and strong image, the share of weak images over which it is chosen. All U x Q, in [0, 1].
 
     Attributes:
-        pictures: Explained by the pictures of the unit.
-        natural: Explained by as many natural images that excite the unit: the ceiling.
-        random: Explained by as many natural images of another unit, mean over the other units: the floor.
+        pictures: With the pictures of the unit as explanation.
+        natural: With as many natural images that excite the unit: the ceiling.
+        random: With as many natural images of another unit, mean over the other units: the floor.
     """
 
     pictures: NDArray[np.float64]
@@ -28,7 +28,7 @@ class Simulation:
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
-        """How often the pictures tell which image excites the unit more. U, in [0, 1]."""
+        """How often the pictures predict which image excites the unit more. U, in [0, 1]."""
         return np.asarray(self.pictures.mean(1))
 
     @property
@@ -42,25 +42,25 @@ def simulate(
 ) -> NDArray[np.float64]:
     """Choose between a strong and a weak image by their similarity to an explanation: the 2-AFC task, done by a model.
 
-    Of the two images the one is chosen that is more like the explanation (mean cosine similarity; with `opposite`,
-    minus that to the opposite). Equal similarity counts half.
+    The image with the higher similarity to the explanation is chosen (mean cosine similarity; with `opposite`, minus
+    that to the opposite). Equal similarity counts half.
 
     Args:
-        explanation: Features of what is said to excite the unit, R x D.
+        explanation: Features of pictures or images that should excite the unit, R x D.
         strong: Features of images that excite it, Q x D. None of them is part of the explanation.
-        weak: Features of images that do not, P x D.
-        opposite: Features of what is said not to excite it, S x D.
+        weak: Features of images that do not excite it, P x D.
+        opposite: Features of pictures or images that should not excite it, S x D.
 
     Returns:
-        The share of weak images that each strong image is told from. Q, in [0, 1].
+        The share of weak images over which each strong image is chosen. Q, in [0, 1].
 
     References:
         J. Borowski et al.: Exemplary natural images explain CNN activations better than state-of-the-art feature
         visualization, ICLR 2021, section 3 (the task).
         R. S. Zimmermann, D. Klindt, W. Brendel: Measuring mechanistic interpretability at scale without humans, NeurIPS
-        2024, section 3 (done by a model; its sigmoid is above one half where the choice here is right).
+        2024, section 3 (done by a model; its sigmoid is above one half where the choice here is correct).
     """
-    score = [_likeness(queries, explanation, opposite) for queries in (strong, weak)]
+    score = [_similarity(queries, explanation, opposite) for queries in (strong, weak)]
     higher = score[0][:, None] > score[1][None, :]
     equal = score[0][:, None] == score[1][None, :]
     return np.asarray((higher + 0.5 * equal).mean(1))
@@ -71,13 +71,9 @@ def simulation(
 ) -> Simulation:
     """The 2-AFC task for units, explained by their pictures, by natural images, and by those of other units.
 
-    The centre of all the natural images is subtracted from the features, so that what they have in common says nothing.
-
-    Args:
-        pictures: Features of R pictures of each unit, U x R x D.
-        references: Features of K images that excite each unit, U x K x D; the first R of them explain.
-        strong: Features of other images that excite it, U x Q x D.
-        weak: Features of images that do not, U x P x D.
+    The mean over all natural images is subtracted from the features, which removes what they have in common. All are
+    U x ... x D: R pictures of each unit, K images that excite it (the first R are the explanation), Q others that
+    excite it, and P that do not.
     """
     units = range(len(pictures))
     centre = np.concatenate([references, strong, weak], axis=1).mean((0, 1))
@@ -91,6 +87,6 @@ def simulation(
     )
 
 
-def _likeness(queries: NDArray[Any], explanation: NDArray[Any], opposite: NDArray[Any] | None) -> NDArray[np.float64]:
-    likeness = cosine(queries, explanation).mean(1)
-    return np.asarray(likeness if opposite is None else likeness - cosine(queries, opposite).mean(1))
+def _similarity(queries: NDArray[Any], explanation: NDArray[Any], opposite: NDArray[Any] | None) -> NDArray[np.float64]:
+    similarity = cosine(queries, explanation).mean(1)
+    return np.asarray(similarity if opposite is None else similarity - cosine(queries, opposite).mean(1))

@@ -1,4 +1,4 @@
-"""Random views of pictures: what works shifted, scaled, turned and in part has no brittle details."""
+"""Random views of pictures (shifted, scaled, rotated, cropped), which suppress fragile details."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch.nn import functional
 _SHIFT = 3 / 64  # of the side: lucid shifts pictures of 128 pixels by up to 4 and then by up to 2 pixels
 _SCALES = tuple(1 + (i - 5) / 50 for i in range(11))
 _ANGLES = (*range(-10, 11), 0, 0, 0, 0, 0)
-_LEAST, _MOST = 0.5, 1.1
+_MIN_PART, _MAX_PART = 0.5, 1.1
 
 
 def random_views(size: tuple[int, int], count: int, seed: int, *, crops: bool = True) -> Tensor:
-    """Affine maps from where a view looks to where the picture is.
+    """Affine maps from positions of a view to positions of the picture.
 
-    All views are turned by up to 10 degrees and shifted by up to 3/64 of a side, which is one pixel of 28, as in lucid.
-    Without crops they are scaled by up to 10 %, as there. With crops they show from half of the picture's side,
-    anywhere in it, to a little more than the whole: objects become larger, since every part has to show one.
+    As in lucid, views are rotated by up to 10 degrees and shifted by up to 3/64 of a side, about one of 28 pixels.
+    Without crops they are scaled by up to 10%, as in lucid. With crops they show between half of the picture's side, at
+    any position, and slightly more than the whole. This makes objects larger, since every crop has to show one.
 
     Args:
         size: Height and width of the pictures in pixels.
-        count: How many maps.
-        seed: Decides them.
-        crops: Whether views may be parts of the picture.
+        count: Number of maps.
+        seed: Decides the maps.
+        crops: Whether views can be crops of the picture.
 
     Returns:
         count x 2 x 3, in the units of `torch.nn.functional.affine_grid`.
@@ -37,7 +37,7 @@ def random_views(size: tuple[int, int], count: int, seed: int, *, crops: bool = 
     maps = np.empty((count, 2, 3))
     for affine in maps:
         angle = np.deg2rad(rng.choice(_ANGLES))
-        share = rng.uniform(_LEAST, _MOST) if crops else 1 / rng.choice(_SCALES)
+        share = rng.uniform(_MIN_PART, _MAX_PART) if crops else 1 / rng.choice(_SCALES)
         room = 2 * _SHIFT + (max(0, 1 - share) if crops else 0)  # the picture reaches from -1 to 1
         sine = np.sin(angle)
         affine[:, :2] = share * np.array(
@@ -48,7 +48,7 @@ def random_views(size: tuple[int, int], count: int, seed: int, *, crops: bool = 
 
 
 def view(images: Tensor, affine: Tensor) -> Tensor:
-    """Pictures (N x C x H x W) through one affine map (2 x 3), bilinear; what lies outside is grey (0.5)."""
+    """Pictures (N x C x H x W) under one affine map (2 x 3), bilinear; gray (0.5) outside."""
     grid = functional.affine_grid(affine[None].to(images), [1, *images.shape[1:]], align_corners=False)
     grid = grid.expand(len(images), -1, -1, -1)
     return functional.grid_sample(images - 0.5, grid, align_corners=False) + 0.5

@@ -1,4 +1,4 @@
-"""The total of some images for all units of all layers: what is merged, piece by piece, into an index of the units."""
+"""Summaries of images for all units of all layers, which are merged into an index of the units."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.errors import ModelError, UnreadableImageError
+from deeptroubles.engine import Arrays
+from deeptroubles.errors import ModelError
 from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.network import Layer, layer_reducer, open_network
-from deeptroubles.subject import Subject
+from deeptroubles.subject import Subject, readable_pixels
 
-Total = dict[str, NDArray[Any]]
 _NONE = np.iinfo(np.int64).min
-"""The key of a place in a list for which there was no image."""
+"""The key of an entry without an image."""
 
 
 def strongest(activation: Tensor) -> tuple[Tensor, Tensor]:
-    """The maximum over positions of every unit, and the first position (in reading order) where it is: both N x U."""
+    """The maximum over positions of every unit, and its first position (in reading order): both N x U."""
     if activation.ndim == 4 and activation.is_contiguous(memory_format=torch.channels_last):
-        # Row by row: a maximum is quick, to find where it is takes ten times as long.
+        # Row by row: a maximum is fast, its position takes ten times as long.
         pixels = activation.permute(0, 2, 3, 1)
         values, row = pixels.amax(2).max(1)
         width = pixels.shape[2]
@@ -40,14 +40,14 @@ def layer_grid(layer: Layer) -> tuple[int, int]:
     if len(layer.shape) in {1, 2}:
         return 1, (layer.shape[0] if len(layer.shape) == 2 else 1)
     shape = " x ".join(map(str, layer.shape)) or "one number"
-    raise ModelError(f"The layer {layer.name!r} gives {shape} per image, which has no units; choose another layer.")
+    raise ModelError(f"The layer {layer.name!r} has the output {shape}, without units; choose another layer.")
 
 
 def priority(positions: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """A random rank for each image, of its position and a seed only: the same however the images come in pieces.
+    """A random rank for each image that depends only on its position and the seed, not on how images are chunked.
 
-    The mixing function of SplitMix64 (Steele et al., Fast splittable pseudorandom number generators, 2014); it is one
-    to one, so that no two images have the same rank.
+    The mixing function of SplitMix64 (Steele et al., Fast splittable pseudorandom number generators, 2014). It is a
+    bijection, so no two images have the same rank.
     """
     with np.errstate(over="ignore"):
         x = positions.astype(np.uint64) + np.random.default_rng(seed).integers(1 << 63, dtype=np.uint64)
@@ -56,12 +56,12 @@ def priority(positions: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
         return ((x ^ (x >> np.uint64(31))) ^ np.uint64(1 << 63)).view(np.int64)
 
 
-def tally(
+def summarize(
     subject: Subject, indices: Sequence[int], batch_size: int, layers: Sequence[str], samples: int, seed: int, last: int
-) -> Total:
-    """The total of some images; of those whose priority is not after `last`, all activations are kept.
+) -> Arrays:
+    """The summary of some images. All activations are kept for images with a priority up to `last`.
 
-    The units of all layers stand side by side, U in all. Lists of the strongest and the weakest images hold keys
+    The units of all layers are concatenated, U in all. The strongest and the weakest images are stored as keys
     (`keys_of`), U x samples.
     """
     network = open_network(subject.classifier)
@@ -70,44 +70,33 @@ def tally(
     cell_type = np.min_scalar_type(max((height * width for height, width in grids), default=1))
     units = sum(network.layer(name).units for name in layers)
     drawn = np.asarray(indices)[priority(np.asarray(indices, dtype=np.int64), seed) <= last]
-    total = None
+    summary = None
     for start in range(0, len(indices), batch_size):
-        pixels, readable, unreadable = readable_pixels(subject, indices[start : start + batch_size])
+        part = indices[start : start + batch_size]
+        pixels, readable, unreadable = readable_pixels(subject.classifier, subject.images, part)
         values, cells = np.zeros((0, units), dtype=np.float32), np.zeros((0, units), dtype=cell_type)
         if len(readable):
             with torch.inference_mode():
-                answers = read(pixels)
-                values = torch.cat([v.float() for v, _ in answers], dim=1).cpu().numpy()
-                cells = torch.cat([c for _, c in answers], dim=1).cpu().numpy().astype(cell_type)
-        found = _total(values, cells, readable, unreadable, np.isin(readable, drawn), samples)
-        total = found if total is None else merge(total, found)
-    return total or {}
+                maxima = read(pixels)
+                values = torch.cat([v.float() for v, _ in maxima], dim=1).cpu().numpy()
+                cells = torch.cat([c for _, c in maxima], dim=1).cpu().numpy().astype(cell_type)
+        found = _of_batch(values, cells, readable, unreadable, np.isin(readable, drawn), samples)
+        summary = found if summary is None else merge(summary, found)
+    return summary or {}
 
 
-def readable_pixels(subject: Subject, indices: Sequence[int]) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
-    """The pixels of those images that can be read, their positions, and the positions of the others."""
-    pixels, bad = [], []
-    for i in indices:
-        try:
-            pixels.append(subject.pixels([i]))
-        except UnreadableImageError:
-            bad.append(i)
-    readable = np.array([i for i in indices if i not in bad], dtype=np.int64)
-    return torch.cat(pixels) if pixels else torch.empty(0), readable, np.array(bad, dtype=np.int64)
-
-
-def _total(
+def _of_batch(
     values: NDArray[np.float32],
     cells: NDArray[Any],
     images: NDArray[np.int64],
     unreadable: NDArray[np.int64],
     kept: NDArray[np.bool_],
     samples: int,
-) -> Total:
-    """The total of a batch, from N x U activations and where they are."""
-    turned = np.ascontiguousarray(cells.T)
-    top, top_cells = best(keys_of(values.T, images), turned, samples)
-    low, low_cells = best(keys_of(-values.T, images), turned, samples)
+) -> Arrays:
+    """The summary of a batch, from N x U activations and their positions."""
+    by_unit_cells = np.ascontiguousarray(cells.T)
+    top, top_cells = best(keys_of(values.T, images), by_unit_cells, samples)
+    low, low_cells = best(keys_of(-values.T, images), by_unit_cells, samples)
     return {
         "count": np.array(len(images)),
         "unreadable": unreadable,
@@ -123,8 +112,8 @@ def _total(
     }
 
 
-def merge(a: Total, b: Total) -> Total:
-    """The total of two disjoint sets of images."""
+def merge(a: Arrays, b: Arrays) -> Arrays:
+    """Merge the summaries of two disjoint sets of images."""
     merged = {name: a[name] + b[name] for name in ("count", "sum", "active")}
     merged |= {name: np.concatenate([a[name], b[name]]) for name in ("unreadable", "kept", "values", "cells")}
     for end in ("top", "low"):
@@ -134,9 +123,9 @@ def merge(a: Total, b: Total) -> Total:
 
 
 def keys_of(values: NDArray[np.float32], images: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Whole numbers that order by value, then by falling position of the image: the bits of the one over the other.
+    """Integers that order images by value, then by descending position: the bits of the value above the position.
 
-    No two are equal, so that the best few are the same in whatever order the images come.
+    No two keys are equal, so the best ones do not depend on the order of the images.
     """
     bits = (np.ascontiguousarray(values, dtype=np.float32) + np.float32(0)).view(np.int32).astype(np.int64)  # no -0
     rising = np.where(bits >= 0, bits, bits ^ 0x7FFFFFFF)
@@ -152,7 +141,7 @@ def read_keys(keys: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def best(keys: NDArray[np.int64], cells: NDArray[Any], count: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """The `count` highest keys of each row, highest first, and their cells; filled up where there are fewer."""
+    """The `count` highest keys of each row, highest first, and their cells; padded where there are fewer."""
     if (lacking := count - keys.shape[1]) > 0:
         keys = np.pad(keys, ((0, 0), (0, lacking)), constant_values=_NONE)
         cells = np.pad(cells, ((0, 0), (0, lacking)))

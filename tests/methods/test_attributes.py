@@ -1,4 +1,4 @@
-"""Areas under ROC curves against pairs counted one by one and against others; words against tables made by hand."""
+"""Areas under ROC curves against pairs counted one by one and peers; attributes against tables made by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import optimize, stats
 from sklearn.metrics import roc_auc_score
 
 from deeptroubles import ImageSet
-from deeptroubles.methods.units.shared.words import ENOUGH, Words, word_table, words_of
+from deeptroubles.methods.units.shared.attributes import MIN_OCCURRENCES, Attributes, attribute_table, attributes_of
 from deeptroubles.statistics.auroc import auroc
 from deeptroubles.subject import Subject
 from tests.networks import formula
@@ -19,10 +19,10 @@ def generator(seed=0):
     return np.random.default_rng(seed)
 
 
-def words(carried, columns=None, known=None):
+def attributes(carried, columns=None, known=None):
     names = tuple(f"w{i}" for i in range(carried.shape[1]))
     known = np.ones_like(carried) if known is None else known
-    return Words(names, columns or ("tag",) * len(names), carried, known)
+    return Attributes(names, columns or ("tag",) * len(names), carried, known)
 
 
 def slow_auroc(values, present, known, strata):
@@ -48,16 +48,16 @@ def test_it_is_the_share_of_pairs_counted_one_by_one(seed):
     strata = random.integers(-1, 3, 40)
     found = auroc(values, present, known, strata)
     for unit in range(3):
-        for word in range(4):
-            area, pairs = slow_auroc(values[:, unit], present[:, word], known[:, word], strata)
-            assert found.value[unit, word] == pytest.approx(area, abs=1e-12)
-            assert found.pairs[word] == pairs
+        for attribute in range(4):
+            area, pairs = slow_auroc(values[:, unit], present[:, attribute], known[:, attribute], strata)
+            assert found.value[unit, attribute] == pytest.approx(area, abs=1e-12)
+            assert found.pairs[attribute] == pairs
 
 
 def test_it_is_what_scikit_learn_computes():
     random = generator()
     values, present = random.normal(size=(60, 5)), random.random((60, 3)) < 0.3
-    expected = [[roc_auc_score(word, unit) for word in present.T] for unit in values.T]
+    expected = [[roc_auc_score(attribute, unit) for attribute in present.T] for unit in values.T]
     np.testing.assert_allclose(auroc(values, present).value, expected, atol=1e-12)
 
 
@@ -131,7 +131,7 @@ def test_pure_noise_gives_no_detector():
         random = generator(seed)
         values, carried = random.normal(size=(80, 150)), random.random((80, 6)) < 0.4
         classes = random.integers(0, 3, 80)
-        table = word_table(values, words(carried), classes)
+        table = attribute_table(values, attributes(carried), classes)
         tables += bool((table.overall_ends[0] > 0.5).any() or (table.within_ends[0] > 0.5).any())
         singly += bool((table.overall.interval()[0] > 0.5).any())
     assert tables <= 6  # expected: 2 at most (two families of intervals, of which 2.5 % lie too high)
@@ -142,8 +142,8 @@ def test_a_word_that_only_goes_along_with_a_class_is_not_detected_within_it():
     random = generator()
     classes = random.integers(0, 2, 400)
     carried = (random.random(400) < np.where(classes == 1, 0.85, 0.15))[:, None]
-    of_class, of_word = classes + 0.1 * random.normal(size=400), carried[:, 0] + 0.1 * random.normal(size=400)
-    table = word_table(np.stack([of_class, of_word], 1), words(carried), classes)
+    of_class, of_attribute = classes + 0.1 * random.normal(size=400), carried[:, 0] + 0.1 * random.normal(size=400)
+    table = attribute_table(np.stack([of_class, of_attribute], 1), attributes(carried), classes)
     first, second = table.detector(0, 0), table.detector(1, 0)
     assert first.overall.low > 0.7
     assert first.within.low < 0.5 < first.within.high
@@ -154,8 +154,8 @@ def test_a_word_that_only_goes_along_with_a_class_is_not_detected_within_it():
 
 def test_a_word_that_is_the_class_cannot_be_told_from_it():
     classes = np.repeat([0, 1], 40)
-    table = word_table(generator().normal(size=(80, 2)), words((classes == 1)[:, None]), classes)
-    assert table.words.enough.tolist() == [True]
+    table = attribute_table(generator().normal(size=(80, 2)), attributes((classes == 1)[:, None]), classes)
+    assert table.attributes.enough.tolist() == [True]
     assert table.enough_within.tolist() == [False]
     assert np.isnan(table.within.value).all()
 
@@ -166,28 +166,28 @@ def test_images_without_a_class_make_no_pairs_within_one():
     values = random.normal(size=(90, 2))
     labelled = classes >= 0
     expected = auroc(values[labelled], carried[labelled], strata=classes[labelled])
-    np.testing.assert_array_equal(word_table(values, words(carried), classes).within.value, expected.value)
+    np.testing.assert_array_equal(attribute_table(values, attributes(carried), classes).within.value, expected.value)
 
 
 def test_a_word_on_too_few_images_is_not_looked_at():
     random = generator()
     carried = random.random((60, 3)) < 0.5
-    carried[:, 0] = np.arange(60) < ENOUGH
-    carried[:, 1] = np.arange(60) < ENOUGH - 1
-    carried[:, 2] = np.arange(60) >= ENOUGH - 1
+    carried[:, 0] = np.arange(60) < MIN_OCCURRENCES
+    carried[:, 1] = np.arange(60) < MIN_OCCURRENCES - 1
+    carried[:, 2] = np.arange(60) >= MIN_OCCURRENCES - 1
     values, classes = random.normal(size=(60, 4)), np.zeros(60, dtype=int)
-    table = word_table(values, words(carried), classes)
-    assert table.words.enough.tolist() == [True, False, False]
-    assert {w.word for w in table.best_words(0)} == {0}
+    table = attribute_table(values, attributes(carried), classes)
+    assert table.attributes.enough.tolist() == [True, False, False]
+    assert {w.attribute for w in table.best_attributes(0)} == {0}
     assert (table.overall_ends[0][:, 1:] == 0).all()
-    alone = word_table(values, words(carried[:, :1]), classes)
+    alone = attribute_table(values, attributes(carried[:, :1]), classes)
     np.testing.assert_array_equal(table.overall_ends[0][:, 0], alone.overall_ends[0][:, 0])  # they cost nothing
 
 
 def test_the_correction_is_that_of_bonferroni():
     random = generator()
     carried, values = random.random((60, 4)) < 0.5, random.normal(size=(60, 5))
-    table = word_table(values, words(carried), np.zeros(60, dtype=int), level=0.9)
+    table = attribute_table(values, attributes(carried), np.zeros(60, dtype=int), level=0.9)
     low, high = auroc(values, carried).interval(1 - 0.1 / 20)
     np.testing.assert_allclose(table.overall_ends[0], low)
     np.testing.assert_allclose(table.overall_ends[1], high)
@@ -197,27 +197,27 @@ def test_purity_is_the_share_of_the_strongest_images():
     random = generator()
     values, carried = random.normal(size=(50, 3)), random.random((50, 2)) < 0.5
     known = random.random((50, 2)) < 0.7
-    table = word_table(values, words(carried, known=known), np.zeros(50, dtype=int), top=7)
+    table = attribute_table(values, attributes(carried, known=known), np.zeros(50, dtype=int), top=7)
     for unit in range(3):
         strongest = sorted(range(50), key=lambda row: -values[row, unit])[:7]
-        for word in range(2):
-            seen = [carried[row, word] for row in strongest if known[row, word]]
-            assert table.purity[unit, word] == pytest.approx(np.mean(seen))
-    np.testing.assert_allclose(table.words.base_rate, [carried[known[:, w], w].mean() for w in range(2)])
+        for attribute in range(2):
+            seen = [carried[row, attribute] for row in strongest if known[row, attribute]]
+            assert table.purity[unit, attribute] == pytest.approx(np.mean(seen))
+    np.testing.assert_allclose(table.attributes.base_rate, [carried[known[:, w], w].mean() for w in range(2)])
 
 
-def test_the_best_words_of_a_unit_come_surest_first():
+def test_the_best_attributes_of_a_unit_come_clearest_first():
     random = generator()
     carried = random.random((100, 3)) < [0.5, 0.3, 0.5]
     values = carried @ np.array([[0.3], [2.0], [0.0]]) + random.normal(size=(100, 1))
-    table = word_table(values, words(carried), np.zeros(100, dtype=int))
-    best = table.best_words(0, count=2)
-    assert best[0].word == 1
+    table = attribute_table(values, attributes(carried), np.zeros(100, dtype=int))
+    best = table.best_attributes(0, count=2)
+    assert best[0].attribute == 1
     assert best[0].overall.low >= best[1].overall.low
     assert table.best_unit(1) == best[0]
 
 
-# --- where words come from
+# --- where attributes come from
 
 
 def subject(columns, labels=None):
@@ -231,12 +231,12 @@ def as_table(found):
     """Name to what is known of each image: 1, 0, or None."""
     return {
         name: [int(c) if k else None for c, k in zip(carried, known, strict=True)]
-        for name, carried, known in zip(found.names, found.carried.T, found.known.T, strict=True)
+        for name, carried, known in zip(found.names, found.present.T, found.known.T, strict=True)
     }
 
 
-def test_labels_are_words():
-    found = words_of(subject({"x": ["a", "a", "b", "b"]}, ["dog", None, "cat", "dog"]), range(4))
+def test_labels_are_attributes():
+    found = attributes_of(subject({"x": ["a", "a", "b", "b"]}, ["dog", None, "cat", "dog"]), range(4))
     assert found.columns == ("label", "label", "x", "x")
     assert found.is_label.tolist() == [True, True, False, False]
     assert as_table(found) == {"cat": [0, None, 1, 0], "dog": [1, None, 0, 1], "x=a": [1, 1, 0, 0], "x=b": [0, 0, 1, 1]}
@@ -254,7 +254,7 @@ def test_every_kind_of_column():
         "boxes": [[1, 2]] * 20,
         "empty": [None] * 20,
     }
-    found = as_table(words_of(subject(columns), range(20)))
+    found = as_table(attributes_of(subject(columns), range(20)))
     assert found == {
         "text=a": [1, 0, None, 1, None] * 4,
         "text=b": [0, 1, None, 0, None] * 4,
@@ -272,9 +272,9 @@ def test_every_kind_of_column():
     }
 
 
-def test_words_are_those_of_the_chosen_images():
+def test_attributes_are_those_of_the_chosen_images():
     given = subject({"x": list("aabbcc")}, ["cat", "dog"] * 3)
-    assert as_table(words_of(given, [4, 0, 1])) == {
+    assert as_table(attributes_of(given, [4, 0, 1])) == {
         "cat": [1, 1, 0],
         "dog": [0, 0, 1],
         "x=a": [0, 1, 1],
@@ -282,16 +282,16 @@ def test_words_are_those_of_the_chosen_images():
     }
 
 
-def test_only_the_most_frequent_values_of_a_long_column_are_words():
+def test_only_the_most_frequent_values_of_a_long_column_are_attributes():
     values = [f"camera {i:02d}" for i in range(70) for _ in range(1 + (i >= 30))]
-    found = words_of(subject({"camera": values}), range(len(values)))
+    found = attributes_of(subject({"camera": values}), range(len(values)))
     assert len(found.names) == 50
     assert set(found.names) >= {f"camera=camera {i:02d}" for i in range(30, 70)}
 
 
-def test_without_columns_and_labels_there_are_no_words():
-    found = words_of(subject({"file": list("abcd")}), range(4))
+def test_without_columns_and_labels_there_are_no_attributes():
+    found = attributes_of(subject({"file": list("abcd")}), range(4))
     assert found.names == ()
-    assert found.carried.shape == found.known.shape == (4, 0)
-    table = word_table(np.zeros((4, 2)), found, np.full(4, -1))
-    assert table.best_words(0) == []
+    assert found.present.shape == found.known.shape == (4, 0)
+    table = attribute_table(np.zeros((4, 2)), found, np.full(4, -1))
+    assert table.best_attributes(0) == []
