@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.spatial import random_spatial, spatial
 from deeptroubles.methods.transforms.rotate import rotate
 from deeptroubles.methods.transforms.shared.warp import rotation, translation, warp
@@ -28,7 +28,7 @@ def test_it_equals_trying_every_place(found):
     breakable = []
     for image, label in zip(images, labels, strict=True):
         copies = image.expand(775, -1, -1, -1)
-        moved = to_eight_bits(warp(copies, source, "black"), copies)
+        moved = quantize(warp(copies, source, "black"), copies)
         breakable.append(bool((logits_of(classifier, moved).argmax(1) != label).any()))
     assert result.success.tolist() == breakable
     assert 0 < sum(breakable) < 24
@@ -45,7 +45,7 @@ def test_what_it_says_is_so(found):
     for i in result.success.nonzero()[:, 0].tolist():
         down, right, degrees = result.moved[i].tolist()
         again = warp(images[i : i + 1], rotation(degrees) @ translation(down, right), "black")
-        assert torch.equal(to_eight_bits(again, images[i : i + 1])[0], result.images[i])
+        assert torch.equal(quantize(again, images[i : i + 1])[0], result.images[i])
 
 
 def test_the_mildest_place_is_found_first():

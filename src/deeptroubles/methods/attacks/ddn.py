@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import loss_gradient
-from deeptroubles.methods.attacks.shared.balls import size, steepest, to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import lp_norm, quantize, steepest_direction
 from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
@@ -31,8 +31,8 @@ def ddn(
     *,
     targets: Targets = None,
     steps: Count = 100,
-    first_norm: float = 1.0,
-    change: float = 0.05,
+    init_norm: float = 1.0,
+    gamma: float = 0.05,
     eight_bit: bool = True,
     batch_size: Count = 32,
 ) -> AttackResult:
@@ -48,8 +48,8 @@ def ddn(
         labels: The true class of each image.
         targets: The class to reach, instead of any but the true one.
         steps: How many; more find smaller perturbations.
-        first_norm: Radius of the first sphere (L2), for pixels in [0, 1].
-        change: The paper's gamma: by how much of itself the radius changes in a step.
+        init_norm: Radius of the first sphere (L2), for pixels in [0, 1].
+        gamma: The paper's gamma: by how much of itself the radius changes in a step.
         eight_bit: Success must survive rounding to 8 bits, and the images come so.
         batch_size: How many images are shown at once.
 
@@ -66,7 +66,7 @@ def ddn(
     network, found = open_network(classifier), []
     for clean, classes in zip(torch.split(batch, batch_size), torch.split(goal.classes, batch_size), strict=True):
         part = Goal(classes, goal.targeted)
-        nearest = _shrink(network, clean, part, steps, first_norm, change, eight_bit=eight_bit)
+        nearest = _shrink(network, clean, part, steps, init_norm, gamma, eight_bit=eight_bit)
         found.append(_halve(classifier, clean, nearest, part, eight_bit=eight_bit))
     queries = torch.full(
         (len(batch),),
@@ -77,26 +77,26 @@ def ddn(
 
 
 def _shrink(
-    network: Network, clean: Tensor, goal: Goal, steps: int, first_norm: float, change: float, *, eight_bit: bool
+    network: Network, clean: Tensor, goal: Goal, steps: int, init_norm: float, gamma: float, *, eight_bit: bool
 ) -> Tensor:
     """The nearest image that reached the goal, the clean one where none did."""
     perturbation, nearest, rival = torch.zeros_like(clean), clean.clone(), None
     if not goal.targeted:
         count = min(_CANDIDATES, network.classifier.classes - 1)
         rival = nearest_boundary(network, clean, goal.classes, network.record(clean, []).logits, count)[1]
-    radius = torch.full((len(clean),), first_norm, device=clean.device)
+    radius = torch.full((len(clean),), init_norm, device=clean.device)
     best = torch.full_like(radius, torch.inf)
     for step in range(steps + 1):
         here = clean + perturbation
-        shown = to_eight_bits(here, clean) if eight_bit else here
+        shown = quantize(here, clean) if eight_bit else here
         logits, gradient = loss_gradient(network, shown, goal, "margin", rival if step < steps / 2 else None)
-        hit, length = goal.reached(logits), size(shown - clean, "l2")
+        hit, length = goal.reached(logits), lp_norm(shown - clean, "l2")
         closer = hit & (length < best)
         nearest[closer], best = shown[closer], torch.where(closer, length, best)
         alpha = 0.01 + 0.99 * (1 + math.cos(math.pi * step / max(1, steps))) / 2
-        moved = perturbation + alpha * radius.view(-1, 1, 1, 1) * steepest(gradient, "l2")
-        radius = radius * torch.where(hit, 1 - change, 1 + change)
-        perturbation = (clean + steepest(moved, "l2") * radius.view(-1, 1, 1, 1)).clamp(0, 1) - clean
+        moved = perturbation + alpha * radius.view(-1, 1, 1, 1) * steepest_direction(gradient, "l2")
+        radius = radius * torch.where(hit, 1 - gamma, 1 + gamma)
+        perturbation = (clean + steepest_direction(moved, "l2") * radius.view(-1, 1, 1, 1)).clamp(0, 1) - clean
     return nearest
 
 
@@ -110,7 +110,7 @@ def _halve(classifier: Classifier, clean: Tensor, nearest: Tensor, goal: Goal, *
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         tried = clean + middle.view(-1, 1, 1, 1) * (nearest - clean)
-        tried = to_eight_bits(tried, clean) if eight_bit else tried
+        tried = quantize(tried, clean) if eight_bit else tried
         hit = goal.reached(logits_of(classifier, tried, len(tried)))
         found[hit] = tried[hit]
         low, high = torch.where(hit, low, middle), torch.where(hit, middle, high)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
@@ -57,7 +57,7 @@ def deep_fool(
             clean, classes = batch[rows], goal.classes[rows]
             # A rounding towards the clean image takes back up to a 255th per pixel: go over a bit more each time.
             here = (clean + (1 + overshoot * (1 + step * eight_bit)) * total).clamp(0, 1)
-            shown = to_eight_bits(here, clean) if eight_bit else here
+            shown = quantize(here, clean) if eight_bit else here
             logits = logits_of(classifier, shown, batch_size)
             queries[rows] += 1
             hit = goal[rows].reached(logits)

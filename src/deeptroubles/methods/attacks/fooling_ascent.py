@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import loss_gradient
-from deeptroubles.methods.attacks.shared.balls import steepest
+from deeptroubles.methods.attacks.shared.balls import steepest_direction
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.network import open_network
@@ -83,7 +83,7 @@ def fooling_ascent(
             going, gradient = going[~sure], gradient[~sure]
             if not len(going):
                 break
-            found[going] = (found[going] + length * steepest(gradient, "l2")).clamp(0, 1)
+            found[going] = (found[going] + length * steepest_direction(gradient, "l2")).clamp(0, 1)
     return scored_pictures(classifier, goal.classes, first, found, queries, batch_size)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.balls import size, steepest
+from deeptroubles.methods.attacks.shared.balls import lp_norm, steepest_direction
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, Seed
@@ -34,7 +34,7 @@ def hop_skip_jump(
     *,
     targets: Targets = None,
     steps: Count = 32,
-    decisions: Count = 100,
+    init_num_evals: Count = 100,
     noises: Count = 100,
     eight_bit: bool = True,
     seed: Seed = 0,
@@ -52,7 +52,7 @@ def hop_skip_jump(
         labels: The true class of each image.
         targets: The class to reach, instead of any but the true one.
         steps: How many; more find smaller perturbations.
-        decisions: The paper's B_0: decisions around the image in the first step; step t takes B_0 sqrt(t).
+        init_num_evals: The paper's B_0: decisions around the image in the first step; step t takes B_0 sqrt(t).
         noises: How many noise images are tried as a start.
         eight_bit: Success must survive rounding to 8 bits, and the images come so. The decisions on the way are on
             images in single precision: they lie nearer to each other than 8-bit images can.
@@ -82,13 +82,13 @@ def hop_skip_jump(
         clean = batch[rows]
         here, nearest = _to_boundary(clean, start[rows], rows, decide), start[rows]
         for step in track(range(steps), "Hopping"):
-            distance = size(here - clean, "l2")
+            distance = lp_norm(here - clean, "l2")
             radius = distance / clean[0].numel() if step else torch.full_like(distance, FIRST_RADIUS)
-            count = round(decisions * math.sqrt(step + 1))
+            count = round(init_num_evals * math.sqrt(step + 1))
             direction = _normal(here, rows, radius, count, decide, generator, batch_size)
             here = _jump(here, rows, direction, distance / math.sqrt(step + 1), decide)
             here = _to_boundary(clean, here, rows, decide)
-            closer = size(here - clean, "l2") < size(nearest - clean, "l2")
+            closer = lp_norm(here - clean, "l2") < lp_norm(nearest - clean, "l2")
             nearest[closer] = here[closer]
         start[rows] = _rounded(clean, nearest, start[rows], rows, decide) if eight_bit else nearest
     return scored(classifier, batch, start, goal, "l2", queries, batch_size)
@@ -112,7 +112,7 @@ def _starts(
         queries[missing] += 1 if pool is batch else noises
         for i in missing.nonzero()[:, 0]:
             one = Goal(goal.classes[i].expand(len(pool)), goal.targeted)
-            far = torch.where(one.reached(logits), size(pool - batch[i], "l2"), torch.inf)
+            far = torch.where(one.reached(logits), lp_norm(pool - batch[i], "l2"), torch.inf)
             if far.isfinite().any():
                 found[i], missing[i] = pool[far.argmin()], False
     return found
@@ -139,7 +139,7 @@ def _normal(
     for first in range(0, count, together):
         several = min(together, count - first)
         noise = torch.stack([torch.randn(here.shape[1:], generator=generator) for _ in range(several)]).to(here)
-        moves = steepest(noise, "l2")[:, None] * radius.view(1, -1, 1, 1, 1)
+        moves = steepest_direction(noise, "l2")[:, None] * radius.view(1, -1, 1, 1, 1)
         shown = (here + moves).clamp(0, 1)
         hit = decide(shown.flatten(0, 1), rows.repeat(several)).view(several, -1) * 2.0 - 1
         moved = shown - here
@@ -148,7 +148,7 @@ def _normal(
     mean = (decided / count).view(-1, 1, 1, 1)
     # The mean is subtracted so that a boundary that is not quite in the middle tilts nothing; where all decisions
     # are the same, nothing would be left.
-    return steepest(torch.where(mean.abs() < 1, signed - mean * summed, signed), "l2")
+    return steepest_direction(torch.where(mean.abs() < 1, signed - mean * summed, signed), "l2")
 
 
 def _jump(here: Tensor, rows: Tensor, direction: Tensor, length: Tensor, decide: Decide) -> Tensor:

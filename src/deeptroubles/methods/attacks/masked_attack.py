@@ -9,7 +9,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.expectation import ascend_expectation, success_rate
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.printability import non_printability
@@ -129,7 +129,7 @@ def masked_attack(
     shown = torch.full((len(batch),), steps * batch_size // len(batch), device=batch.device)
     shown[: steps * batch_size % len(batch)] += 1
     everything = torch.arange(len(batch), device=batch.device)
-    still = scored(classifier, batch, to_eight_bits(worn(found, everything), batch), goal, "l2", shown, batch_size)
+    still = scored(classifier, batch, quantize(worn(found, everything), batch), goal, "l2", shown, batch_size)
     nothing = torch.zeros_like(found)
     return MaskedResult(
         **vars(still),

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import ascend
-from deeptroubles.methods.attacks.shared.balls import check_ball, project, size
+from deeptroubles.methods.attacks.shared.balls import check_ball, lp_norm, project
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.iterate import iterate
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, Positive
 from deeptroubles.methods.targets import Targets, as_batch
@@ -51,11 +51,11 @@ def mi_fgsm(
     velocity, radius = torch.zeros_like(batch), torch.full((len(batch),), epsilon, device=batch.device)
 
     def update(_step: int, rows: Tensor, here: Tensor, gradient: Tensor) -> Tensor:
-        velocity[rows] = decay * velocity[rows] + gradient / size(gradient, "l1").clamp(min=1e-30).view(-1, 1, 1, 1)
+        velocity[rows] = decay * velocity[rows] + gradient / lp_norm(gradient, "l1").clamp(min=1e-30).view(-1, 1, 1, 1)
         moved = here + epsilon / steps * velocity[rows].sign() - batch[rows]
         return batch[rows] + project(moved, radius[rows], "linf")
 
-    found, _, queries = ascend(
+    found, _, queries = iterate(
         classifier,
         batch,
         batch,

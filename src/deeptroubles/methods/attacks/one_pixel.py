@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import loss_gradient
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
@@ -91,13 +91,13 @@ def _scan(classifier: Classifier, image: Tensor, goal: Goal, limit: int, batch_s
     best, best_loss = image, -torch.inf
     for start in range(0, len(order), batch_size):
         part = slice(start, start + batch_size)
-        logits = answers(edits, rows[part], columns[part], colors[which[part]], batch_size)
+        logits = pixel_logits(edits, rows[part], columns[part], colors[which[part]], batch_size)
         several = Goal(goal.classes.expand(len(logits)), goal.targeted)
         loss, hit = several.loss(logits, "margin"), several.reached(logits)
         i = int(torch.where(hit, torch.inf, loss).argmax()) if hit.any() else int(loss.argmax())
         if hit.any() or loss[i] > best_loss:
             best, best_loss = (
-                _set(image, rows[part][i : i + 1], columns[part][i : i + 1], colors[which[part][i : i + 1]])[0],
+                set_pixels(image, rows[part][i : i + 1], columns[part][i : i + 1], colors[which[part][i : i + 1]])[0],
                 float(loss[i]),
             )
         if hit.any():
@@ -105,16 +105,16 @@ def _scan(classifier: Classifier, image: Tensor, goal: Goal, limit: int, batch_s
     return best, False, len(order) + 1
 
 
-def answers(edits: LocalEdits, rows: Tensor, columns: Tensor, colors: Tensor, batch_size: int) -> Tensor:
+def pixel_logits(edits: LocalEdits, rows: Tensor, columns: Tensor, colors: Tensor, batch_size: int) -> Tensor:
     """The logits of copies of an image, each with one pixel set to a colour (colors: M x C): M x K."""
     image = edits.image[0]
     if min(image.shape[1:]) < LOCAL:
-        return logits_of(edits.classifier, _set(image, rows, columns, colors), batch_size)
+        return logits_of(edits.classifier, set_pixels(image, rows, columns, colors), batch_size)
     boxes = torch.stack([rows, columns, rows + 1, columns + 1], dim=1)
     return edits.logits(boxes, colors[..., None, None], batch_size)
 
 
-def _set(image: Tensor, rows: Tensor, columns: Tensor, colors: Tensor) -> Tensor:
+def set_pixels(image: Tensor, rows: Tensor, columns: Tensor, colors: Tensor) -> Tensor:
     """Copies of an image (C x H x W), each with one pixel set: M x C x H x W."""
     copies = image.repeat(len(rows), 1, 1, 1)
     copies[torch.arange(len(rows), device=image.device), :, rows, columns] = colors

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.one_pixel import answers
+from deeptroubles.methods.attacks.one_pixel import pixel_logits
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
@@ -30,7 +30,7 @@ def one_pixel_evolution(
     pixels: Count = 1,
     population: Count = 400,
     generations: Count = 100,
-    factor: float = 0.5,
+    scale: float = 0.5,
     seed: Seed = 0,
     batch_size: Count = 256,
 ) -> AttackResult:
@@ -48,7 +48,7 @@ def one_pixel_evolution(
         pixels: How many are changed.
         population: Candidates per image.
         generations: How many at most.
-        factor: The paper's F.
+        scale: The paper's F.
         seed: Seed of the evolution; an image's course does not depend on the others.
         batch_size: How many candidates are shown at once.
 
@@ -73,7 +73,7 @@ def one_pixel_evolution(
         rows = rows[best <= SURE if goal.targeted else best <= 1 - GONE]
         if not len(rows):
             break
-        children = torch.stack([_children(people[i], factor, generators[int(i)]) for i in rows])
+        children = torch.stack([_children(people[i], scale, generators[int(i)]) for i in rows])
         value = _fitness(classifier, batch[rows], children, goal[rows], batch_size)
         better = value > fitness[rows]
         people[rows] = torch.where(better[..., None, None], children, people[rows])
@@ -92,13 +92,13 @@ def _first(classifier: Classifier, population: int, pixels: int, generator: torc
     return torch.cat([places, colors], dim=2).clamp(0, 1)
 
 
-def _children(people: Tensor, factor: float, generator: torch.Generator) -> Tensor:
+def _children(people: Tensor, scale: float, generator: torch.Generator) -> Tensor:
     """x_r1 + F (x_r2 - x_r3) for every member, with three different others; cut off at the borders."""
     count = len(people)
     order = torch.rand(count, count, generator=generator).to(people.device)
     order.fill_diagonal_(2.0)  # nobody is his own parent here
     first, second, third = order.argsort(1)[:, :3].T
-    return (people[first] + factor * (people[second] - people[third])).clamp(0, 1)
+    return (people[first] + scale * (people[second] - people[third])).clamp(0, 1)
 
 
 def _fitness(classifier: Classifier, images: Tensor, people: Tensor, goal: Goal, batch_size: int) -> Tensor:
@@ -118,7 +118,7 @@ def _logits(classifier: Classifier, image: Tensor, members: Tensor, batch_size: 
         return torch.cat([logits_of(classifier, _paint(image, part), batch_size) for part in parts])
     rows, columns = (places[:, 0] for places in _places(image, members))
     edits = LocalEdits(open_network(classifier), image[None])
-    return answers(edits, rows, columns, as_8_bit(members[:, 0, 2:]), batch_size)
+    return pixel_logits(edits, rows, columns, as_8_bit(members[:, 0, 2:]), batch_size)
 
 
 def _places(image: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import ascend
-from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, project, steepest, uniform
+from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, project, steepest_direction, uniform
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
+from deeptroubles.methods.attacks.shared.iterate import iterate
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, Positive, Seed
 from deeptroubles.methods.targets import Targets, as_batch
@@ -80,7 +80,9 @@ def pgd(
             step: int, inside: Tensor, here: Tensor, gradient: Tensor, clean: Tensor = clean, radius: Tensor = radius
         ) -> Tensor:
             middle = clean[inside]
-            return middle + project(here + length(step) * steepest(gradient, norm) - middle, radius[inside], norm)
+            return middle + project(
+                here + length(step) * steepest_direction(gradient, norm) - middle, radius[inside], norm
+            )
 
         start, rival = clean, None
         if attempt:
@@ -90,7 +92,7 @@ def pgd(
                 rival = _ranked_others(classifier, clean, goal.classes[rows], batch_size)[
                     :, attempt % (classifier.classes - 1)
                 ]
-        images_found, reached, shown = ascend(
+        images_found, reached, shown = iterate(
             classifier,
             clean,
             start,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, to_eight_bits, uniform
+from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, quantize, uniform
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, Positive, Seed
@@ -54,7 +54,7 @@ def random_noise(
         clean = batch[rows]
         radius = torch.full((len(rows),), epsilon if attempt else 0.0, device=batch.device)
         noisy = (clean + uniform(clean, radius, norm, generator)).clamp(0, 1)
-        noisy = to_eight_bits(noisy, clean) if eight_bit else noisy
+        noisy = quantize(noisy, clean) if eight_bit else noisy
         hit = goal[rows].reached(logits_of(classifier, noisy, batch_size))
         queries[rows] += 1
         found[rows[hit]] = noisy[hit]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count
@@ -137,7 +137,7 @@ def _search(
         count = min(max(1, batch_size // len(rows)), len(places) - at) if at else 1
         chosen = places[at : at + count, rows].transpose(0, 1)
         shown = clean[rows].repeat_interleave(count, 0)
-        shown = to_eight_bits(_moved(shown, chosen.reshape(-1, 3), border), shown) if at else shown
+        shown = quantize(_moved(shown, chosen.reshape(-1, 3), border), shown) if at else shown
         hits = goal[rows.repeat_interleave(count).to(clean.device)].reached(logits_of(classifier, shown, batch_size))
         hits, first = hits.view(-1, count).max(1)
         queries[rows] += torch.where(hits, first + 1, count)

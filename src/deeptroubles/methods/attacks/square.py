@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, size, to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, lp_norm, quantize
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, Positive, Seed, Share
@@ -31,7 +31,7 @@ def square(
     norm: Norm = "linf",
     targets: Targets = None,
     steps: Count = 5000,
-    share: Share = 0.8,
+    p_init: Share = 0.8,
     eight_bit: bool = True,
     seed: Seed = 0,
     batch_size: Count = 256,
@@ -51,7 +51,7 @@ def square(
         norm: `linf` or `l2`.
         targets: The class to reach, instead of any but the true one.
         steps: How many perturbations are tried; each image is shown once for each.
-        share: The paper's p: which share of the image the first squares cover.
+        p_init: The paper's p: which share of the image the first squares cover.
         eight_bit: Success must survive rounding to 8 bits, and the images come so.
         seed: Seed of the squares.
         batch_size: How many images are shown at once.
@@ -79,11 +79,11 @@ def square(
             break
         clean, proposed = batch[rows], perturbation[rows]
         if step:
-            side = _side(step, steps, share, batch)
+            side = _side(step, steps, p_init, batch)
             change = _recolour if norm == "linf" else _move
             proposed = change(proposed, clean, epsilon, side, rows, len(batch), generator)
         shown = (clean + proposed).clamp(0, 1)
-        shown = to_eight_bits(shown, clean) if eight_bit else shown
+        shown = quantize(shown, clean) if eight_bit else shown
         logits = logits_of(classifier, shown, batch_size)
         queries[rows] += 1
         hit, loss = goal[rows].reached(logits), goal[rows].loss(logits, "margin")
@@ -94,11 +94,11 @@ def square(
     return scored(classifier, batch, found, goal, norm, queries, batch_size)
 
 
-def _side(step: int, steps: int, share: float, images: Tensor) -> int:
+def _side(step: int, steps: int, p_init: float, images: Tensor) -> int:
     """The side of the squares of a step, in pixels."""
     height, width = images.shape[2:]
     halvings = sum(step * 10_000 / steps > limit for limit in HALVINGS)
-    return min(max(1, round(math.sqrt(share * 0.5**halvings * height * width))), height, width)
+    return min(max(1, round(math.sqrt(p_init * 0.5**halvings * height * width))), height, width)
 
 
 def _signs(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
@@ -158,7 +158,7 @@ def _waves(images: Tensor, epsilon: float, generator: torch.Generator) -> Tensor
     tiles = (torch.where(turned, wave.T, wave) * signs).transpose(3, 4).reshape(count, channels, down * side, -1)
     top, left = (height - down * side) // 2, (width - right * side) // 2
     tiles = pad(tiles, (left, width - right * side - left, top, height - down * side - top))
-    return epsilon * tiles / size(tiles, "l2").view(-1, 1, 1, 1)
+    return epsilon * tiles / lp_norm(tiles, "l2").view(-1, 1, 1, 1)
 
 
 def _move(
@@ -190,7 +190,7 @@ def _move(
     after = spent
     after[emptied] = 0
     after[target] = mixed / _length(mixed) * given.clamp(min=0).sqrt()
-    return epsilon * after / size(after, "l2").clamp(min=1e-12).view(-1, 1, 1, 1)
+    return epsilon * after / lp_norm(after, "l2").clamp(min=1e-12).view(-1, 1, 1, 1)
 
 
 def _length(squares: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def target_matrix(
     *,
     classes: Sequence[int] | None = None,
     steps: Count = 100,
-    first_norm: float = 1.0,
+    init_norm: float = 1.0,
     eight_bit: bool = True,
     batch_size: Count = 128,
 ) -> TargetMatrix:
@@ -50,7 +50,7 @@ def target_matrix(
         images: N x C x H x W (or C x H x W), in [0, 1]: the starts.
         classes: The K classes to reach, in the order of the columns. Default: all.
         steps: Steps of each attack; more find smaller perturbations.
-        first_norm: See `ddn`.
+        init_norm: See `ddn`.
         eight_bit: Success must survive rounding to 8 bits, and the images come so.
         batch_size: How many pairs are attacked at once.
 
@@ -75,7 +75,7 @@ def target_matrix(
             batch[starts],
             targets=columns[targets],
             steps=steps,
-            first_norm=first_norm,
+            init_norm=init_norm,
             eight_bit=eight_bit,
             batch_size=batch_size,
         )

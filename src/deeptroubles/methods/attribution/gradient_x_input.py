@@ -6,7 +6,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
-from deeptroubles.methods.attribution.shared.perturbation import colour_of_nothing
+from deeptroubles.methods.attribution.shared.perturbation import baseline_color
 from deeptroubles.methods.targets import Targets, as_batch, target_score
 
 
@@ -43,6 +43,6 @@ def gradient_x_input(
         Differences, arXiv 1605.01713, 2016, where it is the method compared with.
     """
     batch = as_batch(classifier, images)
-    difference = batch - colour_of_nothing(classifier, baseline, batch)
+    difference = batch - baseline_color(classifier, baseline, batch)
     gradients = pixel_gradients(classifier, batch, target_score(classifier, target, against))
     return (gradients * difference).sum(1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
-from deeptroubles.methods.attribution.shared.perturbation import colour_of_nothing, score_of_each
+from deeptroubles.methods.attribution.shared.perturbation import baseline_color, score_of_each
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
@@ -53,7 +53,7 @@ def integrated_gradients(
         raise UsageError(f"{steps} steps lead nowhere; give at least 1.")
     batch = as_batch(classifier, images)
     scores = score_of_each(classifier, logits_of(classifier, batch, batch_size), target, against)
-    start = colour_of_nothing(classifier, baseline, batch)
+    start = baseline_color(classifier, baseline, batch)
     nodes, weights = (torch.from_numpy(values).to(batch) / 2 for values in np.polynomial.legendre.leggauss(steps))
     total = torch.zeros_like(batch)
     for i, (image, score) in enumerate(zip(batch, scores, strict=True)):

@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.shared.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.attribution.shared.perturbation import baseline_color, blend, score_of_each
 from deeptroubles.methods.parameters import Count, Seed, Share
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
@@ -67,7 +67,7 @@ def rise(
         )
     batch = as_batch(classifier, images)
     scores = score_of_each(classifier, logits_of(classifier, batch, batch_size), target, against)
-    cover = colour_of_nothing(classifier, fill, batch)
+    cover = baseline_color(classifier, fill, batch)
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(len(batch), *classifier.size, dtype=batch.dtype, device=batch.device)
     for start in range(0, masks, batch_size):

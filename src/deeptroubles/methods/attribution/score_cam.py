@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.cams import layer_with_positions
-from deeptroubles.methods.attribution.shared.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.attribution.shared.perturbation import baseline_color, blend, score_of_each
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
@@ -63,7 +63,7 @@ def score_cam(
     chosen = layer_with_positions(network, layer).name
     recorded = network.record(batch, [chosen])
     each = score_of_each(classifier, recorded.logits, target, against)
-    cover = colour_of_nothing(classifier, fill, batch)
+    cover = baseline_color(classifier, fill, batch)
     maps = []
     for image, activations, score in zip(batch, recorded.activations[chosen], each, strict=True):
         kept = _varied(activations, channels)

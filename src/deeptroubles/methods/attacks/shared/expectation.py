@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import loss_gradient
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.network import open_network
 from deeptroubles.statistics.intervals import Interval, wilson

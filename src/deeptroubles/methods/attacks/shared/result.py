@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.balls import Norm, size
+from deeptroubles.methods.attacks.shared.balls import Norm, lp_norm
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.subject import logits_of
 
@@ -44,4 +44,4 @@ def scored(
     """Show what was found once more, and take back what does not reach the goal."""
     success = goal.reached(logits_of(classifier, attacked, batch_size))
     images = torch.where(success[:, None, None, None], attacked, clean)
-    return AttackResult(images, success, size(images - clean, norm), queries + 1)
+    return AttackResult(images, success, lp_norm(images - clean, norm), queries + 1)

@@ -20,7 +20,7 @@ def score_of_each(
     return [target_score(classifier, own, other) for own, other in zip(targets, others, strict=True)]
 
 
-def colour_of_nothing(classifier: Classifier, fill: float | Tensor | None, like: Tensor) -> Tensor:
+def baseline_color(classifier: Classifier, fill: float | Tensor | None, like: Tensor) -> Tensor:
     """What stands for an absent image, in pixels: a grey level, or whatever broadcasts to an image (C x H x W).
 
     Default: the classifier's mean colour, which its normalisation maps to 0.

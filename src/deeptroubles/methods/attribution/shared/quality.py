@@ -158,7 +158,7 @@ def energy_inside(maps: Tensor, masks: Tensor) -> Tensor:
     return (positive * masks).sum((1, 2)) / positive.sum((1, 2))
 
 
-def agreement(first: Tensor, second: Tensor) -> Tensor:
+def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     """Spearman's rank correlation between two sets of maps, image by image; 0 where a map is constant. N.
 
     Args:
@@ -173,7 +173,7 @@ def agreement(first: Tensor, second: Tensor) -> Tensor:
 
 
 @contextmanager
-def randomised(classifier: Classifier, share: float, seed: int = 0, *, cascading: bool = True) -> Iterator[None]:
+def randomized(classifier: Classifier, share: float, seed: int = 0, *, cascading: bool = True) -> Iterator[None]:
     """Shuffle what was learned, for the length of a block: the entries of each weight tensor change places.
 
     Shuffling keeps the scale of every tensor, so that activations stay in a sensible range; every weight is put back

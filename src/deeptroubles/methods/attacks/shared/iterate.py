@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.network import PIXELS, Network, TracedNetwork, in_fast_layout, open_network, optimized
 from deeptroubles.subject import logits_of
@@ -25,7 +25,7 @@ def loss_gradient(
     return recorded.logits, gradients[PIXELS]
 
 
-def ascend(
+def iterate(
     classifier: Classifier,
     clean: Tensor,
     start: Tensor,
@@ -70,7 +70,7 @@ def ascend(
             queries[rows] += 1
             hit = wanted.reached(logits)
             if hit.any():
-                kept = to_eight_bits(here[hit], clean[rows[hit]]) if eight_bit else here[hit]
+                kept = quantize(here[hit], clean[rows[hit]]) if eight_bit else here[hit]
                 if eight_bit:  # what the float image reaches, the image in a file may not
                     held = goal[rows[hit]].reached(logits_of(classifier, kept, batch_size))
                     queries[rows[hit]] += 1
