@@ -21,7 +21,7 @@ from tests.networks import Formula, Plain, formula
 ATTACKS = {
     "square, linf": lambda *a, **k: square(*a, **{"epsilon": 0.1, "steps": 30, **k}),
     "square, l2": lambda *a, **k: square(*a, **{"epsilon": 1.0, "norm": "l2", "steps": 30, **k}),
-    "hop, skip, jump": lambda *a, **k: hop_skip_jump(*a, **{"steps": 3, "decisions": 20, **k}),
+    "hop, skip, jump": lambda *a, **k: hop_skip_jump(*a, **{"steps": 3, "init_num_evals": 20, **k}),
 }
 every = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 

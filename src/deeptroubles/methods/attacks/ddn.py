@@ -1,4 +1,4 @@
-"""Decoupled direction and norm: the smallest perturbation (L2) that changes the answer."""
+"""Decoupled direction and norm (DDN): the smallest L2 perturbation that changes the prediction."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
-from deeptroubles.methods.parameters import Count
+from deeptroubles.methods.parameters import Count, Positive, Share
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import Network, open_network
 from deeptroubles.subject import logits_of
 
 _CANDIDATES = 10
-"""How many of the likeliest other classes are considered."""
+"""The number of other classes that are considered, the most likely ones."""
 _HALVINGS = 8
-"""How often the way back from the nearest success to the clean image is halved at the end."""
+"""Bisection steps between the clean image and the closest success, at the end."""
 
 
 def ddn(
@@ -31,35 +31,37 @@ def ddn(
     *,
     targets: Targets = None,
     steps: Count = 100,
-    init_norm: float = 1.0,
-    gamma: float = 0.05,
+    init_norm: Positive = 1.0,
+    gamma: Share = 0.05,
     eight_bit: bool = True,
     batch_size: Count = 32,
 ) -> AttackResult:
-    """Follow the gradient on a sphere that shrinks while the goal is reached and grows while it is not.
+    """Follow the gradient on a sphere that shrinks while the attack succeeds and grows while it does not.
 
-    The gradient is that of the margin, whose direction is exact near the boundary (published: the cross-entropy). For
-    the first half of the steps the rival is the class whose boundary is the nearest in the network's linear
-    approximation, since the likeliest other class often is not; then it is whichever class is the likeliest.
+    The gradient is that of the margin, whose direction is exact near the boundary (in the paper: the cross-entropy). In
+    the first half of the steps the margin is to the class with the closest boundary in the network's linear
+    approximation, which often is not the most likely other class; after that, to the most likely other class.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The true class of each image.
-        targets: The class to reach, instead of any but the true one.
-        steps: How many; more find smaller perturbations.
+        labels: True class, for all images or one each.
+        targets: Targeted attack: the class to reach. Default: any class but the true one.
+        steps: Number of steps; more find smaller perturbations.
         init_norm: Radius of the first sphere (L2), for pixels in [0, 1].
-        gamma: The paper's gamma: by how much of itself the radius changes in a step.
-        eight_bit: Success must survive rounding to 8 bits, and the images come so.
-        batch_size: How many images are shown at once.
+        gamma: Relative change of the radius in each step.
+        eight_bit: Return images rounded to 8 bits, and count success on them.
+        batch_size: Images per forward pass.
+
+    Returns:
+        The images found, and for each image whether the attack succeeded, the distance and the number of queries.
 
     Raises:
         UsageError: A class does not exist, or neither labels nor targets are given.
 
     References:
         J. Rony et al., Decoupling direction and norm for efficient gradient-based L2 adversarial attacks and defenses,
-        CVPR 2019, algorithm 1. The rival and the halving at
-        the end are ours.
+        CVPR 2019, algorithm 1. The choice of the other class and the bisection at the end are ours.
     """
     batch = as_batch(classifier, images)
     goal = Goal.of(classifier, len(batch), labels, targets)
@@ -67,7 +69,7 @@ def ddn(
     for clean, classes in zip(torch.split(batch, batch_size), torch.split(goal.classes, batch_size), strict=True):
         part = Goal(classes, goal.targeted)
         nearest = _shrink(network, clean, part, steps, init_norm, gamma, eight_bit=eight_bit)
-        found.append(_halve(classifier, clean, nearest, part, eight_bit=eight_bit))
+        found.append(_bisect(classifier, clean, nearest, part, eight_bit=eight_bit))
     queries = torch.full(
         (len(batch),),
         steps + 1 + _HALVINGS + (0 if goal.targeted else 1 + min(_CANDIDATES, classifier.classes - 1)),
@@ -79,7 +81,7 @@ def ddn(
 def _shrink(
     network: Network, clean: Tensor, goal: Goal, steps: int, init_norm: float, gamma: float, *, eight_bit: bool
 ) -> Tensor:
-    """The nearest image that reached the goal, the clean one where none did."""
+    """The closest image that reached the goal; the clean image where none did."""
     perturbation, nearest, rival = torch.zeros_like(clean), clean.clone(), None
     if not goal.targeted:
         count = min(_CANDIDATES, network.classifier.classes - 1)
@@ -100,8 +102,8 @@ def _shrink(
     return nearest
 
 
-def _halve(classifier: Classifier, clean: Tensor, nearest: Tensor, goal: Goal, *, eight_bit: bool) -> Tensor:
-    """Halve the way from success back to the clean image as long as the goal stays reached."""
+def _bisect(classifier: Classifier, clean: Tensor, nearest: Tensor, goal: Goal, *, eight_bit: bool) -> Tensor:
+    """Bisection between the clean image and the success, keeping the goal reached."""
     found, low, high = (
         nearest.clone(),
         torch.zeros(len(clean), device=clean.device),
