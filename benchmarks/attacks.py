@@ -32,7 +32,7 @@ from tests.torchvision_shim import declare_operators
 
 import deeptroubles as dt
 from deeptroubles.methods.attacks.map_elites import ENCODINGS, map_elites
-from deeptroubles.methods.attacks.one_pixel import _set, answers, corners, one_pixel
+from deeptroubles.methods.attacks.one_pixel import corners, one_pixel, pixel_logits, set_pixels
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental import LocalEdits
@@ -152,10 +152,10 @@ def of_local(classifier: dt.Classifier, count: int) -> tuple[float, float, float
     colors = corners(classifier.channels)[torch.arange(count) % 8]
 
     def locally() -> Tensor:  # including the cost per image
-        return answers(LocalEdits(open_network(classifier), image[None]), rows, columns, colors, count)
+        return pixel_logits(LocalEdits(open_network(classifier), image[None]), rows, columns, colors, count)
 
     def whole() -> Tensor:
-        return logits_of(classifier, _set(image, rows, columns, colors), min(count, 32))
+        return logits_of(classifier, set_pixels(image, rows, columns, colors), min(count, 32))
 
     results = measured({"local": lambda: (locally(), 1.0), "whole": lambda: (whole(), 1.0)}, ROUNDS + 1)
     local, dense = results["local"], results["whole"]

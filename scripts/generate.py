@@ -73,9 +73,12 @@ def _public() -> str:
     for node in stub.body:
         assert isinstance(node, ast.ImportFrom)  # noqa: S101 (the stub holds nothing else)
         for alias in node.names:
-            home = import_module(f"deeptroubles.{node.module}") if node.module else None
-            thing: Any = getattr(home, alias.name) if home else import_module(f"deeptroubles.{alias.name}")
-            rows.append(f"| `dt.{alias.name}` | {_first(inspect.getdoc(thing) or '')} |\n")
+            if node.module:
+                thing: Any = getattr(import_module(f"deeptroubles.{node.module}"), alias.name)
+                text = inspect.getdoc(thing) or ""
+            else:  # a namespace, which this program writes
+                text = FAMILIES[alias.name]
+            rows.append(f"| `dt.{alias.name}` | {_first(text)} |\n")
     return "".join(sorted(rows, key=str.lower))
 
 

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import shutil
 import textwrap
+from pathlib import Path
+
+from mypy import api
 
 import deeptroubles
 from deeptroubles.findings import findings_to_json
 from deeptroubles.images.demo import load_demo
 
+ROOT = Path(__file__).parents[1]
+STUB = ROOT / "src" / "deeptroubles" / "__init__.pyi"
+NAMES = [alias.name for node in ast.parse(STUB.read_text(encoding="utf-8")).body for alias in node.names]
+SCRIPT = """\
+import torch
 
-def test_what_is_offered_is_sorted_and_there_and_documented():
-    assert deeptroubles.__all__ == sorted(deeptroubles.__all__)
-    assert len(set(deeptroubles.__all__)) == len(deeptroubles.__all__)
-    for name in deeptroubles.__all__:
+import deeptroubles as dt
+
+model = dt.load_classifier("efficientnet-lite0")
+images = dt.load_images("photos/")
+audit = dt.audit(model, images, out="runs/first")
+verdicts: list[dt.Verdict] = [finding.verdict for finding in audit.findings]
+maps: torch.Tensor = dt.attribution.integrated_gradients(model, model.prepare(images[0])[None], 3, steps=8)
+success: torch.Tensor = dt.attacks.pgd(model, model.prepare(images[0])[None], 3).success
+dt.audits
+"""
+
+
+def test_the_public_names_are_those_of_the_stub_and_documented():
+    assert sorted(NAMES) == deeptroubles.__all__
+    assert len(set(NAMES)) == len(NAMES)
+    assert set(NAMES) <= set(dir(deeptroubles))
+    for name in NAMES:
         offered = getattr(deeptroubles, name)
         text = inspect.getdoc(offered) or ""
         assert re.match(r"[A-Z][^\n]+[.:?]", text), name
@@ -24,9 +46,15 @@ def test_what_is_offered_is_sorted_and_there_and_documented():
             assert not missing, (name, missing)
 
 
-def test_everything_public_that_is_imported_is_offered():
-    public = {name for name, value in vars(deeptroubles).items() if name[0] != "_" and not inspect.ismodule(value)}
-    assert public <= set(deeptroubles.__all__)
+def test_a_script_of_a_user_is_type_checked(tmp_path, monkeypatch):
+    """mypy knows the lazy names and their types; it finds the one mistake, on the last line."""
+    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+    monkeypatch.setenv("MYPYPATH", str(ROOT / "src"))
+    config = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache")]
+    output, errors, _ = api.run([*config, "--no-error-summary", str(tmp_path / "script.py")])
+    assert not errors
+    (line,) = output.strip().splitlines()
+    assert f':{len(SCRIPT.splitlines())}: error: Module has no attribute "audits"' in line
 
 
 def test_the_example_works(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Changes of images that change predictions.
+"""Modifications of images that change predictions.
 
 Written by `make generate`.
 """

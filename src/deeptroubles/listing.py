@@ -1,4 +1,4 @@
-"""What a folder of checks or methods holds, read from its source: a list of names needs no torch."""
+"""The checks or methods in a folder, read from source, so that listing them does not import torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 SHARED = "shared"
-"""Folders of this name hold what several files beside them use."""
+"""Folders of this name hold helpers of the files next to them."""
 
 
 def modules(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -20,7 +20,7 @@ def modules(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def docstring(file: Path) -> str | None:
-    """The docstring of the function that has the name of its file; None when there is no such function."""
+    """The docstring of the function with the name of its file; None if there is no such function."""
     for node in ast.parse(file.read_bytes()).body:
         if isinstance(node, ast.FunctionDef) and node.name == file.stem:
             return ast.get_docstring(node) or ""

@@ -1,4 +1,4 @@
-"""Changes of images, and what checks put into them.
+"""Modifications of images, as checks use them.
 
 Written by `make generate`.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 
 import pytest
 import torch
@@ -12,15 +12,10 @@ from deeptroubles import Classifier
 from deeptroubles.errors import ModelError
 from deeptroubles.methods.catalogue import ATTRIBUTION
 from tests.architectures import CONVOLUTIONAL, TRANSFORMERS, ChannelsLastLike, SwinLike, VitLike, build
+from tests.contract.test_methods import attribute
 
 SIZE = (20, 28)
 FAMILIES = {family.__name__: family for family in [*CONVOLUTIONAL, *TRANSFORMERS]}
-QUICK = {
-    "rise": {"masks": 40},
-    "smooth_grad": {"samples": 4},
-    "integrated_gradients": {"steps": 4},
-    "occlusion": {"window": 8, "stride": 4},
-}
 PIXEL_METHODS = {"saliency", "gradient_x_input", "smooth_grad", "integrated_gradients", "occlusion", "rise"}
 NO_RECTIFIER = {"guided_backprop", "deconvnet", "guided_grad_cam"}
 IMPOSSIBLE = {"VggLike": {"cam"}, "MobileNetLike": {"cam"}, "ConvNextLike": {"cam"} | NO_RECTIFIER}
@@ -28,7 +23,8 @@ WITH_LAYER = ["ablation_cam", "eigen_cam", "grad_cam_plus_plus", "hires_cam", "l
 
 
 def explain(name, *arguments, **settings):
-    return partial(ATTRIBUTION[name].function, **QUICK.get(name, {}))(*arguments, **settings)
+    windows = {"window": 8, "stride": 4} if name == "occlusion" else {}
+    return attribute(name, *arguments, **windows, **settings)
 
 
 @cache

@@ -15,7 +15,7 @@ from deeptroubles.methods.attacks.fgsm import fgsm
 from deeptroubles.methods.attacks.mi_fgsm import mi_fgsm
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.random_noise import random_noise
-from deeptroubles.methods.attacks.shared.balls import NORMS, project, size, steepest, to_eight_bits, uniform
+from deeptroubles.methods.attacks.shared.balls import NORMS, lp_norm, project, quantize, steepest_direction, uniform
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.subject import logits_of
 from tests.networks import Plain
@@ -147,7 +147,7 @@ def test_projection_is_the_nearest_point_of_the_ball(norm):
     outside = torch.randn(40, 1, 2, 2, generator=generator)
     epsilon = torch.full((40,), 0.7)
     inside = project(outside, epsilon, norm)
-    assert (size(inside, norm) <= 0.7 + 1e-6).all()
+    assert (lp_norm(inside, norm) <= 0.7 + 1e-6).all()
     others = uniform(outside.repeat(200, 1, 1, 1), epsilon.repeat(200), norm, generator).view(200, 40, -1)
     distance = (inside - outside).flatten(1).norm(dim=1)
     assert (distance[None] <= (others - outside.flatten(1)).norm(dim=2) + 1e-6).all()
@@ -157,17 +157,17 @@ def test_projection_is_the_nearest_point_of_the_ball(norm):
 @pytest.mark.parametrize("norm", NORMS)
 def test_steps_have_length_one(norm):
     gradient = torch.randn(3, 2, 5, 5, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(size(steepest(gradient, norm), norm), torch.ones(3))
+    assert torch.allclose(lp_norm(steepest_direction(gradient, norm), norm), torch.ones(3))
 
 
 def test_rounding_never_lengthens_a_perturbation():
     generator = torch.Generator().manual_seed(0)
     clean = torch.randint(0, 256, (5, 3, 6, 6), generator=generator) / 255
     moved = (clean + torch.randn(5, 3, 6, 6, generator=generator) * 0.05).clamp(0, 1)
-    rounded = to_eight_bits(moved, clean)
+    rounded = quantize(moved, clean)
     assert ((rounded - clean).abs() <= (moved - clean).abs() + 1e-6).all()
     assert ((moved - rounded).abs() < 1 / 255 + 1e-6).all()
-    assert torch.equal(to_eight_bits(clean + 8 / 255 * (clean < 0.5), clean), clean + 8 / 255 * (clean < 0.5))
+    assert torch.equal(quantize(clean + 8 / 255 * (clean < 0.5), clean), clean + 8 / 255 * (clean < 0.5))
 
 
 def test_dlr_does_not_change_when_logits_are_scaled():

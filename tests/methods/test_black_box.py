@@ -21,7 +21,7 @@ from tests.networks import Formula, Plain, formula
 ATTACKS = {
     "square, linf": lambda *a, **k: square(*a, **{"epsilon": 0.1, "steps": 30, **k}),
     "square, l2": lambda *a, **k: square(*a, **{"epsilon": 1.0, "norm": "l2", "steps": 30, **k}),
-    "hop, skip, jump": lambda *a, **k: hop_skip_jump(*a, **{"steps": 3, "decisions": 20, **k}),
+    "hop, skip, jump": lambda *a, **k: hop_skip_jump(*a, **{"steps": 3, "init_num_evals": 20, **k}),
 }
 every = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 
@@ -213,7 +213,7 @@ def test_hop_skip_jump_sees_decisions_only():
         return nn.functional.one_hot(classifier(x).argmax(1), 10) * 2.0
 
     blind = Classifier(Formula(decisions), size=8, channels=1).eval()
-    found, plain = (hop_skip_jump(c, images, labels, steps=3, decisions=30) for c in (blind, classifier))
+    found, plain = (hop_skip_jump(c, images, labels, steps=3, init_num_evals=30) for c in (blind, classifier))
     assert torch.equal(found.images, plain.images)
 
 
@@ -223,11 +223,11 @@ def test_a_start_comes_from_the_batch_or_from_noise_or_there_is_none():
     targets = torch.zeros(2, dtype=torch.long)  # brighter than any noise
     assert not hop_skip_jump(dark, images, targets=targets, steps=2).success.any()
     with_start = torch.cat([images, torch.ones(1, 1, 8, 8)])
-    found = hop_skip_jump(dark, with_start, targets=[0, 0, 0], steps=2, decisions=20)
+    found = hop_skip_jump(dark, with_start, targets=[0, 0, 0], steps=2, init_num_evals=20)
     assert found.success.all()
     assert torch.allclose(found.distance[:2], torch.tensor(0.7 * 8), rtol=0.02)
     noise = formula(lambda x: torch.stack([x.mean((1, 2, 3)) - 0.4, 0 * x.mean((1, 2, 3))], 1), size=8)
-    assert hop_skip_jump(noise, images, targets=targets, steps=2, decisions=20).success.all()
+    assert hop_skip_jump(noise, images, targets=targets, steps=2, init_num_evals=20).success.all()
 
 
 def test_queries_are_counted():

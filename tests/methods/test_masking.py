@@ -35,7 +35,7 @@ class StraightThrough(torch.autograd.Function):
         return gradient
 
 
-class Quantised(nn.Module):
+class Quantized(nn.Module):
     """Pixels of 4 bits, with the gradient of pixels that were not rounded: only an untraced model can have it."""
 
     def forward(self, x):
@@ -57,7 +57,7 @@ def masked(before=None, after=None):
 MASKED = {
     "zero_gradient": lambda: masked(after=Flat()),
     "saturated": lambda: masked(after=Times()),
-    "quantised": lambda: masked(before=Quantised()),
+    "quantized": lambda: masked(before=Quantized()),
 }
 
 

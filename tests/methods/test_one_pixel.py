@@ -7,7 +7,7 @@ import torch
 
 from deeptroubles import Classifier
 from deeptroubles.methods.attacks import one_pixel as scanning
-from deeptroubles.methods.attacks.one_pixel import LOCAL, _set, answers, corners, one_pixel
+from deeptroubles.methods.attacks.one_pixel import LOCAL, corners, one_pixel, pixel_logits, set_pixels
 from deeptroubles.methods.attacks.one_pixel_evolution import one_pixel_evolution
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental import LocalEdits
@@ -21,7 +21,7 @@ def breakable(classifier, image, label) -> bool:
     height, width = image.shape[1:]
     places = torch.cartesian_prod(torch.arange(height), torch.arange(width))
     return any(
-        (logits_of(classifier, _set(image, *places.T, color.expand(len(places), -1))).argmax(1) != label).any()
+        (logits_of(classifier, set_pixels(image, *places.T, color.expand(len(places), -1))).argmax(1) != label).any()
         for color in corners(len(image))
     )
 
@@ -45,7 +45,9 @@ def test_grey_levels_inside_add_nothing_here():
     places = torch.cartesian_prod(torch.arange(8), torch.arange(8))
     more = [
         any(
-            (logits_of(classifier, _set(image, *places.T, torch.full((64, 1), level / 16))).argmax(1) != label).any()
+            (
+                logits_of(classifier, set_pixels(image, *places.T, torch.full((64, 1), level / 16))).argmax(1) != label
+            ).any()
             for level in range(17)
         )
         for image, label in zip(images, labels, strict=True)
@@ -90,8 +92,8 @@ def test_what_a_pixel_changes_is_computed_exactly_from_the_bound_on():
         image = torch.rand(3, side, side + 3, generator=generator)
         places = torch.cartesian_prod(torch.arange(side), torch.arange(side + 3))
         colors = corners(3)[torch.randint(0, 8, (len(places),), generator=generator)]
-        found = answers(LocalEdits(open_network(classifier), image[None]), *places.T, colors, 256)
-        expected = logits_of(classifier, _set(image, *places.T, colors))
+        found = pixel_logits(LocalEdits(open_network(classifier), image[None]), *places.T, colors, 256)
+        expected = logits_of(classifier, set_pixels(image, *places.T, colors))
         # The network hardly reacts to a pixel: single precision is 1e-3 of what a pixel does; a wrong pixel would be 1.
         assert (found - expected).abs().max() < 0.01 * expected.std(0).min()
 

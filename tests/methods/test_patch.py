@@ -84,19 +84,19 @@ def test_views_can_be_differentiated():
     assert torch.autograd.gradcheck(lambda x: see(x, views), (images,))
 
 
-def test_printable_colours_cost_nothing_and_others_do():
-    colours = palette(3)
-    assert len(colours) == 27
-    printable = colours[torch.arange(20) % 27].T.reshape(1, 3, 4, 5)
+def test_printable_colors_cost_nothing_and_others_do():
+    colors = palette(3)
+    assert len(colors) == 27
+    printable = colors[torch.arange(20) % 27].T.reshape(1, 3, 4, 5)
     assert non_printability(printable) < 1e-6
     pure = torch.zeros(1, 3, 4, 5)
-    expected = 20 * torch.linalg.vector_norm(colours, dim=1).prod()
+    expected = 20 * torch.linalg.vector_norm(colors, dim=1).prod()
     assert torch.allclose(non_printability(pure), expected)
     assert torch.allclose(non_printability(pure, torch.eye(4, 5)), expected / 5)
     few = torch.tensor([[1.0, 0, 0], [0, 0, 1]])
-    assert non_printability(pure, colours=few).item() == pytest.approx(20)
+    assert non_printability(pure, colors=few).item() == pytest.approx(20)
     with pytest.raises(UsageError, match="P x 3"):
-        non_printability(pure, colours=torch.zeros(4, 1))
+        non_printability(pure, colors=torch.zeros(4, 1))
     with pytest.raises(UsageError, match="5 channels"):
         non_printability(torch.zeros(1, 5, 4, 5))
 

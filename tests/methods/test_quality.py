@@ -9,11 +9,11 @@ from scipy import stats
 
 from deeptroubles import Classifier, occlusion
 from deeptroubles.methods.attribution.shared.quality import (
-    agreement,
     energy_inside,
     faithfulness,
     pointing_game,
-    randomised,
+    randomized,
+    rank_correlation,
     sensitivity_n,
 )
 from tests.networks import Plain, formula
@@ -87,15 +87,15 @@ def test_agreement_is_spearmans(values, seed):
     a = torch.tensor(values, dtype=torch.float).view(1, 4, 4)
     b = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(seed)).mul(4).round()
     if a.unique().numel() == 1 or b.unique().numel() == 1:
-        assert agreement(a, b).item() == 0
+        assert rank_correlation(a, b).item() == 0
     else:
-        assert np.isclose(agreement(a, b).item(), stats.spearmanr(a.flatten(), b.flatten()).statistic)
+        assert np.isclose(rank_correlation(a, b).item(), stats.spearmanr(a.flatten(), b.flatten()).statistic)
 
 
 def test_agreement_of_different_resolutions():
     coarse = torch.rand(1, 4, 4)
     fine = torch.nn.functional.interpolate(coarse[None], (16, 16), mode="bilinear")[0]
-    assert agreement(coarse, fine).item() == pytest.approx(1)
+    assert rank_correlation(coarse, fine).item() == pytest.approx(1)
 
 
 def test_randomised_weights_come_back_even_after_a_failure():
@@ -103,7 +103,7 @@ def test_randomised_weights_come_back_even_after_a_failure():
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
 
     def fail():
-        with randomised(classifier, 1.0):
+        with randomized(classifier, 1.0):
             assert not torch.equal(classifier.module[0].weight, before["module.0.weight"])
             raise RuntimeError("in the block")
 
@@ -118,7 +118,7 @@ def test_cascading_and_independent_randomisation():
     before = {name: value.clone() for name, value in classifier.module.named_parameters()}
 
     def changed(share, cascading):
-        with randomised(classifier, share, cascading=cascading):
+        with randomized(classifier, share, cascading=cascading):
             return [n for n in names if not torch.equal(before[n], dict(classifier.module.named_parameters())[n])]
 
     moving = [n for n in names if before[n].unique().numel() > 1]  # batch norm starts with equal entries

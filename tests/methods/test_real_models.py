@@ -11,16 +11,11 @@ from deeptroubles import Classifier
 from deeptroubles.errors import ModelError
 from deeptroubles.methods.catalogue import ATTRIBUTION
 from deeptroubles.network import open_network
+from tests.contract.test_methods import attribute
 from tests.torchvision_shim import declare_operators
 
 SIZE = (64, 96)
-QUICK = {
-    "rise": {"masks": 4},
-    "smooth_grad": {"samples": 2},
-    "integrated_gradients": {"steps": 2},
-    "occlusion": {"window": 32, "stride": 32},
-    "score_cam": {"channels": 4},
-}
+SMALL = {"rise": {"masks": 4}, "occlusion": {"window": 32, "stride": 32}, "score_cam": {"channels": 4}}
 NO_RECTIFIER = {"guided_backprop", "deconvnet", "guided_grad_cam"}
 IMPOSSIBLE = {"mobilenet_v2": set(), "squeezenet1_1": {"cam"}, "convnext_tiny": {"cam"} | NO_RECTIFIER}
 LAST = {
@@ -47,7 +42,7 @@ def image():
 @pytest.mark.parametrize("model", IMPOSSIBLE)
 @pytest.mark.parametrize("name", ATTRIBUTION)
 def test_every_method(name, model):
-    explain = partial(ATTRIBUTION[name].function, classifier(model), image(), 7, **QUICK.get(name, {}))
+    explain = partial(attribute, name, classifier(model), image(), 7, **SMALL.get(name, {}))
     if name in IMPOSSIBLE[model]:
         with pytest.raises(ModelError, match=r"use .*occlusion"):
             explain()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.spatial import random_spatial, spatial
 from deeptroubles.methods.transforms.rotate import rotate
 from deeptroubles.methods.transforms.shared.warp import rotation, translation, warp
@@ -28,7 +28,7 @@ def test_it_equals_trying_every_place(found):
     breakable = []
     for image, label in zip(images, labels, strict=True):
         copies = image.expand(775, -1, -1, -1)
-        moved = to_eight_bits(warp(copies, source, "black"), copies)
+        moved = quantize(warp(copies, source, "black"), copies)
         breakable.append(bool((logits_of(classifier, moved).argmax(1) != label).any()))
     assert result.success.tolist() == breakable
     assert 0 < sum(breakable) < 24
@@ -38,14 +38,14 @@ def test_what_it_says_is_so(found):
     classifier, images, labels, result = found
     assert torch.equal(logits_of(classifier, result.images).argmax(1) != labels, result.success)
     assert torch.equal(result.images[~result.success], images[~result.success])
-    assert (result.moved[~result.success] == 0).all()
+    assert (result.transformation[~result.success] == 0).all()
     assert (result.queries[~result.success] == 776).all()  # the whole grid, and once more at the end
     assert (result.queries[result.success] < 776).all()
     assert ((result.images * 255) - (result.images * 255).round()).abs().max() < 1e-3
     for i in result.success.nonzero()[:, 0].tolist():
-        down, right, degrees = result.moved[i].tolist()
+        down, right, degrees = result.transformation[i].tolist()
         again = warp(images[i : i + 1], rotation(degrees) @ translation(down, right), "black")
-        assert torch.equal(to_eight_bits(again, images[i : i + 1])[0], result.images[i])
+        assert torch.equal(quantize(again, images[i : i + 1])[0], result.images[i])
 
 
 def test_the_mildest_place_is_found_first():
@@ -55,7 +55,7 @@ def test_the_mildest_place_is_found_first():
     images = torch.from_numpy(blobs([(13, 13), (14, 13)])).float()[:, None] / 255
     result = spatial(classifier, images, 0, batch_size=7)
     assert result.success.all()
-    assert (result.moved == torch.tensor([0.0, 3.0, 0.0])).all()
+    assert (result.transformation == torch.tensor([0.0, 3.0, 0.0])).all()
     assert torch.equal(result.images, shift(images, 0, 3, "black"))
 
 

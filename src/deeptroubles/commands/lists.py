@@ -1,4 +1,4 @@
-"""The commands that only tell: `checks`, `methods`, `models`, `help`."""
+"""The commands that list and explain: `checks`, `methods`, `models`, `help`."""
 
 from __future__ import annotations
 

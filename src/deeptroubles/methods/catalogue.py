@@ -1,7 +1,7 @@
-"""All methods that a person can use: which there are, what each does, and its parameters with their ranges.
+"""The methods of the four families, with their summaries, and their parameters with types and ranges.
 
-A method is the function that has the name of its file, in the folder of its family. The list, and what each does, are
-read from the source: nothing is imported before a method's function or parameters are asked for.
+A method is the function with the name of its file, in the folder of its family. Names and docstrings are read from the
+source; a method is imported when its function or parameters are first used.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from deeptroubles.listing import docstring, module_name, modules
 
 FAMILIES = {
     "attribution": "Which parts of an image a prediction depends on.",
-    "attacks": "Changes of images that change predictions.",
-    "transforms": "Changes of images, and what checks put into them.",
+    "attacks": "Modifications of images that change predictions.",
+    "transforms": "Modifications of images, as checks use them.",
     "units": "What the units of a network respond to.",
 }
 _HERE = Path(__file__).parent
@@ -36,13 +36,13 @@ class Parameter:
 
     Attributes:
         name: Its name.
-        type: What it takes, in words.
-        default: Its default; `inspect.Parameter.empty` where there is none.
-        low: The smallest value, None where there is no bound; likewise `high`.
-        above: `low` itself is not allowed.
-        choices: The allowed values, where they are few.
-        plain: What a text is turned into, `int`, `float`, `bool` or `str`; None where no text can say it.
-        description: One line about it.
+        type: Its type, in words.
+        default: Its default; `inspect.Parameter.empty` if there is none.
+        low: The smallest value; None if there is no bound. Likewise `high`.
+        above: Whether `low` itself is excluded.
+        choices: The allowed values of a literal type.
+        plain: Converts text to a value; None if the type cannot be written as text.
+        description: The line of the docstring's Args.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Parameter:
 
     @property
     def range(self) -> str:
-        """The allowed values in words, '' where all are."""
+        """The allowed values in words; empty if there is no limit."""
         if self.choices:
             return ", ".join(self.choices)
         if self.low is not None and self.high is not None:
@@ -80,9 +80,9 @@ class Method:
     """A method of the catalogue.
 
     Attributes:
-        name: Its name, that of its function and of its file.
-        family: The folder that it lies in, a key of FAMILIES.
-        file: Its source.
+        name: The name of its function and of its file.
+        family: The folder of the file, a key of FAMILIES.
+        file: The source file.
     """
 
     name: str
@@ -91,17 +91,17 @@ class Method:
 
     @cached_property
     def docstring(self) -> str:
-        """What it does, what it takes and gives, and where it is published."""
+        """The docstring of its function."""
         return docstring(self.file) or ""
 
     @property
     def summary(self) -> str:
-        """What it does, in one line."""
+        """The first line of the docstring."""
         return self.docstring.partition("\n")[0]
 
     @cached_property
     def function(self) -> Callable[..., Any]:
-        """The function itself; importing it takes PyTorch."""
+        """The function; this imports PyTorch."""
         function: Callable[..., Any] = getattr(importlib.import_module(module_name(self.file)), self.name)
         return function
 
@@ -121,11 +121,11 @@ METHODS: Mapping[str, Method] = {
 }
 """Every method by its name."""
 ATTRIBUTION: Mapping[str, Method] = {name: method for name, method in METHODS.items() if method.family == "attribution"}
-"""The methods that give one signed map per image; `deeptroubles explain` draws them."""
+"""The methods that return one signed map per image, as drawn by `deeptroubles explain`."""
 
 
 def find_method(name: str, known: Mapping[str, Method] = METHODS) -> Method:
-    """A method by its name. Raises UsageError with the nearest names when there is none."""
+    """A method by its name. Raises UsageError with similar names if there is none."""
     if name not in known:
         raise UsageError(f"There is no method {name!r}.{nearest(name, known)} `deeptroubles methods` lists them.")
     return known[name]
@@ -135,7 +135,7 @@ def parse_settings(method: Method, texts: Sequence[str]) -> dict[str, Any]:
     """Settings of a method from texts such as `steps=64`.
 
     Raises:
-        UsageError: The method has no such parameter, or the value does not fit it.
+        UsageError: The method has no such parameter, or the value is not allowed.
     """
     settings = {}
     known = {name: p for name, p in method.parameters.items() if p.plain and p.default is not inspect.Parameter.empty}
@@ -158,7 +158,7 @@ def _value(method: Method, parameter: Parameter, text: str) -> Any:
         value = None
     if value is None or not parameter.allows(value):
         span = f", {parameter.range}" if parameter.range else ""
-        raise UsageError(f"{parameter.name}={text} does not fit {method.name}: it takes {parameter.type}{span}.")
+        raise UsageError(f"{parameter.name}={text} is not allowed by {method.name}: it takes {parameter.type}{span}.")
     return value
 
 
@@ -181,7 +181,8 @@ def _parameter(name: str, hint: Any, default: Any, description: str) -> Paramete
             plain, base = str, str
         elif base in _PLAIN:
             plain = _PLAIN[base]
-        words.append("nothing" if base is NoneType else getattr(base, "__name__", str(base)))
+        if base is not NoneType:
+            words.append(getattr(base, "__name__", str(base)))
     return Parameter(
         name=name,
         type=" or ".join(dict.fromkeys(words)),
@@ -196,7 +197,7 @@ def _parameter(name: str, hint: Any, default: Any, description: str) -> Paramete
 
 
 def _alternatives(hint: Any) -> list[Any]:
-    """The members of a union; one that is no union has itself only."""
+    """The members of a union; any other type by itself."""
     origin = get_origin(hint)
     return [part for each in get_args(hint) for part in _alternatives(each)] if str(origin) in _UNIONS else [hint]
 

@@ -1,4 +1,4 @@
-"""What a file holds: pixels as multiples of 1/255."""
+"""Rounding of pixels to 8 bits, as in image files."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def as_8_bit(images: Tensor) -> Tensor:
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Pixels in [0, 1] as whole numbers from 0 to 255, uint8, on the processor."""
+    """Pixels in [0, 1] as integers from 0 to 255, uint8, on the CPU."""
     return (images * 255).round().to(torch.uint8).cpu()

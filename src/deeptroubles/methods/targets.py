@@ -1,4 +1,4 @@
-"""Which class a map is asked about."""
+"""Target classes and scores of methods, and the form of their images."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ def as_batch(classifier: Classifier, images: Tensor) -> Tensor:
         shape = " x ".join(map(str, images.shape))
         raise UsageError(
             f"The image has the shape {shape}, but {classifier.name} takes {' x '.join(map(str, expected))}; "
-            "`classifier.prepare(picture)` makes it so."
+            "use `classifier.prepare(picture)`."
         )
     if batch.numel() and not (batch.min() >= 0 and batch.max() <= 1):
-        raise UsageError("Pixels must be in [0, 1]; normalisation happens inside the classifier.")
+        raise UsageError("Pixels must be in [0, 1]; the classifier normalizes them itself.")
     return batch.to(classifier.device)
 
 
 def as_targets(classifier: Classifier, targets: Targets, logits: Tensor) -> Tensor:
-    """One class index per image: the given ones, or the most likely class where none is given.
+    """One class index per image; by default the predicted class.
 
     Raises:
-        UsageError: A target is not a class, or there is not one per image.
+        UsageError: A target is not a class, or their number does not match the images.
     """
     if targets is None:
         return logits.argmax(1)
     indices = torch.as_tensor(targets, device=logits.device).reshape(-1)
     indices = indices.expand(len(logits)) if len(indices) == 1 else indices
     if len(indices) != len(logits):
-        raise UsageError(f"{len(indices)} targets were given for {len(logits)} images; give one for all, or one each.")
+        raise UsageError(f"There are {len(indices)} targets for {len(logits)} images; give one for all, or one each.")
     if ((indices < 0) | (indices >= classifier.classes)).any():
         raise UsageError(f"Targets must be class indices from 0 to {classifier.classes - 1}.")
     return indices.long()
 
 
 def target_score(classifier: Classifier, target: Targets, against: Targets = None) -> Callable[[Tensor], Tensor]:
-    """The score that is explained: the target's logit, or its lead over another class ("why this and not that").
+    """The score to explain: the target's logit, or its difference to the logit of another class.
 
     Args:
         classifier: The classifier.
-        target: Class index, for all images or one each. Default: the most likely class of each image.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
         against: The other class, whose logit is subtracted. Default: none.
 
     Returns:

@@ -13,7 +13,7 @@ from deeptroubles.checks.registry import check
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ModelError
 from deeptroubles.findings import Cell, Column, Curve, Evidence, Finding, Series, Table, Verdict
-from deeptroubles.methods.attribution.shared.quality import agreement, randomised
+from deeptroubles.methods.attribution.shared.quality import randomized, rank_correlation
 from deeptroubles.methods.catalogue import ATTRIBUTION
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share
@@ -168,6 +168,6 @@ def _agreements(subject: Subject, indices: Sequence[int], batch_size: int, metho
     true = attribute(subject.classifier, pixels, targets)
     columns = []
     for share in SHARES:
-        with randomised(subject.classifier, share, seed):
-            columns.append(agreement(true, attribute(subject.classifier, pixels, targets)))
+        with randomized(subject.classifier, share, seed):
+            columns.append(rank_correlation(true, attribute(subject.classifier, pixels, targets)))
     return {"agreement": torch.stack(columns, dim=1).cpu().numpy()}

@@ -1,1 +1,1 @@
-"""Changes to an image that are searched for because they change the answer."""
+"""Modifications of images that change predictions."""

@@ -1,4 +1,4 @@
-"""Basic iterative method: small gradient-sign steps from the clean image."""
+"""Basic iterative method (BIM): small gradient-sign steps from the clean image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.shared.result import AttackResult
-from deeptroubles.methods.parameters import Count, Positive
+from deeptroubles.methods.parameters import Count, NonNegative
 from deeptroubles.methods.targets import Targets
 
 
@@ -16,23 +16,27 @@ def bim(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: Positive = 8 / 255,
+    epsilon: NonNegative = 8 / 255,
     targets: Targets = None,
     steps: Count | None = None,
     eight_bit: bool = True,
     batch_size: Count = 32,
 ) -> AttackResult:
-    """Step by 1/255 along the sign of the gradient of the cross-entropy, clipped to the ball of radius epsilon (linf).
+    """Take gradient-sign steps of 1/255 on the cross-entropy, clipped to the linf ball of radius epsilon.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The true class of each image.
+        labels: True class, for all images or one each.
         epsilon: Radius of the ball, for pixels in [0, 1].
-        targets: The class to reach, instead of any but the true one (the paper's "least likely class" is one).
-        steps: How many. Default: as the paper has it, min(255 epsilon + 4, 1.25 * 255 epsilon).
-        eight_bit: Success must survive rounding to 8 bits, and the images come so.
-        batch_size: How many images are shown at once.
+        targets: Targeted attack: the class to reach (in the paper, the least likely one). Default: any class but the
+            true one.
+        steps: Number of steps. Default: as in the paper, min(255 epsilon + 4, 1.25 * 255 epsilon).
+        eight_bit: Return images rounded to 8 bits, and count success on them.
+        batch_size: Images per forward pass.
+
+    Returns:
+        The images found, and for each image whether the attack succeeded, the distance and the number of queries.
 
     Raises:
         UsageError: As for `pgd`.

@@ -1,4 +1,4 @@
-"""DeepFool: step over the nearest boundary of the network made linear."""
+"""DeepFool: repeated steps over the closest decision boundary of the linearized network."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
-from deeptroubles.methods.parameters import Count
+from deeptroubles.methods.parameters import Count, NonNegative
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
 from deeptroubles.subject import logits_of
@@ -23,21 +23,24 @@ def deep_fool(
     *,
     steps: Count = 50,
     candidates: Count = 10,
-    overshoot: float = 0.02,
+    overshoot: NonNegative = 0.02,
     eight_bit: bool = True,
     batch_size: Count = 32,
 ) -> AttackResult:
-    """Go, again and again, just over the nearest boundary (L2) of the network's linear approximation.
+    """Step repeatedly just over the closest decision boundary (L2) of the network's linear approximation.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The true class of each image.
-        steps: How many at most; an image whose answer has changed leaves the batch.
-        candidates: How many of the likeliest other classes are considered.
-        overshoot: By which share the step goes beyond the boundary.
-        eight_bit: Success must survive rounding to 8 bits, and the images come so.
-        batch_size: How many images are shown at once.
+        labels: True class, for all images or one each.
+        steps: Maximum number of steps; an image leaves the batch once its prediction has changed.
+        candidates: Number of other classes that are considered, the most likely ones.
+        overshoot: How far each step goes beyond the boundary, as a share of its length.
+        eight_bit: Return images rounded to 8 bits, and count success on them.
+        batch_size: Images per forward pass.
+
+    Returns:
+        The images found, and for each image whether the attack succeeded, the distance and the number of queries.
 
     Raises:
         UsageError: A class does not exist, or no labels are given.
@@ -55,9 +58,9 @@ def deep_fool(
         rows, total = indices, torch.zeros_like(batch[indices])
         for step in range(steps + 1):
             clean, classes = batch[rows], goal.classes[rows]
-            # A rounding towards the clean image takes back up to a 255th per pixel: go over a bit more each time.
+            # Rounding towards the clean image undoes up to 1/255 per pixel, so the overshoot grows with each step.
             here = (clean + (1 + overshoot * (1 + step * eight_bit)) * total).clamp(0, 1)
-            shown = to_eight_bits(here, clean) if eight_bit else here
+            shown = quantize(here, clean) if eight_bit else here
             logits = logits_of(classifier, shown, batch_size)
             queries[rows] += 1
             hit = goal[rows].reached(logits)

@@ -1,4 +1,4 @@
-"""Duplication gain: show what speaks for the class more than once ("more eyes score higher")."""
+"""Duplication gain: paste copies of the evidence for a class ("more eyes score higher")."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from deeptroubles.subject import logits_of
 
 @dataclass(frozen=True)
 class DuplicationGain:
-    """How far repeating parts of the image can raise the probability of a class.
+    """By how much duplicating parts of the image can raise the probability of a class.
 
     Attributes:
         probability: After 0, 1, ... duplicates, N x (steps + 1); the first column is the image as it is.
-        covered: Probability with the mean colour at the place of each step's duplicate instead, N x steps: as far as
-            this rises too, it was not the duplicate that helped, but what it hid. As `probability` where there is none.
+        covered: Control: probability with the mean color instead of each step's duplicate, N x steps. Where this rises
+            as well, what the duplicate hid explains the rise. The same as `probability` where there is no duplicate.
         first: Probability with the single best duplicate of each window, N x rows x columns; NaN where the window was
-            not tried or changes nothing anywhere.
+            not tried or would change no pixel.
         sources: The windows that were duplicated, N x steps x 4 (top, left, bottom, right); all 0 where no duplicate
-            raised it further.
-        destinations: Where their duplicates went, N x steps x 4; all 0 likewise.
+            raised the probability further.
+        destinations: Where the duplicates were pasted, N x steps x 4; all 0 likewise.
         images: The images after the last step, N x C x H x W.
     """
 
@@ -52,33 +52,36 @@ def duplication_gain(
 ) -> DuplicationGain:
     """Greedily paste the duplicate of a window that raises the target's probability most; stop when none does.
 
-    A face with four eyes is no better face. A classifier that grows surer with every further eye counts parts, and
-    does not ask how they are put together.
+    A face with four eyes is not a better face. A classifier that becomes more confident with every additional eye
+    counts parts and ignores their spatial arrangement.
 
-    Every step tries each source at every window of the grid. A duplicate never covers its own source, nor anything
-    that was duplicated or pasted before, so that in the end each part is really there as often as it was pasted, plus
-    once. A duplicate also hides what was at its place; `covered` says what hiding alone does.
+    Every step tries each source at every window of the grid. A duplicate never covers its source, or anything that was
+    duplicated or pasted before, so all copies of a part stay visible. A duplicate also hides what was there before;
+    `covered` is the control for that.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: The true class of each image. Default: the most likely class.
-        steps: How many duplicates may be pasted.
+        target: True class, for all images or one each. Default: the predicted class of each image.
+        steps: Maximum number of duplicates.
         window: Side of the square window in pixels. Default: a seventh of the shorter side.
         stride: Step between windows. Default: the window, so that windows tile the image (the last of a row or column
-            is moved inwards where it would stick out).
-        sources: How many windows are tried as sources: those that lower the probability most when they are covered
-            with the classifier's mean colour. As many as there are windows: brute force.
-        batch_size: How many changed images are shown at once.
+            is shifted to lie inside the image).
+        sources: Number of windows that are tried as sources: those that lower the probability most when they are
+            covered with the classifier's mean color. With as many as there are windows, the search is exhaustive.
+        batch_size: Modified images per forward pass.
 
     Returns:
-        The probabilities step by step, and what was pasted where.
+        The probability after each step, and the windows pasted.
 
     Raises:
-        UsageError: A class does not exist, the grid leaves pixels out, or there is no source.
+        UsageError: A class does not exist, the grid does not cover the image, or there is no source.
+
+    References:
+        Ours.
     """
     if sources < 1:
-        raise UsageError(f"{sources} sources leave nothing to duplicate; give at least 1.")
+        raise UsageError(f"The number of sources is {sources}; give at least 1.")
     batch = as_batch(classifier, images)
     window = max(1, min(classifier.size) // 7) if window is None else window
     boxes, grid = window_grid(classifier.size, window, window if stride is None else stride)
@@ -110,7 +113,7 @@ def duplication_gain(
 
 @dataclass(frozen=True)
 class _Search:
-    """What may be pasted where, and what the classifier says to it. A pair is (source, destination), as windows."""
+    """Candidate pairs and their scores. A pair is (source, destination), as windows."""
 
     classifier: Classifier
     boxes: Tensor
@@ -125,9 +128,9 @@ class _Search:
         return hidden.cpu().argsort(stable=True)[:count]
 
     def pairs(self, image: Tensor, sources: Tensor, moves: Tensor) -> Tensor:
-        """All pairs (P x 2) that change a pixel and cover nothing that was part of a move (moves x 2 x 4) before."""
+        """All pairs (P x 2) that change a pixel and cover nothing that earlier moves (moves x 2 x 4) used."""
         free = ~_overlap(self.boxes, moves.reshape(-1, 4)).any(1)
-        whole = ~_overlap(self.boxes[sources], moves[:, 1]).any(1)  # a part that was pasted over is no longer there
+        whole = ~_overlap(self.boxes[sources], moves[:, 1]).any(1)  # sources that were pasted over are gone
         allowed = whole[:, None] & free & ~_overlap(self.boxes[sources], self.boxes)
         which, destinations = allowed.nonzero(as_tuple=True)
         pairs = torch.stack([sources[which], destinations], dim=1)
@@ -141,7 +144,7 @@ class _Search:
         return self._probabilities(image, self.boxes[pairs[:, 1]], self._parts(image)[pairs[:, 0]])
 
     def covered(self, image: Tensor, pair: Tensor) -> Tensor:
-        """The probability with the pair's destination covered with the mean colour."""
+        """The probability with the pair's destination covered with the mean color."""
         return self._probabilities(image, self.boxes[pair[1:]], self.classifier.mean[0])[0]
 
     def pasted(self, image: Tensor, pair: Tensor) -> Tensor:
@@ -149,7 +152,7 @@ class _Search:
         return hide(image, self.boxes[pair[1:]], self._parts(image)[pair[:1]])[0]
 
     def _parts(self, image: Tensor) -> Tensor:
-        """What each window shows, M x C x h x w."""
+        """The pixels of each window, M x C x h x w."""
         return torch.stack([image[:, top:bottom, left:right] for top, left, bottom, right in self.boxes.tolist()])
 
     def _probabilities(self, image: Tensor, boxes: Tensor, content: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Fast gradient sign method: one step of epsilon, the first attack that was fast."""
+"""Fast gradient sign method (FGSM): one step of length epsilon."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.shared.balls import Norm
 from deeptroubles.methods.attacks.shared.goal import Loss
 from deeptroubles.methods.attacks.shared.result import AttackResult
-from deeptroubles.methods.parameters import Count, Positive
+from deeptroubles.methods.parameters import Count, NonNegative
 from deeptroubles.methods.targets import Targets
 
 
@@ -18,25 +18,28 @@ def fgsm(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: Positive = 8 / 255,
+    epsilon: NonNegative = 8 / 255,
     norm: Norm = "linf",
     targets: Targets = None,
     loss: Loss = "cross_entropy",
     eight_bit: bool = True,
     batch_size: Count = 32,
 ) -> AttackResult:
-    """Go one step of epsilon along the sign of the gradient (or along the gradient, for another norm).
+    """Take one step of length epsilon along the sign of the gradient (for l2 and l1: along the gradient).
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The true class of each image.
-        epsilon: Length of the step, for pixels in [0, 1].
+        labels: True class, for all images or one each.
+        epsilon: Step length, for pixels in [0, 1].
         norm: `linf`, `l2` or `l1`.
-        targets: The class to reach, instead of any but the true one.
+        targets: Targeted attack: the class to reach. Default: any class but the true one.
         loss: `cross_entropy` (as published), `margin` or `dlr`.
-        eight_bit: Success must survive rounding to 8 bits, and the images come so.
-        batch_size: How many images are shown at once.
+        eight_bit: Return images rounded to 8 bits, and count success on them.
+        batch_size: Images per forward pass.
+
+    Returns:
+        The images found, and for each image whether the attack succeeded, the distance and the number of queries.
 
     Raises:
         UsageError: As for `pgd`.

@@ -1,4 +1,4 @@
-"""Fooling images by gradient ascent: noise that the network is sure of."""
+"""Fooling images by gradient ascent: meaningless images with high confidence."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import loss_gradient
-from deeptroubles.methods.attacks.shared.balls import steepest
+from deeptroubles.methods.attacks.shared.balls import steepest_direction
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.network import open_network
@@ -19,21 +19,21 @@ from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
 
 STEP = 0.01
-"""Length of a step, as root mean square over pixels."""
-SURE = 0.999
-"""A picture of which the network is this sure is finished."""
+"""Step length, as root mean square over pixels."""
+TARGET_CONFIDENCE = 0.999
+"""Images with at least this confidence are finished."""
 
 
 @dataclass(frozen=True)
 class FoolingImages:
-    """One picture per class that means nothing to people, as a file holds it, and how sure the network is of it.
+    """One meaningless image per class, rounded to 8 bits, with the network's confidence.
 
     Attributes:
-        classes: The class of each picture, M.
+        classes: The class of each image, M.
         images: M x C x H x W, multiples of 1/255.
         confidence: Probability of the class for exactly these pixels, M.
-        start: Probability of the class for the first picture (noise, or the best of the first generation), M.
-        queries: How often a picture was shown, in total.
+        start: Probability of the class for the first image (noise, or the best of the first generation), M.
+        queries: Total number of images shown to the network.
     """
 
     classes: Tensor
@@ -46,17 +46,20 @@ class FoolingImages:
 def fooling_ascent(
     classifier: Classifier, classes: Sequence[int], *, steps: Count = 200, seed: Seed = 0, batch_size: Count = 32
 ) -> FoolingImages:
-    """Follow the gradient of each class's cross-entropy from noise around the mean colour, until the network is sure.
+    """Follow the gradient of each class's cross-entropy from noise around the mean color to 99.9% confidence.
 
-    The published code neither clips nor rounds and rescales its pictures when it saves them. Here pixels stay in
-    [0, 1], and the confidence is that of the 8-bit picture.
+    The published code does not clip or round its images, and rescales them when it saves them. Here pixels stay in
+    [0, 1], and the confidence is that of the 8-bit image.
 
     Args:
         classifier: The classifier.
-        classes: Class indices; each gets a picture.
-        steps: How many at most.
-        seed: Seed of the noise; a picture does not depend on the other classes.
-        batch_size: How many pictures are shown at once.
+        classes: Class indices, one image each.
+        steps: Maximum number of steps.
+        seed: Seed of the noise; an image does not depend on the other classes.
+        batch_size: Images per forward pass.
+
+    Returns:
+        One image per class.
 
     Raises:
         UsageError: A class does not exist.
@@ -79,20 +82,14 @@ def fooling_ascent(
         for _ in range(steps):
             logits, gradient = loss_gradient(network, found[going], goal[going], "cross_entropy")
             queries += len(going)
-            sure = logits.softmax(1).gather(1, goal.classes[going, None])[:, 0] > SURE
-            going, gradient = going[~sure], gradient[~sure]
+            done = logits.softmax(1).gather(1, goal.classes[going, None])[:, 0] > TARGET_CONFIDENCE
+            going, gradient = going[~done], gradient[~done]
             if not len(going):
                 break
-            found[going] = (found[going] + length * steepest(gradient, "l2")).clamp(0, 1)
-    return scored_pictures(classifier, goal.classes, first, found, queries, batch_size)
-
-
-def scored_pictures(
-    classifier: Classifier, classes: Tensor, first: Tensor, found: Tensor, queries: int, batch_size: int
-) -> FoolingImages:
-    """Round pictures to 8 bits and ask the network how sure it is of them."""
+            found[going] = (found[going] + length * steepest_direction(gradient, "l2")).clamp(0, 1)
     images = as_8_bit(found)
     confidence, start = (
-        logits_of(classifier, each, batch_size).softmax(1).gather(1, classes[:, None])[:, 0] for each in (images, first)
+        logits_of(classifier, each, batch_size).softmax(1).gather(1, goal.classes[:, None])[:, 0]
+        for each in (images, first)
     )
-    return FoolingImages(classes, images, confidence, start, queries + 2 * len(found))
+    return FoolingImages(goal.classes, images, confidence, start, queries + 2 * len(found))

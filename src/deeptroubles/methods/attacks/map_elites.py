@@ -1,4 +1,4 @@
-"""Fooling images by evolution: MAP-Elites, where every child competes for every class."""
+"""Fooling images by evolution: MAP-Elites, in which every child competes for every class."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def map_elites(
     seed: Seed = 0,
     batch_size: Count = 64,
 ) -> FoolingImages:
-    """Evolve one picture per class, all classes at once.
+    """Evolve one meaningless image per class, all classes at once.
 
-    The archive holds the picture of which the network is surest for each class. In every generation parents are drawn
-    from it at random, their children are shown to the network, and each child takes the cell of every class for which
-    the network is surer of it than of the picture there. Pictures are rounded to 8 bits before they are shown.
+    The archive holds the most confident image of each class. In every generation parents are drawn from it at random,
+    and each child replaces the image of every class for which the network is more confident on the child. Images are
+    rounded to 8 bits before they are evaluated.
 
     Args:
         classifier: The classifier.
-        encoding: `direct` (every pixel is a gene: looks like noise) or `cppn` (a small network that draws: regular
-            patterns).
-        generations: How many; the paper runs 1,000 to 5,000.
-        children: Per generation.
+        encoding: `direct` (every pixel is a gene: looks like noise) or `cppn` (a small network generates the image:
+            regular patterns).
+        generations: Number of generations; the paper runs 1,000 to 5,000.
+        children: Children per generation.
         seed: Seed of the evolution.
-        batch_size: How many pictures are shown at once.
+        batch_size: Images per forward pass.
 
     Returns:
-        A picture for every class.
+        One image per class.
 
     References:
         A. Nguyen, J. Yosinski, J. Clune, Deep neural networks are easily fooled, CVPR 2015, section 2; J.-B. Mouret,

@@ -1,4 +1,4 @@
-"""RP2: stickers on one object, the same in all its photographs."""
+"""Robust physical perturbations (RP2): the same stickers on one object in all its photographs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.expectation import ascend_expectation, success_rate
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.printability import non_printability
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.parameters import Count, Positive, Seed
+from deeptroubles.methods.parameters import Count, NonNegative, Positive, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, see
 from deeptroubles.statistics.intervals import Interval
@@ -25,15 +25,15 @@ CAMERA = Conditions()
 
 @dataclass(frozen=True)
 class MaskedResult(AttackResult):
-    """The photographs with the perturbation, and how often it works on views that it has not been made with.
+    """The perturbed photographs, and the success rate on new views.
 
-    The attributes of `AttackResult` are about the photographs themselves, without any view; distance is the L2 norm.
+    The attributes of `AttackResult` are about the photographs themselves, not their views; distance is the L2 norm.
 
     Attributes:
-        perturbation: What is added to every photograph, C x H x W; 0 outside of the mask.
-        seen: Share of fresh views of the perturbed photographs that reach the goal (Wilson's interval over views).
-        control: The same views, with random content inside of the mask.
-        clean: The same views of the photographs as they were.
+        perturbation: What is added to every photograph, C x H x W; 0 outside the mask.
+        seen: Share of new views of the perturbed photographs that reach the goal (Wilson interval over views).
+        control: The same views, with random content inside the mask.
+        clean: The same views of the original photographs.
     """
 
     perturbation: Tensor
@@ -50,36 +50,38 @@ def masked_attack(
     *,
     targets: Targets = None,
     conditions: Conditions = CAMERA,
-    printability: float = 0.0,
-    variation: float = 0.0,
+    printability: NonNegative = 0.0,
+    variation: NonNegative = 0.0,
     steps: Count = 200,
     step_size: Positive = 0.05,
     views: Count = 200,
     seed: Seed = 0,
     batch_size: Count = 16,
 ) -> MaskedResult:
-    """Search one perturbation inside of a mask that changes the answer to all photographs of an object.
+    """Find one perturbation inside a mask that changes the prediction on all photographs of an object.
 
-    The same perturbation is added to every photograph, so the object has to lie at the same place in all of them. It
-    follows the mean gradient over photographs and over views drawn anew at every step, and is judged on views drawn
-    afterwards from another seed. Not one pixel outside of the mask changes (before the view is taken). All this happens
-    to pixels: success here is not success of stickers before a camera, which has to be tried with a printer, a wall and
-    a camera.
+    The same perturbation is added to every photograph, so the object must be at the same place in all of them. It
+    follows the mean gradient over photographs and over random views, new at every step, and is evaluated on new views
+    from another seed. No pixel outside the mask changes (before the view is taken). The attack is digital: it does not
+    show that printed stickers work in front of a camera, which has to be tested with a printer and a camera.
 
     Args:
         classifier: The classifier.
         images: Photographs of one object, N x C x H x W (or C x H x W), in [0, 1].
         mask: Where stickers may be, H x W: 1 or True inside, else 0.
-        labels: The true class.
-        targets: The class to reach, instead of any but the true one.
+        labels: True class, for all images or one each.
+        targets: Targeted attack: the class to reach. Default: any class but the true one.
         conditions: Bounds of the views.
-        printability: Weight of the non-printability score of the colours inside of the mask, mean over photographs.
-        variation: Weight of the total variation, the mean difference between neighbouring pixels of the perturbation.
+        printability: Weight of the non-printability score of the colors inside the mask, mean over photographs.
+        variation: Weight of the total variation, the mean difference between neighboring pixels of the perturbation.
         steps: Steps of Adam.
-        step_size: Its step, in pixel values.
-        views: How many fresh views it is judged on; the photographs take turns.
+        step_size: Learning rate of Adam, in pixel values.
+        views: Number of new views for the evaluation; photographs are used in turn.
         seed: Seed of the views.
-        batch_size: Views of each step.
+        batch_size: Views per step.
+
+    Returns:
+        The perturbed photographs, the perturbation, and success rates on new views, with two controls.
 
     Raises:
         UsageError: The mask is empty, not H x W, or neither 0 nor 1; a class does not exist; or neither labels nor
@@ -129,7 +131,7 @@ def masked_attack(
     shown = torch.full((len(batch),), steps * batch_size // len(batch), device=batch.device)
     shown[: steps * batch_size % len(batch)] += 1
     everything = torch.arange(len(batch), device=batch.device)
-    still = scored(classifier, batch, to_eight_bits(worn(found, everything), batch), goal, "l2", shown, batch_size)
+    still = scored(classifier, batch, quantize(worn(found, everything), batch), goal, "l2", shown, batch_size)
     nothing = torch.zeros_like(found)
     return MaskedResult(
         **vars(still),
@@ -141,12 +143,12 @@ def masked_attack(
 
 
 def total_variation(content: Tensor) -> Tensor:
-    """The mean absolute difference between neighbouring pixels of C x H x W, down and to the right."""
+    """The mean absolute difference between neighboring pixels of C x H x W, down and to the right."""
     return content.diff(dim=-1).abs().mean() + content.diff(dim=-2).abs().mean()
 
 
 def _as_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     flat = mask.float()
     if tuple(flat.shape) != size or not flat.any() or ((flat != 0) & (flat != 1)).any():
-        raise UsageError(f"The mask must be {size[0]} x {size[1]}, of zeros and ones, with a 1 somewhere.")
+        raise UsageError(f"The mask must be {size[0]} x {size[1]}, of zeros and ones, with at least one 1.")
     return flat

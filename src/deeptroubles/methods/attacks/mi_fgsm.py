@@ -1,4 +1,4 @@
-"""Momentum iterative method: the gradient is averaged over steps, so that the picture fools other networks, too."""
+"""Momentum iterative FGSM: gradients are averaged over steps, which makes the attack transfer to other networks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import ascend
-from deeptroubles.methods.attacks.shared.balls import check_ball, project, size
+from deeptroubles.methods.attacks.shared.balls import check_ball, lp_norm, project
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.iterate import iterate
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
-from deeptroubles.methods.parameters import Count, Positive
+from deeptroubles.methods.parameters import Count, NonNegative
 from deeptroubles.methods.targets import Targets, as_batch
 
 
@@ -19,25 +19,28 @@ def mi_fgsm(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: Positive = 8 / 255,
+    epsilon: NonNegative = 8 / 255,
     targets: Targets = None,
     steps: Count = 10,
-    decay: float = 1.0,
+    decay: NonNegative = 1.0,
     eight_bit: bool = True,
     batch_size: Count = 32,
 ) -> AttackResult:
-    """Step by epsilon / steps along the sign of the accumulated gradient of the cross-entropy (linf).
+    """Take steps of epsilon / steps along the sign of the accumulated gradient of the cross-entropy (linf).
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The true class of each image.
+        labels: True class, for all images or one each.
         epsilon: Radius of the ball, for pixels in [0, 1].
-        targets: The class to reach, instead of any but the true one.
-        steps: How many.
-        decay: The paper's mu: how much of the earlier gradients is kept.
-        eight_bit: Success must survive rounding to 8 bits, and the images come so.
-        batch_size: How many images are shown at once.
+        targets: Targeted attack: the class to reach. Default: any class but the true one.
+        steps: Number of steps.
+        decay: Decay factor of earlier gradients (mu in the paper).
+        eight_bit: Return images rounded to 8 bits, and count success on them.
+        batch_size: Images per forward pass.
+
+    Returns:
+        The images found, and for each image whether the attack succeeded, the distance and the number of queries.
 
     Raises:
         UsageError: Epsilon is negative, a class does not exist, or neither labels nor targets are given.
@@ -51,11 +54,11 @@ def mi_fgsm(
     velocity, radius = torch.zeros_like(batch), torch.full((len(batch),), epsilon, device=batch.device)
 
     def update(_step: int, rows: Tensor, here: Tensor, gradient: Tensor) -> Tensor:
-        velocity[rows] = decay * velocity[rows] + gradient / size(gradient, "l1").clamp(min=1e-30).view(-1, 1, 1, 1)
+        velocity[rows] = decay * velocity[rows] + gradient / lp_norm(gradient, "l1").clamp(min=1e-30).view(-1, 1, 1, 1)
         moved = here + epsilon / steps * velocity[rows].sign() - batch[rows]
         return batch[rows] + project(moved, radius[rows], "linf")
 
-    found, _, queries = ascend(
+    found, _, queries = iterate(
         classifier,
         batch,
         batch,

@@ -1,4 +1,4 @@
-"""Occlusion gain: hide what speaks against the true class, one window after the other."""
+"""Occlusion gain: occlude the evidence against the true class, one window after the other."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from deeptroubles.subject import logits_of
 
 @dataclass(frozen=True)
 class OcclusionGain:
-    """How far hiding can raise the probability of a class.
+    """By how much occlusion can raise the probability of a class.
 
     Attributes:
-        probability: After 0, 1, ... hidden windows, N x (steps + 1); the first column is the image as it is.
-        first: Probability with each single window hidden, N x rows x columns.
-        windows: The windows hidden, N x steps x 4 (top, left, bottom, right); all 0 where no window raised it further.
+        probability: After 0, 1, ... occluded windows, N x (steps + 1); the first column is the image as it is.
+        first: Probability with each single window occluded, N x rows x columns.
+        windows: The occluded windows, N x steps x 4 (top, left, bottom, right); all 0 where none raised it further.
         images: The images after the last step, N x C x H x W.
     """
 
@@ -41,22 +41,26 @@ def occlusion_gain(
     stride: Count | None = None,
     batch_size: Count = 32,
 ) -> OcclusionGain:
-    """Greedily hide the window whose hiding raises the target's probability most; stop an image when none does.
+    """Greedily occlude the window that raises the target's probability most; stop an image when none does.
 
-    A classifier that looks at the object should not become surer when something is taken away. Where it does, the
-    hidden part spoke for another class: a second object, or a correlation that has nothing to do with this one.
+    A classifier that looks at the object should not become more confident when something is occluded. If it does, the
+    occluded part was evidence for another class: a second object, or a correlation unrelated to the object.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: The true class of each image. Default: the most likely class.
-        steps: How many windows may be hidden.
+        target: True class, for all images or one each. Default: the predicted class of each image.
+        steps: Maximum number of windows.
         window: Side of the square window in pixels. Default: a seventh of the shorter side.
         stride: Step between windows. Default: the window, so that windows tile the image.
-        batch_size: How many occluded images are shown at once.
+        batch_size: Occluded images per forward pass.
 
     Returns:
-        The probabilities step by step, and what was hidden. Hidden pixels get the classifier's mean colour.
+        The probability after each step, and the occluded windows. Occluded pixels get the classifier's mean color.
+
+    References:
+        Ours, based on occlusion: M. D. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV
+        2014, section 4.2.
     """
     batch = as_batch(classifier, images)
     window = max(1, min(classifier.size) // 7) if window is None else window
@@ -69,7 +73,7 @@ def occlusion_gain(
     going = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
     for step in range(steps):
         scores = torch.full((len(batch), len(boxes)), -1.0, device=batch.device)
-        for i in going.nonzero()[:, 0].tolist():  # an image that can gain nothing more is not shown again
+        for i in going.nonzero()[:, 0].tolist():  # the others cannot gain any more
             scores[i] = _probabilities(classifier, current[i], boxes, int(targets[i]), batch_size)
         first = scores if first is None else first
         value, which = scores.max(1)

@@ -1,4 +1,4 @@
-"""One pixel by differential evolution: the published search, all images at once."""
+"""One-pixel attack by differential evolution, as published, on all images at once."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.one_pixel import answers
+from deeptroubles.methods.attacks.one_pixel import pixel_logits
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.parameters import Count, Seed
+from deeptroubles.methods.parameters import Count, NonNegative, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
 
-SURE, GONE = 0.9, 0.05
-"""The paper stops when the target's probability is above the first, or the true class's below the second."""
+TARGET_ABOVE, TRUE_BELOW = 0.9, 0.05
+"""Stopping rule of the paper: the target's probability is above the first, or the true class's below the second."""
 
 
 def one_pixel_evolution(
@@ -30,30 +30,31 @@ def one_pixel_evolution(
     pixels: Count = 1,
     population: Count = 400,
     generations: Count = 100,
-    factor: float = 0.5,
+    scale: NonNegative = 0.5,
     seed: Seed = 0,
     batch_size: Count = 256,
 ) -> AttackResult:
-    """Evolve the places and colours of k pixels: DE/rand/1 without crossover, a child replaces its own parent.
+    """Evolve the positions and colors of k pixels: DE/rand/1 without crossover; a child replaces its own parent.
 
-    A candidate is (row, column, colour) for every pixel; places start uniformly, colours from N(128, 127) in 8 bits.
-    The fitness is the probability of the true class (to go down) or of the target (to go up). An image stops as
-    published: above 90 % for the target, below 5 % for the true class; finished images leave the batch.
+    A candidate is (row, column, color) for every pixel; initial positions are uniform, initial colors N(128, 127) in
+    8 bits. The fitness is the probability of the target (maximized) or of the true class (minimized). The stopping rule
+    is the paper's: above 90% for the target, below 5% for the true class; finished images leave the batch.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The true class of each image.
-        targets: The class to reach, instead of any but the true one.
-        pixels: How many are changed.
+        labels: True class, for all images or one each.
+        targets: Targeted attack: the class to reach. Default: any class but the true one.
+        pixels: Number of pixels to change.
         population: Candidates per image.
-        generations: How many at most.
-        factor: The paper's F.
-        seed: Seed of the evolution; an image's course does not depend on the others.
-        batch_size: How many candidates are shown at once.
+        generations: Maximum number of generations.
+        scale: Scale of the difference of two candidates that is added to a third (F in the paper).
+        seed: Seed of the evolution; the result of an image does not depend on the other images.
+        batch_size: Candidates per forward pass.
 
     Returns:
-        The result; its distance counts changed pixels.
+        The images found, and for each image whether the attack succeeded, the number of changed pixels (distance) and
+        the number of queries.
 
     Raises:
         UsageError: A class does not exist, or neither labels nor targets are given.
@@ -70,10 +71,10 @@ def one_pixel_evolution(
     queries = torch.full((len(batch),), population, device=batch.device)
     for _ in track(range(generations), "Evolving pixels"):
         best = fitness[rows].amax(1)
-        rows = rows[best <= SURE if goal.targeted else best <= 1 - GONE]
+        rows = rows[best <= TARGET_ABOVE if goal.targeted else best <= 1 - TRUE_BELOW]
         if not len(rows):
             break
-        children = torch.stack([_children(people[i], factor, generators[int(i)]) for i in rows])
+        children = torch.stack([_children(people[i], scale, generators[int(i)]) for i in rows])
         value = _fitness(classifier, batch[rows], children, goal[rows], batch_size)
         better = value > fitness[rows]
         people[rows] = torch.where(better[..., None, None], children, people[rows])
@@ -86,19 +87,19 @@ def one_pixel_evolution(
 
 
 def _first(classifier: Classifier, population: int, pixels: int, generator: torch.Generator) -> Tensor:
-    """The first generation, population x pixels x (2 + C): row and column as shares of the image, colour in [0, 1]."""
+    """The first generation, population x pixels x (2 + C): row and column as shares of the image, color in [0, 1]."""
     places = torch.rand(population, pixels, 2, generator=generator)
     colors = (128 + 127 * torch.randn(population, pixels, classifier.channels, generator=generator)) / 255
     return torch.cat([places, colors], dim=2).clamp(0, 1)
 
 
-def _children(people: Tensor, factor: float, generator: torch.Generator) -> Tensor:
-    """x_r1 + F (x_r2 - x_r3) for every member, with three different others; cut off at the borders."""
+def _children(people: Tensor, scale: float, generator: torch.Generator) -> Tensor:
+    """x_r1 + F (x_r2 - x_r3) for every member, with three different others; clipped at the borders."""
     count = len(people)
     order = torch.rand(count, count, generator=generator).to(people.device)
-    order.fill_diagonal_(2.0)  # nobody is his own parent here
+    order.fill_diagonal_(2.0)  # a candidate is not its own parent
     first, second, third = order.argsort(1)[:, :3].T
-    return (people[first] + factor * (people[second] - people[third])).clamp(0, 1)
+    return (people[first] + scale * (people[second] - people[third])).clamp(0, 1)
 
 
 def _fitness(classifier: Classifier, images: Tensor, people: Tensor, goal: Goal, batch_size: int) -> Tensor:
@@ -112,13 +113,13 @@ def _fitness(classifier: Classifier, images: Tensor, people: Tensor, goal: Goal,
 
 
 def _logits(classifier: Classifier, image: Tensor, members: Tensor, batch_size: int) -> Tensor:
-    """The answers to the images that members stand for; to a single pixel computed locally, where that is quicker."""
+    """The logits of the images that members encode; a single pixel is computed locally, where that is faster."""
     if members.shape[1] > 1:
         parts = torch.split(members, batch_size)
         return torch.cat([logits_of(classifier, _paint(image, part), batch_size) for part in parts])
     rows, columns = (places[:, 0] for places in _places(image, members))
     edits = LocalEdits(open_network(classifier), image[None])
-    return answers(edits, rows, columns, as_8_bit(members[:, 0, 2:]), batch_size)
+    return pixel_logits(edits, rows, columns, as_8_bit(members[:, 0, 2:]), batch_size)
 
 
 def _places(image: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +130,7 @@ def _places(image: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _paint(image: Tensor, members: Tensor) -> Tensor:
-    """The images that members stand for, with 8-bit colours: M x C x H x W."""
+    """The images that members encode, with 8-bit colors: M x C x H x W."""
     rows, columns = _places(image, members)
     copies = image.repeat(len(members), 1, 1, 1)
     everyone = torch.arange(len(members), device=image.device)

@@ -1,4 +1,4 @@
-"""Adversarial patch: one disc that, wherever it lies in whichever image, brings about one answer."""
+"""Adversarial patch: a disc that causes one prediction, anywhere in any image."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from deeptroubles.methods.transforms.shared.physical import Conditions, draw_vie
 from deeptroubles.statistics.intervals import Interval
 
 ANYWHERE = Conditions(degrees=22.5, shift=0.3)
-"""Where the patch lies, unless said otherwise."""
+"""The default positions of the patch."""
 
 
 @dataclass(frozen=True)
 class PatchResult:
-    """A patch, and how often it works on views that it has not been made with.
+    """A patch, and its success rate on new views.
 
     Attributes:
-        patch: C x s x s in [0, 1], multiples of 1/255, what would be printed.
-        mask: s x s, 1 inside of the disc.
-        success: Share of fresh views with the patch that are answered with the target (Wilson's interval over views of
-            these images; it says nothing about other images).
+        patch: C x s x s in [0, 1], multiples of 1/255.
+        mask: s x s, 1 inside the disc.
+        success: Share of new views with the patch that are predicted as the target (Wilson interval over views of these
+            images; it does not cover other images).
         control: The same views, with random content in the disc.
         clean: The same views without a disc.
-        queries: How many images were shown to make the patch; forward and backward count as one.
+        queries: Number of images used to optimize the patch; forward and backward pass count as one.
     """
 
     patch: Tensor
@@ -57,27 +57,30 @@ def patch(
     seed: Seed = 0,
     batch_size: Count = 16,
 ) -> PatchResult:
-    """Search one disc whose presence anywhere in any of the images brings about the target.
+    """Find one disc that causes the target as prediction, anywhere in any of the images.
 
-    The patch follows the gradient of the mean log-probability of the target over places, sizes, turns, perspectives,
-    light and blur that are drawn anew at every step. It is judged on views drawn afterwards from another seed, beside
-    random content of the same shape, and beside no disc at all. All this happens to pixels: success here is not success
-    of a printed patch before a camera, which has to be tried with a printer and a camera.
+    The patch follows the gradient of the mean log-probability of the target over random positions, sizes, rotations,
+    perspectives, light and blur, new at every step. It is evaluated on new views from another seed and compared with
+    random content of the same shape and with no disc. The attack is digital: it does not show that a printed patch
+    works in front of a camera, which has to be tested with a printer and a camera.
 
     Args:
         classifier: The classifier.
         images: The backgrounds, N x C x H x W (or C x H x W), in [0, 1].
-        target: The class to bring about.
+        target: The class to cause.
         area: Share of the image that the disc covers at a scale of 1.
         conditions: Bounds of the views.
         steps: Steps of Adam.
-        step_size: Its step, in pixel values.
-        views: How many fresh views it is judged on; the images take turns.
+        step_size: Learning rate of Adam, in pixel values.
+        views: Number of new views for the evaluation; images are used in turn.
         seed: Seed of the start and of the views.
-        batch_size: Views of each step.
+        batch_size: Views per step.
+
+    Returns:
+        The patch, and success rates on new views, with two controls.
 
     Raises:
-        UsageError: The target does not exist, or the area is not above 0 or larger than a disc in the image can be.
+        UsageError: The target does not exist, or a disc of this area does not fit into the image.
 
     References:
         T. B. Brown et al., Adversarial patch, 2017, eq. 1.
@@ -94,7 +97,7 @@ def patch(
     def with_mask(shape: Tensor) -> Render:
         def render(content: Tensor, rows: Tensor, drawing: torch.Generator) -> Tensor:
             drawn = draw_views(len(rows), classifier.channels, classifier.size, conditions, drawing)
-            return place(_centred(content, classifier.size), _centred(shape, classifier.size), batch[rows], drawn)
+            return place(_centered(content, classifier.size), _centered(shape, classifier.size), batch[rows], drawn)
 
         return render
 
@@ -121,13 +124,13 @@ def patch(
 
 
 def disc(side: int) -> Tensor:
-    """Square of side x side pixels: 1 where a pixel's middle lies in the disc that touches all four sides, else 0."""
+    """Mask of side x side pixels: 1 where a pixel's center lies in the disc that touches all four sides, else 0."""
     offsets = torch.arange(side) - (side - 1) / 2
     return (offsets[:, None].square() + offsets.square() <= (side / 2) ** 2).float()
 
 
-def _centred(content: Tensor, size: tuple[int, int]) -> Tensor:
-    """Content (... x s x s) in the middle of a black picture (... x H x W)."""
+def _centered(content: Tensor, size: tuple[int, int]) -> Tensor:
+    """Content (... x s x s) in the center of a black image (... x H x W)."""
     side = content.shape[-1]
     top, left = (size[0] - side) // 2, (size[1] - side) // 2
     return torch.nn.functional.pad(content, (left, size[1] - side - left, top, size[0] - side - top))

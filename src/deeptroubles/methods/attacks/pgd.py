@@ -1,4 +1,4 @@
-"""Projected gradient descent: the iterative attack that others are measured by."""
+"""Projected gradient descent (PGD): the standard iterative attack."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import ascend
-from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, project, steepest, uniform
+from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, project, steepest_direction, uniform
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
+from deeptroubles.methods.attacks.shared.iterate import iterate
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
-from deeptroubles.methods.parameters import Count, Positive, Seed
+from deeptroubles.methods.parameters import Count, NonNegative, Positive, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
 
@@ -20,7 +20,7 @@ def pgd(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: Positive = 8 / 255,
+    epsilon: NonNegative = 8 / 255,
     norm: Norm = "linf",
     targets: Targets = None,
     loss: Loss = "cross_entropy",
@@ -31,27 +31,31 @@ def pgd(
     seed: Seed = 0,
     batch_size: Count = 32,
 ) -> AttackResult:
-    """Step along the gradient, and back into the ball of radius epsilon, until the answer changes.
+    """Take gradient steps, projected onto the ball of radius epsilon, until the prediction changes.
 
-    The first try starts from the clean image, later ones from random points of the ball. Without a target and with the
-    margin or the DLR loss, each later try goes for one other class, the likeliest first: the gradient of whichever is
-    the likeliest overlooks nearer ones.
+    The first run starts from the clean image, restarts from random points of the ball. In an untargeted attack with the
+    margin or the DLR loss, each restart aims at one other class, the most likely first, because the gradient towards
+    the currently most likely class misses closer ones.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The true class of each image.
+        labels: True class, for all images or one each.
         epsilon: Radius of the ball, for pixels in [0, 1].
         norm: `linf`, `l2` or `l1`.
-        targets: The class to reach, instead of any but the true one.
-        loss: `cross_entropy` (in one try the strongest on the networks we measured), `margin` (in several) or `dlr`.
-        steps: Steps of each try.
-        step_size: In the units of epsilon. Default: linf: 2.5 epsilon / steps, at least 1/255; l2: epsilon, falling to
-            0; l1: epsilon, because there the projection takes most of a step back.
-        restarts: How many tries.
-        eight_bit: Success must survive rounding to 8 bits, and the images come so.
+        targets: Targeted attack: the class to reach. Default: any class but the true one.
+        loss: `cross_entropy` (the strongest in one run on the networks we measured), `margin` (the strongest with
+            restarts) or `dlr`.
+        steps: Steps per run.
+        step_size: In the units of epsilon. Default: linf: 2.5 epsilon / steps, at least 1/255; l2: epsilon, decreasing
+            to 0; l1: epsilon, because the projection undoes most of a step.
+        restarts: Number of runs, including the first.
+        eight_bit: Return images rounded to 8 bits, and count success on them.
         seed: Seed of the random starts.
-        batch_size: How many images are shown at once.
+        batch_size: Images per forward pass.
+
+    Returns:
+        The images found, and for each image whether the attack succeeded, the distance and the number of queries.
 
     Raises:
         UsageError: The norm or a class does not exist, epsilon is negative, or neither labels nor targets are given.
@@ -80,7 +84,9 @@ def pgd(
             step: int, inside: Tensor, here: Tensor, gradient: Tensor, clean: Tensor = clean, radius: Tensor = radius
         ) -> Tensor:
             middle = clean[inside]
-            return middle + project(here + length(step) * steepest(gradient, norm) - middle, radius[inside], norm)
+            return middle + project(
+                here + length(step) * steepest_direction(gradient, norm) - middle, radius[inside], norm
+            )
 
         start, rival = clean, None
         if attempt:
@@ -90,7 +96,7 @@ def pgd(
                 rival = _ranked_others(classifier, clean, goal.classes[rows], batch_size)[
                     :, attempt % (classifier.classes - 1)
                 ]
-        images_found, reached, shown = ascend(
+        images_found, reached, shown = iterate(
             classifier,
             clean,
             start,
@@ -110,6 +116,6 @@ def pgd(
 
 
 def _ranked_others(classifier: Classifier, clean: Tensor, classes: Tensor, batch_size: int) -> Tensor:
-    """The classes other than the true one, the likeliest first, N x K."""
+    """The classes other than the true one, the most likely first, N x K."""
     logits = logits_of(classifier, clean, batch_size)
     return logits.scatter(1, classes[:, None], -torch.inf).argsort(1, descending=True)

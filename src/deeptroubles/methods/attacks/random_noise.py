@@ -1,4 +1,4 @@
-"""Random noise: the floor that every attack must beat."""
+"""Random noise: the baseline for attacks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, to_eight_bits, uniform
+from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, quantize, uniform
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
-from deeptroubles.methods.parameters import Count, Positive, Seed
+from deeptroubles.methods.parameters import Count, NonNegative, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
 
@@ -19,7 +19,7 @@ def random_noise(
     images: Tensor,
     labels: Targets = None,
     *,
-    epsilon: Positive = 8 / 255,
+    epsilon: NonNegative = 8 / 255,
     norm: Norm = "linf",
     targets: Targets = None,
     tries: Count = 10,
@@ -27,22 +27,28 @@ def random_noise(
     seed: Seed = 0,
     batch_size: Count = 32,
 ) -> AttackResult:
-    """Add noise from the ball of radius epsilon, up to `tries` times; what it breaks needs no attack.
+    """Add random noise from the ball of radius epsilon, up to `tries` times.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The true class of each image.
+        labels: True class, for all images or one each.
         epsilon: Radius of the ball, for pixels in [0, 1].
         norm: `linf`, `l2` or `l1`.
-        targets: The class to reach, instead of any but the true one.
-        tries: Noises per image; the first is none.
-        eight_bit: The noise is rounded so that a file can hold the images.
+        targets: Targeted attack: the class to reach. Default: any class but the true one.
+        tries: Noise samples per image, after the image itself.
+        eight_bit: Return images rounded to 8 bits, and count success on them.
         seed: Seed of the noise.
-        batch_size: How many images are shown at once.
+        batch_size: Images per forward pass.
+
+    Returns:
+        The images found, and for each image whether the attack succeeded, the distance and the number of queries.
 
     Raises:
         UsageError: As for `pgd`.
+
+    References:
+        None: the usual baseline.
     """
     batch = as_batch(classifier, images)
     check_ball(epsilon, norm)
@@ -54,7 +60,7 @@ def random_noise(
         clean = batch[rows]
         radius = torch.full((len(rows),), epsilon if attempt else 0.0, device=batch.device)
         noisy = (clean + uniform(clean, radius, norm, generator)).clamp(0, 1)
-        noisy = to_eight_bits(noisy, clean) if eight_bit else noisy
+        noisy = quantize(noisy, clean) if eight_bit else noisy
         hit = goal[rows].reached(logits_of(classifier, noisy, batch_size))
         queries[rows] += 1
         found[rows[hit]] = noisy[hit]

@@ -1,4 +1,4 @@
-"""Spatial attack: is there a small shift and turn that changes the answer?"""
+"""Spatial attack: search for a small shift and rotation that changes the prediction."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
-from deeptroubles.methods.parameters import Count
+from deeptroubles.methods.parameters import Count, NonNegative
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.methods.transforms.shared.warp import Border, rotation, translation, warp
 from deeptroubles.subject import logits_of
@@ -23,13 +23,13 @@ SHIFTS, ANGLES = 5, 31
 
 @dataclass(frozen=True)
 class SpatialResult(AttackResult):
-    """What was found for each image; distance is the L2 norm, which is large however small the shift.
+    """What was found for each image; distance is the L2 norm, which is large even for small shifts.
 
     Attributes:
-        moved: Pixels down, pixels to the right, and degrees counter-clockwise, N x 3; 0 where it failed.
+        transformation: Pixels down, pixels to the right, and degrees counter-clockwise, N x 3; 0 where it failed.
     """
 
-    moved: Tensor
+    transformation: Tensor
 
 
 def spatial(
@@ -38,26 +38,30 @@ def spatial(
     labels: Targets = None,
     *,
     targets: Targets = None,
-    pixels: float = 3,
-    degrees: float = 30,
+    pixels: NonNegative = 3,
+    degrees: NonNegative = 30,
     border: Border = "black",
     batch_size: Count = 32,
 ) -> SpatialResult:
-    """Try every shift and turn of a grid, the mildest first; an image leaves at its first success.
+    """Try every shift and rotation of a grid, smallest first; an image is finished at its first success.
 
-    The grid has 5 shifts down, 5 to the right and 31 angles, from minus to plus the bounds: 775 places in all. A
-    failure means that none of them changes the answer; nothing is said about those in between. (Following the gradient
-    finds fewer, say Engstrom et al.)
+    The grid has 5 shifts down, 5 to the right and 31 angles, from minus to plus the bounds: 775 transformations. A
+    failure means that none of them changes the prediction; those in between are not tested. (Gradient-based search
+    finds fewer, according to Engstrom et al.)
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The true class of each image.
-        targets: The class to reach, instead of any but the true one.
-        pixels: Bound of the shifts; whole or not.
-        degrees: Bound of the angles.
+        labels: True class, for all images or one each.
+        targets: Targeted attack: the class to reach. Default: any class but the true one.
+        pixels: Largest shift, in pixels; may be a fraction.
+        degrees: Largest rotation, in degrees.
         border: What comes in from outside: `black` or `mirror`.
-        batch_size: How many images are shown at once.
+        batch_size: Images per forward pass.
+
+    Returns:
+        The images found, and for each image whether the attack succeeded, the transformation, the distance and the
+        number of queries.
 
     Raises:
         UsageError: A bound is negative, a class or the border does not exist, or neither labels nor targets are given.
@@ -78,26 +82,26 @@ def random_spatial(
     labels: Targets = None,
     *,
     targets: Targets = None,
-    pixels: float = 3,
-    degrees: float = 30,
+    pixels: NonNegative = 3,
+    degrees: NonNegative = 30,
     tries: int = 10,
     border: Border = "black",
     seed: int = 0,
     batch_size: int = 32,
 ) -> SpatialResult:
-    """Try the image as it is and `tries` random shifts and turns: the floor for `spatial`.
+    """Try the unchanged image and `tries` random shifts and rotations: the baseline for `spatial`.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The true class of each image.
-        targets: The class to reach, instead of any but the true one.
-        pixels: Bound of the shifts, which are drawn uniformly.
-        degrees: Bound of the angles.
-        tries: How many for each image.
+        labels: True class, for all images or one each.
+        targets: Targeted attack: the class to reach. Default: any class but the true one.
+        pixels: Largest shift, in pixels; shifts are uniform.
+        degrees: Largest rotation, in degrees.
+        tries: Random transformations per image.
         border: What comes in from outside: `black` or `mirror`.
-        seed: Seed of the draws.
-        batch_size: How many images are shown at once.
+        seed: Seed of the transformations.
+        batch_size: Images per forward pass.
 
     Raises:
         UsageError: As for `spatial`.
@@ -117,7 +121,7 @@ def _bounds(pixels: float, degrees: float) -> Tensor:
 
 
 def _grid(pixels: float, degrees: float) -> Tensor:
-    """All places, 775 x 3, the mildest first; the first is the image as it is."""
+    """All transformations, 775 x 3, the smallest first; the first is none."""
     shifts, angles = (
         torch.arange(1 - count, count, 2, dtype=torch.float64) / (count - 1) for count in (SHIFTS, ANGLES)
     )
@@ -129,23 +133,23 @@ def _grid(pixels: float, degrees: float) -> Tensor:
 def _search(
     classifier: Classifier, clean: Tensor, goal: Goal, places: Tensor, border: Border, batch_size: int
 ) -> SpatialResult:
-    """Try `places` (M x N x 3, the first is none) in order; each image keeps its first success."""
-    found, moved = clean.clone(), torch.zeros(len(clean), 3, dtype=torch.float64)
+    """Try transformations (M x N x 3, the first is none) in order; each image keeps its first success."""
+    found, chosen_for = clean.clone(), torch.zeros(len(clean), 3, dtype=torch.float64)
     queries = torch.zeros(len(clean), dtype=torch.long, device=clean.device)
     rows, at = torch.arange(len(clean)), 0
     while len(rows) and at < len(places):
         count = min(max(1, batch_size // len(rows)), len(places) - at) if at else 1
         chosen = places[at : at + count, rows].transpose(0, 1)
         shown = clean[rows].repeat_interleave(count, 0)
-        shown = to_eight_bits(_moved(shown, chosen.reshape(-1, 3), border), shown) if at else shown
+        shown = quantize(_moved(shown, chosen.reshape(-1, 3), border), shown) if at else shown
         hits = goal[rows.repeat_interleave(count).to(clean.device)].reached(logits_of(classifier, shown, batch_size))
         hits, first = hits.view(-1, count).max(1)
         queries[rows] += torch.where(hits, first + 1, count)
         for i in hits.nonzero()[:, 0].tolist():
-            found[rows[i]], moved[rows[i]] = shown[i * count + first[i]], chosen[i, first[i]]
+            found[rows[i]], chosen_for[rows[i]] = shown[i * count + first[i]], chosen[i, first[i]]
         rows, at = rows[~hits.cpu()], at + count
     result = scored(classifier, clean, found, goal, "l2", queries, batch_size)
-    return SpatialResult(**vars(result), moved=moved * result.success.cpu()[:, None])
+    return SpatialResult(**vars(result), transformation=chosen_for * result.success.cpu()[:, None])
 
 
 def _moved(images: Tensor, places: Tensor, border: Border) -> Tensor:

@@ -1,4 +1,4 @@
-"""Any image into any class: the smallest perturbation found for every pair."""
+"""Target matrix: the smallest perturbation found for every pair of an image and a target class."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.ddn import ddn
-from deeptroubles.methods.parameters import Count
+from deeptroubles.methods.parameters import Count, Positive
 from deeptroubles.methods.targets import as_batch, as_targets
 from deeptroubles.subject import logits_of
 
 
 @dataclass(frozen=True)
 class TargetMatrix:
-    """What was found for every pair of a start image and a target class.
+    """What was found for every pair of an image and a target class.
 
     Attributes:
         images: N x K x C x H x W in [0, 1]; the clean image where the attack failed.
-        success: Whether the image is answered with the class, N x K.
-        distance: L2 norm of the perturbation, N x K; 0 where the image is of the class to begin with, infinite where
-            none was found.
-        queries: How often the image was shown to the classifier, N x K; forward and backward count as one.
+        success: Whether the image is predicted as the class, N x K.
+        distance: L2 norm of the perturbation, N x K; 0 where the unchanged image is predicted as the class, infinite
+            where no perturbation was found.
+        queries: Number of times the image was shown to the classifier, N x K; forward and backward count as one.
     """
 
     images: Tensor
@@ -39,20 +39,23 @@ def target_matrix(
     *,
     classes: Sequence[int] | None = None,
     steps: Count = 100,
-    first_norm: float = 1.0,
+    init_norm: Positive = 1.0,
     eight_bit: bool = True,
     batch_size: Count = 128,
 ) -> TargetMatrix:
-    """Turn every image into every class with targeted `ddn`, all pairs in one batch.
+    """Attack every image towards every class with targeted `ddn`, all pairs in one batch.
 
     Args:
         classifier: The classifier.
-        images: N x C x H x W (or C x H x W), in [0, 1]: the starts.
+        images: N x C x H x W (or C x H x W), in [0, 1].
         classes: The K classes to reach, in the order of the columns. Default: all.
         steps: Steps of each attack; more find smaller perturbations.
-        first_norm: See `ddn`.
-        eight_bit: Success must survive rounding to 8 bits, and the images come so.
-        batch_size: How many pairs are attacked at once.
+        init_norm: Radius of the first sphere (L2), for pixels in [0, 1].
+        eight_bit: Return images rounded to 8 bits, and count success on them.
+        batch_size: Pairs per forward pass.
+
+    Returns:
+        The images found, and for each pair whether the attack succeeded, the distance and the number of queries.
 
     Raises:
         UsageError: A class does not exist.
@@ -75,7 +78,7 @@ def target_matrix(
             batch[starts],
             targets=columns[targets],
             steps=steps,
-            first_norm=first_norm,
+            init_norm=init_norm,
             eight_bit=eight_bit,
             batch_size=batch_size,
         )

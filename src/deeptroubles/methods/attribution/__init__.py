@@ -1,1 +1,1 @@
-"""Which parts of an image an answer rests on: one signed map per image."""
+"""Which parts of an image a prediction depends on: one signed map per image."""

@@ -1,4 +1,4 @@
-"""Ablation-CAM: channels weighted by how far the score falls without them (Desai & Ramaswamy, WACV 2020)."""
+"""Ablation-CAM: channels weighted by the score drop without them (Desai & Ramaswamy, WACV 2020)."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ def ablation_cam(
 ) -> Tensor:
     """Map of the layer's channels, each weighted by the fraction of the score that is lost when it is set to 0.
 
-    Needs no gradients. Raw and signed, at the layer's own resolution; the paper's final ReLU is left to whoever draws
-    it. The fraction is taken of the score's magnitude: for positive scores that is the paper's; for negative ones the
-    paper's formula would turn the map's sign around, whereas here a channel has a positive weight whenever the score
-    falls without it. A score of 0, of which there are no fractions, leaves the loss in logits.
+    Needs no gradients. Raw and signed, at the layer's own resolution; the paper's final ReLU is not applied.
+    The fraction is taken of the score's magnitude: for positive scores that is the paper's; for negative ones the
+    paper's formula would flip the sign of the map, whereas here a channel has a positive weight whenever the score
+    drops without it. If the score is 0, weights are the loss in logits.
 
-    One pass per channel, but only through what comes after the layer.
+    One forward pass per channel, but only through the part of the network after the layer.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
         layer: Name of a layer with positions. Default: the deepest one.
-        batch_size: How many channels are taken out at once, each from its own copy.
+        batch_size: Channels ablated per forward pass, each in its own copy.
 
     Returns:
         N x h x w, in units of the layer's activations.
 
     Raises:
         ModelError: There is no such layer, or it has no positions, or the model could not be traced.
-        UsageError: The target is no class.
+        UsageError: The target is not a class.
 
     References:
         S. Desai, H. G. Ramaswamy: Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free

@@ -25,27 +25,27 @@ SAME_VALUES = {
     "to_copy",
     "detach",
 }
-"""Operations between pooling and linear layer that change no value (dropout does nothing in use)."""
+"""Operations between pooling and linear layer that change no value (dropout is inactive in eval mode)."""
 
 
 def cam(classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None) -> Tensor:
     """Map of the last layer's channels, weighted by the weights of the class in the linear layer after the pooling.
 
-    Only for networks that end in global average pooling and one linear layer, as ResNets do; their last layer with
-    positions is the one that is meant. Raw and signed, at that layer's resolution.
+    Only for networks that end in global average pooling and one linear layer, as ResNets do; the map
+    is of their last layer with positions. Raw and signed, at that layer's resolution.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
 
     Returns:
         N x h x w, in logits: the mean over positions is the logit without the bias.
 
     Raises:
         ModelError: The network does not end in average pooling and one linear layer.
-        UsageError: The target is no class.
+        UsageError: The target is not a class.
 
     References:
         B. Zhou et al.: Learning Deep Features for Discriminative Localization, CVPR 2016, equation 2.
@@ -53,7 +53,7 @@ def cam(classifier: Classifier, images: Tensor, target: Targets = None, *, again
     network = open_network(classifier)
     if not isinstance(network, TracedNetwork):
         raise NeedsGraphError(
-            f"CAM must see how the network ends, and {classifier.name} could not be traced; use Grad-CAM instead."
+            f"CAM needs the traced graph, and {classifier.name} could not be traced; use Grad-CAM instead."
         )
     if not ends_in_pooling_and_linear(network):
         raise ModelError(
@@ -69,11 +69,11 @@ def cam(classifier: Classifier, images: Tensor, target: Targets = None, *, again
 def ends_in_pooling_and_linear(network: TracedNetwork) -> bool:
     """Whether the last layer with positions is followed by average pooling to one position and one linear layer alone.
 
-    Every operation after it takes one input, so that the order in which they are computed is the chain they form.
+    Every operation after it has one input, so their order of computation is a chain.
     """
     layers, nodes = network.layers, name_nodes(network.graph)
     deepest = max((i for i, layer in enumerate(layers) if layer.is_spatial), default=-1)
-    # Several names can stand for one value: a module, and the block that ends with it.
+    # One value can have several names: a module, and the block that ends with it.
     distinct = {nodes[layer.name]: layer for layer in layers[deepest + 1 :]}
     after = [(node, layer) for node, layer in distinct.items() if layer.operation not in SAME_VALUES]
     if deepest < 0 or len(after) != 2:

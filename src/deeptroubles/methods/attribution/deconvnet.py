@@ -1,4 +1,4 @@
-"""Deconvnet: the signal sent back through rectifiers of its own (Zeiler & Fergus, ECCV 2014)."""
+"""Deconvnet: the gradient with the backward signal rectified at every ReLU (Zeiler & Fergus, ECCV 2014)."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from deeptroubles.methods.targets import Targets, as_batch, target_score
 
 
 def deconvnet(classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None) -> Tensor:
-    """Gradient of the target's logit in which every rectifier rectifies the signal instead of asking who was active.
+    """Gradient of the target's logit in which every rectifier rectifies the backward signal.
 
-    Max-pooling sends the signal back to the winner (the paper's switches). All rectifiers are reached: modules,
+    Max-pooling sends the signal back to the maximum (the paper's switches). All rectifiers are covered: modules,
     functional and in-place ones, those that are used several times, ReLU6 and other clamps (hardtanh, clip) and
-    thresholds at zero, and the maximum of a value and a constant zero. What rectifies in more than one operation, as
-    `x * (x > 0)` and `where(x > 0, x, 0)` do, and activations that are no rectifiers (GELU, SiLU, hardswish, leaky
-    ReLU, sigmoid) pass back their plain gradient.
+    thresholds at zero, and the maximum of a value and a constant zero. Rectifiers made of
+    several operations, such as `x * (x > 0)` and `where(x > 0, x, 0)`, and activations that are not rectifiers (GELU,
+    SiLU, hardswish, leaky ReLU, sigmoid) pass back their plain gradient.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
 
     Returns:
-        N x H x W, raw and signed: the sum over the colour channels.
+        N x H x W, raw and signed: the sum over the color channels.
 
     Raises:
-        ModelError: The model has no rectifier at all, or cannot be traced.
-        UsageError: The target is no class.
+        ModelError: The model has no rectifier, or cannot be traced.
+        UsageError: The target is not a class.
 
     References:
         M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, section 2.1; started

@@ -1,4 +1,4 @@
-"""Eigen-CAM: what a layer answers most strongly, whatever the class (Muhammad & Yeasin, IJCNN 2020)."""
+"""Eigen-CAM: the first principal direction of a layer's activations (Muhammad & Yeasin, IJCNN 2020)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from deeptroubles.network import open_network
 
 
 def eigen_cam(classifier: Classifier, images: Tensor, target: Targets = None, *, layer: str | None = None) -> Tensor:
-    """Map of the layer's activations along their first principal direction. It knows nothing of classes.
+    """Map of the layer's activations along their first principal direction. It does not depend on the class.
 
-    The target is accepted (and checked) as with every method, but the map is the same for all of them. At the layer's
-    own resolution. The sign of a principal direction is arbitrary; it is chosen so that the map and the mean of the
-    channels have a positive scalar product: positive is where the layer answers, and after a ReLU layer nothing is
-    negative. As in the paper, the activations are not centred.
+    The target is accepted (and checked) as in every method, but the map is the same for all targets. At the layer's own
+    resolution. The sign of a principal direction is arbitrary; it is chosen so that the map and the mean of the
+    channels have a positive scalar product: positive is where the layer is active, and after a ReLU layer no
+    value is negative. As in the paper, the activations are not centered.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Has no influence.
+        target: Not used.
         layer: Name of a layer with positions. Default: the deepest one.
 
     Returns:
@@ -30,7 +30,7 @@ def eigen_cam(classifier: Classifier, images: Tensor, target: Targets = None, *,
 
     Raises:
         ModelError: There is no such layer, or it has no positions.
-        UsageError: The target is no class.
+        UsageError: The target is not a class.
 
     References:
         M. B. Muhammad, M. Yeasin: Eigen-CAM: Class Activation Map using Principal Components, IJCNN 2020, equation 4.

@@ -1,4 +1,4 @@
-"""Grad-CAM: which positions of a layer speak for a class (Selvaraju et al., ICCV 2017)."""
+"""Grad-CAM: the positions of a layer that are evidence for a class (Selvaraju et al., ICCV 2017)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def grad_cam(
 ) -> Tensor:
     """Map of the layer's channels, each weighted by the mean gradient of the target's logit with respect to it.
 
-    Raw and signed, at the layer's own resolution: the paper's final ReLU and the scaling to the image are left to
-    whoever draws it. Backward goes only as far as the layer.
+    Raw and signed, at the layer's own resolution: the paper's final ReLU and the scaling to the image are not applied.
+    The backward pass stops at the layer.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
         layer: Name of a layer with positions. Default: the deepest one.
 
     Returns:
@@ -30,7 +30,7 @@ def grad_cam(
 
     Raises:
         ModelError: There is no such layer, or it has no positions.
-        UsageError: The target is no class.
+        UsageError: The target is not a class.
 
     References:
         R. R. Selvaraju et al.: Grad-CAM, ICCV 2017, equations 1 and 2 (without the ReLU).

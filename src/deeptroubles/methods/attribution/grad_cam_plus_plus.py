@@ -15,19 +15,19 @@ def grad_cam_plus_plus(
 ) -> Tensor:
     """Map of the layer's channels, each weighted by sum(alpha * relu(gradient)) over positions.
 
-    With the paper's score exp(S), S the target's logit, and what follows the layer piecewise linear,
-    alpha = g^2 / (2 g^2 + sum(A) g^3) at every position: g the gradient of S there, sum(A) the sum of the channel over
-    all positions. The ReLU on the gradient belongs to the method, so that after a ReLU layer the map is never negative;
-    the final one is left to whoever draws it. The factor exp(S), the same for the whole map, is left out: it overflows.
+    With the paper's score exp(S), where S is the target's logit, and a network that is piecewise linear after the
+    layer, alpha = g^2 / (2 g^2 + sum(A) g^3) at every position, where g is the gradient of S and sum(A) the sum of the
+    channel over positions. The ReLU on the gradient is part of the method, so after a ReLU layer the map is never
+    negative; the final ReLU is not applied. The factor exp(S), constant over the map, is left out because it overflows.
 
-    The paper takes the activations to be those of a ReLU. Where a channel's sum is negative (other activations) the
+    The paper assumes activations of a ReLU. Where a channel's sum is negative (other activations) the
     denominator can vanish or change its sign; alpha is 0 there.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
         layer: Name of a layer with positions. Default: the deepest one.
 
     Returns:
@@ -35,7 +35,7 @@ def grad_cam_plus_plus(
 
     Raises:
         ModelError: There is no such layer, or it has no positions.
-        UsageError: The target is no class.
+        UsageError: The target is not a class.
 
     References:
         A. Chattopadhay et al.: Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep Convolutional

@@ -1,4 +1,4 @@
-"""Guided backpropagation: gradients that count only what excites (Springenberg et al., ICLR workshop 2015)."""
+"""Guided backpropagation: gradients without negative backward signals (Springenberg et al., ICLR workshop 2015)."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ def guided_backprop(
 ) -> Tensor:
     """Gradient of the target's logit in which every rectifier passes back only positive signals to active units.
 
-    All rectifiers are reached: modules, functional and in-place ones, those that are used several times, ReLU6 and
-    other clamps at zero (hardtanh, clip), which also block where they are saturated, thresholds at zero, and the
-    maximum of a value and a constant zero. What rectifies in more than one operation, as `x * (x > 0)` and
-    `where(x > 0, x, 0)` do, and activations that are no rectifiers (GELU, SiLU, hardswish, leaky ReLU, sigmoid) pass
-    back their plain gradient.
+    All rectifiers are covered: modules, functional and in-place ones, those that are used several times, ReLU6 and
+    other clamps at zero (hardtanh, clip), which also block the signal where they are saturated, thresholds at zero, and
+    the maximum of a value and a constant zero. Rectifiers made of several operations, such as `x * (x > 0)` and
+    `where(x > 0, x, 0)`, and activations that are not rectifiers (GELU, SiLU, hardswish, leaky ReLU, sigmoid) pass back
+    their plain gradient.
 
-    The maps are sharp but say little about the class and survive randomised weights (Adebayo et al., NeurIPS 2018).
+    The maps are sharp but depend little on the class and barely change when weights are randomized (Adebayo et al.,
+    NeurIPS 2018).
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
 
     Returns:
-        N x H x W, raw and signed: the sum over the colour channels, in logits per pixel value.
+        N x H x W, raw and signed: the sum over the color channels, in logits per pixel value.
 
     Raises:
-        ModelError: The model has no rectifier at all, or cannot be traced.
-        UsageError: The target is no class.
+        ModelError: The model has no rectifier, or cannot be traced.
+        UsageError: The target is not a class.
 
     References:
         J. T. Springenberg et al.: Striving for Simplicity: The All Convolutional Net, ICLR workshop 2015, section 3.4.

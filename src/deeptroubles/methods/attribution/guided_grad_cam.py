@@ -1,4 +1,4 @@
-"""Guided Grad-CAM: guided backpropagation where Grad-CAM looks (Selvaraju et al., ICCV 2017)."""
+"""Guided Grad-CAM: guided backpropagation times Grad-CAM (Selvaraju et al., ICCV 2017)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ def guided_grad_cam(
 ) -> Tensor:
     """Guided backpropagation times the positive part of Grad-CAM, which is scaled up to the image (bilinear).
 
-    Only Grad-CAM is rectified, as in the paper: otherwise two negative numbers would speak for the class.
+    Only Grad-CAM is rectified, as in the paper: otherwise two negative values would count as evidence for the class.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
         layer: Name of the layer for Grad-CAM. Default: the deepest one with positions.
 
     Returns:
-        N x H x W, raw and signed: the sum over the colour channels; zero where Grad-CAM finds nothing in favour.
+        N x H x W, raw and signed: the sum over the color channels; zero where Grad-CAM is not positive.
 
     Raises:
-        ModelError: The model has no rectifier at all, cannot be traced, or has no such layer.
-        UsageError: The target is no class.
+        ModelError: The model has no rectifier, cannot be traced, or has no such layer.
+        UsageError: The target is not a class.
 
     References:
         R. R. Selvaraju et al.: Grad-CAM, ICCV 2017, section 3.2.

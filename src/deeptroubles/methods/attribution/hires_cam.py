@@ -1,4 +1,4 @@
-"""HiResCAM: activation times gradient, position by position (Draelos & Carin, 2020)."""
+"""HiResCAM: activation times gradient at each position (Draelos & Carin, 2020)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ def hires_cam(
 ) -> Tensor:
     """Map of the layer's activations times the gradient with respect to them, summed over the channels.
 
-    Like Grad-CAM without the averaging of gradients over positions. Raw and signed, at the layer's own resolution; the
-    paper's final ReLU is left to whoever draws it.
+    Like Grad-CAM, but without averaging gradients over positions. Raw and signed, at the layer's own resolution; the
+    paper's final ReLU is not applied.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
         layer: Name of a layer with positions. Default: the deepest one.
 
     Returns:
-        N x h x w, in logits per position: where only one linear layer follows (on pooled or on flattened activations)
-        its sum over positions is the logit without the bias.
+        N x h x w, in logits per position: where only one linear layer follows (on pooled or flattened activations), its
+        sum over positions is the logit without the bias.
 
     Raises:
         ModelError: There is no such layer, or it has no positions.
-        UsageError: The target is no class.
+        UsageError: The target is not a class.
 
     References:
         R. L. Draelos, L. Carin: Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural

@@ -1,4 +1,4 @@
-"""Integrated gradients: the score's rise from a baseline to the image, shared out to the pixels (ICML 2017)."""
+"""Integrated gradients: the score difference to a baseline, distributed over the pixels (ICML 2017)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
-from deeptroubles.methods.attribution.shared.perturbation import colour_of_nothing, score_of_each
+from deeptroubles.methods.attribution.shared.perturbation import baseline_color, score_of_each
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
@@ -25,35 +25,35 @@ def integrated_gradients(
     steps: Count = 32,
     batch_size: Count = 32,
 ) -> Tensor:
-    """Map of (pixel - baseline) times the mean gradient on the way from baseline to image, summed over the channels.
+    """Map of (pixel - baseline) times the mean gradient on the path from baseline to image, summed over the channels.
 
     Raw and signed, in logits. Completeness: the map sums to the score of the image minus the score of the baseline, up
-    to the error of the integration, which more steps make smaller.
+    to the integration error, which decreases with more steps.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
-        baseline: The pixels to start from: a grey level, or a tensor that broadcasts to an image. Default: the
-            classifier's mean colour, which its normalisation maps to 0.
-        steps: Points on the way (Gauss-Legendre quadrature), one backward pass each.
-        batch_size: How many points are computed at once.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
+        baseline: Start of the path: a gray level, or a tensor that broadcasts to an image. Default: the
+            classifier's mean color, which its normalization maps to 0.
+        steps: Points on the path (Gauss-Legendre quadrature), one backward pass each.
+        batch_size: Points per backward pass.
 
     Returns:
         N x H x W.
 
     Raises:
-        UsageError: The target is no class, or there are no steps.
+        UsageError: The target is not a class, or there are no steps.
 
     References:
         M. Sundararajan, A. Taly, Q. Yan: Axiomatic Attribution for Deep Networks, ICML 2017, equation 1.
     """
     if steps < 1:
-        raise UsageError(f"{steps} steps lead nowhere; give at least 1.")
+        raise UsageError(f"The number of steps is {steps}; give at least 1.")
     batch = as_batch(classifier, images)
     scores = score_of_each(classifier, logits_of(classifier, batch, batch_size), target, against)
-    start = colour_of_nothing(classifier, baseline, batch)
+    start = baseline_color(classifier, baseline, batch)
     nodes, weights = (torch.from_numpy(values).to(batch) / 2 for values in np.polynomial.legendre.leggauss(steps))
     total = torch.zeros_like(batch)
     for i, (image, score) in enumerate(zip(batch, scores, strict=True)):

@@ -1,4 +1,4 @@
-"""LayerCAM: activation times the positive part of the gradient, position by position (Jiang et al., 2021)."""
+"""LayerCAM: activation times the positive part of the gradient at each position (Jiang et al., 2021)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def layer_cam(
 ) -> Tensor:
     """Map of the layer's activations, each weighted by the positive part of its own gradient.
 
-    Shows what speaks for the class and nothing against it: the ReLU on the gradient belongs to the method, so that
-    after a ReLU layer the map is never negative. Made for shallow layers too. At the layer's own resolution; the
-    paper's final ReLU is left to whoever draws it.
+    Shows evidence for the class only, not against it: the ReLU on the gradient is part of the method, so after a ReLU
+    layer the map is never negative. Suitable for shallow layers, too. At the layer's own resolution; the
+    paper's final ReLU is not applied.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
         layer: Name of a layer with positions. Default: the deepest one.
 
     Returns:
@@ -30,7 +30,7 @@ def layer_cam(
 
     Raises:
         ModelError: There is no such layer, or it has no positions.
-        UsageError: The target is no class.
+        UsageError: The target is not a class.
 
     References:
         P.-T. Jiang et al.: LayerCAM: Exploring Hierarchical Class Activation Maps for Localization, IEEE Transactions

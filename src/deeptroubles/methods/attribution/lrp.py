@@ -1,18 +1,20 @@
-"""Layer-wise relevance propagation: the logit shared out, layer by layer, among the pixels (Bach et al., 2015)."""
+"""Layer-wise relevance propagation (LRP): the logit distributed over the pixels, layer by layer (Bach et al., 2015)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError, UsageError, nearest
 from deeptroubles.methods.attribution.shared import lrp_rules
 from deeptroubles.methods.attribution.shared.lrp_operations import Step, operation_name, propagate
+from deeptroubles.methods.parameters import NonNegative
 from deeptroubles.methods.targets import Targets, as_batch, target_score
 from deeptroubles.network import TracedNetwork, fuse_batch_norm, open_network
 
@@ -24,12 +26,12 @@ _READOUT = {"log", "clamp_min", "clamp", "softmax", "_softmax", "log_softmax", "
 
 @dataclass(frozen=True)
 class Relevance:
-    """Where the explained score went: `maps.sum((1, 2))` plus everything absorbed is the score.
+    """How the score is distributed: `maps.sum((1, 2))` plus everything absorbed is the score.
 
     Attributes:
-        maps: Relevance of the pixels, N x H x W, summed over the colour channels.
-        score: The score that was shared out, N.
-        absorbed: What stayed behind in biases, other constants and the stabiliser epsilon, N per kind of operation.
+        maps: Relevance of the pixels, N x H x W, summed over the color channels.
+        score: The score that was distributed, N.
+        absorbed: Relevance absorbed by biases, other constants and the stabilizer epsilon, N per kind of operation.
     """
 
     maps: Tensor
@@ -38,7 +40,7 @@ class Relevance:
 
     @property
     def conservation(self) -> Tensor:
-        """The part of the score that reached the pixels, N. 1 means that nothing was absorbed on the way."""
+        """The share of the score that reaches the pixels, N. 1 means that nothing is absorbed."""
         return self.maps.sum((1, 2)) / self.score
 
 
@@ -49,28 +51,28 @@ def lrp(
     *,
     against: Targets = None,
     rule: RuleName = "composite",
-    epsilon: float = 0.25,
-    gamma: float = 0.25,
-    alpha: float = 1.0,
+    epsilon: NonNegative = 0.25,
+    gamma: NonNegative = 0.25,
+    alpha: Annotated[float, Ge(1)] = 1.0,
 ) -> Tensor:
-    """Map of how the target's logit is shared out among the pixels, from the last layer to the first.
+    """Map of the target's logit, distributed over the pixels from the last layer to the first.
 
-    Batch normalisations are folded into the layer before them; those that have none are layers of their own.
-    Activations pass their relevance on. Maxima hand it to the winner. Sums (skips), means and layer normalisations
-    split it in proportion with epsilon, where the standard deviation counts as a constant. In products the signal takes
-    all and the gate nothing (squeeze-and-excitation, layer scale). Subtracting the mean colour and dividing passes on:
-    the relevance of a pixel is that of its normalised value, which is none for the mean colour (but for z-box).
+    Batch normalizations are fused with the layer before them; those without one are layers of their own. Activations
+    pass relevance on. Maxima pass it to the maximum. Sums (skips), means and layer normalizations split it
+    proportionally, with epsilon; standard deviations count as constants. In products the signal gets all relevance and
+    the gate none (squeeze-and-excitation, layer scale). The input normalization passes relevance on: the relevance of a
+    pixel is that of its normalized value, which is 0 for the mean color (except with z-box).
 
     Args:
-        classifier: The classifier. If it answers probabilities, the logits before its softmax are explained.
+        classifier: The classifier. If it returns probabilities, the logits before its softmax are explained.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
         rule: For layers with weights. `composite`: z-box at the first layer (its bounds are black and white), gamma in
-            the first half of the convolutions, epsilon from there on. `epsilon`, `gamma`, `alpha_beta`: everywhere.
-        epsilon: Stabiliser, as a share of the root mean square of a layer's outputs. 0 with `rule="epsilon"` is
-            gradient times input on a network of rectifiers.
-        gamma: How much contributions of the output's own sign are favoured.
+            the first half of the convolutions, epsilon after that. `epsilon`, `gamma`, `alpha_beta`: in all layers.
+        epsilon: Stabilizer, as a share of the root mean square of a layer's outputs. With `rule="epsilon"`, 0 is
+            gradient times input on ReLU networks.
+        gamma: Extra weight of contributions that have the sign of the output.
         alpha: Weight of positive contributions in `alpha_beta`; beta is alpha - 1. A negative logit gives a negative
             map with alpha = 1.
 
@@ -78,8 +80,8 @@ def lrp(
         N x H x W, raw and signed, in logits.
 
     Raises:
-        ModelError: The model cannot be traced, or contains an operation for which there is no rule.
-        UsageError: The target is no class, or a setting is out of range.
+        ModelError: The model cannot be traced, or contains an operation without a rule.
+        UsageError: The target is not a class, or a setting is out of range.
 
     References:
         S. Bach et al.: On Pixel-Wise Explanations, PLoS ONE 10(7), 2015, equations 58 and 60. G. Montavon et al.:
@@ -102,7 +104,7 @@ def lrp_relevance(
     gamma: float = 0.25,
     alpha: float = 1.0,
 ) -> Relevance:
-    """The maps of `lrp` together with how much of the score reached the pixels. Arguments as there."""
+    """The maps of `lrp`, with the relevance that each kind of operation absorbs. Arguments as in `lrp`."""
     settings = _Settings(rule, epsilon, gamma, alpha)
     batch = as_batch(classifier, images)
     network = open_network(classifier)
@@ -131,7 +133,7 @@ class _Settings:
 
 
 class _Walk:
-    """One forward pass with everything kept, and the way back through it."""
+    """One forward pass that keeps all values, and the backward pass of relevance."""
 
     def __init__(self, network: TracedNetwork, pixels: Tensor, settings: _Settings) -> None:
         self.network, self.pixels, self.settings = network, pixels, settings
@@ -152,11 +154,11 @@ class _Walk:
         self.lower = set(order[: order.index(upper[0])]) if upper else set()
 
     def back(self, score: Any) -> Relevance:
-        """Share the score out among the pixels."""
+        """Distribute the score over the pixels."""
         logits = self._logits()
-        answer: Tensor = self.values[logits]
-        explained = score(answer)
-        arriving = {logits: answer * lrp_rules.moved(score, [answer], torch.ones_like(explained))[0]}
+        output: Tensor = self.values[logits]
+        explained = score(output)
+        arriving = {logits: output * lrp_rules.vjp(score, [output], torch.ones_like(explained))[0]}
         absorbed: dict[str, Tensor] = {}
         for node in reversed(self.signals):
             if node is self.input or node not in arriving:
@@ -167,8 +169,8 @@ class _Walk:
             for each, part in shares.items():
                 if len(part) != len(self.pixels):
                     raise ModelError(
-                        f"LRP needs the images in the first dimension, and {each.name} has them elsewhere (as some "
-                        "transformers do); use occlusion."
+                        f"LRP needs images in the first dimension, and {each.name} has them elsewhere (as in some "
+                        "transformers); use occlusion."
                     )
                 lost = lost - _per_image(part)
                 arriving[each] = arriving[each] + part if each in arriving else part
@@ -178,7 +180,7 @@ class _Walk:
         return Relevance(maps, explained.detach(), absorbed)
 
     def _logits(self) -> fx.Node:
-        """The last node, or what it was before it became (logarithms of) probabilities."""
+        """The last node, before any (log-)softmax."""
         node: fx.Node = next(iter(self.network.graph.find_nodes(op="output"))).all_input_nodes[0]
         above = node
         while operation_name(above) in _READOUT:
@@ -208,7 +210,7 @@ class _Walk:
         return gamma if node in self.lower else epsilon
 
     def _bounds(self, node: fx.Node) -> tuple[Tensor, Tensor]:
-        """The range of the first layer's input: what it is for black and for white."""
+        """The range of the first layer's input: its values for black and for white."""
         black, white = (self.network.values(torch.full_like(self.pixels[:1], v), [node])[node] for v in (0.0, 1.0))
         return torch.minimum(black, white), torch.maximum(black, white)
 

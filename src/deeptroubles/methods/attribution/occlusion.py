@@ -1,4 +1,4 @@
-"""Occlusion: how much the score falls when a window is hidden (Zeiler & Fergus, ECCV 2014)."""
+"""Occlusion: the score drop when a window is occluded (Zeiler & Fergus, ECCV 2014)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from deeptroubles.network.incremental import MIN_EDITS, LocalEdits
 from deeptroubles.subject import logits_of
 
 SMALL = 64
-"""Images with a shorter side than this (in pixels) are shown whole: there is little to save."""
+"""Images with a shorter side than this (in pixels) are computed whole: there is little to save."""
 
 
 @dataclass(frozen=True)
 class OcclusionScores:
-    """The answers to every occluded version of some images: all classes of every forward pass are kept.
+    """The logits of every occluded version of images, for all classes.
 
     Attributes:
-        clean: Logits of the images as they are, N x K.
-        occluded: Logits with each window hidden, N x M x K.
-        windows: The windows, M x 4: top, left, bottom, right, bottom and right exclusive, cut off at the border.
+        clean: Logits of the unchanged images, N x K.
+        occluded: Logits with each window occluded, N x M x K.
+        windows: The windows, M x 4: top, left, bottom, right (bottom and right exclusive), clipped at the border.
         grid: Rows and columns of windows, rows * columns = M.
     """
 
@@ -48,21 +48,21 @@ def occlusion(
     fill: float | Tensor | None = None,
     batch_size: Count = 32,
 ) -> Tensor:
-    """Map of logit(image) - logit(image with a window hidden), averaged over the windows that cover a pixel.
+    """Map of logit(image) - logit(image with a window occluded), averaged over the windows that cover a pixel.
 
-    Positive where hiding lowers the score of the target (the classifier relies on it), negative where hiding raises
-    it. Raw and signed, in logits.
+    Positive where occlusion lowers the score of the target (the classifier relies on the pixel), negative where it
+    raises the score. Raw and signed, in logits.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
         window: Side of the square window in pixels. Default: a seventh of the shorter side.
         stride: Step between windows. Default: half the window.
-        fill: What hides: a grey level, or a tensor that broadcasts to an image. Default: the classifier's mean colour,
-            which its normalisation maps to 0.
-        batch_size: How many occluded images are shown at once.
+        fill: The occluding pixels: a gray level, or a tensor that broadcasts to an image. Default: the classifier's
+            mean color, which its normalization maps to 0.
+        batch_size: Occluded images per forward pass.
 
     Returns:
         N x H x W.
@@ -71,12 +71,12 @@ def occlusion(
         UsageError: The window or the stride does not fit, or the target is no class.
 
     References:
-        M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. The
-        averaging over overlapping windows is captum's; windows that reach over the border are cut off.
+        M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. Averaging
+        over overlapping windows is as in captum; windows that reach over the border are clipped.
     """
     batch = as_batch(classifier, images)
     scores = occlusion_scores(classifier, batch, window=window, stride=stride, fill=fill, batch_size=batch_size)
-    target = as_targets(classifier, target, scores.clean)  # the most likely class is that of the clean image
+    target = as_targets(classifier, target, scores.clean)  # predicted on the clean image
     score = target_score(classifier, target, against)
     clean = score(scores.clean)[:, None]
     occluded = torch.stack([score(logits) for logits in scores.occluded.unbind(1)], dim=1)
@@ -92,7 +92,7 @@ def occlusion_scores(
     fill: float | Tensor | None = None,
     batch_size: int = 32,
 ) -> OcclusionScores:
-    """Hide every window of a grid, one at a time, and keep the logits of all classes. Arguments as in `occlusion`."""
+    """Occlude every window of a grid, one at a time; all logits are kept. Arguments as in `occlusion`."""
     windows, grid = window_grid(classifier.size, window, stride)
     cover = classifier.mean[0] if fill is None else torch.as_tensor(fill, device=images.device, dtype=images.dtype)
     clean = logits_of(classifier, images, batch_size)
@@ -103,8 +103,8 @@ def occlusion_scores(
 def hidden_logits(classifier: Classifier, image: Tensor, windows: Tensor, cover: Tensor, batch_size: int) -> Tensor:
     """Logits (M x K) of an image (C x H x W) with each of the windows (M x 4) covered, one at a time.
 
-    Only what a window changes is computed, where that pays; a small image is sooner shown whole. The cover is as in
-    `hide`.
+    Only activations that a window changes are computed; small images are computed whole, which is faster. The cover is
+    as in `hide`.
     """
     if min(image.shape[-2:]) < SMALL or len(windows) < MIN_EDITS:
         parts = torch.split(torch.arange(len(windows)), batch_size)
@@ -112,7 +112,7 @@ def hidden_logits(classifier: Classifier, image: Tensor, windows: Tensor, cover:
         hidden = (hide(image, windows[part], own) for part, own in zip(parts, covers, strict=True))
         return torch.cat([logits_of(classifier, pixels, batch_size) for pixels in hidden])
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".* could not be traced")  # this works as well without
+        warnings.filterwarnings("ignore", message=".* could not be traced")  # not needed here
         network = open_network(classifier)
     return LocalEdits(network, image[None]).logits(windows, cover, batch_size)
 
@@ -136,7 +136,7 @@ def window_grid(size: tuple[int, int], window: int | None, stride: int | None) -
 def hide(image: Tensor, windows: Tensor, cover: Tensor) -> Tensor:
     """Copies of an image (C x H x W), one per window (M x 4), each with its window covered. M x C x H x W.
 
-    The cover is a colour (whatever broadcasts to C x H x W), or M patches (M x C x h x w) of the windows' size.
+    The cover is a color (anything that broadcasts to C x H x W), or M patches (M x C x h x w) of the windows' size.
     """
     if cover.ndim == 4:
         copies = image.repeat(len(windows), 1, 1, 1)
@@ -152,7 +152,7 @@ def hide(image: Tensor, windows: Tensor, cover: Tensor) -> Tensor:
 
 
 def spread(values: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
-    """Give each pixel the mean value of the windows that cover it: N x M values to N x H x W."""
+    """Average over the windows that cover each pixel: N x M values to N x H x W."""
     total = torch.zeros(len(values), *size, dtype=values.dtype, device=values.device)
     count = torch.zeros(size, dtype=values.dtype, device=values.device)
     for i, (top, left, bottom, right) in enumerate(windows.tolist()):

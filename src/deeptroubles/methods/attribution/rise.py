@@ -1,4 +1,4 @@
-"""RISE: how probable the class is on average when a pixel is seen (Petsiuk et al., BMVC 2018)."""
+"""RISE: the mean probability of the class given that a pixel is visible (Petsiuk et al., BMVC 2018)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.shared.perturbation import blend, colour_of_nothing, score_of_each
+from deeptroubles.methods.attribution.shared.perturbation import baseline_color, blend, score_of_each
 from deeptroubles.methods.parameters import Count, Seed, Share
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
@@ -27,34 +27,34 @@ def rise(
     seed: Seed = 0,
     batch_size: Count = 32,
 ) -> Tensor:
-    """Map of the mean probability of the target over random masks, each pixel weighted by how far it was seen.
+    """Map of the mean probability of the target over random masks, each pixel weighted by its visibility.
 
     A mask is a coarse grid of cells, each kept with a probability, scaled up smoothly and shifted at random. The map
-    estimates the probability of the class given that the pixel is seen: it is never negative, and what counts is where
-    it is higher than elsewhere. With `against` it is the difference of the two maps.
+    estimates the probability of the class given that the pixel is visible: it is never negative, and only differences
+    between pixels matter. With `against` it is the difference of the two maps.
 
-    One forward pass per mask, and the estimate has the noise of so many draws: it falls with their square root. The
-    paper takes 4000 to 8000 masks; the default of 256 is for a quick look (half a minute or so per image without an
-    accelerator).
+    One forward pass per mask; the noise of the estimate decreases with the square root of their number. The paper uses
+    4000 to 8000 masks; the default of 256 is for a quick look (about half a minute per image without an accelerator).
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class, in probability, instead of the target's probability alone.
-        masks: Number of masks. All images are seen through the same ones.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's probability minus the probability of this class. Default: the target's probability
+            alone.
+        masks: Number of masks, the same for all images.
         grid: Cells per side of the coarse grid.
         keep: Probability that a cell is kept.
-        fill: What is seen where a mask is 0: a grey level, or a tensor that broadcasts to an image. Default: the
-            classifier's mean colour, which its normalisation maps to 0.
-        seed: Of the masks.
-        batch_size: How many masked images are shown at once.
+        fill: The pixels where a mask is 0: a gray level, or a tensor that broadcasts to an image. Default: the
+            classifier's mean color, which its normalization maps to 0.
+        seed: Seed of the masks.
+        batch_size: Masked images per forward pass.
 
     Returns:
         N x H x W, in probability: mean(probability * mask) / keep.
 
     Raises:
-        UsageError: The target is no class, or the masks' settings do not fit.
+        UsageError: The target is not a class, or the settings of the masks are invalid.
 
     References:
         V. Petsiuk, A. Das, K. Saenko: RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018,
@@ -62,12 +62,12 @@ def rise(
     """
     if masks < 1 or not 0 < keep <= 1 or not 1 <= grid <= min(classifier.size):
         raise UsageError(
-            f"{masks} masks of {grid} x {grid} cells, kept with probability {keep:g}, cannot be made; choose masks >= "
-            f"1, 1 <= grid <= {min(classifier.size)}, 0 < keep <= 1."
+            f"RISE cannot use {masks} masks of {grid} x {grid} cells kept with probability {keep:g}; choose "
+            f"masks >= 1, 1 <= grid <= {min(classifier.size)}, 0 < keep <= 1."
         )
     batch = as_batch(classifier, images)
     scores = score_of_each(classifier, logits_of(classifier, batch, batch_size), target, against)
-    cover = colour_of_nothing(classifier, fill, batch)
+    cover = baseline_color(classifier, fill, batch)
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(len(batch), *classifier.size, dtype=batch.dtype, device=batch.device)
     for start in range(0, masks, batch_size):
@@ -87,7 +87,7 @@ def draw_masks(count: int, size: tuple[int, int], grid: int, keep: float, genera
 
 
 def place(cells: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:
-    """Scale coarse grids (M x s x s) up to one cell more than the image, and cut the image out at a shift (M x 2)."""
+    """Scale coarse grids (M x s x s) up to one cell more than the image, and crop them at a shift (M x 2)."""
     grid = cells.shape[-1]
     height, width = ((grid + 1) * -(-length // grid) for length in size)
     large = interpolate(cells[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]

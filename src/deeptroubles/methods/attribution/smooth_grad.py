@@ -9,7 +9,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
 from deeptroubles.methods.attribution.shared.perturbation import score_of_each
-from deeptroubles.methods.parameters import Count, Seed
+from deeptroubles.methods.parameters import Count, NonNegative, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
 
@@ -20,38 +20,38 @@ def smooth_grad(
     target: Targets = None,
     *,
     against: Targets = None,
-    sigma: float = 0.15,
+    sigma: NonNegative = 0.15,
     samples: Count = 32,
     seed: Seed = 0,
     batch_size: Count = 32,
 ) -> Tensor:
     """Map of the gradient, averaged over copies of the image with Gaussian noise, then summed over the channels.
 
-    Raw and signed: the average is taken before anything else is done to the gradients. Noisy pixels are not clipped to
-    [0, 1], as in the paper. The class is decided on the clean image, and every image gets the same noise.
+    Raw and signed: gradients are averaged as they are. Noisy pixels are not clipped to [0, 1], as in the paper. The
+    class is predicted on the clean image, and every image gets the same noise.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
         sigma: Standard deviation of the noise, as a fraction of the image's own range (brightest minus darkest value).
         samples: Number of noisy copies.
-        seed: Of the noise.
-        batch_size: How many noisy copies are shown at once.
+        seed: Seed of the noise.
+        batch_size: Noisy copies per forward pass.
 
     Returns:
         N x H x W, in logits per unit of brightness (black to white).
 
     Raises:
-        UsageError: The target is no class, or there are no samples, or the noise is negative.
+        UsageError: The target is not a class, there are no samples, or the noise is negative.
 
     References:
-        D. Smilkov et al.: SmoothGrad: removing noise by adding noise, arXiv 1706.03825, 2017; 10 to 20 per cent of
-        noise and about 50 samples are theirs.
+        D. Smilkov et al.: SmoothGrad: removing noise by adding noise, arXiv 1706.03825, 2017 (which uses
+        10% to 20% noise and about 50 samples).
     """
     if samples < 1 or sigma < 0:
-        raise UsageError(f"{samples} samples with a noise of {sigma:g} make no average; give samples >= 1, sigma >= 0.")
+        raise UsageError(f"SmoothGrad cannot use samples={samples}, sigma={sigma:g}; give samples >= 1, sigma >= 0.")
     batch = as_batch(classifier, images)
     scores = score_of_each(classifier, logits_of(classifier, batch, batch_size), target, against)
     scales = sigma * (batch.amax((1, 2, 3)) - batch.amin((1, 2, 3)))

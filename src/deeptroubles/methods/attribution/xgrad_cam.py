@@ -15,14 +15,14 @@ def xgrad_cam(
 ) -> Tensor:
     """Map of the layer's channels, each weighted by its gradient averaged over positions in proportion to activation.
 
-    Raw and signed, at the layer's own resolution; the paper's final ReLU is left to whoever draws it. A channel whose
-    activations add up to nothing has no such average and gets no weight.
+    Raw and signed, at the layer's own resolution; the paper's final ReLU is not applied. A channel whose
+    activations sum to 0 has no such average and gets weight 0.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        against: Explain the lead over this class instead of the target's logit alone.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
         layer: Name of a layer with positions. Default: the deepest one.
 
     Returns:
@@ -31,7 +31,7 @@ def xgrad_cam(
 
     Raises:
         ModelError: There is no such layer, or it has no positions.
-        UsageError: The target is no class.
+        UsageError: The target is not a class.
 
     References:
         R. Fu et al.: Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs, BMVC 2020,

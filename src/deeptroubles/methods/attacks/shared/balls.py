@@ -1,4 +1,4 @@
-"""Norm balls: how far a perturbation is, the steepest way on, and the way back in."""
+"""Norm balls: norms, steepest directions, projections, random points and rounding of perturbations."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from deeptroubles.errors import UsageError
 Norm = Literal["linf", "l2", "l1"]
 NORMS: tuple[Norm, ...] = ("linf", "l2", "l1")
 _SHARE = 0.02
-"""Share of the coordinates that one step moves under L1 (Croce and Hein 2021, "Mind the box": sparse ascent)."""
+"""Share of the coordinates that one step changes under L1 (Croce and Hein 2021, "Mind the box": sparse ascent)."""
 
 
-def size(perturbation: Tensor, norm: Norm | Literal["l0"]) -> Tensor:
+def lp_norm(perturbation: Tensor, norm: Norm | Literal["l0"]) -> Tensor:
     """The norm of each image's perturbation (N x C x H x W), N. Pixels are in [0, 1]; l0 counts changed positions."""
     flat = perturbation.flatten(1)
     if norm == "l0":
@@ -25,28 +25,28 @@ def size(perturbation: Tensor, norm: Norm | Literal["l0"]) -> Tensor:
     return flat.square().sum(1).sqrt() if norm == "l2" else flat.abs().sum(1)
 
 
-def steepest(gradient: Tensor, norm: Norm) -> Tensor:
-    """The step of norm 1 along which a loss rises fastest; under L1 shared among the steepest few coordinates."""
+def steepest_direction(gradient: Tensor, norm: Norm) -> Tensor:
+    """The direction of norm 1 of steepest ascent; under L1 spread over the few steepest coordinates."""
     if norm == "linf":
         return gradient.sign()
     if norm == "l2":
-        return gradient / _per_image(size(gradient, "l2").clamp(min=1e-30), gradient)
+        return gradient / _per_image(lp_norm(gradient, "l2").clamp(min=1e-30), gradient)
     flat = gradient.flatten(1)
     count = max(1, round(_SHARE * flat.shape[1]))
     kept = flat.abs().topk(count, dim=1)
-    # In proportion to the gradient, not by its sign: repeated and projected, the steepest coordinate takes all.
+    # Proportional to the gradient, not to its sign: otherwise, with repeated projection, one coordinate takes all.
     shares = kept.values / kept.values.sum(1, keepdim=True).clamp(min=1e-30)
     return (torch.zeros_like(flat).scatter(1, kept.indices, shares) * flat.sign()).view_as(gradient)
 
 
 def project(perturbation: Tensor, epsilon: Tensor, norm: Norm) -> Tensor:
-    """The nearest perturbation whose norm is at most `epsilon` (N)."""
+    """The closest perturbation whose norm is at most `epsilon` (N)."""
     if norm == "linf":
         limit = _per_image(epsilon, perturbation)
         return perturbation.clamp(-limit, limit)
     if norm == "l2":
         return perturbation * _per_image(
-            (epsilon / size(perturbation, "l2").clamp(min=1e-30)).clamp(max=1), perturbation
+            (epsilon / lp_norm(perturbation, "l2").clamp(min=1e-30)).clamp(max=1), perturbation
         )
     # Duchi et al. 2008, "Efficient projections onto the l1-ball", figure 1.
     flat = perturbation.flatten(1).abs()
@@ -55,7 +55,7 @@ def project(perturbation: Tensor, epsilon: Tensor, norm: Norm) -> Tensor:
     last = (ordered > over).sum(1, keepdim=True).clamp(min=1) - 1
     threshold = _per_image(over.gather(1, last)[:, 0].clamp(min=0), perturbation)
     inside = perturbation.sign() * (perturbation.abs() - threshold).clamp(min=0)
-    return torch.where(_per_image(size(perturbation, "l1") <= epsilon, perturbation), perturbation, inside)
+    return torch.where(_per_image(lp_norm(perturbation, "l1") <= epsilon, perturbation), perturbation, inside)
 
 
 def uniform(like: Tensor, epsilon: Tensor, norm: Norm, generator: torch.Generator) -> Tensor:
@@ -66,17 +66,17 @@ def uniform(like: Tensor, epsilon: Tensor, norm: Norm, generator: torch.Generato
         return noise * _per_image(epsilon, like)
     if norm == "l2":
         radius = torch.rand(len(like), generator=generator).to(like) ** (1 / like[0].numel())
-        return steepest(noise, "l2") * _per_image(epsilon * radius, like)
-    return steepest(noise, "l1") * _per_image(epsilon, like)
+        return steepest_direction(noise, "l2") * _per_image(epsilon * radius, like)
+    return steepest_direction(noise, "l1") * _per_image(epsilon, like)
 
 
-def to_eight_bits(images: Tensor, clean: Tensor) -> Tensor:
-    """The images that files would hold: multiples of 1/255, rounded towards the clean image.
+def quantize(images: Tensor, clean: Tensor) -> Tensor:
+    """Images rounded to multiples of 1/255, towards the clean image.
 
-    Rounded so, a perturbation of an 8-bit image never grows in any norm.
+    This way, rounding never increases any norm of a perturbation of an 8-bit image.
     """
     steps = ((images - clean) * 255).double()
-    steps = (steps.abs() + 1e-4).floor() * steps.sign()  # a step of 7.99999 is one of 8 that was computed in floats
+    steps = (steps.abs() + 1e-4).floor() * steps.sign()  # 7.99999 is 8 computed in floats
     return (clean + steps.to(clean) / 255).clamp(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""The nearest class boundary of a network made linear: what DeepFool steps over."""
+"""The closest decision boundary of the linearized network, as in DeepFool."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from torch import Tensor
 from deeptroubles.network import PIXELS, Network
 
 _BEYOND = 1e-5
-"""How far (L2) beyond the boundary a step goes: nearer, the answer turns with the other images of the batch."""
+"""How far (L2) a step goes beyond the boundary; closer, the prediction depends on the rest of the batch."""
 
 
 def nearest_boundary(
     network: Network, here: Tensor, classes: Tensor, logits: Tensor, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Where, of the network made linear at each image, another class first draws level with the image's class (L2).
+    """The closest point (L2) where another class reaches the logit of the image's class, with the network linearized.
 
     Args:
         network: The network.
         here: N x C x H x W.
         classes: The class of each image, N.
-        logits: The answers, N x K.
-        count: How many of the likeliest other classes are considered; each costs one forward and backward pass.
+        logits: N x K.
+        count: Number of other classes that are considered, the most likely ones; each costs one forward and backward
+            pass.
 
     Returns:
         The step to the boundary (N x C x H x W) and the class behind it (N).

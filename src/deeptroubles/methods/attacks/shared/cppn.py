@@ -1,4 +1,4 @@
-"""A small network that draws: a compositional pattern-producing network."""
+"""Compositional pattern-producing networks (CPPN): small networks that generate images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Plane = NDArray[np.floating]
 INPUTS = ("x", "y", "distance", "bias")
 ADD_CONNECTION, DELETE_CONNECTION, CHANGE_WEIGHT, ADD_NEURON, DELETE_NEURON = 0.5, 0.3, 0.5, 0.5, 0.2
-"""How often a child gets each mutation; the rates of Nguyen et al. 2015."""
+"""Probability of each mutation of a child; the rates of Nguyen et al. 2015."""
 ACTIVATIONS: dict[str, Callable[[Plane], Plane]] = {
     "sine": np.sin,
     "sigmoid": lambda v: 1 / (1 + np.exp(-np.clip(v, -30, 30))),
@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, Callable[[Plane], Plane]] = {
 
 @dataclass(frozen=True)
 class Neuron:
-    """A neuron. Connections lead from lower to higher depth only (inputs 0, outputs 1): there are no circles."""
+    """A neuron. Connections go from lower to higher depth only (inputs 0, outputs 1): there are no cycles."""
 
     depth: float
     activation: str
@@ -31,11 +31,11 @@ class Neuron:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A network from a pixel's place to its colour (Stanley 2007).
+    """A network from a pixel's position to its color (Stanley 2007).
 
     Attributes:
-        neurons: By name; those of the outputs are called `out0`, `out1`, ...
-        weights: By the names of the two neurons (or input and neuron) that a connection joins.
+        neurons: By name; output neurons are called `out0`, `out1`, ...
+        weights: By the names of the two neurons (or input and neuron) of a connection.
     """
 
     neurons: Mapping[str, Neuron]
@@ -72,7 +72,7 @@ class Pattern:
         return Pattern(neurons, weights)
 
     def draw(self, size: tuple[int, int, int]) -> NDArray[np.float32]:
-        """The picture, C x H x W in [0, 1]: what is negative is mirrored at 0, what is above 1 is cut off."""
+        """The image, C x H x W in [0, 1]: the absolute value of the outputs, clipped at 1."""
         values: dict[str, Plane] = dict(zip(INPUTS, _inputs(size[1:]), strict=True))
         incoming: dict[str, list[tuple[str, float]]] = {}
         for (source, target), weight in self.weights.items():
@@ -99,6 +99,6 @@ def _split(neurons: dict[str, Neuron], weights: dict[tuple[str, str], float], ra
 
 @cache
 def _inputs(size: tuple[int, int]) -> tuple[Plane, ...]:
-    """What the network is told about every pixel: row and column in [-1, 1], distance from the centre, one."""
+    """The inputs for every pixel: column and row in [-1, 1], distance from the center, one."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in size), indexing="ij")
     return x, y, np.hypot(x, y), np.ones(size, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""A picture whose genes are its pixels."""
+"""Direct encoding: every pixel is a gene."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 RATE = 0.1
 """Share of the pixels that a mutation changes."""
 ETA = 15
-"""Index of the polynomial mutation: the higher, the smaller the changes."""
+"""Index of the polynomial mutation; higher means smaller changes."""
 CROSSOVER = 0.5
 """Share of the children that have two parents."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """A picture, C x H x W in [0, 1]. Settings as in the code of Nguyen et al. 2015."""
+    """An image, C x H x W in [0, 1]. Settings as in the code of Nguyen et al. 2015."""
 
     values: NDArray[np.float32]
 
@@ -27,7 +27,7 @@ class Pixels:
         return cls(random.random(size, dtype=np.float32))
 
     def child(self, other: Pixels, random: np.random.Generator) -> Pixels:
-        """Sometimes mixed with another, always mutated (polynomial mutation, Deb and Agrawal 1999)."""
+        """A child: sometimes crossed with another image, always mutated (polynomial mutation, Deb and Agrawal 1999)."""
         values = self.values
         if random.random() < CROSSOVER:
             values = np.where(random.random(values.shape) < 0.5, values, other.values)
@@ -38,5 +38,5 @@ class Pixels:
         return Pixels(np.clip(changed, 0, 1).astype(np.float32))
 
     def draw(self, _size: tuple[int, int, int]) -> NDArray[np.float32]:
-        """The picture itself."""
+        """The image itself."""
         return self.values

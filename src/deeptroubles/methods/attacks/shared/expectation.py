@@ -1,4 +1,4 @@
-"""Expectation over transformations: follow the mean gradient over views drawn anew at every step."""
+"""Expectation over transformations: follow the mean gradient over random views, new at every step."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import loss_gradient
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.network import open_network
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import logits_of
 
 Render = Callable[[Tensor, Tensor, torch.Generator], Tensor]
-"""`render(content, rows, generator)`: the images `rows` with the content in them, each under a view drawn anew."""
+"""`render(content, rows, generator)`: the images `rows` with the content in them, each under a new random view."""
 
 
 def ascend_expectation(
@@ -32,19 +32,19 @@ def ascend_expectation(
     batch_size: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """Adam on what `start` is, up the mean cross-entropy goal over views, less the penalty.
+    """Optimize content with Adam: the mean cross-entropy goal over views, minus the penalty.
 
     Args:
         classifier: The classifier.
-        start: Where the content begins.
-        render: How it is seen.
-        goal: What is wanted, for each image that the content is shown on. Images take turns.
-        penalty: What the content costs, a scalar. Default: nothing.
-        keep: Takes the content back to where it may be, after every step.
-        steps: How many.
-        step_size: Of Adam, in pixel values.
-        batch_size: Views of each step.
-        generator: Where views are drawn from.
+        start: The first content.
+        render: Puts the content into images.
+        goal: The goal for each image. Images are used in turn.
+        penalty: A scalar penalty of the content. Default: none.
+        keep: Projects the content onto the allowed range, after every step.
+        steps: Number of steps.
+        step_size: Learning rate of Adam, in pixel values.
+        batch_size: Views per step.
+        generator: Random generator of the views.
 
     References:
         A. Athalye et al., Synthesizing robust adversarial examples, ICML 2018.
@@ -68,16 +68,16 @@ def ascend_expectation(
 
 
 def turns(step: int, batch_size: int, count: int) -> Tensor:
-    """Which images a step shows: all of them, one after the other, again and again."""
+    """The images that a step uses: all of them in turn."""
     return (step * batch_size + torch.arange(batch_size)) % count
 
 
 def success_rate(
     classifier: Classifier, content: Tensor, render: Render, goal: Goal, views: int, seed: int, batch_size: int
 ) -> Interval:
-    """The share of freshly drawn views, rounded to 8 bits, that reach the goal, with Wilson's interval.
+    """The share of new views, rounded to 8 bits, that reach the goal, with its Wilson interval.
 
-    The interval is over views of these very images, and not over images. The same seed gives the same views.
+    The interval is over views of these images, not over images. The same seed gives the same views.
     """
     generator, hits = torch.Generator().manual_seed(seed), 0
     every = turns(0, views, len(goal.classes)).to(content.device)

@@ -1,4 +1,4 @@
-"""What an attack is after, and how near it is."""
+"""The goal of an attack, and its losses."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LOSSES: tuple[Loss, ...] = ("cross_entropy", "margin", "dlr")
 
 @dataclass(frozen=True)
 class Goal:
-    """An answer to get away from, or one to get to. `classes`: one class index per image."""
+    """A class to leave (untargeted) or to reach (targeted). `classes`: one class index per image."""
 
     classes: Tensor
     targeted: bool
 
     @classmethod
     def of(cls, classifier: Classifier, count: int, labels: Targets, targets: Targets) -> Goal:
-        """The targets where there are any, else away from the labels.
+        """Reach the targets if there are any, else leave the labels.
 
         Raises:
             UsageError: Neither is given, or a class does not exist.
@@ -40,21 +40,21 @@ class Goal:
         return Goal(self.classes[rows], self.targeted)
 
     def reached(self, logits: Tensor) -> Tensor:
-        """Which images (N) are where they should be. An answer that is no number counts as not reached."""
+        """Which images (N) reach the goal. Logits that are not finite count as not reached."""
         hit = logits.argmax(1) == self.classes
         return (hit if self.targeted else ~hit) & logits.isfinite().all(1)
 
     def loss(self, logits: Tensor, kind: Loss, rival: Tensor | None = None) -> Tensor:
-        """How near each image is to the goal, N; the higher the nearer.
+        """How close each image is to the goal, N; higher is closer.
 
         `cross_entropy`; `margin`, the lead of the best other class over the class (Carlini and Wagner 2017, f6); `dlr`,
-        the margin divided by the distance of the first from the third logit, which does not change when all logits are
-        scaled (Croce and Hein 2020, eq. 6; with a target, eq. 7). With too few classes for it, `dlr` is the margin.
+        the margin divided by the difference of the first and third logits, which is invariant to the scale of the
+        logits (Croce and Hein 2020, eq. 6; with a target, eq. 7). With too few classes for it, `dlr` is the margin.
 
         Args:
             logits: N x K.
             kind: The loss.
-            rival: Compare with this class instead of the best other one, N (Gowal et al. 2019, "MultiTargeted").
+            rival: Compare with this class instead of the best other class, N (Gowal et al. 2019, "MultiTargeted").
 
         Raises:
             UsageError: The loss does not exist.

@@ -1,4 +1,4 @@
-"""Signs that gradients do not say what the network does, so that a failed attack says nothing."""
+"""Gradient masking: signs that gradients are uninformative, so that a failed attack means little."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.ascent import loss_gradient
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.network import open_network
 from deeptroubles.subject import logits_of
 
 STEP = 1 / 1020
-"""A quarter of an 8-bit level: smaller than any step that a quantised input notices."""
+"""A quarter of an 8-bit level: below the resolution of a quantized input."""
 
 
 @dataclass(frozen=True)
@@ -23,37 +23,37 @@ class MaskingFlags:
 
     Attributes:
         zero_gradient: Images on which the gradient of the margin is exactly 0 everywhere.
-        saturated: Images on which that of the cross-entropy is 0 (or not a number) and that of the margin is not: the
-            logits are so large that single precision rounds the probabilities to 0 and 1.
-        quantised: Images that have a gradient, but whose logits do not change at all over the smallest step along it.
+        saturated: Images on which the gradient of the cross-entropy is 0 (or not a number) and that of the margin is
+            not: the logits are so large that single precision rounds the probabilities to 0 and 1.
+        quantized: Images with a gradient whose logits do not change after a small step along it.
     """
 
     zero_gradient: float
     saturated: float
-    quantised: float
+    quantized: float
 
     def raised(self) -> list[str]:
-        """What to tell a reader, one sentence per flag; nothing where there is none."""
+        """One sentence per flag that is raised."""
         sentences = {
             f"On {self.zero_gradient:.0%} of the images the gradient is zero.": self.zero_gradient,
             f"On {self.saturated:.0%} of the images the cross-entropy has no gradient: the logits are too large for "
             "single precision.": self.saturated,
-            f"On {self.quantised:.0%} of the images a small step changes nothing although there is a gradient: the "
-            "input may be quantised.": self.quantised,
+            f"On {self.quantized:.0%} of the images a small step along the gradient changes no logit: the input may be "
+            "quantized.": self.quantized,
         }
         return [sentence for sentence, seen in sentences.items() if seen]
 
 
 def masking_flags(classifier: Classifier, images: Tensor, labels: Targets) -> MaskingFlags:
-    """Look for what hides gradients from an attack.
+    """Look for masked gradients.
 
-    Two more ways of hiding them, answers that are probabilities and answers that change from call to call, are refused
-    when a `Classifier` is made.
+    Two other forms, outputs that are probabilities and outputs that change from call to call, are refused when a
+    `Classifier` is made.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: The class that an attack would lead away from, one per image.
+        labels: The class that an attack would leave, one per image.
 
     References:
         A. Athalye, N. Carlini, D. Wagner, Obfuscated gradients give a false sense of security, ICML 2018; F. Croce, M.

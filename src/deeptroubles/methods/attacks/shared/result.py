@@ -1,4 +1,4 @@
-"""What an attack found, scored on the images that files would hold."""
+"""The result of an attack, evaluated on the images as they are returned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.balls import Norm, size
+from deeptroubles.methods.attacks.shared.balls import Norm, lp_norm
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.subject import logits_of
 
@@ -20,10 +20,10 @@ class AttackResult:
 
     Attributes:
         images: N x C x H x W in [0, 1]; the clean image where the attack failed.
-        success: Whether the answer to `images` is what the attack was after, N, computed anew at the end. An image
-            that was answered so from the start succeeds with a distance of 0.
+        success: Whether the prediction on `images` reaches the goal, N, computed again at the end. An image that
+            reaches the goal unchanged succeeds with a distance of 0.
         distance: Norm of the perturbation (for one-pixel attacks: pixels changed), N; 0 where it failed.
-        queries: How often the image was shown to the classifier, N; forward and backward count as one.
+        queries: Number of times the image was shown to the classifier, N; forward and backward count as one.
     """
 
     images: Tensor
@@ -41,7 +41,7 @@ def scored(
     queries: Tensor,
     batch_size: int,
 ) -> AttackResult:
-    """Show what was found once more, and take back what does not reach the goal."""
+    """Evaluate the attacked images again, and return the clean image where the goal is not reached."""
     success = goal.reached(logits_of(classifier, attacked, batch_size))
     images = torch.where(success[:, None, None, None], attacked, clean)
-    return AttackResult(images, success, size(images - clean, norm), queries + 1)
+    return AttackResult(images, success, lp_norm(images - clean, norm), queries + 1)

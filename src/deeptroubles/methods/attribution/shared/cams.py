@@ -1,4 +1,4 @@
-"""What class activation maps share: a layer with positions, what it answers, and the score's gradient there."""
+"""Shared by class activation maps: a layer with positions, its activations, and the gradient of the score."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from deeptroubles.network import Layer, Network, TracedNetwork, name_nodes, open
 
 AT_THE_END = (-2, -1)
 POOLS_POSITIONS = {torch.ops.aten.avg_pool2d.default, torch.ops.aten.adaptive_avg_pool2d.default}
-"""Operations that say by themselves that the last two dimensions are positions."""
+"""Operations whose last two input dimensions are positions."""
 
 
 def layer_with_positions(network: Network, name: str | None = None) -> Layer:
     """The layer of that name, or the deepest one, if its output is channels x height x width of image positions.
 
     Raises:
-        ModelError: There is no such layer, or it has no positions, or keeps them elsewhere (channels last, tokens).
+        ModelError: There is no such layer, or it has no positions, or they are not the last dimensions (channels last,
+            tokens).
     """
     chosen = network.layer(name) if name else network.table.last_spatial()
     shape = " x ".join(map(str, chosen.shape))
@@ -38,11 +39,11 @@ def layer_with_positions(network: Network, name: str | None = None) -> Layer:
 def activations_and_gradients(
     classifier: Classifier, images: Tensor, target: Targets, against: Targets, layer: str | None
 ) -> tuple[Tensor, Tensor]:
-    """What a layer answers and the gradient of the score with respect to it, both N x C x h x w.
+    """Activations of a layer and the gradient of the score with respect to them, both N x C x h x w.
 
     Raises:
         ModelError: There is no such layer, or it has no positions.
-        UsageError: The target is no class, or the images do not fit.
+        UsageError: The target is not a class, or the images do not fit.
     """
     batch = as_batch(classifier, images)
     network = open_network(classifier)
@@ -52,10 +53,10 @@ def activations_and_gradients(
 
 
 def _is_channels_by_positions(network: TracedNetwork, layer: Layer) -> bool:
-    """Whether the last two dimensions of a layer are those of the image, as far as the graph tells.
+    """Whether the last two dimensions of a layer are those of the image, as far as the graph shows.
 
-    Where an operation hides that (a split, an unusual reshape), the layer must at least be pooled over positions (as at
-    the end of a Swin transformer), or be as high and wide as one of which it is known.
+    Where an operation hides this (a split, an unusual reshape), the layer must be pooled over positions (as at the end
+    of a Swin transformer), or have the height and width of a layer for which it is known.
     """
     dims = _image_dims(network, layer)
     if dims is not None:

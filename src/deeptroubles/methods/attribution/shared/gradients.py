@@ -1,4 +1,4 @@
-"""The gradient of a score with respect to the pixels: what the gradient methods share."""
+"""Shared by gradient methods: the gradient of a score with respect to the pixels."""
 
 from __future__ import annotations
 

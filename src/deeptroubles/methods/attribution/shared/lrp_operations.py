@@ -1,4 +1,4 @@
-"""How relevance goes back through each operation of a traced network: one small function per operation."""
+"""Backward propagation of relevance through each operation of a traced network, one small function each."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor, fx
 from torch.nn import functional
 
 from deeptroubles.errors import ModelError
-from deeptroubles.methods.attribution.shared.lrp_rules import Contributions, Rule, Weighted, divided, moved
+from deeptroubles.methods.attribution.shared.lrp_rules import Contributions, Rule, Weighted, divided, vjp
 
 Shares = dict[fx.Node, Tensor]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One node with the relevance of its output, on its way back to the inputs.
+    """One node with the relevance of its output, to be propagated to its inputs.
 
     Attributes:
         node: The node.
-        values: What every node is worth.
-        signals: The nodes that depend on the pixels. All others are constants and keep what falls to them.
+        values: The value of every node.
+        signals: The nodes that depend on the pixels. All others are constants and absorb their relevance.
         relevance: Relevance of the node's output.
         rule: For layers with weights.
-        epsilon: For sums, means and normalisations.
+        epsilon: For sums, means and normalizations.
         is_preprocessing: Whether the node comes before every layer with weights.
     """
 
@@ -41,7 +41,7 @@ class Step:
 
     @property
     def source(self) -> fx.Node:
-        """The node that computes: the node itself, or that of whose several outputs it is one."""
+        """The node that computes: the node itself, or the one of whose outputs it selects."""
         first = self.node.args[0]
         return first if self.node.target is operator.getitem and isinstance(first, fx.Node) else self.node
 
@@ -88,8 +88,8 @@ def operation_name(node: fx.Node) -> str:
 
 
 def _move(step: Step) -> Shares:
-    """Views, permutations, concatenations, slices and maxima: everything goes where the value came from."""
-    return _named(step, moved(step.compute, _values(step), step.relevance))
+    """Views, permutations, concatenations, slices and maxima: relevance goes to where the value came from."""
+    return _named(step, vjp(step.compute, _values(step), step.relevance))
 
 
 def _pass(step: Step) -> Shares:
@@ -98,12 +98,12 @@ def _pass(step: Step) -> Shares:
 
 
 def _split(step: Step) -> Shares:
-    """Sums and means: in proportion to the summands, with epsilon. What a constant adds stays there."""
+    """Sums and means: proportional to the summands, with epsilon. Constants absorb their share."""
     if step.is_preprocessing and len(step.inputs) == 1 and step.values[step.inputs[0]].shape == step.relevance.shape:
         return _pass(step)
     inputs = _values(step)
     factors = divided(step.relevance, step.compute(*inputs), step.epsilon)
-    signals = moved(step.compute, inputs, factors)
+    signals = vjp(step.compute, inputs, factors)
     return _named(step, [x * signal for x, signal in zip(inputs, signals, strict=True)])
 
 
@@ -130,7 +130,7 @@ def _weighted(step: Step, apply: Callable[[Tensor, Tensor], Tensor], shape: tupl
 
 
 def _batch_norm(step: Step) -> Shares:
-    """One that could not be folded: a layer with one weight per channel."""
+    """A batch normalization that could not be fused: a layer with one weight per channel."""
     if step.is_preprocessing:
         return _pass(step)
     x, scale, shift, mean, variance = (step.argument(i) for i in range(5))
@@ -145,7 +145,7 @@ def _batch_norm(step: Step) -> Shares:
 def _layer_norm(step: Step) -> Shares:
     x, shape, eps = step.argument(0), step.argument(1), step.argument(4, "eps", 1e-5)
     dims = tuple(range(-len(shape), 0))
-    return _normalised(step, x, dims, torch.rsqrt(x.var(dims, correction=0, keepdim=True) + eps))
+    return _normalized(step, x, dims, torch.rsqrt(x.var(dims, correction=0, keepdim=True) + eps))
 
 
 def _group_norm(step: Step) -> Shares:
@@ -153,11 +153,11 @@ def _group_norm(step: Step) -> Shares:
     apart = x.unflatten(1, (groups, -1))
     dims = tuple(range(2, apart.ndim))
     factor = torch.rsqrt(apart.var(dims, correction=0, keepdim=True) + step.argument(4, "eps", 1e-5))
-    return _normalised(step, apart, dims, factor)
+    return _normalized(step, apart, dims, factor)
 
 
-def _normalised(step: Step, x: Tensor, dims: tuple[int, ...], factor: Tensor) -> Shares:
-    """A normalisation whose standard deviation is taken as a constant: centring, then one weight per channel."""
+def _normalized(step: Step, x: Tensor, dims: tuple[int, ...], factor: Tensor) -> Shares:
+    """A normalization with its standard deviation as a constant: centering, then one weight per channel."""
     weight = step.argument(2, "weight")
     kept: Tensor = step.argument(0)
     scale: Tensor | float = 1.0
@@ -174,9 +174,9 @@ def _normalised(step: Step, x: Tensor, dims: tuple[int, ...], factor: Tensor) ->
 
 
 def _gate(step: Step) -> Shares:
-    """A product: the signal takes all, the gate nothing.
+    """A product: the signal gets all relevance, the gate none.
 
-    The gate is the factor that comes out of a sigmoid or a softmax, or the one that is the same at every position
+    The gate is the factor that is the output of a sigmoid or a softmax, or the one that is constant over positions
     (squeeze-and-excitation). A constant factor only scales.
     """
     if len(step.inputs) == 1:
@@ -190,7 +190,7 @@ def _gate(step: Step) -> Shares:
 
 
 def _quotient(step: Step) -> Shares:
-    """A division: the denominator is taken as a constant."""
+    """A division, with the denominator as a constant."""
     numerator = step.source.args[0]
     if numerator not in step.inputs or step.argument(0).shape != step.relevance.shape:
         raise _ambiguous(step)
@@ -199,7 +199,7 @@ def _quotient(step: Step) -> Shares:
 
 def _ambiguous(step: Step) -> ModelError:
     return ModelError(
-        f"LRP cannot tell the signal from the gate in the product at {step.node.name}; use "
+        f"LRP cannot distinguish the signal from the gate in the product at {step.node.name}; use "
         "integrated_gradients or occlusion instead."
     )
 

@@ -1,7 +1,7 @@
-"""The rules of layer-wise relevance propagation: how one layer hands the relevance of its outputs to its inputs.
+"""The rules of layer-wise relevance propagation: from the relevance of a layer's outputs to that of its inputs.
 
 Every rule is written for a map `apply(x, weight) + bias` that is linear in x and in the weight: a convolution, a linear
-layer, a batch normalisation. With the contributions z_ij = x_i w_ij and a superscript + or - for their positive or
+layer, a batch normalization. With the contributions z_ij = x_i w_ij and a superscript + or - for their positive or
 negative part, the share of input i in the relevance R_j of output j is
 
     epsilon      z_ij / (z_j + epsilon sign z_j)
@@ -9,7 +9,7 @@ negative part, the share of input i in the relevance R_j of output j is
     alpha_beta   alpha z_ij+ / z_j+ - beta z_ij- / z_j-
     z_box        (z_ij - low_i w_ij+ - high_i w_ij-) / sum over i of the same
 
-where z_j, z_j+ and z_j- contain the bias (or its positive, its negative part): the bias takes its share and keeps it.
+where z_j, z_j+ and z_j- contain the bias (or its positive or negative part): the bias absorbs its share.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 
 
 class Contributions:
-    """What inputs contribute to outputs through linear functions: computed once, shared out as often as needed.
+    """Contributions of inputs to outputs through linear functions, computed once and used as often as needed.
 
     Attributes:
         output: The sums of the contributions.
@@ -37,7 +37,7 @@ class Contributions:
         self.output = self._output.detach()
 
     def share(self, factors: Tensor) -> Tensor:
-        """For each input, its contributions, each times the factor of the output it goes to, summed."""
+        """For each input, the sum of its contributions, each times the factor of its output."""
         signals = torch.autograd.grad(self._output, self._leaves, factors, retain_graph=True, materialize_grads=True)
         parts = [leaf.detach() * signal for leaf, signal in zip(self._leaves, signals, strict=True)]
         return reduce(torch.add, parts)
@@ -53,19 +53,19 @@ class Weighted:
     bias: Tensor
 
     def all(self) -> Contributions:
-        """All contributions but that of the bias."""
+        """All contributions except that of the bias."""
         return Contributions((self._with(self.weight), self.x))
 
     def positive(self) -> Contributions:
-        """The positive contributions but that of the bias."""
+        """The positive contributions except that of the bias."""
         return self._signed(self.weight.clamp_min(0), self.weight.clamp_max(0))
 
     def negative(self) -> Contributions:
-        """The negative contributions but that of the bias."""
+        """The negative contributions except that of the bias."""
         return self._signed(self.weight.clamp_max(0), self.weight.clamp_min(0))
 
     def box(self, low: Tensor, high: Tensor) -> Contributions:
-        """What x contributes beyond the value in [low, high] that would contribute least."""
+        """Contributions of x beyond those of the value in [low, high] that would contribute least."""
         up, down = self.weight.clamp_min(0), self.weight.clamp_max(0)
         ends = (self._with(-up), low.expand_as(self.x)), (self._with(-down), high.expand_as(self.x))
         return Contributions((self._with(self.weight), self.x), *ends)
@@ -85,13 +85,13 @@ Rule = Callable[[Weighted, Tensor], Tensor]
 
 
 def epsilon(layer: Weighted, relevance: Tensor, *, epsilon: float) -> Tensor:
-    """In proportion to the contributions; what is weak or contradictory is damped."""
+    """Proportional to the contributions; weak or contradictory ones are damped."""
     every = layer.all()
     return every.share(divided(relevance, every.output + layer.bias, epsilon))
 
 
 def gamma(layer: Weighted, relevance: Tensor, *, gamma: float) -> Tensor:
-    """In proportion to the contributions, those that agree with the sign of the output made stronger.
+    """Proportional to the contributions, with more weight for those that have the sign of the output.
 
     For rectified inputs and outputs this is the rule of Montavon et al. (2019), section 10.2.
     """
@@ -107,9 +107,9 @@ def gamma(layer: Weighted, relevance: Tensor, *, gamma: float) -> Tensor:
 
 
 def alpha_beta(layer: Weighted, relevance: Tensor, *, alpha: float) -> Tensor:
-    """Positive and negative contributions apart: alpha times the former, alpha - 1 = beta times the latter.
+    """Positive and negative contributions separately: alpha times the former, alpha - 1 = beta times the latter.
 
-    Where an output has contributions of one sign only, these take all of its relevance.
+    Where an output has contributions of one sign only, these get all of its relevance.
     """
     positive, negative = layer.positive(), layer.negative()
     above, below = positive.output + layer.bias.clamp_min(0), negative.output + layer.bias.clamp_max(0)
@@ -120,7 +120,7 @@ def alpha_beta(layer: Weighted, relevance: Tensor, *, alpha: float) -> Tensor:
 
 
 def z_box(layer: Weighted, relevance: Tensor, *, low: Tensor, high: Tensor) -> Tensor:
-    """For inputs that lie between bounds: in proportion to what the worst value in the bounds would have changed."""
+    """For inputs with bounds: proportional to the contributions beyond those of the least favorable value."""
     parts = layer.box(low, high)
     return parts.share(divided(relevance, parts.output))
 
@@ -128,7 +128,7 @@ def z_box(layer: Weighted, relevance: Tensor, *, low: Tensor, high: Tensor) -> T
 def divided(relevance: Tensor, output: Tensor, epsilon: float = 0.0) -> Tensor:
     """Relevance per unit of output. Epsilon is a share of the root mean square of the image's outputs.
 
-    Where the output is 0 nothing can be handed on.
+    Where the output is 0, no relevance is passed on.
     """
     if epsilon:
         scale = output.flatten(1).square().mean(1).sqrt().view(-1, *[1] * (output.ndim - 1))
@@ -137,8 +137,8 @@ def divided(relevance: Tensor, output: Tensor, epsilon: float = 0.0) -> Tensor:
     return torch.where(empty, 0.0, relevance / torch.where(empty, 1.0, output))
 
 
-def moved(function: Callable[..., Tensor], inputs: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
-    """The signal at the outputs of a function, carried back to its inputs (its vector-Jacobian product)."""
+def vjp(function: Callable[..., Tensor], inputs: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
+    """The vector-Jacobian product of a function: the signal at its outputs, propagated to its inputs."""
     leaves = [each.detach().requires_grad_() for each in inputs]
     with torch.enable_grad():
         return list(torch.autograd.grad(function(*leaves), leaves, signal, materialize_grads=True))

@@ -1,6 +1,6 @@
-"""Is a map to be trusted? Faithfulness to the classifier, agreement with a mask, dependence on what was learned.
+"""Quality of maps: faithfulness to the classifier, agreement with a mask, dependence on the learned weights.
 
-Maps are N x h x w as the methods give them; where pixels are needed they are scaled to the image (bilinear).
+Maps are N x h x w as methods return them; where pixels are needed they are scaled to the image (bilinear).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ STEPS = 20
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """What happens to the target's probability as pixels go or come in the order of a map.
+    """The target's probability as pixels are removed or added in the order of a map.
 
     Attributes:
         deletion: Probability after the first 0, 1/steps, ... 1 of the pixels is covered, most relevant first.
-            N x (steps + 1). A faithful map makes it fall early.
-        insertion: Probability as they are uncovered on an empty image in the same order. A faithful map makes it rise
+            N x (steps + 1). With a faithful map it falls early.
+        insertion: Probability as pixels are added to an empty image in the same order. With a faithful map it rises
             early.
     """
 
@@ -54,18 +54,18 @@ def faithfulness(
     steps: int = STEPS,
     batch_size: int = 32,
 ) -> Faithfulness:
-    """Deletion and insertion curves of maps. Covered pixels get the classifier's mean colour.
+    """Deletion and insertion curves of maps. Covered pixels get the classifier's mean color.
 
     Args:
         classifier: The classifier.
         images: N x C x H x W, in [0, 1].
         maps: N x h x w.
-        target: Class index, for all images or one each. Default: the most likely class of each image.
-        steps: In how many steps the pixels go.
-        batch_size: How many images are shown at once.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        steps: Number of steps.
+        batch_size: Images per forward pass.
 
     References:
-        V. Petsiuk, A. Das, K. Saenko: RISE, BMVC 2018, algorithm 1 (both start from the mean colour here).
+        V. Petsiuk, A. Das, K. Saenko: RISE, BMVC 2018, algorithm 1 (both start from the mean color here).
     """
     batch = as_batch(classifier, images)
     targets = as_targets(classifier, target, logits_of(classifier, batch, batch_size))
@@ -93,16 +93,16 @@ def sensitivity_n(
     samples: int = 64,
     seed: int = 0,
 ) -> Tensor:
-    """Correlation between the attribution that a hidden set of cells holds and the fall of the logit. N, in [-1, 1].
+    """Correlation between the attribution in a hidden set of cells and the drop of the logit. N, in [-1, 1].
 
     Args:
         classifier: The classifier.
         images: N x C x H x W, in [0, 1].
         maps: N x h x w.
-        target: Class index, for all images or one each. Default: the most likely class of each image.
+        target: Class index, for all images or one each. Default: the predicted class of each image.
         cells: The image is cut into cells x cells cells.
-        hidden: How many cells are hidden together.
-        samples: How many random sets are tried.
+        hidden: Number of cells that are hidden together.
+        samples: Number of random sets.
         seed: Seed of the sets.
 
     References:
@@ -158,7 +158,7 @@ def energy_inside(maps: Tensor, masks: Tensor) -> Tensor:
     return (positive * masks).sum((1, 2)) / positive.sum((1, 2))
 
 
-def agreement(first: Tensor, second: Tensor) -> Tensor:
+def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     """Spearman's rank correlation between two sets of maps, image by image; 0 where a map is constant. N.
 
     Args:
@@ -173,17 +173,17 @@ def agreement(first: Tensor, second: Tensor) -> Tensor:
 
 
 @contextmanager
-def randomised(classifier: Classifier, share: float, seed: int = 0, *, cascading: bool = True) -> Iterator[None]:
-    """Shuffle what was learned, for the length of a block: the entries of each weight tensor change places.
+def randomized(classifier: Classifier, share: float, seed: int = 0, *, cascading: bool = True) -> Iterator[None]:
+    """Context manager that shuffles the entries of weight tensors.
 
-    Shuffling keeps the scale of every tensor, so that activations stay in a sensible range; every weight is put back
-    in the end.
+    Shuffling keeps the scale of every tensor, so activations stay in a sensible range. All weights are restored at the
+    end.
 
     Args:
         classifier: The classifier; its network sees the change, since it shares the weights.
-        share: How many of the weight tensors, counted from the answer down to the pixels, are shuffled (0 to 1).
+        share: Share of the weight tensors that are shuffled, counted from the output to the input (0 to 1).
         seed: Seed of the shuffling.
-        cascading: Shuffle all of them together; otherwise only the last one reached (independent randomisation).
+        cascading: Shuffle all of them; otherwise only the last one reached (independent randomization).
 
     References:
         J. Adebayo et al.: Sanity checks for saliency maps, NeurIPS 2018, section 3.

@@ -1,4 +1,4 @@
-"""What deconvnet and guided backpropagation share: a gradient with another rule in every rectifier."""
+"""Shared by deconvnet and guided backpropagation: the gradient with a different rule in every rectifier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pixel_gradient(
     """Gradient of a score with respect to the pixels (N x C x H x W), with `rule` in place of every rectifier.
 
     Raises:
-        ModelError: There is no rectifier, and the result would be the plain gradient under another name.
+        ModelError: There is no rectifier, so the result would be the plain gradient.
     """
     network = open_network(classifier)
     if isinstance(network, TracedNetwork) and not network.count("relu"):

@@ -1,4 +1,4 @@
-"""Follow the gradient until the answer is the one that is wanted; images that are there leave the batch."""
+"""The loop of iterative gradient attacks: images leave the batch once they reach the goal."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attacks.shared.balls import to_eight_bits
+from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.network import PIXELS, Network, TracedNetwork, in_fast_layout, open_network, optimized
 from deeptroubles.subject import logits_of
 
 Update = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""`update(step, rows, current, gradient)`: where the images `rows` go next."""
+"""`update(step, rows, current, gradient)`: the next versions of the images `rows`."""
 
 
 def loss_gradient(
@@ -25,7 +25,7 @@ def loss_gradient(
     return recorded.logits, gradients[PIXELS]
 
 
-def ascend(
+def iterate(
     classifier: Classifier,
     clean: Tensor,
     start: Tensor,
@@ -38,22 +38,22 @@ def ascend(
     batch_size: int,
     rival: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Move images step by step, each until it reaches the goal.
+    """Update images step by step, each until it reaches the goal.
 
     Args:
         classifier: The classifier.
-        clean: The images as they were, N x C x H x W.
-        start: Where to begin, N x C x H x W.
+        clean: The unchanged images, N x C x H x W.
+        start: The first versions, N x C x H x W.
         goal: What is wanted.
         update: The step.
-        steps: How many at most.
-        loss: Whose gradient is followed.
+        steps: Maximum number of steps.
+        loss: The loss whose gradient is followed.
         eight_bit: Whether the image must reach the goal after rounding to 8 bits.
-        batch_size: How many images are shown at once.
+        batch_size: Images per forward pass.
         rival: See `Goal.loss`.
 
     Returns:
-        The images found (rounded where asked for), which of them reached the goal, and how often each was shown.
+        The images found (rounded with `eight_bit`), which of them reached the goal, and the queries of each.
     """
     network = open_network(classifier)
     if isinstance(network, TracedNetwork):
@@ -70,8 +70,8 @@ def ascend(
             queries[rows] += 1
             hit = wanted.reached(logits)
             if hit.any():
-                kept = to_eight_bits(here[hit], clean[rows[hit]]) if eight_bit else here[hit]
-                if eight_bit:  # what the float image reaches, the image in a file may not
+                kept = quantize(here[hit], clean[rows[hit]]) if eight_bit else here[hit]
+                if eight_bit:  # the rounded image may not reach what the float image does
                     held = goal[rows[hit]].reached(logits_of(classifier, kept, batch_size))
                     queries[rows[hit]] += 1
                     hit, kept = hit.masked_scatter(hit, held), kept[held]
