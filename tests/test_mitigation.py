@@ -51,7 +51,7 @@ def images():
 
 @cache
 def found():
-    return mitigate(classifier(), images(), "site", positive="light", custom={"south": 0.2, "north": 0.9})
+    return mitigate(classifier(), images(), "site", positive="light", threshold={"south": 0.2, "north": 0.9})
 
 
 def finding(check):
@@ -116,7 +116,7 @@ def test_a_dear_false_positive_raises_thresholds():
 def test_the_classifier_stays_as_it_is_and_the_same_seed_gives_the_same():
     model = classifier()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    again = mitigate(model, images(), "site", positive="light", custom={"south": 0.2, "north": 0.9})
+    again = mitigate(model, images(), "site", positive="light", threshold={"south": 0.2, "north": 0.9})
     assert again.audit.findings == found().audit.findings
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     other = mitigate(model, images(), "site", seed=1)
@@ -135,9 +135,9 @@ def test_what_cannot_be_done_is_told():
     with pytest.raises(UsageError, match="cost ratio is 0"):
         mitigate(model, images(), "site", positive="light", cost_ratio=0)
     with pytest.raises(UsageError, match="one for each of north, south"):
-        mitigate(model, images(), "site", positive="light", custom={"north": 0.5})
+        mitigate(model, images(), "site", positive="light", threshold={"north": 0.5})
     with pytest.raises(UsageError, match="--positive"):
-        mitigate(model, images(), "site", custom={"north": 0.5, "south": 0.5})
+        mitigate(model, images(), "site", threshold={"north": 0.5, "south": 0.5})
 
 
 def test_the_smallest_groups_that_can_be_halved_are():

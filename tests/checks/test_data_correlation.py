@@ -52,14 +52,14 @@ def ask(images):
 
 def test_the_frame_is_named_and_the_table_says_so():
     finding = ask(planted()[1])
-    assert "of the image alone predicts the label" in finding.claim
+    assert "The image property '" in finding.claim
     assert "frame" in finding.claim
     table = next(e for e in finding.evidence if e.kind == "table")
     assert [c.name for c in table.columns][:3] == ["property", "source", "predicts"]
     rows = {row[0]: row for row in table.rows}
     assert rows["frame"][1] == "computed"
     assert rows["width"][3] < 0.3
-    assert rows["frame"][3] > 0.9  # the corners are of the frame's colour, too
+    assert rows["frame"][3] > 0.9  # the corners are of the frame's color, too
     shown = next(e for e in finding.evidence if e.kind == "image_grid")
     assert {item.caption for item in shown.items} == set(NAMES)
 

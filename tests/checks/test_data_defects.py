@@ -21,7 +21,7 @@ def blurred(pixels, radius=4):
 
 
 def planted():
-    """A quarter is blurred, dark, or of one colour."""
+    """A quarter is blurred, dark, or of one color."""
     pixels = scenes()
     worse = [blurred, lambda p: p // 8, lambda p: np.full_like(p, p.mean()), lambda p: 225 + p // 9]
     return classifier(), images([worse[i % 4](p) if i < 32 else p for i, p in enumerate(pixels)])
@@ -61,10 +61,10 @@ def test_sizes_and_shapes_are_odd_next_to_the_others():
     assert found(images(wide))[1]["odd shape"] == 0
 
 
-def test_grey_counts_among_coloured_images_only():
-    grey = [np.repeat(p.mean(2, keepdims=True).astype(np.uint8), 3, 2) for p in scenes()]
-    assert found(images([*grey[:5], *scenes()[5:]]))[1]["grey"] == 5
-    assert found(images(grey))[1]["grey"] == 0
+def test_grayscale_counts_among_color_images_only():
+    gray = [np.repeat(p.mean(2, keepdims=True).astype(np.uint8), 3, 2) for p in scenes()]
+    assert found(images([*gray[:5], *scenes()[5:]]))[1]["grayscale"] == 5
+    assert found(images(gray))[1]["grayscale"] == 0
 
 
 def test_unreadable_files_count_and_all_but_one_may_be(tmp_path):

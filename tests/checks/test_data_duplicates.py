@@ -58,8 +58,7 @@ def found(*arguments, **settings):
 
 def test_leaks_are_counted_and_shown():
     finding = audit(*planted(), checks=["data.duplicates"]).findings[0]
-    assert "24 of 132 images" in finding.claim
-    assert "0 have an exact one, in 12 groups; 24 have one in another split" in finding.claim
+    assert "of 132 images have a duplicate (24 in 12 groups, 0 exact); 24 have one in another split" in finding.claim
     table = finding.evidence[-1]
     assert len(table.rows) == 12
     assert {frozenset(row[4].split(" | ")) for row in table.rows} == {frozenset({"train", "test"})}
@@ -70,8 +69,7 @@ def test_one_exact_copy_in_another_split_fails():
         [*scenes(), scenes()[5]], ["train"] * 120 + ["test"], [*(NAMES[i % 6] for i in range(120)), NAMES[5]]
     )
     assert finding.verdict == Verdict.FAIL
-    assert "2 of 121 images" in finding.claim
-    assert "2 have an exact one" in finding.claim
+    assert "of 121 images have a duplicate (2 in 1 group, 2 exact)" in finding.claim
 
 
 def test_the_same_copy_within_one_split_does_not():
@@ -80,18 +78,18 @@ def test_the_same_copy_within_one_split_does_not():
     assert "no column `split`" in " ".join(finding.caveats)
 
 
-def test_copies_with_another_label_are_told():
+def test_duplicates_with_another_label_are_reported():
     pixels = [*scenes(), *(recompressed(p) for p in scenes()[:4])]
     finding = found(pixels, labels=[*(NAMES[i % 6] for i in range(120)), *(NAMES[(i + 1) % 6] for i in range(4))])
     assert finding.verdict == Verdict.WARN
     assert "8 have one with another label" in finding.claim
 
 
-def test_images_of_one_colour_are_no_copies():
+def test_images_of_one_color_are_no_duplicates():
     flat = [np.full((40, 40, 3), shade, dtype=np.uint8) for shade in [0] * 20 + [255] * 20]
     finding = found([*scenes(), *flat], ["train", "test"] * 80)
     assert finding.verdict == Verdict.PASS
-    assert finding.claim.startswith("0 of 120 images")
+    assert finding.claim.startswith("0% (95% CI 0% to 3.1%) of 120 images")
     assert "40 images of nearly one color not compared." in finding.caveats
     only = found(flat, ["train", "test"] * 20)
     assert only.verdict == Verdict.INCONCLUSIVE
@@ -100,14 +98,13 @@ def test_images_of_one_colour_are_no_copies():
 def test_many_times_the_same_image_is_one_group():
     finding = found([*scenes()[:60], *[scenes()[3]] * 400], labels=["disc"] * 460)
     assert finding.verdict == Verdict.FAIL
-    assert "401 of 460 images" in finding.claim
-    assert "in 1 group" in finding.claim
+    assert "of 460 images have a duplicate (401 in 1 group" in finding.claim
 
 
 def test_small_images_are_compared_to_the_pixel_only():
     small = [np.asarray(Image.fromarray(p).resize((8, 8))) for p in scenes()]
     finding = found([*small, small[0]])
-    assert finding.claim.startswith("2 of 121 images")
+    assert "of 121 images have a duplicate (2 in 1 group" in finding.claim
     assert any("compared for exact duplicates only" in caveat for caveat in finding.caveats)
 
 

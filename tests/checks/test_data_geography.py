@@ -9,7 +9,7 @@ from scipy import stats
 from deeptroubles import ImageSet, Verdict, audit, load_images
 from deeptroubles.findings import WorldMap
 from deeptroubles.methods.geography.countries import countries
-from deeptroubles.methods.geography.spread import spread
+from deeptroubles.methods.geography.distribution_distance import distribution_distance
 from deeptroubles.statistics.group_gap import largest_gap
 from tests.networks import formula
 
@@ -85,7 +85,7 @@ def test_false_alarms_are_no_more_frequent_than_said():
     spreads, gaps = 0, 0
     for seed in range(300):
         counts = rng.multinomial(300, SHARES)
-        spreads += spread(counts, SHARES, seed=seed, resamples=300).distance.low > 0
+        spreads += distribution_distance(counts, SHARES, seed=seed, resamples=300).distance.low > 0
         trials = np.array([counts[regions == region].sum() for region in np.unique(regions)])
         trials = trials[trials >= 30]
         gaps += largest_gap(rng.binomial(trials, 0.8), trials).size.low > 0
@@ -120,11 +120,11 @@ def test_bad_entries_are_told_and_the_rest_counts():
     latitude[3:6], longitude[3:6] = [120.0, 0.0, -33.9], [10.0, -30.0, 151.2]
     finding = ask(images(places, np.ones(60, dtype=bool), lat=latitude, lon=longitude))
     text = " ".join(finding.caveats)
-    assert "58 of 60 images is known (57 by a named country, 1 by columns of coordinates)" in text
+    assert "58 of 60 images is known (57 from the column `country`, 1 from coordinates)" in text
     assert "2 entries name no country, or more than one ('Atlantis', 'Congo')" in text
     assert "1 of 3 coordinates are out of range" in text
     assert "may be swapped" in text
-    assert "1 of 3 coordinates lie in no country" in text
+    assert "1 of 3 coordinates are not in or near a country" in text
 
 
 def test_few_images_of_a_group_are_too_few_to_say():
@@ -146,8 +146,8 @@ def test_photographs_tell_by_their_gps_position(tmp_path):
     finding = ask(load_images(str(tmp_path)))
     assert "South Africa" in finding.claim
     text = " ".join(finding.caveats)
-    assert "39 of 40 images is known (39 by GPS in the file)" in text
-    assert "1 of 40 GPS positions lie in no country" in text
+    assert "39 of 40 images is known (39 from GPS positions in files)" in text
+    assert "1 of 40 GPS positions are not in or near a country" in text
 
 
 def test_small_groups_can_fail_but_do_not_widen_what_is_ruled_out():
@@ -158,7 +158,9 @@ def test_small_groups_can_fail_but_do_not_widen_what_is_ruled_out():
     (three,) = (e for e in ask(images(places, right)).evidence if getattr(e, "label", "") == label)
     assert (two.low, two.high) == (three.low, three.high)
     assert two.high < 0.2
-    assert any("to rule out a gap: Sub-Saharan Africa, lower middle" in c for c in ask(images(places, right)).caveats)
+    assert any(
+        "to rule out a gap: Sub-Saharan Africa and lower middle" in c for c in ask(images(places, right)).caveats
+    )
     right[800:] = False
     (failing,) = (e for e in ask(images(places, right)).evidence if getattr(e, "label", "") == label)
     assert failing.low > 0.2

@@ -159,10 +159,10 @@ def test_any_metric_by_columns_and_their_intersection():
     assert found.gap["accuracy"] == pytest.approx(young.max() - young.min())
     assert found.ratio["accuracy"] == pytest.approx(young.min() / young.max())
     assert found.lowest["accuracy"] == young.min()
-    with pytest.raises(UsageError, match="500 true values, 500 answers and 3 groups"):
+    with pytest.raises(UsageError, match="500 true values, 500 predictions and 3 groups"):
         by_group({"accuracy": accuracy_score}, truth, told, {"sex": ["f", "m", "f"]})
     with pytest.raises(UsageError, match="No group has 900 images"):
-        by_group({"accuracy": accuracy_score}, truth, told, columns, floor=900)
+        by_group({"accuracy": accuracy_score}, truth, told, columns, min_group=900)
 
 
 def test_groupings_cross_columns_and_know_what_is_missing():

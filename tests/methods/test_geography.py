@@ -11,8 +11,13 @@ from scipy import stats
 
 from deeptroubles.methods.geography.countries import countries, country_code
 from deeptroubles.methods.geography.country_at import country_at
+from deeptroubles.methods.geography.distribution_distance import (
+    distribution_distance,
+    effective_number,
+    log2_ratio,
+    total_variation,
+)
 from deeptroubles.methods.geography.places import places
-from deeptroubles.methods.geography.spread import effective_number, log2_ratio, spread, total_variation
 from deeptroubles.statistics.group_gap import largest_gap
 from deeptroubles.statistics.intervals import Interval
 from deeptroubles.statistics.multinomial import multinomial
@@ -133,7 +138,7 @@ def test_yfcc_columns_and_their_accuracy():
     )
     found = places(table, np.full((4, 2), np.nan))
     assert found.codes.tolist() == ["CH", "", "", ""]
-    assert any("too rough" in remark for remark in found.remarks)
+    assert any("too imprecise" in remark for remark in found.remarks)
     assert any("no number" in remark for remark in found.remarks)
 
 
@@ -149,7 +154,7 @@ def test_a_name_goes_before_coordinates_and_they_before_gps():
     found = places(table, np.array([[35.68, 139.69]] * 3))
     assert found.codes.tolist() == ["FR", "CH", "JP"]
     (remark,) = found.remarks
-    assert remark.startswith("On 1 of 1 images the named country is not the one in which the coordinates lie")
+    assert remark.startswith("On 1 of 1 images the named country does not contain the coordinates")
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 50])
@@ -191,14 +196,19 @@ def test_the_interval_of_a_distance_covers_it(mix, count):
     few[[10, 50, 200]] = [0.6, 0.3, 0.1]
     source = (1 - mix) * WORLD + mix * few
     truth = float(total_variation(source, WORLD))
-    found = [spread(rng.multinomial(count, source), WORLD, seed=i, resamples=300).distance for i in range(100)]
+    found = [
+        distribution_distance(rng.multinomial(count, source), WORLD, seed=i, resamples=300).distance for i in range(100)
+    ]
     assert sum(f.low <= truth + 1e-12 and truth <= f.high for f in found) >= 90  # 95 less chance
 
 
 def test_all_from_one_country_is_not_certain_from_few():
     one = np.zeros(len(WORLD), dtype=np.int64)
     one[0] = 20
-    few, many = spread(one, WORLD, seed=0).distance, spread(one * 50, WORLD, seed=0).distance
+    few, many = (
+        distribution_distance(one, WORLD, seed=0).distance,
+        distribution_distance(one * 50, WORLD, seed=0).distance,
+    )
     assert few.low < many.low < many.value == few.value
 
 

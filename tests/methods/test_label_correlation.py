@@ -13,7 +13,7 @@ from skimage import data
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 
-from deeptroubles.methods.properties.cells import MOST, column_cells, point_cells
+from deeptroubles.methods.properties.cells import MAX_CELLS, column_cells, point_cells
 from deeptroubles.methods.properties.image_properties import image_properties
 from deeptroubles.methods.properties.label_correlation import correlation_score, datalab_score, label_correlations
 from deeptroubles.statistics.balanced_accuracy import (
@@ -149,7 +149,7 @@ def test_a_property_that_tells_one_class_from_many_is_found():
     classes = np.repeat(np.arange(6), 25)
     tagged = random.random(150) < np.where(classes == 2, 0.96, 0.02)
     (found,) = label_correlations({"tag": (tagged.astype(np.int64), ("no", "yes"))}, classes)
-    assert found.told == 2
+    assert found.one_class == 2
     assert found.strength.low > 0.5
     assert beyond_chance(left_out_recall(found.counts)) < 0.3
     rest = cell_counts(tagged.astype(np.int64), (classes != 2).astype(np.int64))
@@ -174,8 +174,8 @@ def test_few_numbers_are_categories_and_many_are_ranges_of_about_the_same_size()
     assert [names[i] for i in few] == ["3", "1", "2", "3", "1"]
     numbers = np.random.default_rng(0).normal(size=600)
     cells, names = point_cells(numbers[:, None])
-    assert len(names) == MOST
-    assert np.bincount(cells).tolist() == [50] * MOST
+    assert len(names) == MAX_CELLS
+    assert np.bincount(cells).tolist() == [50] * MAX_CELLS
     assert (np.diff(cells[np.argsort(numbers)]) >= 0).all()
 
 
@@ -206,7 +206,7 @@ def test_properties_of_plain_pictures_are_what_they_must_be():
     assert found["brightness"] == pytest.approx(0.299)
     assert found["contrast"] == pytest.approx(0, abs=1e-6)
     assert found["saturation"] == pytest.approx(1)
-    assert found["colour"] == pytest.approx([1, -0.5])
+    assert found["color"] == pytest.approx([1, -0.5])
     assert found["frame"] == pytest.approx([1, 0, 0, 0])
     picture[-5:, -8:] = (0, 0, 255)
     found = image_properties(picture)

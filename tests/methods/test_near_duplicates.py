@@ -96,8 +96,8 @@ def test_different_pictures_are_hardly_ever_taken_for_copies():
 def test_the_hash_is_the_peers():
     peer = pytest.importorskip("imagehash")
     for image in photographs():
-        grey = image.convert("L")
-        assert np.array_equal(perceptual_hash(thumbnails([grey]))[0], peer.phash(grey).hash.ravel())
+        gray = image.convert("L")
+        assert np.array_equal(perceptual_hash(thumbnails([gray]))[0], peer.phash(gray).hash.ravel())
 
 
 def test_pairs_are_those_of_a_slow_search():
@@ -157,7 +157,7 @@ def test_likeness_is_that_of_a_plain_regression():
     assert similarity(pictures, np.array([0]), np.array([1]))[0] == pytest.approx(min(found), abs=1e-3)
 
 
-def test_a_picture_of_one_colour_is_like_nothing():
+def test_an_image_of_one_color_is_similar_to_nothing():
     small = np.full((2, 32, 32, 3), 0.5, dtype=np.float32)
     small[1] = thumbnails(photographs()[:1])[0]
     assert similarity(small, np.array([0, 0]), np.array([1, 0])).tolist() == [0, 0]

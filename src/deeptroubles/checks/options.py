@@ -195,6 +195,8 @@ def read_options(
     read = {}
     for option in {option.name: option for option in taken}.values():
         value = given.get(option.name)
+        if isinstance(value, Mapping):
+            value = [f"{key}={each!r}" for key, each in value.items()]
         several = [value] if isinstance(value, str | Path | int | float) else list(value or ())
         values = [str(each) for each in several if each != ""]
         if len(values) > 1 and not option.repeatable:

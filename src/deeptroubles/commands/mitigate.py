@@ -1,23 +1,23 @@
-"""`deeptroubles mitigate`: what can be done about gaps between groups, before and after."""
+"""`deeptroubles mitigate`: mitigation of gaps between groups, before and after."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from deeptroubles.checks.options import COST_RATIO, POSITIVE, THRESHOLD
 from deeptroubles.commands.audit import print_findings
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.model import Load, with_model
-from deeptroubles.errors import UsageError
 from deeptroubles.findings import audit_to_json
 from deeptroubles.report import write_report
 
 
-@with_model()
+@with_model((POSITIVE, COST_RATIO, THRESHOLD))
 def mitigate(
     *,
     load: Load,
@@ -25,16 +25,12 @@ def mitigate(
     group: Annotated[str, typer.Option(help="The column that says an image's group.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
     label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
-    positive: Annotated[str | None, typer.Option(help="The class to choose thresholds for, against the rest.")] = None,
-    cost_ratio: Annotated[float, typer.Option(help="Cost of a false positive; a false negative costs 1.")] = 1.0,
-    threshold: Annotated[
-        list[str] | None, typer.Option(metavar="GROUP=NUMBER", help="A threshold of your own. Repeatable.")
-    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
+    options: dict[str, Any],
 ) -> None:
-    """Try to close gaps between groups: reweighing, a new last layer, thresholds; before and after."""
+    """Try to close gaps between groups: reweighing, a balanced last layer, thresholds; before and after."""
     classifier = load()
     from deeptroubles.images import load_images
     from deeptroubles.workflows.mitigate import mitigate as run_mitigation
@@ -44,12 +40,10 @@ def mitigate(
         load_images(images, label=label),
         group,
         out_folder,
-        positive=positive,
-        cost_ratio=cost_ratio,
-        custom=dict(map(_threshold, threshold or ())),
         seed=seed,
         batch_size=batch_size,
         command=command_line(),
+        **options,
     )
     report = out_folder / "report.html"
     write_report(found.audit, report)
@@ -58,11 +52,3 @@ def mitigate(
     else:
         print_findings(found.audit)
         out.print(f"\nReport: {escape(str(report))}", soft_wrap=True)
-
-
-def _threshold(text: str) -> tuple[str, float]:
-    name, _, number = text.rpartition("=")
-    try:
-        return name, float(number)
-    except ValueError:
-        raise UsageError(f"{text!r} is no threshold; write GROUP=NUMBER, such as north=0.4.") from None

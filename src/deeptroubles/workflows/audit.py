@@ -112,7 +112,7 @@ def run_checks(
     recording = record(classifier, images, worker, read)
     if folder:
         folder.write_table("images", image_table(recording))
-    result = without_findings(
+    result = _begun(
         classifier, images, recording, {check.name: check.guide for check in planned}, command=command, seed=seed
     )
     results = {}
@@ -131,7 +131,7 @@ def run_checks(
     return Checked(result, results, folder)
 
 
-def without_findings(
+def _begun(
     classifier: Classifier, images: ImageSet, recording: Recording, guides: dict[str, Guide], *, command: str, seed: int
 ) -> Audit:
     """An audit that begins: what it is about, and how to read what it will find."""

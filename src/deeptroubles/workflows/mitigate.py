@@ -44,8 +44,8 @@ def mitigate(
     out: Path | str | None = None,
     *,
     positive: str | None = None,
-    cost_ratio: float = 1.0,
-    custom: Mapping[str, float] | None = None,
+    cost_ratio: float | str | None = None,
+    threshold: Mapping[str, float] | Sequence[str] | None = None,
     seed: int = 0,
     batch_size: int = 32,
     engine: MakeEngine = LocalEngine,
@@ -59,8 +59,8 @@ def mitigate(
         group: That column.
         out: Folder for the run. Default: nothing is kept.
         positive: The class that thresholds are chosen for, against the rest. Default: no thresholds.
-        cost_ratio: What a false positive costs when a false negative costs 1, above 0.
-        custom: Thresholds of your own on the probability of the class, by group.
+        cost_ratio: What a false positive costs if a false negative costs 1, above 0. Default: 1.
+        threshold: Thresholds of your own on the probability of the class, by group, or as "GROUP=NUMBER".
         seed: Seed of the halves and of everything else random.
         batch_size: How many images are shown at once.
         engine: Makes what does the work. Default: this process does.
@@ -71,15 +71,10 @@ def mitigate(
         ImagesError: Fewer than two groups have 60 labelled images (30 in each half).
         RunFolderError: The folder holds another run, or cannot be written.
     """
-    if custom and positive is None:
+    if threshold and positive is None:
         raise UsageError("Thresholds are for one class against the rest; name it with --positive.")
     planned = [c for c in chosen_checks(["mitigation"]) if positive is not None or c.name != "mitigation.thresholds"]
-    options = {
-        "group": group,
-        "positive": positive,
-        "cost_ratio": cost_ratio,
-        "threshold": [f"{name}={number!r}" for name, number in (custom or {}).items()],
-    }
+    options = {"group": group, "positive": positive, "cost_ratio": cost_ratio, "threshold": threshold}
     checked = run_checks(
         planned,
         classifier,

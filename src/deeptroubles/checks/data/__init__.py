@@ -1,1 +1,1 @@
-"""What the images themselves give away."""
+"""Problems in the images and labels themselves."""

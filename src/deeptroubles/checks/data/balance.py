@@ -90,7 +90,7 @@ class Balance:
                 1 - 1 / self.ratio.value if self.ratio else 0.0, self.drift.distance.value if self.drift else 0.0
             ),
             claim=self._claim(),
-            criterion=f"{RATIO.criterion} {DRIFT.criterion} The worse verdict counts.",
+            criterion=f"The worse of two verdicts. Classes: {RATIO.criterion} Splits: {DRIFT.criterion}",
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval
+from deeptroubles.checks.wording import listed, percent, percent_interval, plural
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table
 from deeptroubles.images.decoding import file_facts
@@ -83,7 +83,7 @@ class DataCorrelation:
                 "This is about the images; the checks reliance.* test whether predictions depend on a property.",
                 "It is not a problem if the property belongs to the class (night is dark) or renames the label.",
                 *(
-                    [f"{_classes(self.left_out)} with fewer than {MIN_IMAGES} images not used."]
+                    [f"{plural(self.left_out, 'class', 'classes')} with fewer than {MIN_IMAGES} images not used."]
                     if self.left_out
                     else []
                 ),
@@ -94,30 +94,32 @@ class DataCorrelation:
         if not self.properties:
             return (
                 f"Inconclusive: needs two classes with {MIN_IMAGES} images or more, and "
-                f"{_classes(len(self.classes))} {'has' if len(self.classes) == 1 else 'have'}."
+                f"{plural(len(self.classes), 'class has', 'classes have')}."
             )
         strong = [p for p in self.properties if p.p < ALPHA and p.strength.low > LIMITS.warn_at]
         best = strong[0] if strong else self.properties[0]
-        what = f"the column {best.name!r}" if best.name in self.columns else f"{best.name} of the image"
+        what = f"the column {best.name!r}" if best.name in self.columns else f"the image property {best.name!r}"
         if best.name in FILE:
             what = f"the {best.name}"
         claim = (
-            f"{what[:1].upper()}{what[1:]} alone predicts {self._told(best)} with a score of "
-            f"{percent_interval(best.strength)}, where 0 is chance and 100% is perfect"
+            f"{what[:1].upper()}{what[1:]} alone predicts {self._target(best)} with a score of "
+            f"{percent_interval(best.strength)}, where 0% is chance and 100% is perfect"
         )
         if not strong:
             return f"No property predicts the label reliably; the strongest: {claim[:1].lower()}{claim[1:]}."
         others = [p.name for p in strong[1:6]]
-        return claim + (f" (weaker predictors: {', '.join(others)})." if others else ".")
+        return claim + (f"; weaker predictors: {listed(others)}." if others else ".")
 
-    def _told(self, found: Correlation) -> str:
-        return "the label" if found.told is None else f"{self.classes[found.told]!r} from the others"
+    def _target(self, found: Correlation) -> str:
+        if found.one_class is None:
+            return "the label"
+        return f"class {self.classes[found.one_class]!r} (against all others)"
 
-    def _spread(self, best: Correlation) -> Table:
+    def _distribution(self, best: Correlation) -> Table:
         """The share of each class in each cell of a property, for the cells with most images."""
         shares = best.counts / best.counts.sum(0)
         order = np.sort(np.argsort(-best.counts.sum(1), kind="stable")[:MAX_ROWS])
-        first = [best.told] if best.told is not None else []
+        first = [best.one_class] if best.one_class is not None else []
         shown = [*first, *(k for k in range(len(self.classes)) if k not in first)][:CLASSES_SHOWN]
         columns = [Column(name=best.name), *(Column(name=self.classes[k], kind="share") for k in shown)]
         rows: list[list[Cell]] = [[best.cells[i], *shares[i, shown].round(3).tolist()] for i in order]
@@ -139,7 +141,7 @@ class DataCorrelation:
             [
                 p.name,
                 "column" if p.name in self.columns else "computed",
-                self._told(p),
+                self._target(p),
                 round(p.strength.value, 3),
                 [round(p.strength.low, 3), round(p.strength.high, 3)],
                 round(p.p, 3),
@@ -149,7 +151,7 @@ class DataCorrelation:
         return [
             LIMITS.estimate("Score of the best property (0: chance, 100%: perfect)", self.strongest, self.images),
             Table(title="Predictors of the label, best first", columns=columns, rows=rows),
-            self._spread(best),
+            self._distribution(best),
             *([self.examples] if self.examples else []),
         ]
 
@@ -173,7 +175,7 @@ def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorre
         is divided into a few cells without using labels; the predicted class of an image is the one with the largest
         share of its other images in the same cell. The intervals hold for all properties together; p is how often
         shuffled labels reach the score. The second table shows the distribution of the best property in each class; a
-        group holds images with similar values.
+        cluster holds images with similar values.
 
     Limits:
         Properties are tested one at a time, not in combination. They are computed from the whole image, the frame and
@@ -214,15 +216,11 @@ def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorre
     )
 
 
-def _classes(count: int) -> str:
-    return f"{count} class" if count == 1 else f"{count} classes"
-
-
 def _sample(rows: NDArray[np.int64], targets: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """MAX_IMAGES random rows, with MIN_IMAGES of every class unless there are too many classes."""
     shuffled = np.random.default_rng(seed).permutation(len(rows))
-    turn = pd.Series(targets[shuffled]).groupby(targets[shuffled]).cumcount().to_numpy()
-    first = shuffled[np.argsort(turn >= MIN_IMAGES, kind="stable")]
+    position = pd.Series(targets[shuffled]).groupby(targets[shuffled]).cumcount().to_numpy()
+    first = shuffled[np.argsort(position >= MIN_IMAGES, kind="stable")]
     return np.sort(rows[first[:MAX_IMAGES]])
 
 

@@ -75,7 +75,7 @@ class Duplicates:
         exact_contradicting: How many of them have an exact one.
         near: How many pairs of near-duplicates there are.
         expected: The expected number of false pairs, at least as many as pairs that are almost as similar.
-        usual: The expected number of false pairs among images of all kinds.
+        usual: The expected number of false pairs at the rate FALSE_PAIRS.
         flat: How many images of one color were left out.
         groups: How many groups of duplicates there are.
         evidence: The table with the images of pairs.
@@ -125,8 +125,8 @@ class Duplicates:
         )
 
     def _claim(self, share: Interval) -> str:
-        claim = f"{self.copied} of {plural(self.images, 'image')} have a duplicate, {percent_interval(share)}"
-        claim += f"; {self.exact} have an exact one, in {plural(self.groups, 'group')}" if self.copied else ""
+        claim = f"{percent_interval(share)} of {plural(self.images, 'image')} have a duplicate"
+        claim += f" ({self.copied} in {plural(self.groups, 'group')}, {self.exact} exact)" if self.copied else ""
         if self.leaking is not None:
             claim += f"; {self.leaking} have one in another split"
         if self.contradicting:

@@ -66,14 +66,17 @@ class DataLabels:
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         beyond = self.beyond
-        first = f"; the most probable: labelled {self.labels[0]}, predicted {self.suggested[0]}" if self.labels else ""
+        doubt = ""
+        if self.labels:
+            clearest = f"labelled {self.labels[0]} and predicted as {self.suggested[0]}"
+            doubt = f"; the labels or the confidence are wrong (the clearest case is {clearest})"
         yield Finding(
             check="data.labels",
             verdict=LIMITS.verdict(beyond, self.images),
             severity=beyond.value,
-            claim=f"{percent_interval(beyond)} of labels are probably wrong: the classifier contradicts "
-            f"{len(self.rows)} of {plural(self.images, 'label')}, and would contradict {percent(self.expected)} if its "
-            f"confidence were calibrated{first}.",
+            claim=f"The classifier contradicts {len(self.rows)} of {plural(self.images, 'label')}, "
+            f"{percent_interval(beyond)} beyond the {percent(self.expected)} that its confidence predicts"
+            f"{doubt}.",
             criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[

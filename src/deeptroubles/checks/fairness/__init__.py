@@ -1,1 +1,1 @@
-"""Whom does it fail?"""
+"""Performance on groups, and leakage of group membership."""

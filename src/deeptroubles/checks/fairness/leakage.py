@@ -83,8 +83,8 @@ class Leakage:
             verdict=LIMITS.verdict(strongest, first.images),
             severity=float(np.clip(strongest.low, 0, 1)),
             claim=f"Predictions reveal the {first.name} with a score of {percent(predictions.value)} (0: chance, 100%: "
-            f"perfect), {percent_interval(first.amplified)} more than labels of the same accuracy "
-            f"({percent(max(0.0, first.degraded))}).",
+            f"perfect), and labels of the same accuracy with {percent(first.degraded)}: a difference of "
+            f"{percent_interval(first.amplified)}.",
             criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[

@@ -1,1 +1,1 @@
-"""Checks of what may close gaps between groups: fitted on one half of the images, measured on the other."""
+"""Mitigation of gaps between groups: fitted on one half of the images, measured on the other."""

@@ -196,5 +196,7 @@ def _cut_table(cuts: Mapping[str, NDArray[np.float64]], names: Sequence[str]) ->
         [key, *(round(float(v), 4) if np.isfinite(v) else None for v in values)] for key, values in cuts.items()
     ]
     return Table(
-        title="Thresholds on the probability of the class (empty: never predicted positive)", columns=columns, rows=rows
+        title="Thresholds on the probability of the class (empty: the class is never predicted)",
+        columns=columns,
+        rows=rows,
     )

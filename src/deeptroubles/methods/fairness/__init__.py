@@ -1,1 +1,1 @@
-"""Whom a classifier fails: measures by group, gaps between groups, and what gives a group away."""
+"""Measures by group, gaps between groups, and leakage of group membership."""

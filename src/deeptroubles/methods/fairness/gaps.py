@@ -1,4 +1,4 @@
-"""The gap between the groups that fare best and worst, next to the gap that chance alone opens."""
+"""The gap between the best- and the worst-performing group, compared with the gap expected by chance."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Gap:
-    """How far the groups that fare best and worst are apart in one measure.
+    """The gap between the best- and the worst-performing group in one measure.
 
     Attributes:
         measure: What was measured: `accuracy`, `true positives of CLASS`, `false positives of CLASS`, `calibration`.
         values: The measure by group, as index of the group: (value, images).
-        worst: The group that fares worst.
-        best: The group that fares best.
-        gap: Highest minus lowest, at least 0. Its lower end is no higher than what it has above what chance gives.
+        worst: The worst-performing group.
+        best: The best-performing group.
+        gap: Highest minus lowest, at least 0. Its lower end is at most the gap minus the one expected by chance.
         ratio: Lowest over highest; 1 where both are 0.
-        p: How often groups that are dealt out at random are as far apart.
+        p: How often shuffled groups have at least this gap.
     """
 
     measure: str
@@ -53,21 +53,21 @@ def rate_gap(
 ) -> Gap | None:
     """The gap in how often something happens. Groups with fewer than MIN_GROUP images are left out.
 
-    The highest minus the lowest of several shares is above 0 even where all groups are alike. What chance gives is
-    drawn from the distribution that shuffled groups have exactly, the multivariate hypergeometric one. The interval
-    is the stratified bootstrap's, reflected (so that the bias of a maximum is taken off), but never narrower than
-    Newcombe's for the difference of the two groups, which does not shrink to nothing where shares are 0 or 1.
+    The highest minus the lowest of several shares is above 0 even if all groups are equal. The gaps of shuffled groups
+    are drawn from their exact distribution, the multivariate hypergeometric one. The interval is a reflected stratified
+    bootstrap interval (which removes the bias of a maximum), but at least as wide as Newcombe's for the difference of
+    the two groups, which has a width even where shares are 0 or 1.
 
     Args:
-        measure: What to call it.
+        measure: Its name.
         happened: N.
-        groups: N, the group of each image; -1 where it is not known.
-        seed: Of resamples and shuffles.
-        high_is_good: Whether the group with the lowest share fares worst.
-        shuffles: How often groups are dealt out anew.
+        groups: N, the group of each image; -1 where it is unknown.
+        seed: Seed of resamples and shuffles.
+        high_is_good: Whether the group with the lowest share is the worst.
+        shuffles: How often groups are shuffled.
 
     Returns:
-        None where fewer than two groups are large enough.
+        None if fewer than two groups are large enough.
 
     References:
         R. G. Newcombe: Interval estimation for the difference between independent proportions, Statistics in Medicine
@@ -82,7 +82,7 @@ def rate_gap(
     gap = float(np.ptp(shares))
     random = np.random.default_rng(seed)
     by_chance = np.ptp(random.multivariate_hypergeometric(total, int(times.sum()), size=shuffles) / total, axis=1)
-    # Of images that happen or do not, the number drawn again is binomial: the same as weights on every image.
+    # Resampled counts are binomial, the same as weights on every image.
     again = np.ptp(random.binomial(total, shares, size=(RESAMPLES, len(total))) / total, axis=1)
     low, high = int(shares.argmin()), int(shares.argmax())
     pair = share_difference(wilson(int(times[high]), int(total[high])), wilson(int(times[low]), int(total[low])))
@@ -102,13 +102,13 @@ def calibration_gap(
 ) -> Gap | None:
     """The gap in expected calibration error, with intervals and chance from weights on images.
 
-    A small group's error is larger by chance alone; shuffled groups keep their sizes, so that they show as much.
+    A small group's error is larger by chance; shuffled groups keep their sizes and have the same bias.
 
     Args:
         confidence: N, in [0, 1].
         correct: N.
-        groups: N, -1 where it is not known. Groups with fewer than MIN_GROUP images are left out.
-        seed: Of resamples and shuffles.
+        groups: N, -1 where it is unknown. Groups with fewer than MIN_GROUP images are left out.
+        seed: Seed of resamples and shuffles.
     """
     kept, codes, rows = _large(groups)
     if len(kept) < 2:
@@ -150,22 +150,22 @@ def class_gaps(
 
     Args:
         targets: N, the true classes.
-        predicted: N, the answers.
-        groups: N, -1 where it is not known.
-        classes: Names of the classes to look at, by index.
-        seed: Of resamples and shuffles.
-        shuffles: How often groups are dealt out anew.
+        predicted: N, the predictions.
+        groups: N, -1 where it is unknown.
+        classes: Names of the classes, by index.
+        seed: Seed of resamples and shuffles.
+        shuffles: How often groups are shuffled.
     """
     for index, name in classes.items():
         for of, rows, good in (("true", targets == index, True), ("false", targets != index, False)):
-            measure, answered = f"{of} positives of {name}", predicted[rows] == index
-            found = rate_gap(measure, answered, groups[rows], seed=seed, high_is_good=good, shuffles=shuffles)
+            measure, hits = f"{of} positives of {name}", predicted[rows] == index
+            found = rate_gap(measure, hits, groups[rows], seed=seed, high_is_good=good, shuffles=shuffles)
             if found:
                 yield found
 
 
 def corrected(gaps: list[Gap], p_values: NDArray[np.float64], alpha: float = 0.05) -> list[Gap]:
-    """The same gaps with other p-values; a gap that chance may well give has an interval that begins at 0."""
+    """The same gaps with other p-values; the interval of a gap that is not significant begins at 0."""
     return [
         replace(gap, p=float(p), gap=gap.gap if p < alpha else gap.gap._replace(low=0.0))
         for gap, p in zip(gaps, p_values, strict=True)
@@ -178,7 +178,7 @@ def largest(gaps: list[Gap]) -> Interval:
 
 
 def _large(groups: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The groups that are large enough, and of the images in them the position of their group and the row."""
+    """The large enough groups, and for the images in them the position of their group and the row."""
     known = np.flatnonzero(groups >= 0)
     present, counts = np.unique(groups[known], return_counts=True)
     kept = present[counts >= MIN_GROUP].astype(np.int64)

@@ -1,4 +1,4 @@
-"""Which group each image belongs to: by a column that came with the images, or by several columns together."""
+"""The group of each image, from one column of the images' table or from several together."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from deeptroubles.errors import UsageError, nearest
 from deeptroubles.images import ImageSet
 from deeptroubles.methods.properties.cells import column_cells
 
-MOST_TOGETHER = 3
-"""Columns are crossed up to so many at a time."""
+MAX_TOGETHER = 3
+"""The most columns that are crossed."""
 _OWN = ("path", "label", "mask", "cue_mask")
 
 
@@ -26,7 +26,7 @@ class Grouping:
     Attributes:
         name: The column, or the columns with a × between them.
         codes: N, an index into `names`; -1 where a value is missing.
-        names: Of the groups.
+        names: The names of the groups.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Grouping:
     names: tuple[str, ...]
 
     def take(self, rows: NDArray[np.integer]) -> Grouping:
-        """The same of some images only; groups keep their index."""
+        """The grouping of some of the images; groups keep their index."""
         return Grouping(self.name, self.codes[rows], self.names)
 
     def sizes(self) -> NDArray[np.int64]:
@@ -43,7 +43,7 @@ class Grouping:
 
 
 def fit_groups(columns: Sequence[str], images: ImageSet) -> None:
-    """Say before an audit which of the columns cannot say a group.
+    """Check before an audit that columns can be used as groups.
 
     Raises:
         UsageError: The images have no such column, or it is named twice.
@@ -51,7 +51,7 @@ def fit_groups(columns: Sequence[str], images: ImageSet) -> None:
     known = [str(name) for name in images.table.columns if name not in _OWN]
     for column in columns:
         if column not in known:
-            there = f"they have {', '.join(known)}" if known else "they have none beside path and label"
+            there = f"they have {', '.join(known)}" if known else "they have none other than path and label"
             raise UsageError(
                 f"The images have no column {column!r} to group them by ({there}); name one of the manifest."
                 f"{nearest(column, known)}"
@@ -61,7 +61,7 @@ def fit_groups(columns: Sequence[str], images: ImageSet) -> None:
 
 
 def one_column(table: pd.DataFrame, column: str) -> Grouping:
-    """The groups of one column: its values, or ranges of them where they are many different numbers."""
+    """The groups of one column: its values, or ranges of them if there are many different numbers."""
     values = table[column].reset_index(drop=True)
     there = values.notna().to_numpy() & (values.astype(str).str.strip() != "").to_numpy()
     codes = np.full(len(values), -1, dtype=np.int64)
@@ -69,13 +69,13 @@ def one_column(table: pd.DataFrame, column: str) -> Grouping:
     if there.any():
         given = values[there].reset_index(drop=True).infer_objects()
         codes[there], names = column_cells(given)
-        if pd.api.types.is_numeric_dtype(given):  # a bare number or yes-or-no does not say what it is of
+        if pd.api.types.is_numeric_dtype(given):  # a bare number or Boolean needs the name of its column
             names = tuple(f"{column} {name}" for name in names)
     return Grouping(column, codes, names)
 
 
 def crossed(first: Grouping, second: Grouping) -> Grouping:
-    """The groups of two groupings together; only those that occur have a name."""
+    """The groups of two groupings together; only those that occur are named."""
     known = (first.codes >= 0) & (second.codes >= 0)
     pairs = np.where(known, first.codes * max(1, len(second.names)) + second.codes, -1)
     found = np.unique(pairs[known])
@@ -85,10 +85,10 @@ def crossed(first: Grouping, second: Grouping) -> Grouping:
 
 
 def groupings(table: pd.DataFrame, columns: Sequence[str]) -> list[Grouping]:
-    """By every column, and by all intersections of up to MOST_TOGETHER columns."""
+    """By every column, and by all intersections of up to MAX_TOGETHER columns."""
     single = [one_column(table, column) for column in columns]
     found = list(single)
-    for many in range(2, min(len(single), MOST_TOGETHER) + 1):
+    for many in range(2, min(len(single), MAX_TOGETHER) + 1):
         for chosen in combinations(single, many):
             together = chosen[0]
             for other in chosen[1:]:

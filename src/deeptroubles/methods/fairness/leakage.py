@@ -1,4 +1,4 @@
-"""What gives a group away: linear probes, and whether a classifier's answers tell more of it than the labels do."""
+"""Leakage of group membership: linear probes, and its amplification in predictions compared with labels."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from deeptroubles.statistics.intervals import Interval, mean_difference
 Floats = NDArray[np.float64]
 
 FOLDS = 5
-MOST_FEATURES = 64
-"""Features are brought to so many principal components before they are probed."""
+MAX_FEATURES = 64
+"""Features are reduced to at most this many principal components."""
 _RIDGE = 1e-2
 """Added to the variance of every component, in units of their mean variance."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """How well the group can be told.
+    """How well the group can be predicted.
 
     Attributes:
-        recall: G, the share of each group's images whose group is told.
-        strength: Balanced accuracy on the way from guessing (0) to always right (1); its lower end is no higher than
-            what it has above what shuffled groups reach.
-        control: What shuffled groups reach in 19 of 20 cases, on the same scale.
-        p: How often shuffled groups are told as well.
+        recall: G, the share of each group's images whose group is predicted correctly.
+        strength: Balanced accuracy rescaled from chance (0) to perfect (1); its lower end is at most its difference
+            from `control`.
+        control: The 95th percentile for shuffled groups, on the same scale.
+        p: How often shuffled groups reach the same value.
     """
 
     recall: Floats
@@ -45,39 +45,43 @@ class Leak:
 
 
 def probe(features: Floats, groups: NDArray[np.integer], *, shuffles: int = 199, seed: int = 0) -> Leak:
-    """How well a linear probe tells the group of images that it was not fitted on.
+    """How well a linear probe predicts the group of held-out images.
 
-    The probe is a linear discriminant with equal priors and a shared covariance, so that a rare group is as likely to
-    be told as a common one; its balanced accuracy is cross-validated. The control fits the same probe to shuffled
+    The probe is a linear discriminant with equal priors and a shared covariance, so rare groups
+    count as much as common ones; its balanced accuracy is cross-validated. The control fits the same probe to shuffled
     groups.
 
     Args:
         features: N x D, finite.
         groups: N, from 0 to G - 1, G at least 2; every group has FOLDS images or more.
         shuffles: How often the control is fitted.
-        seed: Of folds and shuffles.
+        seed: Seed of folds and shuffles.
 
     References:
         J. Hewitt, P. Liang: Designing and interpreting probes with control tasks, EMNLP 2019; R. A. Fisher 1936.
     """
     random = np.random.default_rng(seed)
     every = np.concatenate([groups[None], random.permuted(np.broadcast_to(groups, (shuffles, len(groups))), axis=1)])
-    told = np.empty_like(every)
+    predicted = np.empty_like(every)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, groups)
-    for fitted, shown in folds:
-        told[:, shown] = _discriminant(features[fitted], every[:, fitted], features[shown], int(groups.max()) + 1)
-    recall = np.stack([((told == g) & (every == g)).sum(1) / (groups == g).sum() for g in range(groups.max() + 1)], 1)
+    for fitted, held_out in folds:
+        predicted[:, held_out] = _discriminant(
+            features[fitted], every[:, fitted], features[held_out], int(groups.max()) + 1
+        )
+    recall = np.stack(
+        [((predicted == g) & (every == g)).sum(1) / (groups == g).sum() for g in range(groups.max() + 1)], 1
+    )
     return _leak(recall[0], recall[1:], np.bincount(groups))
 
 
 def label_leak(labels: NDArray[np.integer], groups: NDArray[np.integer], *, shuffles: int = 199, seed: int = 0) -> Leak:
-    """How well the group is told by a label alone, from the other images with the same label.
+    """How well a label alone predicts the group, from the other images with the same label.
 
     Args:
         labels: N, from 0 on.
         groups: N, from 0 to G - 1; at least two images each.
         shuffles: How often the control is counted.
-        seed: Of the shuffles.
+        seed: Seed of the shuffles.
     """
     random = np.random.default_rng(seed)
     dealt = random.permuted(np.broadcast_to(groups, (shuffles, len(groups))), axis=1)
@@ -86,7 +90,7 @@ def label_leak(labels: NDArray[np.integer], groups: NDArray[np.integer], *, shuf
 
 
 def amplification(
-    answers: NDArray[np.integer],
+    predicted: NDArray[np.integer],
     labels: NDArray[np.integer],
     groups: NDArray[np.integer],
     *,
@@ -94,23 +98,23 @@ def amplification(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[Interval, float]:
-    """How much more a classifier's answers tell of the group than labels of the same accuracy do.
+    """How much more a classifier's predictions reveal about the group than labels of the same accuracy.
 
-    Labels are degraded to the classifier's accuracy: as many of them as it gets wrong are replaced by another class
-    at random, many times. What is compared is how often the group is told by the answer and by the degraded label,
-    each from the other images (leave one out), image by image.
+    Labels are degraded to the classifier's accuracy: as many as its mistakes are replaced by a random other class, many
+    times. The group is predicted from the prediction and from the degraded label, each from the other images
+    (leave-one-out), and the two are compared image by image.
 
     Args:
-        answers: N, the classifier's, from 0 on.
+        predicted: N, the classifier's predictions, from 0 on.
         labels: N, the true classes.
         groups: N, from 0 to G - 1; at least two images each.
         draws: How often labels are degraded.
-        level: Of the interval.
-        seed: Of the degradation.
+        level: Level of the interval.
+        seed: Seed of the degradation.
 
     Returns:
-        The amplification, on the way from guessing (0) to always right (1), with its interval over images; and what
-        degraded labels tell, on the same scale (the dataset leakage at that accuracy).
+        The amplification, rescaled from chance (0) to perfect (1), with its interval over images; and the leakage of
+        degraded labels on the same scale (the dataset leakage at that accuracy).
 
     References:
         T. Wang et al.: Balanced datasets are not enough: Estimating and mitigating gender bias in deep image
@@ -118,27 +122,27 @@ def amplification(
     """
     random = np.random.default_rng(seed)
     present = np.unique(labels)
-    wrong, mean = int((answers != labels).sum()), np.zeros(len(labels))
+    wrong, mean = int((predicted != labels).sum()), np.zeros(len(labels))
     for _ in range(draws):
         degraded = labels.copy()
         rows = random.permutation(len(labels))[:wrong]
         if len(present) > 1:
             step = random.integers(1, len(present), wrong)
             degraded[rows] = present[(np.searchsorted(present, labels[rows]) + step) % len(present)]
-        mean += _right(degraded, groups) / draws
-    more = _right(answers, groups) - mean
+        mean += _correct(degraded, groups) / draws
+    more = _correct(predicted, groups) - mean
     kinds = int(groups.max()) + 1
     parts = [mean_difference(more[groups == g], level) for g in range(kinds)]
     centre = float(np.mean([part.value for part in parts]))
     below = float(np.sqrt(sum((part.value - part.low) ** 2 for part in parts))) / kinds
     above = float(np.sqrt(sum((part.high - part.value) ** 2 for part in parts))) / kinds
     scale = 1 - 1 / kinds
-    told = float(beyond_chance(np.array([mean[groups == g].mean() for g in range(kinds)])))
-    return Interval(centre / scale, (centre - below) / scale, (centre + above) / scale), told
+    degraded_score = float(beyond_chance(np.array([mean[groups == g].mean() for g in range(kinds)])))
+    return Interval(centre / scale, (centre - below) / scale, (centre + above) / scale), degraded_score
 
 
-def _right(labels: NDArray[np.integer], groups: NDArray[np.integer]) -> Floats:
-    """How far the group of each image is told by its label. N."""
+def _correct(labels: NDArray[np.integer], groups: NDArray[np.integer]) -> Floats:
+    """How far each image's label predicts its group. N."""
     return np.asarray(left_out_right(cell_counts(labels, groups))[labels, groups])
 
 
@@ -151,20 +155,20 @@ def _leak(recall: Floats, by_chance: Floats, sizes: NDArray[np.integer]) -> Leak
     return Leak(recall, interval._replace(low=low), max(0.0, control), float(p))
 
 
-def _discriminant(fitted: Floats, groups: NDArray[np.integer], shown: Floats, kinds: int) -> NDArray[np.int64]:
-    """The group of each shown image, for many assignments of groups at once. P x N'.
+def _discriminant(fitted: Floats, groups: NDArray[np.integer], held_out: Floats, kinds: int) -> NDArray[np.int64]:
+    """The predicted group of each held-out image, for P assignments of groups at once. P x N'.
 
-    The covariance is that of all images, whatever their group: for two groups it gives the same line as the
-    covariance within groups, and it need not be inverted anew for every assignment.
+    The covariance is that of all images: for two groups it gives the same line as the covariance within groups, and it
+    is inverted once for all assignments.
     """
     centre = fitted.mean(0)
     left, scale, directions = np.linalg.svd(fitted - centre, full_matrices=False)
     kept = scale > 1e-9 * max(1e-300, scale[0])
-    kept[MOST_FEATURES:] = False
+    kept[MAX_FEATURES:] = False
     variance = scale[kept] ** 2 / len(fitted)
     # White components, in which the discriminant is the nearest mean.
     whiten = 1 / np.sqrt(variance + _RIDGE * (variance.mean() if kept.any() else 1.0))
-    inside, outside = left[:, kept] * scale[kept] * whiten, (shown - centre) @ directions[kept].T * whiten
+    inside, outside = left[:, kept] * scale[kept] * whiten, (held_out - centre) @ directions[kept].T * whiten
     belongs = (groups[:, :, None] == np.arange(kinds)).astype(np.float64)
     count = np.maximum(belongs.sum(1), 1)
     means = np.einsum("pnk,nd->pkd", belongs, inside, optimize=True) / count[:, :, None]

@@ -1,4 +1,4 @@
-"""The table of countries that comes with the package: codes, names, regions, income, people, internet users."""
+"""The table of countries: codes, names, regions, income groups, population, internet users."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TABLE = Path(__file__).with_name("countries.csv")
 
 @cache
 def countries() -> pd.DataFrame:
-    """The countries and territories of ISO 3166-1 and Kosovo (XK), by two-letter code, in alphabetical order.
+    """The countries and territories of ISO 3166-1 and Kosovo (XK), indexed by two-letter code, in alphabetical order.
 
-    Columns: `alpha3`, `name`, `aliases` (with | between them), `region` (of the United Nations' development goals),
-    `income` (the World Bank's group, '' where there is none), `population`, `internet` (users, in people). Sources and
-    years stand in the head of the file; numbers of internet users are rounded, and good for comparing shares only.
+    Columns: `alpha3`, `name`, `aliases` (separated by |), `region` (of the United Nations' development goals),
+    `income` (the World Bank's group, '' where there is none), `population`, `internet` (users, in people). The
+    head of the file gives sources and years; numbers of internet users are rounded, and only good for comparing shares.
     """
     # Only empty cells are missing: "NA" is Namibia.
     table = pd.read_csv(TABLE, comment="#", keep_default_na=False, index_col="code")
@@ -27,12 +27,12 @@ def countries() -> pd.DataFrame:
 
 
 def country_code(text: str) -> str | None:
-    """The two-letter code of a country that is named by its code (two or three letters, any case) or English name.
+    """The two-letter code of a country, given its code (two or three letters, any case) or English name.
 
     Overseas territories that the borders draw as part of a country (Réunion, Svalbard, ...) count as that country.
 
     Returns:
-        The code, or None where the text names no country, or more than one ("Congo", "Korea").
+        The code, or None if the text names no country, or more than one ("Congo", "Korea").
     """
     return _codes().get(text.strip().casefold()) or _names().get(_plain(text))
 
@@ -53,7 +53,7 @@ def _names() -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Letters and digits only, without accents, case, and the words that names are written with or without."""
+    """Letters and digits only, without accents, case, and optional words."""
     letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().casefold()
     words = re.findall(r"[a-z0-9]+", letters.replace("'", "").replace(".", ""))
     return " ".join(word for word in words if word not in {"the", "and"})

@@ -12,30 +12,30 @@ from numpy.typing import NDArray
 
 BORDERS = Path(__file__).with_name("borders.npz")
 WITHIN_KM = 50.0
-"""How far from its coast a point still belongs to a country. A convention: borders are drawn to a few kilometres."""
+"""Points up to this distance from a coast belong to the country; borders are accurate to a few kilometers."""
 _KM_PER_DEGREE = 111.195
 
 
 def country_at(latitudes: NDArray[Any], longitudes: NDArray[Any], *, within_km: float = WITHIN_KM) -> NDArray[np.str_]:
-    """The country in which points lie, or to which they are closest.
+    """The country that contains each point, or the nearest one.
 
-    A point belongs to the country whose borders are around it (even-odd rule, so that what is enclosed by another
-    country belongs to itself); a point in none, to the country whose border is nearest, unless that is too far.
+    A point belongs to the country whose borders enclose it (even-odd rule, so that enclaves belong to themselves); a
+    point in none, to the country with the nearest border, unless that is too far.
 
-    Borders are those of Natural Earth at 1:50 million: as they are held, not as they are claimed, and to a few
-    kilometres, so that places right at a border can be taken for the neighbour's.
+    Borders are those of Natural Earth at 1:50 million: as they are held, not as they are claimed, and accurate to a few
+    kilometers, so places right at a border can be assigned to the neighbor.
 
     Args:
         latitudes: N, degrees in [-90, 90].
         longitudes: N, degrees in [-180, 180].
-        within_km: The farthest that a point may be from its country.
+        within_km: The largest distance of a point from its country.
 
     Returns:
-        N two-letter codes, '' where there is no country.
+        N two-letter codes, '' for no country.
 
     References:
         M. Shimrat: Algorithm 112, position of point relative to polygon, CACM 1962. Distances are measured on the plane
-        that touches the sphere at the point, which is right to well under 1 % for the distances in question.
+        tangent to the sphere at the point, with an error well below 1% at these distances.
     """
     places = np.stack([np.asarray(longitudes, dtype=np.float64), np.asarray(latitudes, dtype=np.float64)], 1)
     different, which = np.unique(places, axis=0, return_inverse=True)
@@ -45,7 +45,7 @@ def country_at(latitudes: NDArray[Any], longitudes: NDArray[Any], *, within_km: 
 
 @dataclass(frozen=True)
 class _Borders:
-    """Edges from `start` to `end` (E x 2, longitude and latitude), in the order of the countries that they are of."""
+    """Edges from `start` to `end` (E x 2, longitude and latitude), in the order of their countries."""
 
     codes: list[str]
     start: NDArray[np.float64]
@@ -70,7 +70,7 @@ def _borders() -> _Borders:
 
 def _around(place: NDArray[np.float64]) -> str:
     borders = _borders()
-    for x, y in ((place[0], place[1]), (place[0] + 360, place[1])):  # rings that cross 180 degrees go on beyond it
+    for x, y in ((place[0], place[1]), (place[0] + 360, place[1])):  # rings that cross 180 degrees continue beyond it
         for k in np.flatnonzero(((borders.low <= (x, y)) & (borders.high >= (x, y))).all(1)):
             edges = slice(borders.first[k], borders.first[k + 1])
             a, b = borders.start[edges], borders.end[edges]

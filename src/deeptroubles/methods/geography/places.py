@@ -1,4 +1,4 @@
-"""The country that each image comes from, of whatever is known about it."""
+"""The country of each image, from its columns or its GPS position."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from deeptroubles.methods.geography.country_at import country_at
 COUNTRY = ("country", "country_code", "iso_country", "countrycode")
 LATITUDE, LONGITUDE = ("lat", "latitude"), ("lon", "lng", "long", "longitude")
 ACCURACY = "accuracy"
-LEAST_ACCURACY = 3
-"""Flickr's accuracy runs from 1 (the world) to 16 (the street); from 3 on the country is known."""
+MIN_ACCURACY = 3
+"""Flickr's accuracy ranges from 1 (the world) to 16 (the street); from 3 on the country is known."""
 
 
 @dataclass(frozen=True)
@@ -26,25 +26,23 @@ class Places:
     """Where images come from.
 
     Attributes:
-        codes: Per image its country's two-letter code, '' where it is not known.
-        sources: What told it, with the number of images, the most telling first.
-        remarks: What is wrong with what was given, a sentence each.
-        given: Whether anything says where the images come from, right or wrong.
+        codes: The two-letter code of each image's country, '' where it is unknown.
+        sources: Where the country comes from, with the number of images, in the order of precedence.
+        remarks: What cannot be used of what was given, a sentence each.
     """
 
     codes: NDArray[np.str_]
     sources: dict[str, int]
     remarks: tuple[str, ...]
-    given: bool
 
 
 def places(table: pd.DataFrame, gps: NDArray[np.float64]) -> Places:
-    """Find each image's country: by a column with its name or code, else by columns of coordinates, else by GPS.
+    """Find each image's country: from a column with its name or code, else from coordinates, else from GPS.
 
     Args:
-        table: One row per image. Columns are known by their names, in any case: `country` (or `country_code`), `lat`
+        table: One row per image. Columns are found by their names, in any case: `country` (or `country_code`), `lat`
             and `lon` (or `latitude`, `longitude`, and `accuracy` as in YFCC100M).
-        gps: N x 2, latitude and longitude that came with the image's file, NaN where there are none.
+        gps: N x 2, latitude and longitude from the image's file, NaN where there are none.
     """
     columns = {str(name).strip().lower(): table[name] for name in table}
     remarks: list[str] = []
@@ -56,22 +54,21 @@ def places(table: pd.DataFrame, gps: NDArray[np.float64]) -> Places:
     different = int((both & (by_name != by_column)).sum())
     if different:
         remarks.append(
-            f"On {different} of {int(both.sum())} images the named country is not the one in which the "
-            "coordinates lie; the name was taken."
+            f"On {different} of {int(both.sum())} images the named country does not contain the coordinates; the name "
+            "was used."
         )
     codes = np.full(len(table), "", dtype="U2")
     sources: dict[str, int] = {}
     for source, found in (
-        ("a named country", by_name),
-        ("columns of coordinates", by_column),
-        ("GPS in the file", by_gps),
+        ("the column `country`", by_name),
+        ("coordinates", by_column),
+        ("GPS positions in files", by_gps),
     ):
-        news = (codes == "") & (found != "")
-        codes[news] = found[news]
-        if news.any():
-            sources[source] = int(news.sum())
-    anything = _first(columns, COUNTRY) is not None or given is not None or bool(np.isfinite(gps).any())
-    return Places(codes, sources, tuple(remarks), anything)
+        new = (codes == "") & (found != "")
+        codes[new] = found[new]
+        if new.any():
+            sources[source] = int(new.sum())
+    return Places(codes, sources, tuple(remarks))
 
 
 def _first(columns: dict[str, pd.Series[Any]], names: Sequence[str]) -> pd.Series[Any] | None:
@@ -106,12 +103,11 @@ def _coordinates(columns: dict[str, pd.Series[Any]], remarks: list[str]) -> NDAr
         remarks.append(f"{text} coordinate{'s are' if text > 1 else ' is'} no number; write decimal degrees (47.37).")
     if ACCURACY in columns:
         accuracy = pd.to_numeric(columns[ACCURACY], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        rough = (accuracy >= 1) & (accuracy < LEAST_ACCURACY)
+        rough = (accuracy >= 1) & (accuracy < MIN_ACCURACY)
         if rough.any():
             given[rough] = np.nan
             remarks.append(
-                f"{int(rough.sum())} coordinates are too rough to tell a country (accuracy below "
-                f"{LEAST_ACCURACY} of 16)."
+                f"{int(rough.sum())} coordinates are too imprecise for a country (accuracy below {MIN_ACCURACY} of 16)."
             )
     return given
 
@@ -132,12 +128,12 @@ def _located(points: NDArray[np.float64], what: str, remarks: list[str]) -> NDAr
         )
     nowhere = possible & (codes == "")
     if nowhere.any():
-        hint = "; most would if latitude and longitude were swapped" if _better_swapped(points[nowhere]) else ""
-        remarks.append(f"{int(nowhere.sum())} of {int(there.sum())} {what} lie in no country and near none{hint}.")
+        hint = "; latitude and longitude may be swapped" if _better_swapped(points[nowhere]) else ""
+        remarks.append(f"{int(nowhere.sum())} of {int(there.sum())} {what} are not in or near a country{hint}.")
     return codes
 
 
 def _better_swapped(points: NDArray[np.float64]) -> bool:
-    """Whether most of some points would be in a country if they were read the other way round."""
-    turned = points[np.abs(points[:, 1]) <= 90]
-    return int((country_at(turned[:, 1], turned[:, 0]) != "").sum()) > len(points) / 2
+    """Whether most of some points would be in a country if latitude and longitude were swapped."""
+    swapped = points[np.abs(points[:, 1]) <= 90]
+    return int((country_at(swapped[:, 1], swapped[:, 0]) != "").sum()) > len(points) / 2

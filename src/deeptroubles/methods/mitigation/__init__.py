@@ -1,1 +1,1 @@
-"""What can be done about gaps between groups: weights, a last layer trained anew, thresholds."""
+"""Mitigation of gaps between groups: weights, a retrained last layer, thresholds."""

@@ -1,4 +1,4 @@
-"""A last layer trained anew on the features that a network has."""
+"""Retraining the last layer on the features of a network."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from deeptroubles.subject import logits_of
 Floats = NDArray[np.float64]
 
 DRAWS = 10
-"""So many layers, each fitted on other balanced images, are averaged."""
+"""The number of layers, each fitted on a different balanced sample, that are averaged."""
 _NEVER = -1e4
-"""The logit of a class that no image shows."""
+"""The logit of a class without images."""
 
 
 @dataclass(frozen=True)
@@ -46,33 +46,33 @@ def fit_head(features: Floats, classes: NDArray[np.integer], count: int, weights
 
     Args:
         features: N x D.
-        classes: N, from 0 to count - 1; at least two different ones. Those that are missing are never answered.
-        count: K, how many classes there are.
-        weights: N, of the images. Default: 1 each.
+        classes: N, from 0 to count - 1; at least two different ones. Missing classes are never predicted.
+        count: K, the number of classes.
+        weights: N, the weight of each image. Default: 1.
     """
-    centre, spread = features.mean(0), features.std(0)
-    spread = np.where(spread > 0, spread, 1.0)
-    model = LogisticRegression(max_iter=5000).fit((features - centre) / spread, classes, sample_weight=weights)
+    mean, std = features.mean(0), features.std(0)
+    std = np.where(std > 0, std, 1.0)
+    model = LogisticRegression(max_iter=5000).fit((features - mean) / std, classes, sample_weight=weights)
     slopes, offsets = model.coef_, model.intercept_
-    if len(model.classes_) == 2:  # one line tells two classes
+    if len(model.classes_) == 2:  # one line separates two classes
         slopes, offsets = np.concatenate([-slopes, slopes]) / 2, np.concatenate([-offsets, offsets]) / 2
     weight, bias = np.zeros((count, features.shape[1])), np.full(count, _NEVER)
-    weight[model.classes_] = slopes / spread
-    bias[model.classes_] = offsets - weight[model.classes_] @ centre
+    weight[model.classes_] = slopes / std
+    bias[model.classes_] = offsets - weight[model.classes_] @ mean
     return Head(weight, bias)
 
 
 def balanced_head(
     features: Floats, classes: NDArray[np.integer], groups: NDArray[np.integer], count: int, *, seed: int = 0
 ) -> Head:
-    """The mean of DRAWS last layers, each fitted where every class of every group is equally often.
+    """The mean of DRAWS last layers, each fitted with equal numbers of every class of every group.
 
     Args:
         features: N x D.
         classes: N, from 0 to count - 1.
         groups: N, from 0 on.
-        count: How many classes there are.
-        seed: Which images are drawn.
+        count: The number of classes.
+        seed: Decides which images are drawn.
 
     References:
         P. Kirichenko et al.: Last layer re-training is sufficient for robustness to spurious correlations, ICLR 2023
@@ -86,14 +86,14 @@ def balanced_head(
 
 
 def with_head(classifier: Classifier, head: Head) -> Classifier:
-    """A copy of a classifier with another last layer. The classifier itself stays as it is.
+    """A copy of a classifier with another last layer. The classifier itself stays unchanged.
 
     Args:
-        classifier: Any whose logits are weights times the features before the last layer, plus a bias.
+        classifier: Any classifier whose logits are weights times the features before the last layer, plus a bias.
         head: The new layer, K x D and K.
 
     Raises:
-        ModelError: No weights of the classifier can be found that make logits of its last features.
+        ModelError: No weights of the classifier turn its last features into its logits.
     """
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(4, classifier.channels, *classifier.size, generator=generator).to(classifier.device)
@@ -110,6 +110,6 @@ def with_head(classifier: Classifier, head: Head) -> Classifier:
                         bias.copy_(torch.from_numpy(head.bias).to(bias))
                     return changed
     raise ModelError(
-        f"{classifier.name} has no last layer with weights and a bias that could be replaced; use the logits of "
-        "`Head.logits` on its features instead."
+        f"{classifier.name} has no last layer with weights and a bias that can be replaced; use `Head.logits` on its "
+        "features instead."
     )

@@ -1,4 +1,4 @@
-"""Reweighing: weights under which class and group are independent (Kamiran & Calders)."""
+"""Reweighing: weights that make class and group independent (Kamiran & Calders)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from deeptroubles.statistics.balanced_accuracy import cell_counts
 
 
 def reweighing(classes: NDArray[np.integer], groups: NDArray[np.integer]) -> NDArray[np.float64]:
-    """A weight for every image, so that every group has every class as often as the whole has it.
+    """A weight for every image, so that every group has the class shares of the whole.
 
-    The weight of class y in group g is P(y) P(g) / P(y, g). The weights' sum is N, and so are those of each class and
-    each group what they were before, where every class occurs in every group.
+    The weight of class y in group g is P(y) P(g) / P(y, g). If every class occurs in every group, the weights sum
+    to N, and those of each class and each group to its number of images.
 
     Args:
         classes: N, from 0 on.
@@ -32,12 +32,12 @@ def reweighing(classes: NDArray[np.integer], groups: NDArray[np.integer]) -> NDA
 
 
 def balanced_rows(classes: NDArray[np.integer], groups: NDArray[np.integer], *, seed: int = 0) -> NDArray[np.int64]:
-    """Rows in which every class of every group that has it occurs equally often: as often as the rarest of them.
+    """Rows with equal numbers of every pair of class and group that occurs, as many as of the rarest.
 
     Args:
         classes: N, from 0 on.
         groups: N, from 0 on.
-        seed: Which rows are drawn.
+        seed: Decides which rows are drawn.
 
     References:
         P. Kirichenko, P. Izmailov, A. G. Wilson: Last layer re-training is sufficient for robustness to spurious
@@ -46,6 +46,6 @@ def balanced_rows(classes: NDArray[np.integer], groups: NDArray[np.integer], *, 
     cells = groups * (int(classes.max()) + 1) + classes
     shuffled = np.random.default_rng(seed).permutation(len(cells))
     _, where, counts = np.unique(cells[shuffled], return_inverse=True, return_counts=True)
-    turn = np.empty(len(cells), dtype=np.int64)  # the how-manieth of its cell each row is
-    turn[np.argsort(where, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
-    return np.sort(shuffled[turn < counts.min()])
+    position = np.empty(len(cells), dtype=np.int64)  # of each row in its cell
+    position[np.argsort(where, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
+    return np.sort(shuffled[position < counts.min()])

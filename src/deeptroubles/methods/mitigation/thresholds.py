@@ -1,4 +1,4 @@
-"""Thresholds for one class against the rest: one for all groups, or one of each that makes groups alike."""
+"""Thresholds for one class against the rest: one for all groups, or one per group that equalizes a rate."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Strategy = Literal["single", "per group", "demographic parity", "equal opportuni
 
 STRATEGIES: tuple[Strategy, ...] = ("single", "per group", "demographic parity", "equal opportunity", "equal accuracy")
 LEVELS = 201
-"""So many common levels of a rate are tried."""
+"""The number of levels of a rate that are tried."""
 TOLERANCE = 0.02
-"""Groups whose rates differ by no more than this are alike; groups that cannot be are made as alike as they can."""
+"""Rates that differ by at most this are equal."""
 
 
 @dataclass(frozen=True)
 class _Cuts:
-    """What each threshold of one group would do.
+    """The effect of each threshold of one group.
 
     Attributes:
-        at: T thresholds, from none to all images answered with the class.
-        rate: T, the rate that groups should be alike in.
-        cost: T, of all mistakes.
+        at: T thresholds, from none to all images predicted as the class.
+        rate: T, the rate to equalize.
+        cost: T, the cost of all mistakes.
     """
 
     at: Floats
@@ -42,21 +42,21 @@ def choose_thresholds(
     *,
     cost_ratio: float = 1.0,
 ) -> Floats:
-    """The threshold of each group: an image is answered with the class when its score is at least as high.
+    """The threshold of each group: an image is predicted as the class if its score is at least as high.
 
-    A strategy says what groups must be alike in; of all thresholds that do so, the cheapest are taken. Where groups
-    cannot be made alike within TOLERANCE, those that are most alike are.
+    A strategy says which rate to equalize; of all thresholds that do so, the cheapest are chosen. If rates cannot be
+    equal within TOLERANCE, the thresholds with the smallest difference are chosen.
 
     Args:
         strategy: `single`: one threshold for all. `per group`: the cheapest of each group. `demographic parity`: the
-            class is answered equally often. `equal opportunity`: equal true-positive rates. `equal accuracy`.
+            class is predicted equally often. `equal opportunity`: equal true-positive rates. `equal accuracy`.
         scores: N, e.g. the probability of the class.
         positive: N, whether the image is of the class.
         groups: N, from 0 to G - 1; every group has images.
         cost_ratio: What a false positive costs when a false negative costs 1.
 
     Returns:
-        G thresholds; infinity where the class is never answered.
+        G thresholds; infinity where the class is never predicted.
 
     References:
         M. Hardt, E. Price, N. Srebro: Equality of Opportunity in Supervised Learning, NeurIPS 2016; J. Wexler et al.:
@@ -64,8 +64,8 @@ def choose_thresholds(
     """
     kinds = int(groups.max()) + 1
     if strategy == "single":
-        together = _cuts(scores, positive, cost_ratio, _answered)
-        return np.full(kinds, together.at[together.cost.argmin()])
+        cut = _cuts(scores, positive, cost_ratio, _positive_rate)
+        return np.full(kinds, cut.at[cut.cost.argmin()])
     rate = _RATES[strategy]
     cuts = [_cuts(scores[groups == g], positive[groups == g], cost_ratio, rate) for g in range(kinds)]
     if strategy == "per group":
@@ -83,9 +83,9 @@ def choose_thresholds(
     return chosen
 
 
-def cost_of(answered: NDArray[np.bool_], positive: NDArray[np.bool_], cost_ratio: float) -> Floats:
-    """What each answer costs: 1 for a false negative, `cost_ratio` for a false positive, 0 for a right one. N."""
-    return np.where(answered & ~positive, cost_ratio, (~answered & positive).astype(np.float64))
+def cost_of(predicted: NDArray[np.bool_], positive: NDArray[np.bool_], cost_ratio: float) -> Floats:
+    """The cost of each prediction: 1 for a false negative, `cost_ratio` for a false positive, 0 if correct. N."""
+    return np.where(predicted & ~positive, cost_ratio, (~predicted & positive).astype(np.float64))
 
 
 def _nearest(cut: _Cuts, level: float) -> int:
@@ -97,7 +97,7 @@ def _nearest(cut: _Cuts, level: float) -> int:
 def _cuts(
     scores: Floats, positive: NDArray[np.bool_], cost_ratio: float, rate: Callable[[Floats, Floats], Floats]
 ) -> _Cuts:
-    """All thresholds that tell images apart: infinity, then halfway between neighbouring scores, from the highest."""
+    """All thresholds that separate images: infinity, then halfway between adjacent scores, from the highest."""
     order = np.argsort(-scores, kind="stable")
     ordered, true = scores[order], positive[order].astype(np.float64)
     ends = np.flatnonzero(np.append(np.diff(ordered) != 0, True))
@@ -112,22 +112,22 @@ def _cuts(
     )
 
 
-def _answered(rates: Floats, mix: Floats) -> Floats:
-    """How often the class is answered, from true- and false-positive rates and the shares of positives and others."""
+def _positive_rate(rates: Floats, mix: Floats) -> Floats:
+    """How often the class is predicted, from true- and false-positive rates and the shares of positives and others."""
     return np.asarray(mix @ rates)
 
 
-def _hit(rates: Floats, _: Floats) -> Floats:
+def _true_positive_rate(rates: Floats, _: Floats) -> Floats:
     return np.asarray(rates[0])
 
 
-def _right(rates: Floats, mix: Floats) -> Floats:
+def _accuracy(rates: Floats, mix: Floats) -> Floats:
     return np.asarray(mix[0] * rates[0] + mix[1] * (1 - rates[1]))
 
 
 _RATES: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "per group": _answered,
-    "demographic parity": _answered,
-    "equal opportunity": _hit,
-    "equal accuracy": _right,
+    "per group": _positive_rate,
+    "demographic parity": _positive_rate,
+    "equal opportunity": _true_positive_rate,
+    "equal accuracy": _accuracy,
 }

@@ -1,1 +1,1 @@
-"""What can be computed of a picture without any network."""
+"""Properties of images that need no network."""

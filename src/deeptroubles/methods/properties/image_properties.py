@@ -1,4 +1,4 @@
-"""Simple properties of a picture of any size: light, colour, sharpness, and what its frame and corners look like."""
+"""Simple properties of an image of any size: light, color, sharpness, and the look of its frame and corners."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scipy import ndimage
 Floats = NDArray[np.floating]
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""What red, green and blue add to the luma (ITU-R BT.601)."""
+"""Weights of red, green and blue in the luma (ITU-R BT.601)."""
 _FRAME, _CORNER = 16, 6
-"""A frame is a 16th of the shorter side wide, a corner a 6th of each side high and wide; one pixel at least."""
+"""The frame is a 16th of the shorter side wide, a corner a 6th of each side; at least one pixel."""
 
 Property = Callable[[NDArray[Any]], NDArray[np.float64]]
 
@@ -30,19 +30,19 @@ def contrast(rgb: Floats) -> NDArray[np.float64]:
 
 
 def color(rgb: Floats) -> NDArray[np.float64]:
-    """The mean colour, without its brightness: red minus green, and blue minus both."""
+    """Mean color without brightness: red minus green, and blue minus the mean of both."""
     red, green, blue = rgb.mean((0, 1))
     return _numbers(red - green, blue - (red + green) / 2)
 
 
 def saturation(rgb: Floats) -> NDArray[np.float64]:
-    """Mean over pixels of (largest - smallest) channel / largest, 0 for grey."""
+    """Mean over pixels of (largest - smallest) channel / largest, 0 for grayscale."""
     largest = rgb.max(2)
     return _numbers(((largest - rgb.min(2)) / np.maximum(largest, 1e-6)).mean())
 
 
 def sharpness(rgb: Floats) -> NDArray[np.float64]:
-    """Logarithm of the variance of the Laplacian of the luma, of the whole picture as it is stored.
+    """Logarithm of the variance of the Laplacian of the luma, of the image as it is stored.
 
     References:
         J. Pech-Pacheco et al.: Diatom autofocusing in brightfield microscopy, ICPR 2000.
@@ -51,7 +51,7 @@ def sharpness(rgb: Floats) -> NDArray[np.float64]:
 
 
 def fine_detail(rgb: Floats) -> NDArray[np.float64]:
-    """Mean absolute Haar coefficients of the finest level: of upright, lying and slanting detail, as logarithms."""
+    """Logarithms of the mean absolute Haar coefficients of the finest level: vertical, horizontal and diagonal."""
     luma = rgb @ LUMA
     height, width = (side // 2 * 2 for side in luma.shape)
     if not height or not width:
@@ -61,7 +61,7 @@ def fine_detail(rgb: Floats) -> NDArray[np.float64]:
 
 
 def frame(rgb: Floats) -> NDArray[np.float64]:
-    """Mean colour of the outermost pixels, and their spread (0: a frame of one colour)."""
+    """Mean color of the outermost pixels, and their standard deviation (0: a frame of one color)."""
     wide = max(1, min(rgb.shape[:2]) // _FRAME)
     inside = np.ones(rgb.shape[:2], dtype=bool)
     inside[wide:-wide, wide:-wide] = False
@@ -69,7 +69,7 @@ def frame(rgb: Floats) -> NDArray[np.float64]:
 
 
 def _corner(rows: int, columns: int) -> Property:
-    """Mean colour and spread of a corner; rows and columns count from the start (0) or from the end (-1)."""
+    """Mean color and standard deviation of a corner; rows and columns count from the start (0) or from the end (-1)."""
 
     def corner(rgb: Floats) -> NDArray[np.float64]:
         high, wide = (max(1, side // _CORNER) for side in rgb.shape[:2])
@@ -82,7 +82,7 @@ def _corner(rows: int, columns: int) -> Property:
 PROPERTIES: dict[str, Property] = {
     "brightness": brightness,
     "contrast": contrast,
-    "colour": color,
+    "color": color,
     "saturation": saturation,
     "sharpness": sharpness,
     "fine detail": fine_detail,
@@ -92,14 +92,14 @@ PROPERTIES: dict[str, Property] = {
     "corner at the bottom left": _corner(-1, 0),
     "corner at the bottom right": _corner(-1, -1),
 }
-"""What is computed of the pixels: a function from H x W x 3 in [0, 1] to one or several numbers."""
+"""Functions from H x W x 3 in [0, 1] to one or several numbers."""
 
 
 def image_properties(picture: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """All properties of a picture, its width, height and shape among them.
+    """All properties of an image, including its width, height and aspect ratio.
 
     Args:
-        picture: H x W (grey) or H x W x 3, uint8.
+        picture: H x W (grayscale) or H x W x 3, uint8.
 
     Returns:
         One or several finite numbers by the name of the property; sizes in pixels.

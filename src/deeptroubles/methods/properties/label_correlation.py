@@ -1,4 +1,4 @@
-"""How well each property of images predicts their label, next to chance and corrected for unequal classes."""
+"""How well each property of images predicts their label, compared with chance and corrected for unequal classes."""
 
 from __future__ import annotations
 
@@ -28,21 +28,20 @@ _AT_ONCE = 50
 
 @dataclass(frozen=True)
 class Correlation:
-    """What a property tells of the label.
+    """How well a property predicts the label.
 
     Attributes:
         name: The property.
-        told: The index of the class that it tells best from all others; None where it tells all classes better.
-        strength: How far telling by the property alone is on the way from guessing (0) to always right (1);
-            its interval holds for all properties together. Its lower end is no higher than what the strength has above
-            what shuffled labels reach.
-        p: How often shuffled labels are told as well, corrected for the number of properties (Holm).
-        counts: How many images of each class are in each of its cells, C x K.
+        one_class: The class that it separates best from all others; None if it predicts all classes better.
+        strength: Balanced accuracy of the property alone, rescaled from chance (0) to perfect (1); its interval holds
+            for all properties together. Its lower end is at most the strength minus that of shuffled labels.
+        p: How often shuffled labels reach the strength, corrected for the number of properties (Holm).
+        counts: The number of images of each class in each cell, C x K.
         cells: The names of the cells.
     """
 
     name: str
-    told: int | None
+    one_class: int | None
     strength: Interval
     p: float
     counts: NDArray[np.int64]
@@ -57,19 +56,18 @@ def label_correlations(
     shuffles: int = 999,
     level: float = 0.95,
 ) -> list[Correlation]:
-    """How well each property tells the class.
+    """How well each property predicts the class.
 
-    Each property is asked for all classes, and for each class against all others; the best of these counts, for the
-    true labels as for shuffled ones. A sample's class is told by which class has the largest share of its other samples
-    in the same cell, so that classes count alike however many samples they have: noise tells nothing of classes of 80
-    and 20 %.
+    Each property is tested for all classes, and for each class against all others; the best of these counts, for true
+    and for shuffled labels. The predicted class of a sample is the one with the largest share of its other samples in
+    the same cell, so all classes have the same weight: noise predicts nothing with classes of 80% and 20%.
 
     Args:
         properties: The cell of each of N samples, and the names of the cells, by the name of the property.
         classes: N, from 0 to K - 1; at least two of each, and K at least 2.
-        seed: Of the shuffled labels.
+        seed: Seed of the shuffles.
         shuffles: How often labels are shuffled.
-        level: Of all intervals together.
+        level: Level of all intervals together.
 
     Returns:
         One per property, in the same order.
@@ -84,27 +82,29 @@ def label_correlations(
         for name, (cells, _) in properties.items():
             by_chance[name].append(_strengths(cell_counts(cells, shuffled)).max(-1))
     each = 1 - (1 - level) / max(1, len(properties))
-    p_values, intervals, told = [], [], []
+    p_values, intervals, best_classes = [], [], []
     for name in properties:
         chance = np.concatenate(by_chance[name])
         p_values.append((1 + (chance >= strengths[name] - 1e-12).sum()) / (1 + shuffles))
         ways = _ways(found[name])
         best = int(np.argmax(_strengths(found[name])))
-        told.append(best - 1 if best else None)
+        best_classes.append(best - 1 if best else None)
         samples, of_way = ways[best].sum(0), 1 - (1 - each) / len(ways)
         interval = beyond_chance_interval(left_out_recall(ways[best]), samples, of_way)
-        # Samples that share a cell are told right or wrong together, so that counting them alone promises too much.
+        # Samples in one cell are correct or wrong together, so an interval from their number alone is too narrow.
         above = max(0.0, strengths[name] - float(np.quantile(chance, each, method="higher")))
         intervals.append(interval._replace(low=min(interval.low, above)))
     corrected = holm(np.array(p_values))
     return [
         Correlation(name, which, interval, float(p), found[name], cells[1])
-        for (name, cells), which, interval, p in zip(properties.items(), told, intervals, corrected, strict=True)
+        for (name, cells), which, interval, p in zip(
+            properties.items(), best_classes, intervals, corrected, strict=True
+        )
     ]
 
 
 def correlation_score(images: Tensor, targets: Tensor) -> float:
-    """One number for labelled images: how well the best of the computed properties tells the class (0 to 1).
+    """One number for labelled images: how well the best of the computed properties predicts the class (0 to 1).
 
     Args:
         images: N x C x H x W, in [0, 1].
@@ -117,16 +117,16 @@ def correlation_score(images: Tensor, targets: Tensor) -> float:
 
 
 def datalab_score(images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
-    """The same as Datalab computes it, but with the baseline put right: 1 minus its score of spurious correlation.
+    """Datalab's version with a corrected baseline: 1 minus its score of spurious correlation.
 
-    Its predictor is a Gaussian naive Bayes on one property, cross-validated five-fold; what counts is the part of the
-    way from always giving the most common class to always being right. (Datalab takes the index of the most common
-    class for its count, so that noise looks telling where classes are unequal.)
+    The predictor is a Gaussian naive Bayes on one property, with five-fold cross-validation; its accuracy is rescaled
+    from always predicting the most common class (0) to perfect (1). (Datalab uses the index of the most common class
+    as its count, so noise looks predictive if classes are unequal.)
 
     Args:
         images: N x C x H x W, in [0, 1].
         targets: N, the class of each; at least five of each.
-        seed: Of the folds.
+        seed: Seed of the folds.
 
     References:
         cleanlab: Datalab's check for spurious correlations, 2023.
@@ -141,7 +141,7 @@ def datalab_score(images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
 
 
 def _ways(counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The counts (... x C x K) of all classes, and where there are more than two, of each class against the others."""
+    """The counts (... x C x K) of all classes, and if there are more than two, of each class against the others."""
     if counts.shape[-1] == 2:
         return [counts]
     rest = counts.sum(-1, keepdims=True) - counts
@@ -149,7 +149,7 @@ def _ways(counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def _strengths(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How well the cells tell in each of these ways, ... x ways."""
+    """The strength of the cells in each of these ways, ... x ways."""
     return np.stack([beyond_chance(left_out_recall(way)) for way in _ways(counts)], axis=-1)
 
 

@@ -102,15 +102,15 @@ def _change(cost: Interval) -> str:
     return f"{100 * gain.value:+.1f} points, 95% CI {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
 
 
-def _by_group(data: Halves, right: Mapping[str, NDArray[np.bool_]]) -> Table:
+def _by_group(data: Halves, correct: Mapping[str, NDArray[np.bool_]]) -> Table:
     columns = [Column(name="group")]
-    for name in right:
+    for name in correct:
         columns += [Column(name=name, kind="share"), Column(name="95% CI", kind="interval")]
     rows: list[list[Cell]] = []
     for index, group in enumerate(data.names):
         inside = data.groups[data.held_out] == index
         cells: list[Cell] = [f"{group} ({plural(int(inside.sum()), 'image')})"]
-        for hits in right.values():
+        for hits in correct.values():
             share = wilson(int(hits[inside].sum()), int(inside.sum()))
             cells += [share.value, [share.low, share.high]]
         rows.append(cells)

@@ -1,4 +1,4 @@
-"""How far images are from being spread over countries as people are."""
+"""The distance between the countries of images and those of people."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from deeptroubles.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)
-class Spread:
+class DistributionDistance:
     """The distance of a sample of countries from a reference.
 
     Attributes:
         distance: Total variation: the share of the images that would have to come from elsewhere. On few images it is
-            too high (`chance`); the interval is for the distance of what the images were drawn from.
-        chance: The distance that as many images show on average that were drawn as the reference says.
+            too high (`chance`); the interval is for the distance of the distribution that the images were drawn from.
+        chance: The mean distance of as many images drawn from the reference.
         effective: The effective number of countries of the images.
-        effective_by_chance: The same of as many images drawn as the reference says, on average.
+        effective_by_chance: The mean effective number of as many images drawn from the reference.
     """
 
     distance: Interval
@@ -31,7 +31,7 @@ class Spread:
 
 
 def total_variation(shares: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float64]:
-    """Half of the sum of absolute differences: the share that would have to move. In [0, 1].
+    """Total variation distance: half of the sum of absolute differences, the share that would have to move. In [0, 1].
 
     Args:
         shares: ... x K, sums to 1.
@@ -41,7 +41,7 @@ def total_variation(shares: NDArray[Any], reference: NDArray[Any]) -> NDArray[np
 
 
 def effective_number(shares: NDArray[Any]) -> NDArray[np.float64]:
-    """How many equally common countries have the same entropy: exp(H). From 1 to K.
+    """The number of equally common countries with the same entropy, exp(H). From 1 to K.
 
     Args:
         shares: ... x K, sums to 1.
@@ -54,30 +54,31 @@ def effective_number(shares: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def log2_ratio(share: Interval, reference: float) -> Interval:
-    """How many doublings a share is above (or below 0: under) its reference; -inf for a share of 0."""
+    """log2 of a share over its reference; -inf for a share of 0."""
     with np.errstate(divide="ignore"):
         return Interval(*(float(np.log2(end / reference)) for end in share))
 
 
-def spread(
+def distribution_distance(
     counts: NDArray[np.integer], reference: NDArray[Any], *, seed: int, resamples: int = 2000, level: float = 0.95
-) -> Spread:
-    """Compare how often countries occur with shares that they should have.
+) -> DistributionDistance:
+    """The total variation distance between counts of countries and reference shares, with an interval.
 
-    The distance of a sample is on average larger than that of what it was drawn from (it is convex in the shares), so
-    its interval is not symmetric. Below, the triangle inequality holds: a sample is farther from the reference than
-    its source is by no more than it is from its source. How far that is a parametric bootstrap tells, of the sample
-    and of the reference, and the larger counts: the source may have countries of which the sample has none. So the
-    lower end is 0 unless hardly any images drawn from the reference are as far away. Above, the bootstrap tells by how
-    much the distance falls by chance. It draws from the counts with z^2 images added that are spread as the reference
-    (as Agresti and Coull do), so that it does not shrink to nothing when all are from one country.
+    The distance of a sample is on average larger than that of its source, the distribution it was drawn from (it is
+    convex in the shares), so the interval is not symmetric. The lower end uses the triangle inequality: the sample is
+    at most as much farther from the reference than its source as it is from its source. A parametric bootstrap from
+    the sample and one from the reference estimate that distance, and the larger one counts, because the source may
+    have countries that the sample lacks. So the lower end is 0 unless images drawn from the reference are rarely as
+    far away. The upper end adds what the distance falls by chance in a bootstrap. It draws from the counts with z^2
+    images of the reference added (as Agresti and Coull do), so that the interval has a width even if all images are
+    from one country.
 
     Args:
-        counts: K, how many images are from each country; at least one image.
+        counts: K, the number of images from each country; at least one image.
         reference: K, sums to 1.
-        seed: Of the draws.
-        resamples: How many samples are drawn.
-        level: Of the interval.
+        seed: Seed of the draws.
+        resamples: Number of samples drawn.
+        level: Level of the interval.
     """
     rng = np.random.default_rng(seed)
     total, tail = int(counts.sum()), (1 - level) / 2
@@ -91,7 +92,7 @@ def spread(
     around = total_variation(drawn, reference)
     astray = max(np.quantile(found, 1 - tail) for found in (total_variation(drawn, smooth), null))
     high = plain + float(around.mean() - np.quantile(around, tail))
-    return Spread(
+    return DistributionDistance(
         Interval(plain, max(0.0, plain - float(astray)), min(1.0, high)),
         float(null.mean()),
         float(effective_number(shares)),

@@ -1,0 +1,1 @@
+"""data.geography: the check, accuracy by region, and maps and tables."""
