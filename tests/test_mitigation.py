@@ -124,7 +124,7 @@ def test_the_classifier_stays_as_it_is_and_the_same_seed_gives_the_same():
     assert other.audit.findings[0].claim != again.audit.findings[0].claim
 
 
-def test_what_cannot_be_done_is_told():
+def test_what_cannot_be_done_is_reported():
     model = classifier()
     with pytest.raises(UsageError, match=r"no column 'sit'.*Did you mean site"):
         mitigate(model, images(), "sit")
@@ -155,7 +155,7 @@ def test_the_smallest_groups_that_can_be_halved_are():
     assert [bar.n for bar in evidence if bar.label == "Accuracy, unchanged"] == [60, 60]
 
 
-def test_a_class_that_a_group_lacks_is_told():
+def test_a_class_that_a_group_lacks_is_reported():
     labels, site = np.array(images().labels), images().table["site"].to_numpy()
     kept = ~((labels == "light") & (site == "south"))
     result = mitigate(classifier(), images().subset(kept), "site")

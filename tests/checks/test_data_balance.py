@@ -28,7 +28,7 @@ def planted():
 
 
 def clean():
-    """About as many of each, and alike in both splits."""
+    """Similar counts of every class, and the same shares in both splits."""
     counts = (50, 55, 45, 60)
     return classifier(), images(counts, [("train", "test")[i % 3 == 0] for i in range(sum(counts))])
 

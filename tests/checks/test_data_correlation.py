@@ -84,10 +84,10 @@ def test_a_column_that_tells_is_named_and_a_coins_is_not():
     assert rows["hospital"][1] == "column"
     assert rows["coin"][5] > 0.05
     assert "file" not in rows  # text that never repeats
-    _, spread = (e for e in finding.evidence if e.kind == "table")
-    assert [c.name for c in spread.columns] == ["hospital", *NAMES]
-    assert [row[0] for row in spread.rows] == ["north", "south"]
-    assert np.allclose(np.sum([row[1:] for row in spread.rows], axis=0), 1, atol=1e-2)
+    _, distribution = (e for e in finding.evidence if e.kind == "table")
+    assert [c.name for c in distribution.columns] == ["hospital", *NAMES]
+    assert [row[0] for row in distribution.rows] == ["north", "south"]
+    assert np.allclose(np.sum([row[1:] for row in distribution.rows], axis=0), 1, atol=1e-2)
 
 
 def test_the_format_of_files_is_seen(tmp_path: Path):
@@ -116,5 +116,5 @@ def test_no_more_than_a_sample_is_looked_at_with_enough_of_each_class(monkeypatc
     finding = ask(ImageSet.from_arrays(pictures(), rare))
     estimate = finding.evidence[0]
     assert estimate.n == 40
-    spread = [e for e in finding.evidence if e.kind == "table"][1]
-    assert [c.name for c in spread.columns][1:] == list(NAMES)
+    distribution = [e for e in finding.evidence if e.kind == "table"][1]
+    assert [c.name for c in distribution.columns][1:] == list(NAMES)

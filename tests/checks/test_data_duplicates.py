@@ -1,4 +1,4 @@
-"""data.duplicates: copies within and across splits, flat images, and what is left out."""
+"""data.duplicates: duplicates within and across splits, flat images, and what is left out."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def test_splits_without_names_are_not_compared():
     assert any("only one value (train)" in caveat for caveat in finding.caveats)
 
 
-def test_pictures_alike_by_nature_are_no_certain_leak():
-    """Eyes of one kind at many places: as many pairs are nearly as alike as are alike, so none is called a copy."""
+def test_images_similar_by_nature_are_no_significant_leak():
+    """Eyes at many places: as many pairs are almost similar enough as are similar enough, so none counts."""
     random = np.random.default_rng(0)
     base = scenes()[0].astype(float)
     pixels = [

@@ -23,7 +23,7 @@ def by_brightness():
 
 
 def images(places, right, **columns):
-    """Images of two classes in turn, of which some are answered wrongly."""
+    """Alternating images of two classes, some of them misclassified."""
     labels = np.arange(len(right)) % 2
     bright = np.where(right, labels, 1 - labels).astype(np.uint8) * 255
     pixels = np.repeat(bright, 16).reshape(-1, 4, 4)
@@ -80,17 +80,17 @@ def test_a_gap_alone_fails():
 
 
 def test_false_alarms_are_no_more_frequent_than_said():
-    """300 sets that are spread as internet users, with 80 % right everywhere; intervals miss on one side in 2.5 %."""
+    """300 data sets drawn from internet users, with 80% accuracy everywhere; intervals miss on one side in 2.5%."""
     rng, regions = np.random.default_rng(1), countries()["region"].to_numpy()
-    spreads, gaps = 0, 0
+    far, gaps = 0, 0
     for seed in range(300):
         counts = rng.multinomial(300, SHARES)
-        spreads += distribution_distance(counts, SHARES, seed=seed, resamples=300).distance.low > 0
+        far += distribution_distance(counts, SHARES, seed=seed, resamples=300).distance.low > 0
         trials = np.array([counts[regions == region].sum() for region in np.unique(regions)])
         trials = trials[trials >= 30]
         gaps += largest_gap(rng.binomial(trials, 0.8), trials).size.low > 0
     low, high = stats.binom.ppf([0.005, 0.995], 300, 0.025)
-    assert low <= spreads <= high
+    assert low <= far <= high
     assert gaps <= stats.binom.ppf(0.995, 300, 0.05)  # intervals of all pairs together are on the wide side
 
 
@@ -114,7 +114,7 @@ def test_it_is_skipped_where_nothing_says_a_place():
     assert "`lat` and `lon`" in finding.claim
 
 
-def test_bad_entries_are_told_and_the_rest_counts():
+def test_bad_entries_are_reported_and_the_rest_counts():
     places = ["usa", "Us", "DEU", "Atlantis", "Congo", None] + ["fr"] * 54
     latitude, longitude = np.full(60, np.nan), np.full(60, np.nan)
     latitude[3:6], longitude[3:6] = [120.0, 0.0, -33.9], [10.0, -30.0, 151.2]
@@ -174,6 +174,6 @@ def test_the_maps_hold_the_numbers():
     assert by_code["US"].value == pytest.approx(np.log2(0.9 / SHARES[CODES == "US"].item()), abs=1e-3)
     assert by_code["IN"].value < 0
     assert {c.code: c.value for c in accuracy.countries} == {"US": 1.0, "IN": 0.5}
-    beside = next(e for e in finding.evidence if e.kind == "table" and e.title.startswith("Compared"))
-    assert beside.rows[0][1:3] == [0.9, 0.1]
-    assert beside.rows[-2][1:3] == [0.45, 0.03]
+    compared = next(e for e in finding.evidence if e.kind == "table" and e.title.startswith("Compared"))
+    assert compared.rows[0][1:3] == [0.9, 0.1]
+    assert compared.rows[-2][1:3] == [0.45, 0.03]

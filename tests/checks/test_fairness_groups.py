@@ -20,8 +20,8 @@ from tests.networks import formula
 COUNT = 1200
 
 
-def answers(wrong):
-    """Images whose brightness is the answer, labels that it gets wrong as told, and a network that reads it."""
+def misclassified(wrong):
+    """A network that predicts the brightness of images, the images, and labels that differ where `wrong`."""
     truth = np.arange(COUNT) % 2
     shown = np.where(wrong, 1 - truth, truth)
     pictures = np.broadcast_to((shown * 200 + 20).astype(np.uint8)[:, None, None], (COUNT, 4, 4))
@@ -33,7 +33,7 @@ def case(shares, **columns):
     """A network that is wrong on a share of each site's images."""
     random = np.random.default_rng(0)
     site = random.integers(len(shares), size=COUNT)
-    network, pictures, labels = answers(random.random(COUNT) < np.array(shares)[site])
+    network, pictures, labels = misclassified(random.random(COUNT) < np.array(shares)[site])
     named = {"site": np.array(["north", "south", "east"])[site], **columns}
     return network, ImageSet.from_arrays(pictures, labels, named), {"group": tuple(named)}
 
@@ -80,11 +80,11 @@ def test_values_are_the_plain_ones():
 
 
 def test_a_trouble_that_shows_only_where_columns_are_crossed():
-    """Gender shades: every site and every hour alike, one of them at one time wrong."""
+    """Gender shades: accuracy is equal across sites and across hours, and low where they are crossed."""
     random = np.random.default_rng(3)
     site, night = random.integers(2, size=COUNT), random.integers(2, size=COUNT)
     wrong = random.random(COUNT) < np.where(site == night, 0.45, 0.02)
-    network, pictures, labels = answers(wrong)
+    network, pictures, labels = misclassified(wrong)
     columns = {"site": np.array(["north", "south"])[site], "night": np.array(["day", "night"])[night]}
     images = ImageSet.from_arrays(pictures, labels, columns)
     (finding,) = audit(network, images, checks=["fairness.groups"], group=("site", "night")).findings
@@ -95,7 +95,7 @@ def test_a_trouble_that_shows_only_where_columns_are_crossed():
 
 
 def test_no_more_false_alarms_than_the_level_says(monkeypatch):
-    """Groups that a coin deals out, two columns and their intersection: any certain gap is false."""
+    """Random groups, two columns and their intersection: any significant gap is a false alarm."""
     monkeypatch.setattr(module, "_performance", lambda *_: [])  # which decides nothing
     runs, alarms, random = 60, 0, np.random.default_rng(1)
     for seed in range(runs):
@@ -130,14 +130,14 @@ def test_only_groups_that_are_too_small_are_inconclusive():
     assert [row[1] for row in finding.evidence[0].rows] == ["here (too few images)", "there (too few images)"]
 
 
-def test_a_class_that_is_never_answered_gets_a_sentence():
+def test_a_class_that_is_never_predicted_gets_a_sentence():
     _, images, options = clean()
     network = formula(lambda x: torch.stack([x[:, 0, 0, 0] + 1, x[:, 0, 0, 0]], 1), 4, 1, ["dark", "light"])
     (finding,) = audit(network, images, checks=["fairness.groups"], **options).findings
     assert any("Never predicted" in caveat and "light" in caveat for caveat in finding.caveats)
 
 
-def test_without_groups_it_is_skipped_and_a_wrong_column_is_told_before_any_work():
+def test_without_groups_it_is_skipped_and_a_wrong_column_is_reported_before_any_work():
     network, images, _ = clean()
     (finding,) = audit(network, images, checks=["fairness.groups"]).findings
     assert finding.verdict == Verdict.SKIPPED
@@ -156,10 +156,10 @@ def test_it_equals_aif360_where_that_is_installed():
     result = ask(network, images, options)
     recording = record(network, images, LocalEngine(), options)
     table = pd.DataFrame({"y": recording.targets, "g": (images.table["site"] == "north").astype(int)})
-    told = table.assign(y=recording.predicted)
+    predicted = table.assign(y=recording.predicted)
     sets = [
         BinaryLabelDataset(df=t.astype(float), label_names=["y"], protected_attribute_names=["g"])
-        for t in (table, told)
+        for t in (table, predicted)
     ]
     other = ClassificationMetric(*sets, unprivileged_groups=[{"g": 0}], privileged_groups=[{"g": 1}])
     found = {gap.measure: gap.gap.value for _, gap in result.gaps}

@@ -46,12 +46,12 @@ def case(reads, column=None):
 
 
 def planted():
-    """It answers what the site is, which has nothing to do with the label."""
+    """It predicts the site, which is independent of the label."""
     return case(reads=1)
 
 
 def clean():
-    """It answers the label; that the site can be seen in pictures and features is no matter."""
+    """It predicts the label; the site is visible in images and features."""
     return case(reads=0)
 
 

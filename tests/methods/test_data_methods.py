@@ -47,7 +47,7 @@ def test_the_ratio_of_two_classes_is_covered():
     assert 0.93 < np.mean([low <= 3 <= high for low, high in ends]) < 0.975
 
 
-def test_splits_drawn_alike_are_told_apart_as_often_as_the_level_says():
+def test_splits_of_one_distribution_differ_as_often_as_the_level_says():
     random, runs, level = np.random.default_rng(1), 400, 0.05
     shares, found, above = np.array([0.5, 0.3, 0.15, 0.05]), 0, 0
     for seed in range(runs):
@@ -164,7 +164,7 @@ def test_exposure_and_blanks():
         assert found[name] == [k == i for k in range(5)], name
 
 
-def test_a_picture_whose_colours_differ_at_one_brightness_has_contrast():
+def test_a_picture_whose_colors_differ_at_one_brightness_has_contrast():
     red_green = np.zeros((64, 64, 3), dtype=np.uint8)
     red_green[:, :32, 0], red_green[:, 32:, 1] = 250, 127
     found = kinds([Image.fromarray(red_green)])

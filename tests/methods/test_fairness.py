@@ -39,16 +39,16 @@ def random(seed=0):
     return np.random.default_rng(seed)
 
 
-def test_resampled_sums_keep_each_stratum_and_spread_as_theory_says():
+def test_resampled_sums_keep_each_stratum_and_vary_as_theory_says():
     values, strata = random().normal(size=(50, 3)), np.array([0] * 30 + [1] * 20)
     sums = resampled_sums(np.hstack([np.ones((50, 1)), values]), strata, resamples=4000, seed=1)
     assert (sums[:, 0, 0] == 30).all()
     assert (sums[:, 1, 0] == 20).all()
     for g, n in ((0, 30), (1, 20)):
         inside = values[strata == g]
-        spread = inside.std(0) * np.sqrt(n)
-        assert np.allclose(sums[:, g, 1:].mean(0), inside.sum(0), atol=5 * spread.max() / np.sqrt(4000))
-        assert np.allclose(sums[:, g, 1:].std(0), spread, rtol=0.06)
+        std = inside.std(0) * np.sqrt(n)
+        assert np.allclose(sums[:, g, 1:].mean(0), inside.sum(0), atol=5 * std.max() / np.sqrt(4000))
+        assert np.allclose(sums[:, g, 1:].std(0), std, rtol=0.06)
 
 
 def test_shuffled_sums_keep_the_whole_and_the_sizes():
@@ -142,27 +142,27 @@ def test_rates_by_class_are_fairlearn_s():
 
 def test_any_metric_by_columns_and_their_intersection():
     draw = random(5)
-    truth, told = draw.integers(2, size=(2, 500))
+    truth, predicted = draw.integers(2, size=(2, 500))
     columns = pd.DataFrame(
         {"sex": draw.choice(["f", "m"], 500), "age": draw.choice(["old", "young"], 500, p=[0.05, 0.95])}
     )
     columns.loc[:9, "sex"] = None
-    found = by_group({"accuracy": accuracy_score, "balanced": balanced_accuracy_score}, truth, told, columns)
+    found = by_group({"accuracy": accuracy_score, "balanced": balanced_accuracy_score}, truth, predicted, columns)
     for (sex, age), row in found.table.iterrows():
         inside = ((columns["sex"] == sex) & (columns["age"] == age)).to_numpy()
         assert row["images"] == inside.sum()
         if inside.sum() < 30:
             assert np.isnan(row["accuracy"])
         else:
-            assert row["balanced"] == pytest.approx(balanced_accuracy_score(truth[inside], told[inside]))
+            assert row["balanced"] == pytest.approx(balanced_accuracy_score(truth[inside], predicted[inside]))
     young = found.table.xs("young", level="age")["accuracy"]
     assert found.gap["accuracy"] == pytest.approx(young.max() - young.min())
     assert found.ratio["accuracy"] == pytest.approx(young.min() / young.max())
     assert found.lowest["accuracy"] == young.min()
     with pytest.raises(UsageError, match="500 true values, 500 predictions and 3 groups"):
-        by_group({"accuracy": accuracy_score}, truth, told, {"sex": ["f", "m", "f"]})
+        by_group({"accuracy": accuracy_score}, truth, predicted, {"sex": ["f", "m", "f"]})
     with pytest.raises(UsageError, match="No group has 900 images"):
-        by_group({"accuracy": accuracy_score}, truth, told, columns, min_group=900)
+        by_group({"accuracy": accuracy_score}, truth, predicted, columns, min_group=900)
 
 
 def test_groupings_cross_columns_and_know_what_is_missing():
@@ -183,11 +183,13 @@ def test_a_probe_is_a_linear_discriminant_with_equal_priors():
     groups = np.repeat([0, 1], [260, 60])
     features = draw.normal(size=(320, 5)) @ draw.normal(size=(5, 5)) + groups[:, None] * 0.4
     leak = probe(features, groups, shuffles=99)
-    told = np.empty(320, dtype=int)
+    predicted = np.empty(320, dtype=int)
     for fitted, shown in StratifiedKFold(5, shuffle=True, random_state=0).split(features, groups):
         peer = LinearDiscriminantAnalysis(priors=[0.5, 0.5]).fit(features[fitted], groups[fitted])
-        told[shown] = peer.predict(features[shown])
-    assert leak.recall.mean() == pytest.approx(balanced_accuracy_score(groups, told), abs=0.02)  # but for the ridge
+        predicted[shown] = peer.predict(features[shown])
+    assert leak.recall.mean() == pytest.approx(
+        balanced_accuracy_score(groups, predicted), abs=0.02
+    )  # but for the ridge
 
 
 def test_a_probe_finds_what_is_there_and_no_more():
@@ -210,18 +212,18 @@ def test_amplification_is_nothing_for_degraded_labels_and_all_for_the_group():
     draw, groups = random(7), np.tile([0, 1], 300)
     labels = np.where(draw.random(600) < 0.7, groups, 1 - groups)
     flipped = np.where(draw.random(600) < 0.2, 1 - labels, labels)
-    found, told = amplification(flipped, labels, groups)
+    found, degraded = amplification(flipped, labels, groups)
     assert found.low < 0 < found.high
-    assert told == pytest.approx(0.4 * 0.6, abs=0.06)  # 70 % agree, of which 80 and 20 % are left as they are
-    found, told = amplification(groups, labels, groups)
-    assert found.value + told == pytest.approx(1)
+    assert degraded == pytest.approx(0.4 * 0.6, abs=0.06)  # 70 % agree, of which 80 and 20 % are left as they are
+    found, degraded = amplification(groups, labels, groups)
+    assert found.value + degraded == pytest.approx(1)
     assert found.low > 0.5
     alarms = 0
     for seed in range(150):
         draw = random(seed)
         labels, groups = draw.integers(3, size=200), draw.integers(2, size=200)
-        answers = np.where(draw.random(200) < 0.7, labels, draw.integers(3, size=200))
-        alarms += amplification(answers, labels, groups, draws=20, seed=seed)[0].low > 0
+        predicted = np.where(draw.random(200) < 0.7, labels, draw.integers(3, size=200))
+        alarms += amplification(predicted, labels, groups, draws=20, seed=seed)[0].low > 0
     assert stats.binomtest(alarms, 150, 0.05, alternative="greater").pvalue > 0.01
 
 
@@ -303,13 +305,13 @@ def test_thresholds_are_the_best_of_all(seed, strategy, ratio):
     chosen = choose_thresholds(strategy, scores, positive, groups, cost_ratio=ratio)
 
     def judged(cuts):
-        told = scores >= np.array(cuts)[groups]
+        predicted = scores >= np.array(cuts)[groups]
         rates = {
-            "demographic parity": [told[groups == g].mean() for g in range(2)],
-            "equal opportunity": [told[positive & (groups == g)].mean() for g in range(2)],
-            "equal accuracy": [(told == positive)[groups == g].mean() for g in range(2)],
+            "demographic parity": [predicted[groups == g].mean() for g in range(2)],
+            "equal opportunity": [predicted[positive & (groups == g)].mean() for g in range(2)],
+            "equal accuracy": [(predicted == positive)[groups == g].mean() for g in range(2)],
         }.get(strategy, [0, 0])
-        return max(TOLERANCE, float(np.ptp(rates))), cost_of(told, positive, ratio).sum()
+        return max(TOLERANCE, float(np.ptp(rates))), cost_of(predicted, positive, ratio).sum()
 
     cuts = [np.inf, *(np.unique(scores) - 0.05)]
     pairs = zip(cuts, cuts, strict=True) if strategy == "single" else product(cuts, cuts)

@@ -1,4 +1,4 @@
-"""Places, and how they are spread."""
+"""Places, and their distribution."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_the_interval_of_a_distance_covers_it(mix, count):
     assert sum(f.low <= truth + 1e-12 and truth <= f.high for f in found) >= 90  # 95 less chance
 
 
-def test_all_from_one_country_is_not_certain_from_few():
+def test_all_from_one_country_has_a_wide_interval_from_few():
     one = np.zeros(len(WORLD), dtype=np.int64)
     one[0] = 20
     few, many = (

@@ -144,7 +144,7 @@ def test_what_tells_is_found_and_its_cells_add_up():
 
 
 def test_a_property_that_tells_one_class_from_many_is_found():
-    """As a tag on one class does: over all classes alike it tells little."""
+    """Like a tag on one class: over all classes it predicts little."""
     random = np.random.default_rng(0)
     classes = np.repeat(np.arange(6), 25)
     tagged = random.random(150) < np.where(classes == 2, 0.96, 0.02)

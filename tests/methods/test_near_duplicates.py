@@ -74,7 +74,7 @@ on these photographs and changes; mistakes are measured on pictures that had no 
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_copies_of_photographs_are_found(name):
+def test_near_duplicates_of_photographs_are_found(name):
     change, share = COPIES[name]
     images = photographs()
     found = near([*images, *(change(image) for image in images)])
@@ -83,7 +83,7 @@ def test_copies_of_photographs_are_found(name):
     assert found <= right  # and no two different photographs
 
 
-def test_different_pictures_are_hardly_ever_taken_for_copies():
+def test_different_images_are_rarely_near_duplicates():
     """Scenes of seeds that had no part in anything: 1 of 7.9 million pairs of others was mistaken."""
     mistaken = pairs = 0
     for seed in (100, 101):
@@ -126,7 +126,7 @@ def test_ten_thousand_hashes_are_searched_in_seconds():
     assert {*range(5000)} <= set(first[second - first == 5000].tolist())
 
 
-def test_likeness_is_one_for_a_picture_and_itself_whatever_its_light():
+def test_similarity_is_one_for_an_image_and_itself_whatever_its_light():
     small = thumbnails(photographs())
     everyone = np.arange(len(small))
     assert similarity(small, everyone, everyone) == pytest.approx(1, abs=3e-3)  # the ridge, on faint bricks
@@ -138,7 +138,7 @@ def test_likeness_is_one_for_a_picture_and_itself_whatever_its_light():
     assert (similarity(negative, np.arange(3), np.arange(3) + 3) < 0.5).all()
 
 
-def test_likeness_is_that_of_a_plain_regression():
+def test_similarity_is_that_of_a_plain_regression():
     from scipy import ndimage
 
     photograph = photographs()[0]

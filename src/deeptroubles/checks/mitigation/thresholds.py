@@ -154,10 +154,10 @@ def _claim(name: str, group: str, gaps: Mapping[str, Mapping[str, Gap | None]], 
         for aim in _AIMS
         if (first := gaps["single"][aim]) and (second := gaps[aim][aim])
     ]
-    low, high = (100 * end(cost.value for cost in costs.values()) for end in (min, max))
+    low, high = (f"{100 * end(cost.value for cost in costs.values()):.1f}" for end in (min, max))
     return (
         f"For {name} against the rest, thresholds by {group} change the gap in {listed(changes) or '0 measures'}, at a "
-        f"cost of {low:.1f} to {high:.1f} points of accuracy."
+        f"cost of {low if low == high else f'{low} to {high}'} points of accuracy."
     )
 
 
