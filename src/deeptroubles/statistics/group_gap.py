@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deeptroubles.statistics.intervals import Interval, share_difference, wilson
 
 
-class GroupGap(NamedTuple):
+class ShareGap(NamedTuple):
     """The largest difference between the shares of two of G groups, and the positions of these groups."""
 
     size: Interval
@@ -19,7 +19,7 @@ class GroupGap(NamedTuple):
     worst: int
 
 
-def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.95) -> GroupGap:
+def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.95) -> ShareGap:
     """The difference between the highest and the lowest share.
 
     The highest of several shares is biased upwards and the lowest downwards. So every pair of groups gets Newcombe's
@@ -45,4 +45,4 @@ def largest_gap(successes: NDArray[Any], trials: NDArray[Any], level: float = 0.
     values = [share.value for share in shares]
     best, worst = int(np.argmax(values)), int(np.argmin(values))
     low, high = max(d.low for d in differences), max(d.high for d in differences)
-    return GroupGap(Interval(values[best] - values[worst], max(0.0, low), high), best, worst)
+    return ShareGap(Interval(values[best] - values[worst], max(0.0, low), high), best, worst)
