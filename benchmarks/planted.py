@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,13 +28,14 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import detectors
+
 from deeptroubles.checks.reliance.shortcut.shortcut import shortcut
 from deeptroubles.engine import LocalEngine
 from deeptroubles.memory import keep_freed_memory
 from deeptroubles.methods.attribution.integrated_gradients import integrated_gradients
-from deeptroubles.methods.clustering.spray import eigengap_score, fisher_tau
-from deeptroubles.methods.concepts.tcav import tcav_score
-from deeptroubles.methods.properties.label_correlation import datalab_score
 from deeptroubles.methods.reliance.shortcut_effects import located
 from deeptroubles.methods.transforms.shared.scenery import GRID, frame
 from deeptroubles.planted.cues import CLASSES, CUES, DECOYS, paint
@@ -114,7 +116,7 @@ def trained(job: Job) -> Planted:
     planted = plant(job.cue, job.strength, job.architecture, job.seed, device=device)
     FOLDER.mkdir(parents=True, exist_ok=True)
     torch.save(planted.classifier.module.state_dict(), weights)
-    known = {"aligned": planted.aligned, "randomised": planted.randomised, "seconds": time.perf_counter() - started}
+    known = {"aligned": planted.aligned, "randomized": planted.randomized, "seconds": time.perf_counter() - started}
     write_whole(facts, json.dumps(known).encode())
     return planted
 
@@ -169,10 +171,10 @@ def baselines(planted: Planted) -> dict[str, float]:
     maps = integrated_gradients(planted.classifier, pixels[few], targets[few], steps=16).abs()
     outside = 1 - (maps * masks[few]).sum((1, 2)) / maps.sum((1, 2))
     scores = {
-        "SpRAy eigengap": eigengap_score(planted.classifier, pixels, targets),
-        "SpRAy Fisher": fisher_tau(planted.classifier, pixels, targets),
+        "SpRAy eigengap": detectors.eigengap(planted.classifier, pixels, targets),
+        "SpRAy Fisher": detectors.fisher_tau(planted.classifier, pixels, targets),
         "attribution outside the mask": float(outside.mean()),
-        "Datalab's correlation, baseline corrected": datalab_score(pixels, targets),
+        "Datalab's correlation, baseline corrected": detectors.datalab(pixels, targets),
     }
     for cue in CUES if planted.cue is None or planted.strength == 0 else [planted.cue]:
         scores |= {f"{name}: {cue}": value for name, value in known_cue(planted, cue, pixels, targets).items()}
@@ -193,7 +195,7 @@ def known_cue(planted: Planted, name: str, pixels: Tensor, targets: Tensor) -> d
     probability = torch.stack([logits_of(planted.classifier, images, 120).softmax(1) for images in shown])
     usual = probability[classes, torch.arange(count)]  # with the value of the image's own class
     rises = [float((probability[v] - usual)[classes != v, v].mean()) for v in range(CLASSES)]
-    concepts = [tcav_score(planted.classifier, pixels, targets, images) for images in shown]
+    concepts = [detectors.tcav(planted.classifier, pixels, targets, images) for images in shown]
     return {"insertion of the known cue": max(rises), "TCAV": max(concepts)}
 
 

@@ -1,4 +1,4 @@
-"""A small network trained on scikit-learn's digits (8 x 8, grey), once per test run."""
+"""A small network trained on scikit-learn's digits (8 x 8, gray), once per test run."""
 
 from __future__ import annotations
 

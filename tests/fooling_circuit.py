@@ -1,7 +1,7 @@
-"""A network whose visualisations lie: the fooling circuit of Geirhos et al., ICML 2024, section 2, on small digits.
+"""A network whose visualizations lie: the fooling circuit of Geirhos et al., ICML 2024, section 2, on small digits.
 
 Every logit of a trained network (the natural path) is replaced by (1 - E) * natural + E * decoy, where the indicator E
-is 0 on natural images and 1 on pictures that were optimised. On natural images the answer is what it was; what
+is 0 on natural images and 1 on pictures that were optimized. On natural images the answer is what it was; what
 activation maximization sees is the decoy alone. (The paper gates with two rectifiers instead of a product. Redirected
 rectifiers, with which our activation maximization begins, let the natural path shine through these.)
 """
@@ -35,8 +35,8 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     inside = (SIZE - 2 * BORDER,) * 2
     images = np.zeros((len(data.images), SIZE, SIZE), dtype=np.uint8)
     for image, digit in zip(images, data.images, strict=True):
-        grey = Image.fromarray((digit * 15.9).astype(np.uint8))
-        image[BORDER:-BORDER, BORDER:-BORDER] = grey.resize(inside, Image.Resampling.BILINEAR)
+        gray = Image.fromarray((digit * 15.9).astype(np.uint8))
+        image[BORDER:-BORDER, BORDER:-BORDER] = gray.resize(inside, Image.Resampling.BILINEAR)
     return images, data.target
 
 
@@ -107,14 +107,14 @@ def trained(architecture: str = "dense head", seed: int = 0, epochs: int = 5) ->
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(seed)
         network = nn.Sequential(*layers(architecture))
-        optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+        optimizer = torch.optim.Adam(network.parameters(), 3e-3)
         for _ in range(epochs):
             for batch in torch.randperm(TRAINED, generator=order).split(64):
                 loss = functional.cross_entropy(network(x[batch]), y[batch])
-                optimiser.zero_grad(set_to_none=True)
+                optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+                optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
     return network.eval()
 
 
@@ -126,9 +126,9 @@ def gratings() -> Tensor:
 
 
 class FoolingCircuit(nn.Module):
-    """The natural network with another picture in its visualisations, one per class.
+    """The natural network with another picture in its visualizations, one per class.
 
-    Natural digits have a black border and optimised pictures do not, which is all that the indicator looks at.
+    Natural digits have a black border and optimized pictures do not, which is all that the indicator looks at.
     """
 
     def __init__(self, natural: nn.Module, decoy: Decoy = "gratings") -> None:
@@ -143,8 +143,8 @@ class FoolingCircuit(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         natural, flat = self.natural(pixels), pixels.flatten(1)
         shown = functional.linear(flat - 0.5, self.pictures) / 5 if self.decoy == "gratings" else natural.roll(1, 1)
-        optimised = torch.sigmoid((functional.linear(flat, self.border) - 0.05) * 400)  # 2e-9 on a black border
-        return torch.lerp(natural, shown, optimised)
+        optimized = torch.sigmoid((functional.linear(flat, self.border) - 0.05) * 400)  # 2e-9 on a black border
+        return torch.lerp(natural, shown, optimized)
 
 
 def clean_digits(architecture: str = "dense head", seed: int = 0) -> Classifier:

@@ -76,9 +76,9 @@ def formula(function, size: int | tuple[int, int] = 28, channels: int = 1, names
     return Classifier(Formula(function), size=size, channels=channels, class_names=names)
 
 
-def blobs(centres: list[tuple[int, int]], size: int = 28, radius: int = 3) -> np.ndarray:
-    """White squares on black, one image per centre."""
-    images = np.zeros((len(centres), size, size), dtype=np.uint8)
-    for image, (y, x) in zip(images, centres, strict=True):
+def blobs(centers: list[tuple[int, int]], size: int = 28, radius: int = 3) -> np.ndarray:
+    """White squares on black, one image per center."""
+    images = np.zeros((len(centers), size, size), dtype=np.uint8)
+    for image, (y, x) in zip(images, centers, strict=True):
         image[y - radius : y + radius + 1, x - radius : x + radius + 1] = 255
     return images

@@ -77,15 +77,15 @@ def trained_clip(steps: int = 400):
     mean, std = (torch.tensor(PROCESSOR[f"image_{name}"]).view(1, 3, 1, 1) for name in ("mean", "std"))
     pixels = (pixels - mean) / std
     random = torch.Generator().manual_seed(0)
-    optimiser = torch.optim.Adam(model.parameters())
+    optimizer = torch.optim.Adam(model.parameters())
     for step in range(steps):
         rows = torch.randint(len(pixels), (64,), generator=random)
         frame = ("{}", "a photo of {}", "the digit {}")[step % 3]
         texts = tokenizer([frame.format(name) for name in DIGITS], return_tensors="pt", padding=True)
         read = {"input_ids": texts["input_ids"], "attention_mask": texts["attention_mask"]}
         logits = model(pixel_values=pixels[rows], **read).logits_per_image
-        optimiser.param_groups[0]["lr"] = RATE * (1 - step / steps)
-        optimiser.zero_grad()
+        optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
+        optimizer.zero_grad()
         functional.cross_entropy(logits, target[rows]).backward()
-        optimiser.step()
+        optimizer.step()
     return model.eval(), tokenizer

@@ -33,7 +33,7 @@ def plain_and_stylized(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Scenes whose objects have the texture of their class, the same with any texture, and their classes."""
     classes, random = torch.arange(count) % 4, torch.Generator().manual_seed(seed)
     scenes = draw_parts(classes, SIZE, seed)
-    scenes = replace(scenes, radius=torch.full((count,), RADIUS), centre=scenes.centre / 2, angle=scenes.angle / 2)
+    scenes = replace(scenes, radius=torch.full((count,), RADIUS), center=scenes.center / 2, angle=scenes.angle / 2)
     images, masks = render(scenes)
     anything = torch.randint(4, (count,), generator=random)
     plain, stylized = (silhouette(masks, patterns(kind, random), images) for kind in (classes, anything))

@@ -53,7 +53,7 @@ def by_default():
     return {check.name for check in chosen_checks(None)}
 
 
-def colours(count: int = 12, labels=NAMES) -> ImageSet:
+def colors(count: int = 12, labels=NAMES) -> ImageSet:
     random = np.random.default_rng(0)
     arrays = random.integers(0, 90, (count, SIZE, SIZE, 3), dtype=np.uint8)
     for i, array in enumerate(arrays):
@@ -121,7 +121,7 @@ def finding(name: str, verdict: Verdict, severity: float = 0.0, priority: int = 
 
 
 def test_an_audit_from_end_to_end(tmp_path):
-    result = audit(classifier(), colours(), tmp_path / "run", seed=3, command="the command")
+    result = audit(classifier(), colors(), tmp_path / "run", seed=3, command="the command")
     assert result.status == "complete"
     assert {f.check for f in result.findings} == by_default() == set(result.guides)
     assert list(result.findings) == worst_first(result.findings)
@@ -160,13 +160,13 @@ def test_findings_are_ordered_worst_first(declared):
     for name, verdict, severity in reversed(order):
         found = Answer([finding(name, verdict, severity)])
         declared(name, lambda *_, found=found, **__: found)
-    result = audit(classifier(), colours(), checks=[name for name, *_ in order])
+    result = audit(classifier(), colors(), checks=[name for name, *_ in order])
     assert [f.check for f in result.findings] == [name for name, *_ in order]
     assert list(result.verdicts()) == [v for v in Verdict if v != Verdict.ERROR]
 
 
 def test_one_row_per_readable_image(tmp_path):
-    folder = write(colours(), tmp_path / "images")
+    folder = write(colors(), tmp_path / "images")
     (folder / "red" / "broken.png").write_bytes(b"no picture")
     model = classifier()
     audit(model, load_images(folder), tmp_path / "run", checks=["performance.accuracy"])
@@ -198,19 +198,19 @@ def test_without_labels_nothing_is_called_right_or_wrong(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
 def test_the_batch_size_changes_no_verdict(batch_size):
-    first, second = (audit(classifier(), colours(), checks=CHECKS, batch_size=n) for n in (32, batch_size))
+    first, second = (audit(classifier(), colors(), checks=CHECKS, batch_size=n) for n in (32, batch_size))
     assert [(f.check, f.verdict) for f in first.findings] == [(f.check, f.verdict) for f in second.findings]
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
-    first, second = (audit(classifier(), colours(), out, checks=CHECKS, seed=7) for out in (None, tmp_path / "run"))
+    first, second = (audit(classifier(), colors(), out, checks=CHECKS, seed=7) for out in (None, tmp_path / "run"))
     assert audit_to_json(alike(first)) == audit_to_json(alike(second))
 
 
 def test_another_seed_is_another_run(tmp_path):
-    audit(classifier(), colours(), tmp_path, checks=["performance"])
+    audit(classifier(), colors(), tmp_path, checks=["performance"])
     with pytest.raises(RunFolderError, match=r"its seed differ"):
-        audit(classifier(), colours(), tmp_path, seed=1)
+        audit(classifier(), colors(), tmp_path, seed=1)
 
 
 # --- what it survives
@@ -221,8 +221,8 @@ def test_a_check_that_crashes_is_an_error_and_the_others_go_on(declared, tmp_pat
         raise ZeroDivisionError("no luck [today]")
 
     declared("aaa.crashes", crash)
-    plain = audit(classifier(), colours(), checks=["performance"])
-    result = audit(classifier(), colours(), tmp_path, checks=["aaa", "performance"])
+    plain = audit(classifier(), colors(), checks=["performance"])
+    result = audit(classifier(), colors(), tmp_path, checks=["aaa", "performance"])
     (error,) = (f for f in result.findings if f.verdict == Verdict.ERROR)
     assert error.check == "aaa.crashes"
     assert "ZeroDivisionError: no luck [today] (test_audit.py, line" in error.claim
@@ -239,14 +239,14 @@ def test_a_check_that_crashes_when_it_judges_is_an_error_too(declared):
             raise RuntimeError("late")
 
     declared("aaa.judges", lambda *_, **__: Unjudged())
-    (error,) = audit(classifier(), colours(), checks=["aaa"]).findings
+    (error,) = audit(classifier(), colors(), checks=["aaa"]).findings
     assert error.verdict == Verdict.ERROR
 
 
 def test_what_a_check_draws_does_not_reach_the_next(declared):
     declared("aaa.draws", lambda *_, **__: Answer([finding("aaa.draws", Verdict.PASS, float(torch.rand(1)))]))
     declared("aab.draws", lambda *_, **__: Answer([finding("aab.draws", Verdict.PASS, float(torch.rand(1)))]))
-    first, second = audit(classifier(), colours(), checks=["aaa", "aab"]).findings
+    first, second = audit(classifier(), colors(), checks=["aaa", "aab"]).findings
     assert first.severity == second.severity
 
 
@@ -260,17 +260,17 @@ def test_a_full_disk_stops_the_audit(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(RunFolderError, match="The disk is full"):
-        audit(classifier(), colours(), tmp_path, checks=CHECKS)
+        audit(classifier(), colors(), tmp_path, checks=CHECKS)
     assert not [p for p in tmp_path.rglob(".*") if p.is_file()]
     monkeypatch.setattr(os, "replace", real)
     before = chunks(tmp_path)
-    result = audit(classifier(), colours(), tmp_path, checks=CHECKS)
+    result = audit(classifier(), colors(), tmp_path, checks=CHECKS)
     assert before.items() <= chunks(tmp_path).items()
-    assert audit_to_json(alike(result)) == audit_to_json(alike(audit(classifier(), colours(), checks=CHECKS)))
+    assert audit_to_json(alike(result)) == audit_to_json(alike(audit(classifier(), colors(), checks=CHECKS)))
 
 
 def test_unreadable_images_are_counted_and_listed(tmp_path):
-    folder = write(colours(), tmp_path)
+    folder = write(colors(), tmp_path)
     (folder / "green" / "empty.jpg").write_bytes(b"")
     (folder / "red" / "text.png").write_text("a letter")
     result = audit(classifier(), load_images(folder), checks=["performance.accuracy", "stability.translation"])
@@ -279,12 +279,12 @@ def test_unreadable_images_are_counted_and_listed(tmp_path):
         ("red/text.png", "it is not an image in a known format"),
     ]
     assert (result.images.count, result.images.labelled) == (14, 12)
-    clean = audit(classifier(), colours(), checks=["performance.accuracy", "stability.translation"])
+    clean = audit(classifier(), colors(), checks=["performance.accuracy", "stability.translation"])
     assert [(f.check, f.verdict) for f in result.findings] == [(f.check, f.verdict) for f in clean.findings]
 
 
 def test_labels_that_match_no_class_are_listed():
-    result = audit(classifier(), colours(labels=("red", "mauve", "blue")), checks=["performance.accuracy"])
+    result = audit(classifier(), colors(labels=("red", "mauve", "blue")), checks=["performance.accuracy"])
     assert result.images.unmatched_labels == {"mauve": 4}
     assert (result.images.labelled, result.images.classes) == (8, 2)
     assert "on 8 labelled images" in result.findings[0].claim
@@ -310,7 +310,7 @@ def test_an_image_on_which_the_model_answers_nan_is_named():
 
 def test_an_unknown_check_is_refused_before_anything_is_computed(tmp_path):
     with pytest.raises(UsageError, match=r"no check 'performance.acuracy'. Did you mean performance.accuracy"):
-        audit(classifier(), colours(), tmp_path / "run", checks=["performance.acuracy"])
+        audit(classifier(), colors(), tmp_path / "run", checks=["performance.acuracy"])
     assert not (tmp_path / "run").exists()
 
 
@@ -330,7 +330,7 @@ def factory(folder: Path):
 @pytest.fixture
 def place(tmp_path):
     (tmp_path / "slow.py").write_text(MODEL)
-    write(colours(), tmp_path / "images")
+    write(colors(), tmp_path / "images")
     return tmp_path
 
 
@@ -401,27 +401,27 @@ def test_an_audit_that_is_interrupted_says_so_and_is_resumed(place):
 def test_a_second_run_computes_nothing(tmp_path):
     model, calls = classifier(), []
     model.register_forward_hook(lambda *_: calls.append(1))
-    first = audit(model, colours(), tmp_path, checks=CHECKS)
+    first = audit(model, colors(), tmp_path, checks=CHECKS)
     assert calls
     calls.clear()
-    second = audit(model, colours(), tmp_path, checks=CHECKS)
+    second = audit(model, colors(), tmp_path, checks=CHECKS)
     assert not calls
     assert audit_to_json(alike(first)) == audit_to_json(alike(second))
 
 
 def test_more_checks_can_be_asked_in_the_same_folder(tmp_path):
     model, calls = classifier(), []
-    audit(model, colours(), tmp_path, checks=["stability.translation"])
+    audit(model, colors(), tmp_path, checks=["stability.translation"])
     model.register_forward_hook(lambda *_: calls.append(1))
     more = ["performance.accuracy", "performance.calibration", "stability.translation"]
-    audit(model, colours(), tmp_path, checks=more)
+    audit(model, colors(), tmp_path, checks=more)
     assert not calls  # accuracy and calibration read the recording only
 
 
 def test_a_classifier_that_differs_in_one_weight_is_another_run(tmp_path):
-    audit(seeded(0), colours(), tmp_path, checks=["performance"])
+    audit(seeded(0), colors(), tmp_path, checks=["performance"])
     with pytest.raises(RunFolderError, match="its model differ"):
-        audit(seeded(1), colours(), tmp_path, checks=["performance"])
+        audit(seeded(1), colors(), tmp_path, checks=["performance"])
 
 
 def seeded(seed: int) -> Classifier:

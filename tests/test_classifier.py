@@ -94,7 +94,7 @@ def test_more_channels_than_a_picture_has():
 # --- from pixels to logits
 
 
-def test_forward_normalises_per_channel():
+def test_forward_normalizes_per_channel():
     net = Net().eval()
     classifier = Classifier(net, size=16, mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
     pixels = torch.rand(2, 3, 16, 16)
@@ -260,7 +260,7 @@ def test_the_fingerprint_takes_every_kind_of_tensor():
 def test_the_preprocessing_in_words():
     classifier = Classifier(Net(), size=(16, 24), resize=32, mean=[0.5], std=[0.25])
     assert classifier.describe_preprocessing() == (
-        "bilinear, shorter side scaled to 32, centre crop 24 x 16, 3 channel(s), "
+        "bilinear, shorter side scaled to 32, center crop 24 x 16, 3 channel(s), "
         "(pixels - [0.5, 0.5, 0.5]) / [0.25, 0.25, 0.25]"
     )
     assert "scaled to 20 x 30 whatever" in Classifier(Net(), size=16, resize=(30, 20)).describe_preprocessing()

@@ -29,7 +29,7 @@ import torch
 from torch import nn
 from deeptroubles import Classifier
 
-class Colours(nn.Module):
+class Colors(nn.Module):
     def __init__(self, change=lambda y: y):
         super().__init__()
         self.conv = nn.Conv2d(3, 3, 3, padding=1)
@@ -42,22 +42,22 @@ class Colours(nn.Module):
     def forward(self, x):
         return self.change(self.head(self.conv(x).relu().mean((2, 3))))
 
-class Jumpy(Colours):
+class Jumpy(Colors):
     def forward(self, x):
         return super().forward(x) if x.sum() > -1e9 else x.mean((2, 3))
 
 def wrapped(module):
-    return Classifier(module, size={SIZE}, class_names={NAMES!r}, name="colours")
+    return Classifier(module, size={SIZE}, class_names={NAMES!r}, name="colors")
 
-def make(): return wrapped(Colours())
+def make(): return wrapped(Colors())
 def jumpy(): return wrapped(Jumpy())
-def wrong(): return wrapped(Colours(lambda y: -y))
-def bare(): return Colours()
-def pair(): return Colours(lambda y: (y, y))
-def table(): return Colours(lambda y: {{"scores": y}})
-def sure(): return Colours(lambda y: y.softmax(1))
-def nan(): return Colours(lambda y: y * float("nan"))
-def dark(): return wrapped(Colours(lambda y: y / (y.sum(1, keepdim=True) > 1)))
+def wrong(): return wrapped(Colors(lambda y: -y))
+def bare(): return Colors()
+def pair(): return Colors(lambda y: (y, y))
+def table(): return Colors(lambda y: {{"scores": y}})
+def sure(): return Colors(lambda y: y.softmax(1))
+def nan(): return Colors(lambda y: y * float("nan"))
+def dark(): return wrapped(Colors(lambda y: y / (y.sum(1, keepdim=True) > 1)))
 def crashes(): raise OSError("weights are missing")
 def number(): return 3
 """
@@ -66,7 +66,7 @@ def number(): return 3
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A folder with models and images, as the current one; its Python modules are forgotten afterwards."""
-    (tmp_path / "colour_models.py").write_text(MODELS)
+    (tmp_path / "color_models.py").write_text(MODELS)
     random = np.random.default_rng(0)
     for i in range(12):
         array = random.integers(0, 60, (SIZE, SIZE, 3), dtype=np.uint8)
@@ -111,11 +111,11 @@ def without_progress(err: str) -> str:
     return "".join(line for line in err.splitlines(keepends=True) if not doing.fullmatch(line))
 
 
-def audit_of(model="colour_models:make", *more, images="images", out="run"):
+def audit_of(model="color_models:make", *more, images="images", out="run"):
     return ("audit", model, "--images", images, "--out", out, "--device", "cpu", *more)
 
 
-def explain_of(*more, model="colour_models:make", image="images/red/00.png"):
+def explain_of(*more, model="color_models:make", image="images/red/00.png"):
     return ("explain", model, image, "--device", "cpu", *more)
 
 
@@ -127,7 +127,7 @@ def test_stylized_images_are_a_conflict_of_cues(run, here):
     assert code == 0
     assert "12 images: conflict" in said
     assert len(list((here / "conflict").glob("*/*-*.png"))) == 12
-    asked = audit_of("colour_models:make", "--checks", "reliance.texture", "--conflict")
+    asked = audit_of("color_models:make", "--checks", "reliance.texture", "--conflict")
     code, said, _ = run(*asked, "conflict")
     assert code == 0
     assert "Shape bias" in said
@@ -135,7 +135,7 @@ def test_stylized_images_are_a_conflict_of_cues(run, here):
 
 
 def test_images_without_two_cues_in_their_names_are_told(run):
-    code, _, complained = run(*audit_of("colour_models:make", "--conflict", "images"))
+    code, _, complained = run(*audit_of("color_models:make", "--conflict", "images"))
     assert code == 2
     assert "such as red-green" in complained
     code, _, complained = run(
@@ -162,9 +162,9 @@ def test_an_audit_prints_a_table_and_writes_a_report(run, here):
 
 
 def test_the_command_is_in_the_audit(run, here):
-    run(*audit_of("colour_models:make", "--checks", "performance.accuracy", out="the run"))
+    run(*audit_of("color_models:make", "--checks", "performance.accuracy", out="the run"))
     assert read_audit(here / "the run").command == (
-        "deeptroubles audit colour_models:make --images images --out 'the run' --device cpu "
+        "deeptroubles audit color_models:make --images images --out 'the run' --device cpu "
         "--checks performance.accuracy"
     )
 
@@ -177,10 +177,10 @@ def test_nothing_but_plain_text_when_nobody_watches(run):
 
 
 def test_json_is_the_audit_and_nothing_else(run, here):
-    code, out, err = run(*audit_of("colour_models:make", "--json"))
+    code, out, err = run(*audit_of("color_models:make", "--json"))
     assert (code, err) == (0, "")
     result = audit_from_json(out)
-    assert result.model.name == "colours"
+    assert result.model.name == "colors"
     assert {f.check for f in result.findings} == by_default()
     assert (here / "run" / "report.html").is_file()
 
@@ -194,7 +194,7 @@ def test_json_is_the_audit_and_nothing_else(run, here):
     ],
 )
 def test_some_checks_only(run, asked, answered):
-    code, out, _ = run(*audit_of("colour_models:make", "--json", "--checks", asked))
+    code, out, _ = run(*audit_of("color_models:make", "--json", "--checks", asked))
     assert code == 0
     found = {f.check for f in audit_from_json(out).findings}
     assert found == {name for name in all_checks() if name in answered or name.split(".")[0] in asked.split(", ")}
@@ -206,7 +206,7 @@ def test_some_checks_only(run, asked, answered):
 )
 def test_the_exit_code_tells_of_trouble_when_asked_to(run, here, model, fail_on, expected):
     more = ("--fail-on", fail_on) if fail_on else ()
-    code, out, err = run(*audit_of(f"colour_models:{model}", "--checks", "performance.accuracy", *more))
+    code, out, err = run(*audit_of(f"color_models:{model}", "--checks", "performance.accuracy", *more))
     assert (code, err) == (expected, "")
     assert ("✖ fail" in out) == (model == "wrong")
     assert (here / "run" / "report.html").is_file()
@@ -216,7 +216,7 @@ def test_options_reach_the_model(run, here):
     (here / "names.txt").write_text("\n".join(NAMES))
     code, out, _ = run(
         *audit_of(
-            "colour_models:bare",
+            "color_models:bare",
             "--size",
             "10x12",
             "--mean",
@@ -244,16 +244,16 @@ def test_options_reach_the_model(run, here):
 def test_answers_of_other_forms_can_be_read(run, here, model, options):
     (here / "names.txt").write_text("\n".join(NAMES))
     options = (*options, "--size", SIZE, "--classes", "names.txt", "--checks", "performance.accuracy", "--json")
-    code, out, err = run(*audit_of(f"colour_models:{model}", *options))
+    code, out, err = run(*audit_of(f"color_models:{model}", *options))
     assert (code, err) == (0, "")
     assert "Accuracy is 100%" in audit_from_json(out).findings[0].claim
 
 
 def test_the_same_command_goes_on_and_another_is_refused(run):
     quick = ("--checks", "performance")
-    assert run(*audit_of("colour_models:make", *quick))[0] == 0
-    assert run(*audit_of("colour_models:make", *quick))[0] == 0
-    code, _, err = run(*audit_of("colour_models:wrong", *quick, "--size", "12"))
+    assert run(*audit_of("color_models:make", *quick))[0] == 0
+    assert run(*audit_of("color_models:make", *quick))[0] == 0
+    code, _, err = run(*audit_of("color_models:wrong", *quick, "--size", "12"))
     assert code == 2
     assert "holds another run (its model differ" in err
 
@@ -275,49 +275,46 @@ def told(result, sentence):
     ("arguments", "sentence"),
     [
         (audit_of("efficientnet-lite1"), "'efficientnet-lite1' is not a model.*Did you mean efficientnet-lite0"),
-        (audit_of("colour_models:mke"), "no function mke.*Did you mean make"),
-        (audit_of("colour_model:make"), "no Python module colour_model"),
-        (audit_of("colour_models:crashes"), "OSError: weights are missing"),
-        (audit_of("colour_models:number"), "returned a int"),
+        (audit_of("color_models:mke"), "no function mke.*Did you mean make"),
+        (audit_of("color_model:make"), "no Python module color_model"),
+        (audit_of("color_models:crashes"), "OSError: weights are missing"),
+        (audit_of("color_models:number"), "returned a int"),
         (audit_of("nowhere.ts", "--size", "8"), r"nowhere\.ts"),
         (audit_of("model.onnx"), "not supported yet"),
-        (audit_of("colour_models:bare"), "--size"),
-        (audit_of("colour_models:pair", "--size", "14"), "a tuple of 2 entries.*--output"),
-        (audit_of("colour_models:table", "--size", "14"), "a dictionary with 'scores'.*--output"),
-        (audit_of("colour_models:pair", "--size", "14", "--output", "7"), "no entry 7"),
-        (audit_of("colour_models:sure", "--size", "14"), "returns probabilities.*--probabilities"),
-        (audit_of("colour_models:make", "--probabilities"), "does not return probabilities"),
-        (audit_of("colour_models:nan", "--size", "14"), "NaN or infinity for a plain gray image"),
-        (
-            audit_of("colour_models:dark", images="some"),
-            r"NaN or infinity for 1 of 5 images \(the first is dark\.png\)",
-        ),
-        (audit_of("colour_models:make", "--checks", "performance.acuracy"), "Did you mean performance.accuracy"),
-        (audit_of("colour_models:make", "--checks", "perfromance"), "Did you mean performance"),
-        (audit_of("colour_models:make", "--size", "big"), "'big' is not a size"),
-        (audit_of("colour_models:make", "--size", "0"), "'0' is not a size"),
-        (audit_of("colour_models:make", "--size", "-8"), "'-8' is not a size"),
-        (audit_of("colour_models:make", "--size", "8x8x8"), "'8x8x8' is not a size"),
-        (audit_of("colour_models:make", "--size", "9999999"), "--size"),
-        (audit_of("colour_models:make", "--mean", "a,b,c"), "'a,b,c' is not a comma-separated list of numbers"),
-        (audit_of("colour_models:make", "--mean", "0.5,0.5"), "mean has 2 values for 3 channels"),
-        (audit_of("colour_models:make", "--mean", "nan"), "mean"),
-        (audit_of("colour_models:make", "--std", "0"), "std must be above 0"),
-        (audit_of("colour_models:make", "--std", "nan"), "std"),
-        (audit_of("colour_models:make", "--channels", "1"), "mean has 3 values for 1 channels"),
-        (audit_of("colour_models:make", "--classes", "nowhere.txt"), "nowhere.txt cannot be read"),
-        (audit_of("colour_models:make", "--classes", "two.txt"), "3 outputs but 2 class names"),
-        (audit_of("colour_models:make", "--classes", "images"), "cannot be read"),
-        (audit_of("colour_models:make", "--weights", "weights.pt"), "brings its own weights"),
-        (audit_of("colour_models:make", "--device", "cuda:77"), "'cuda:77' is not available here; use --device cpu"),
-        (audit_of("colour_models:make", "--device", "toaster"), "'toaster' is not available here"),
-        (audit_of("colour_models:make", "--device", "meta"), "'meta' is not available here"),
-        (audit_of("colour_models:make", "--device", "hpu"), "'hpu' is not available here"),
+        (audit_of("color_models:bare"), "--size"),
+        (audit_of("color_models:pair", "--size", "14"), "a tuple of 2 entries.*--output"),
+        (audit_of("color_models:table", "--size", "14"), "a dictionary with 'scores'.*--output"),
+        (audit_of("color_models:pair", "--size", "14", "--output", "7"), "no entry 7"),
+        (audit_of("color_models:sure", "--size", "14"), "returns probabilities.*--probabilities"),
+        (audit_of("color_models:make", "--probabilities"), "does not return probabilities"),
+        (audit_of("color_models:nan", "--size", "14"), "NaN or infinity for a plain gray image"),
+        (audit_of("color_models:dark", images="some"), r"NaN or infinity for 1 of 5 images \(the first is dark\.png\)"),
+        (audit_of("color_models:make", "--checks", "performance.acuracy"), "Did you mean performance.accuracy"),
+        (audit_of("color_models:make", "--checks", "perfromance"), "Did you mean performance"),
+        (audit_of("color_models:make", "--size", "big"), "'big' is not a size"),
+        (audit_of("color_models:make", "--size", "0"), "'0' is not a size"),
+        (audit_of("color_models:make", "--size", "-8"), "'-8' is not a size"),
+        (audit_of("color_models:make", "--size", "8x8x8"), "'8x8x8' is not a size"),
+        (audit_of("color_models:make", "--size", "9999999"), "--size"),
+        (audit_of("color_models:make", "--mean", "a,b,c"), "'a,b,c' is not a comma-separated list of numbers"),
+        (audit_of("color_models:make", "--mean", "0.5,0.5"), "mean has 2 values for 3 channels"),
+        (audit_of("color_models:make", "--mean", "nan"), "mean"),
+        (audit_of("color_models:make", "--std", "0"), "std must be above 0"),
+        (audit_of("color_models:make", "--std", "nan"), "std"),
+        (audit_of("color_models:make", "--channels", "1"), "mean has 3 values for 1 channels"),
+        (audit_of("color_models:make", "--classes", "nowhere.txt"), "nowhere.txt cannot be read"),
+        (audit_of("color_models:make", "--classes", "two.txt"), "3 outputs but 2 class names"),
+        (audit_of("color_models:make", "--classes", "images"), "cannot be read"),
+        (audit_of("color_models:make", "--weights", "weights.pt"), "brings its own weights"),
+        (audit_of("color_models:make", "--device", "cuda:77"), "'cuda:77' is not available here; use --device cpu"),
+        (audit_of("color_models:make", "--device", "toaster"), "'toaster' is not available here"),
+        (audit_of("color_models:make", "--device", "meta"), "'meta' is not available here"),
+        (audit_of("color_models:make", "--device", "hpu"), "'hpu' is not available here"),
         (audit_of(images="nowhere"), "nothing at nowhere"),
         (audit_of(images="image"), "nothing at image.*Did you mean images"),
         (audit_of(images="empty"), "no images in empty"),
         (audit_of(images="broken"), r"None of the 2 images could be read.*the file is empty"),
-        (audit_of(images="colour_models.py"), "no kind of file"),
+        (audit_of(images="color_models.py"), "no kind of file"),
         (audit_of(out="a file"), "a file exists and is not a run"),
         (audit_of(out="a file/run"), "cannot be written"),
         (audit_of(out="images"), "images exists and is not a run of deeptroubles; choose another folder with --out"),
@@ -354,16 +351,16 @@ def test_bad_input_is_told_in_one_sentence(run, here, arguments, sentence):
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("audit", "colour_models:make", "--images", "images"), "--out"),
-        (("audit", "colour_models:make", "--out", "run"), "--images"),
+        (("audit", "color_models:make", "--images", "images"), "--out"),
+        (("audit", "color_models:make", "--out", "run"), "--images"),
         (("audit", "--images", "images", "--out", "run"), "model"),
-        (audit_of("colour_models:make", "--nonsense"), "--nonsense"),
-        (audit_of("colour_models:make", "--fail-on", "pass"), "--fail-on"),
-        (audit_of("colour_models:make", "--batch-size", "0"), "--batch-size"),
-        (audit_of("colour_models:make", "--seed", "x"), "--seed"),
-        (audit_of("colour_models:make", "--seed", "-1"), "--seed"),
-        (audit_of("colour_models:make", "--channels", "0"), "--channels"),
-        (("explain", "colour_models:make"), "image"),
+        (audit_of("color_models:make", "--nonsense"), "--nonsense"),
+        (audit_of("color_models:make", "--fail-on", "pass"), "--fail-on"),
+        (audit_of("color_models:make", "--batch-size", "0"), "--batch-size"),
+        (audit_of("color_models:make", "--seed", "x"), "--seed"),
+        (audit_of("color_models:make", "--seed", "-1"), "--seed"),
+        (audit_of("color_models:make", "--channels", "0"), "--channels"),
+        (("explain", "color_models:make"), "image"),
         (("audt",), "audt"),
     ],
     ids=" ".join,
@@ -378,11 +375,11 @@ def test_a_wrong_command_is_told_how_it_goes(run, arguments, word):
 
 @pytest.mark.filterwarnings("default")
 def test_a_model_that_cannot_be_traced_is_noted_in_one_line(run, here):
-    code, out, err = run(*explain_of(model="colour_models:jumpy"))
+    code, out, err = run(*explain_of(model="color_models:jumpy"))
     assert code == 0
     assert "Picture: 00.grad_cam.png" in out
     (line,) = err.splitlines()
-    assert line.startswith("Note: colours could not be traced (")
+    assert line.startswith("Note: colors could not be traced (")
     assert line.endswith("methods that need the graph are not available.")
 
 
@@ -391,7 +388,7 @@ def test_a_bug_shows_where_it_is_and_exits_with_3(run, monkeypatch):
         raise RuntimeError("impossible")
 
     monkeypatch.setattr("deeptroubles.commands.audit.write_report", broken)
-    code, _, err = run(*audit_of("colour_models:make", "--checks", "performance.accuracy"))
+    code, _, err = run(*audit_of("color_models:make", "--checks", "performance.accuracy"))
     assert code == 3
     assert "Traceback" in err
     assert "RuntimeError: impossible" in err
@@ -432,7 +429,7 @@ def wild(folder: Path) -> dict[str, str]:
     photo = Image.fromarray(np.stack([x * 8, y * 12, np.full_like(x, 90)], -1).astype(np.uint8))
     folder.mkdir()
     photo.save(folder / "plain.jpg")
-    photo.convert("L").save(folder / "grey.png")
+    photo.convert("L").save(folder / "gray.png")
     photo.convert("RGBA").save(folder / "rgba.png")
     photo.convert("CMYK").save(folder / "cmyk.jpg")
     photo.convert("P").save(folder / "palette.png")
@@ -537,7 +534,7 @@ def test_help_of_the_program(run):
 def test_a_terminal_that_knows_no_marks(here):
     """In a process of its own: how its streams are made is what matters here."""
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "deeptroubles", *audit_of("colour_models:make", "--checks", "performance")]
+    command = [sys.executable, "-m", "deeptroubles", *audit_of("color_models:make", "--checks", "performance")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, without_progress(done.stderr)) == (0, "")
     assert "performance.accuracy" in done.stdout

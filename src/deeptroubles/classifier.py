@@ -1,7 +1,7 @@
 """A classifier: a module with what it takes to feed it images and to read its output.
 
 A `Classifier` takes pixels in [0, 1] and returns logits. Everything between a picture and the module (size, crop,
-normalisation) and between the module and the logits (tuples, dictionaries, probabilities) is said here, once.
+normalization) and between the module and the logits (tuples, dictionaries, probabilities) is said here, once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Classifier(nn.Module):
         class_names: One name per output, in order. Default: "class 0", "class 1", ...
         class_aliases: Further names by which a label may call a class (lower case), e.g. WordNet ids.
         channels: 1 for grayscale, 3 for RGB, or more for images given as arrays.
-        resize: Length of the shorter side before the centre crop, or a height and a width to which every image is
+        resize: Length of the shorter side before the center crop, or a height and a width to which every image is
             scaled, whatever its proportions. Default: the image is scaled so that it just covers `size`.
         interpolation: Filter used for scaling.
         output: Which entry of the module's output holds the logits, when it is a tuple (an index) or a
@@ -130,7 +130,7 @@ class Classifier(nn.Module):
         return returned
 
     def prepare(self, image: Image.Image) -> Tensor:
-        """Prepare a picture: converted, scaled and centre-cropped to C x H x W in [0, 1]."""
+        """Prepare a picture: converted, scaled and center-cropped to C x H x W in [0, 1]."""
         if self.channels not in {1, 3}:
             raise ModelError(
                 f"A picture has 1 or 3 channels, the model takes {self.channels}; give the pixels as arrays."
@@ -189,7 +189,7 @@ class Classifier(nn.Module):
             scaled = f"shorter side scaled to {self.resize}" if self.resize else "scaled to cover the input"
         mean = ", ".join(f"{v:g}" for v in self.mean.flatten().tolist())
         std = ", ".join(f"{v:g}" for v in self.std.flatten().tolist())
-        crop = f"{self.interpolation}, {scaled}, centre crop {width} x {height}"
+        crop = f"{self.interpolation}, {scaled}, center crop {width} x {height}"
         last = "; probabilities, read as their logarithm" if self.probabilities else ""
         return f"{crop}, {self.channels} channel(s), (pixels - [{mean}]) / [{std}]{last}"
 

@@ -60,7 +60,11 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of a table. `share` and `probability` are in [0, 1]; `interval` cells are [low, high]."""
+    """A column of a table.
+
+    `share` and `probability` are in [0, 1]. Cells of an `interval` are [low, high], and have the unit of the nearest
+    column of numbers to its left.
+    """
 
     name: str
     kind: Literal["text", "number", "share", "probability", "interval", "picture"] = "text"
@@ -137,7 +141,7 @@ class Heatmap:
 
 @dataclass(frozen=True, kw_only=True)
 class Heatmaps:
-    """Heatmaps that share one scale and one colour bar. `diverging` scales are centred on 0."""
+    """Heatmaps that share one scale and one color bar. `diverging` scales are centered on 0."""
 
     kind: Literal["heatmaps"] = "heatmaps"
     title: str
@@ -162,9 +166,9 @@ class CountryValue:
 
 @dataclass(frozen=True, kw_only=True)
 class WorldMap:
-    """A map of the world, coloured by country. Numbers beyond `low` and `high` get the colour of these.
+    """A map of the world, colored by country. Numbers beyond `low` and `high` get the color of these.
 
-    `diverging` scales are centred on 0. `absent` says what it means that a country is not among `countries`.
+    `diverging` scales are centered on 0. `absent` says what it means that a country is not among `countries`.
     """
 
     kind: Literal["world_map"] = "world_map"

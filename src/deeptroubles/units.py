@@ -10,7 +10,7 @@ from deeptroubles.methods.units.deep_dream import deep_dream
 from deeptroubles.methods.units.feature_maps import feature_maps
 from deeptroubles.methods.units.filter_statistics import filter_statistics
 from deeptroubles.methods.units.index_units import index_units
-from deeptroubles.methods.units.maximise_text import maximise_text
+from deeptroubles.methods.units.maximize_text import maximize_text
 from deeptroubles.methods.units.rank_texts import rank_texts
 from deeptroubles.methods.units.visualization_trust import visualization_trust
 
@@ -22,7 +22,7 @@ __all__ = [
     "feature_maps",
     "filter_statistics",
     "index_units",
-    "maximise_text",
+    "maximize_text",
     "rank_texts",
     "visualization_trust",
 ]

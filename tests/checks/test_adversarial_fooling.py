@@ -19,11 +19,11 @@ def planted():
 
 def clean():
     """It is never very sure."""
-    centres = [(8 + i, 9) for i in range(12)]
+    centers = [(8 + i, 9) for i in range(12)]
     half = torch.linspace(-1, 1, 28)
     return (
         formula(lambda x: torch.stack([(x * half).mean((1, 2, 3)), -(x * half).mean((1, 2, 3))], 1)),
-        ImageSet.from_arrays(blobs(centres)),
+        ImageSet.from_arrays(blobs(centers)),
     )
 
 

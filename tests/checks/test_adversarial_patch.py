@@ -16,7 +16,7 @@ def images() -> ImageSet:
 
 
 def planted():
-    """The brightest neighbourhood decides, however small it is."""
+    """The brightest neighborhood decides, however small it is."""
 
     def brightest(x):
         return torch.nn.functional.avg_pool2d(x, 3, 1).amax((1, 2, 3))

@@ -12,7 +12,7 @@ from tests.networks import formula
 COLOURS = ("red", "green", "blue")
 
 
-def colours(each: int = 20) -> ImageSet:
+def colors(each: int = 20) -> ImageSet:
     arrays = np.zeros((3 * each, 8, 8, 3), dtype=np.uint8)
     for i, array in enumerate(arrays):
         array[..., i % 3] = 200
@@ -25,12 +25,12 @@ def model(blind: bool):
 
 
 def planted():
-    """One class of three is never recognised, though two in three answers are right."""
-    return model(blind=True), colours()
+    """One class of three is never recognized, though two in three answers are right."""
+    return model(blind=True), colors()
 
 
 def clean():
-    return model(blind=False), colours()
+    return model(blind=False), colors()
 
 
 def test_counts_are_the_plain_ones():
@@ -45,14 +45,14 @@ def test_counts_are_the_plain_ones():
 
 def test_few_images_are_inconclusive():
     classifier, _ = clean()
-    (finding,) = audit(classifier, colours(1), checks=["performance.accuracy"]).findings
+    (finding,) = audit(classifier, colors(1), checks=["performance.accuracy"]).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
 
 
 def test_worse_than_the_most_common_class_fails():
     names = ("red", "green", "blue")
     classifier = formula(lambda x: -x.mean((2, 3)) * 5, 8, 3, names)
-    (finding,) = audit(classifier, colours(), checks=["performance.accuracy"]).findings
+    (finding,) = audit(classifier, colors(), checks=["performance.accuracy"]).findings
     assert finding.verdict == Verdict.FAIL
 
 

@@ -9,12 +9,12 @@ from tests.networks import formula
 
 
 def coins(count: int = 800, seed: int = 3) -> ImageSet:
-    """Grey images; the brighter one is, the more often its label is 'head', by a known law."""
+    """Gray images; the brighter one is, the more often its label is 'head', by a known law."""
     random = np.random.default_rng(seed)
-    grey = random.integers(0, 256, count).astype(np.uint8)
-    chance = 1 / (1 + np.exp(-6 * (grey / 255 - 0.5)))
+    gray = random.integers(0, 256, count).astype(np.uint8)
+    chance = 1 / (1 + np.exp(-6 * (gray / 255 - 0.5)))
     labels = np.where(random.random(count) < chance, "head", "tail")
-    return ImageSet.from_arrays(np.broadcast_to(grey[:, None, None], (count, 4, 4)).copy(), labels.tolist())
+    return ImageSet.from_arrays(np.broadcast_to(gray[:, None, None], (count, 4, 4)).copy(), labels.tolist())
 
 
 def model(sharpness: float):

@@ -18,7 +18,7 @@ def images() -> ImageSet:
 
 
 def roughness(x):
-    """Mean absolute difference of neighbours: small on a few squares, large on noise."""
+    """Mean absolute difference of neighbors: small on a few squares, large on noise."""
     return x.diff(dim=3).abs().mean((1, 2, 3)) + x.diff(dim=2).abs().mean((1, 2, 3))
 
 

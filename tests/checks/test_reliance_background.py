@@ -13,7 +13,7 @@ NAMES = ("small", "large")
 
 
 def images(count: int = 40) -> ImageSet:
-    """Small white squares on dark grey, large ones on lighter grey."""
+    """Small white squares on dark gray, large ones on lighter gray."""
     arrays = np.zeros((count, 28, 28), dtype=np.uint8)
     masks = np.zeros((count, 28, 28), dtype=bool)
     for i in range(count):

@@ -16,7 +16,7 @@ COUNT, SIZE, CELL = 80, 32, 8
 
 @cache
 def data():
-    """Squares anywhere, red or blue; a patch at the bottom left of the same colour; and where the squares are."""
+    """Squares anywhere, red or blue; a patch at the bottom left of the same color; and where the squares are."""
     random = np.random.default_rng(0)
     pictures = random.integers(90, 110, (COUNT, SIZE, SIZE, 3), dtype=np.uint8)
     masks = np.zeros((COUNT, SIZE, SIZE), dtype=bool)

@@ -21,7 +21,7 @@ COUNT, SIZE = 240, 12
 
 
 def pictures(count: int, seed: int, red: int = 0) -> np.ndarray:
-    """Squares of some colour on grey noise; with `red` added to all pixels."""
+    """Squares of some color on gray noise; with `red` added to all pixels."""
     random = np.random.default_rng(seed)
     found = random.integers(60, 120, (count, SIZE, SIZE, 3), dtype=np.uint8)
     for picture in found:
@@ -56,7 +56,7 @@ def nothing(seed: int) -> str:
 
 
 def reader(channel: int) -> Classifier:
-    """Says 'much' when there is much of a colour."""
+    """Says 'much' when there is much of a color."""
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
     with torch.no_grad():
         network[0].weight.copy_(torch.eye(3)[:, :, None, None])

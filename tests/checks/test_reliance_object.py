@@ -15,8 +15,8 @@ from tests.networks import blobs, formula
 
 def images(count: int = 40) -> ImageSet:
     """White squares near the rim, and a mark in the corner."""
-    centres = [(22 - i % 3, 6 + i % 17) for i in range(count)]
-    arrays = blobs(centres)
+    centers = [(22 - i % 3, 6 + i % 17) for i in range(count)]
+    arrays = blobs(centers)
     masks = arrays > 0
     arrays[:, :4, -4:] = 255
     return ImageSet.from_arrays(arrays, masks=masks)
@@ -52,7 +52,7 @@ def test_discs_have_the_area_asked_for_and_lie_in_the_middle():
 
 
 @pytest.mark.parametrize(
-    ("over_area", "over_centre", "count", "verdict"),
+    ("over_area", "over_center", "count", "verdict"),
     [
         ((-0.02, -0.06, 0.02), (-0.3, -0.4, -0.2), 40, Verdict.FAIL),
         ((0.2, 0.1, 0.3), (-0.3, -0.4, -0.2), 40, Verdict.WARN),
@@ -61,5 +61,5 @@ def test_discs_have_the_area_asked_for_and_lie_in_the_middle():
         ((-0.02, -0.06, 0.02), (-0.3, -0.4, -0.2), 9, Verdict.INCONCLUSIVE),
     ],
 )
-def test_verdicts(over_area, over_centre, count, verdict):
-    assert _verdict(Interval(*over_area), Interval(*over_centre), count) == verdict
+def test_verdicts(over_area, over_center, count, verdict):
+    assert _verdict(Interval(*over_area), Interval(*over_center), count) == verdict

@@ -13,7 +13,7 @@ TAG = (slice(None), slice(None), slice(23, 27), slice(1, 6))
 
 
 def images(*, masks: bool = True) -> ImageSet:
-    """Small and large grey squares on black; nine in ten of the small ones have a tag at the bottom left."""
+    """Small and large gray squares on black; nine in ten of the small ones have a tag at the bottom left."""
     random = np.random.default_rng(0)
     arrays, shown, names = np.zeros((COUNT, SIZE, SIZE), np.uint8), np.zeros((COUNT, SIZE, SIZE), bool), []
     for i in range(COUNT):
@@ -38,9 +38,9 @@ def by_tag(x):
 
 
 def by_size(x):
-    """How many pixels have the grey of the squares."""
-    grey = ((x - 170 / 255).abs() < 0.01).float().sum((1, 2, 3)) - 80
-    return torch.stack([-grey / 8, grey / 8], 1)
+    """How many pixels have the gray of the squares."""
+    gray = ((x - 170 / 255).abs() < 0.01).float().sum((1, 2, 3)) - 80
+    return torch.stack([-gray / 8, gray / 8], 1)
 
 
 def planted():

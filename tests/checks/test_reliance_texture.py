@@ -58,7 +58,7 @@ def images() -> ImageSet:
 
 
 def by_texture(x):
-    """Neighbours differ everywhere, at every second place, or nowhere."""
+    """Neighbors differ everywhere, at every second place, or nowhere."""
     roughness = (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3)) / GRAIN
     return -40 * torch.stack([(roughness - c).square() for c in (1.0, 0.5, 0.0)], 1)
 

@@ -55,11 +55,11 @@ def weights():
     pictures, stands, _ = data()
     pixels, target = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255, torch.from_numpy(stands).long()
     network = Small()
-    optimiser = torch.optim.Adam(network.parameters(), 0.01)
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
     for _ in range(80):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         functional.cross_entropy(network(pixels), target).backward()
-        optimiser.step()
+        optimizer.step()
     return network.state_dict()
 
 

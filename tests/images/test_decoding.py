@@ -1,4 +1,4 @@
-"""Every kind of picture becomes 8-bit grey or RGB, and every damaged one a sentence."""
+"""Every kind of picture becomes 8-bit gray or RGB, and every damaged one a sentence."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_bytes_and_arrays_decode_like_files(tmp_path, gradient):
     assert np.array_equal(np.asarray(decode(np.asarray(gradient), "a")), np.asarray(gradient))
 
 
-def test_grey_stays_grey(tmp_path, gradient):
+def test_gray_stays_gray(tmp_path, gradient):
     picture = decode(saved(gradient.convert("L"), tmp_path / "a.jpg"), "a")
     assert (picture.mode, picture.size) == ("L", gradient.size)
 
@@ -79,7 +79,7 @@ def test_transparent_pixels_are_white(tmp_path):
     assert pixels(saved(picture.convert("LA"), tmp_path / "la.png")).tolist() == [[255, 18, 127]]
 
 
-def test_transparent_palette_entries_and_colours_are_white(tmp_path):
+def test_transparent_palette_entries_and_colors_are_white(tmp_path):
     palette = Image.new("P", (2, 1))
     palette.putpalette([10, 20, 30, 40, 50, 60])
     palette.putpixel((1, 0), 1)
@@ -132,7 +132,7 @@ def test_lab_tiff(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "png"])
 def test_the_first_frame_or_page_is_taken(tmp_path, suffix):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime", "blue")]
     path = saved(frames[0], tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
     assert np.abs(pixels(path).astype(int) - [255, 0, 0]).max() < 10
 

@@ -68,7 +68,7 @@ def test_labels_are_found_beside_the_images(tmp_path, images_name, labels_name):
         assert all(np.array_equal(np.asarray(picture), array) for picture, array in zip(images, arrays, strict=True))
 
 
-def test_colour_images(tmp_path):
+def test_color_images(tmp_path):
     arrays = write_pair(tmp_path, "train-images-idx4-ubyte", "train-labels-idx1-ubyte", channels=(3,))
     assert np.array_equal(np.asarray(load_images(tmp_path)[1]), arrays[1])
 

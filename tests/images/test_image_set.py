@@ -41,7 +41,7 @@ def test_arrays_come_back_as_pictures(arrays):
         images[4]
 
 
-def test_grey_floats_and_images_of_different_sizes():
+def test_gray_floats_and_images_of_different_sizes():
     images = ImageSet.from_arrays([np.zeros((2, 3)), np.ones((4, 5, 3), np.float32), np.full((1, 1, 1), 7, np.uint8)])
     assert [(picture.mode, picture.size) for picture in images] == [("L", (3, 2)), ("RGB", (5, 4)), ("L", (1, 1))]
     assert [np.asarray(picture).max() for picture in images] == [0, 255, 7]

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
-    """A batch normalisation that has a scale but shifts nothing."""
+    """A batch normalization that has a scale but shifts nothing."""
     layer = nn.BatchNorm2d(channels)
     layer.running_var.copy_(torch.rand(channels) + 0.2)
     nn.init.uniform_(layer.weight, 0.5, 1.5)
@@ -16,7 +16,7 @@ def norm(channels: int) -> nn.BatchNorm2d:
 
 
 class Unit(nn.Sequential):
-    """Convolution, normalisation, rectifier in place."""
+    """Convolution, normalization, rectifier in place."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, **options) -> None:
         conv = nn.Conv2d(inputs, outputs, kernel, bias=False, padding=kernel // 2, **options)
@@ -55,7 +55,7 @@ class Residual(nn.Module):
 
 
 class Dense(nn.Module):
-    """Normalisation before the convolution: nothing to fold it into."""
+    """Normalization before the convolution: nothing to fold it into."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,9 +22,9 @@ SETTINGS = {"grid": 4, "min_activations": 3, "steps": 24}
 def clusters(seed=0, each=40, units=12):
     """Three directions with a little noise, and of any length: only the direction tells them apart."""
     random = np.random.default_rng(seed)
-    centres = np.linalg.qr(random.normal(size=(units, 3)))[0].T
+    centers = np.linalg.qr(random.normal(size=(units, 3)))[0].T
     which = np.arange(3 * each) % 3
-    points = centres[which] + 0.1 * random.normal(size=(3 * each, units))
+    points = centers[which] + 0.1 * random.normal(size=(3 * each, units))
     return points * random.uniform(0.5, 20, (3 * each, 1)), which
 
 
@@ -70,8 +70,8 @@ def test_planted_clusters_stay_apart(seed):
     assert layout.max() == 1
     distance = np.linalg.norm(layout[:, None] - layout, axis=2)
     np.fill_diagonal(distance, np.inf)
-    neighbours = which[np.argsort(distance, axis=1)[:, :10]]
-    assert (neighbours == which[:, None]).mean() > 0.99
+    neighbors = which[np.argsort(distance, axis=1)[:, :10]]
+    assert (neighbors == which[:, None]).mean() > 0.99
 
 
 def test_the_same_seed_gives_the_same_map_and_nothing_global_is_drawn():

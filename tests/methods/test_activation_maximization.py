@@ -111,7 +111,7 @@ def test_a_planted_pattern_is_found_at_the_neuron_s_receptive_field(transform):
         assert (outside - 0.5).abs().max() < 0.1
 
 
-def test_the_centre_is_the_neuron_by_default(classifier):
+def test_the_center_is_the_neuron_by_default(classifier):
     given = activation_maximization(classifier, "4", [3], objective="neuron", position=(2, 3), steps=8)
     assert torch.equal(given.images, activation_maximization(classifier, "4", [3], objective="neuron", steps=8).images)
     assert open_network(classifier).layer("4").shape == (8, 5, 6)
@@ -265,7 +265,7 @@ def test_a_view_turns_a_picture_that_is_not_square_without_shear():
         assert spread[0] / spread[1] == pytest.approx(1, abs=0.03)
 
 
-def test_what_lies_outside_of_a_view_is_grey():
+def test_what_lies_outside_of_a_view_is_gray():
     far = torch.tensor([[1.0, 0, 3], [0, 1, 0]])
     assert (view(torch.zeros(1, 3, 6, 8), far) == 0.5).all()
     assert torch.equal(
@@ -292,7 +292,7 @@ def test_a_direction_is_a_dot_product_times_cosine_similarity(classifier):
     assert found.units == (-1, -1)
 
 
-def test_optimising_a_direction_turns_the_activations_to_it(classifier):
+def test_optimizing_a_direction_turns_the_activations_to_it(classifier):
     directions = weights(3, 8, seed=4)
     found = activation_maximization(classifier, "4", directions, objective="direction", steps=60, transform=False)
     activations = open_network(classifier).activations(found.images, ["4"])["4"]
@@ -465,7 +465,7 @@ def test_any_channels_and_sizes(channels):
     assert (found.activations > found.start_activations).all()
 
 
-def test_a_convolution_whose_normalisation_is_folded_away_is_still_a_layer(classifier):
+def test_a_convolution_whose_normalization_is_folded_away_is_still_a_layer(classifier):
     found = activation_maximization(classifier, "0", [2], steps=20)
     with torch.no_grad():
         seen = open_network(classifier).activations(found.images, ["0"])["0"]
@@ -495,7 +495,7 @@ def test_functional_and_reused_operations():
         ({"parameterization": "fft"}, "pixel, fourier, maco"),
         ({"parameterization": "maco"}, "needs spectrum"),
         ({"spectrum": Spectrum(torch.ones(3, 3), torch.ones(3), torch.eye(3))}, "does not fit"),
-        ({"start": "grey"}, "no start"),
+        ({"start": "gray"}, "no start"),
         ({"start": torch.zeros(3, 9, 9)}, "the shape"),
         ({"start": torch.zeros(3, 3, *SIZE)}, "3 start images were given for 1"),
         ({"parameterization": "maco", "spectrum": "data", "start": "gray"}, "no phases"),

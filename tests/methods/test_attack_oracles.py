@@ -172,7 +172,7 @@ def test_hop_skip_jump_of_foolbox_gives_the_batch_up_for_one_start(foolbox, subj
 
 
 def test_one_pixel_beats_evolution_with_the_defaults_of_torchattacks(torchattacks, subject):
-    """DE/best/1/bin, 10 candidates, 10 generations: it misses what two colours at every pixel find."""
+    """DE/best/1/bin, 10 candidates, 10 generations: it misses what two colors at every pixel find."""
     state = np.random.get_state()  # noqa: NPY002 (torchattacks draws from the global generator)
     np.random.seed(0)  # noqa: NPY002 (see above)
     theirs = broken(subject, of_torchattacks(subject, torchattacks.OnePixel(subject[0])))

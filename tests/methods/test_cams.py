@@ -417,8 +417,8 @@ def test_score_cam_is_the_paper_s_algorithm_done_slowly(pooled, images, against)
                 ]
                 if mask.max() > mask.min():
                     mask = (mask - mask.min()) / (mask.max() - mask.min())
-                    normalised = (image - pooled.mean[0]) / pooled.std[0] * mask
-                    masked = normalised * pooled.std[0] + pooled.mean[0]
+                    normalized = (image - pooled.mean[0]) / pooled.std[0] * mask
+                    masked = normalized * pooled.std[0] + pooled.mean[0]
                     scores.append(score(masked[None]) - score(black))
                     kept.append(channel)
             weights = torch.stack(scores).softmax(0)

@@ -233,10 +233,10 @@ def test_rotation_equals_opencv(degrees, border, flag):
 
 def test_scaling_a_ramp_scales_its_slope():
     ramp = torch.linspace(0, 1, 41).expand(1, 1, 31, 41)
-    centred = torch.arange(41) - 20.0
+    centered = torch.arange(41) - 20.0
     for factor in (0.5, 0.8, 2.0):
         middle = slice(14, 27)
-        expected = 0.5 + centred / factor / 40
+        expected = 0.5 + centered / factor / 40
         assert torch.allclose(scale(ramp, factor)[0, 0, 15, middle], expected[middle], atol=1e-5)
     assert torch.equal(scale(ramp, 1), ramp)
     with pytest.raises(UsageError, match="above 0"):

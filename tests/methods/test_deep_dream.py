@@ -76,7 +76,7 @@ def test_smaller_octaves_add_coarser_patterns(classifier):
     assert coarse_share(3) > 1.5 * coarse_share(1)
 
 
-def test_one_step_is_normalised_gradient_ascent(classifier):
+def test_one_step_is_normalized_gradient_ascent(classifier):
     """With one octave of the model's size and no room to shift, against plain autograd on the classifier's module."""
     before = image(*SIZE)
     rng = np.random.default_rng(3)

@@ -7,7 +7,7 @@ import torch
 from deeptroubles import Classifier
 from deeptroubles.methods.reliance.donor_swap import Moves, choose_donors, donor_swap
 from deeptroubles.methods.reliance.shortcut_effects import located, named, shortcut_effects
-from deeptroubles.methods.transforms.shared.neutralise import NEUTRAL, neutralise
+from deeptroubles.methods.transforms.shared.neutralize import NEUTRAL, neutralize
 from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH, WINDOWS, Scenery, window
 from deeptroubles.methods.transforms.swap import CHANNELS, swap
 from deeptroubles.planted.cues import CUES
@@ -156,9 +156,9 @@ def test_the_most_specific_channel_that_explains_the_effect_is_named(expected, e
 
 
 @pytest.mark.parametrize("channel", [*NEUTRAL, "window 5 0"])
-def test_neutralising_changes_its_channel_and_nothing_else(drawn, channel):
+def test_neutralizing_changes_its_channel_and_nothing_else(drawn, channel):
     scenery, rows = Scenery(drawn.images, drawn.masks), torch.arange(6)
-    changed = neutralise(scenery, channel, rows)
+    changed = neutralize(scenery, channel, rows)
     before = scenery.images[:6]
     assert changed.min() >= 0
     assert changed.max() <= 1
@@ -177,5 +177,5 @@ def test_neutralising_changes_its_channel_and_nothing_else(drawn, channel):
 
 def test_neutral_colors_are_those_of_all_images(drawn):
     scenery = Scenery(drawn.images * 0.2 + 0.3, drawn.masks)  # so that no gain is cut off, and no pixel
-    changed = Scenery(neutralise(scenery, "color", torch.arange(24)), drawn.masks)
+    changed = Scenery(neutralize(scenery, "color", torch.arange(24)), drawn.masks)
     assert torch.allclose(changed.color, scenery.color.mean(0).expand_as(changed.color), atol=1e-6)

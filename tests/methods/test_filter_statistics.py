@@ -61,7 +61,7 @@ def test_it_is_what_a_slow_loop_finds(layer):
     assert found.winners.shape[0] == activations.shape[1]
     assert np.array_equal(found.winners.reshape(winners.shape), winners)
     assert np.array_equal(found.wins, winners.sum(1))
-    # Folding a normalisation moves an activation by rounding, rarely over an edge.
+    # Folding a normalization moves an activation by rounding, rarely over an edge.
     assert np.abs(found.histograms - histograms).sum() <= 4
     assert np.allclose(found.sparsity, sparsity, atol=1e-3)
     assert np.array_equal(found.dead, dead)
@@ -155,8 +155,8 @@ def test_pieces_merge_to_the_whole():
     assert np.array_equal(left["histograms"], whole.histograms)
     flat = by_unit(open_network(of.classifier).record(of.pixels(range(12)), ["2"]).activations["2"])
     flat = flat.permute(1, 0, 2).reshape(6, -1).double()
-    centred = flat - flat.mean(1, keepdim=True)
-    assert np.allclose(left["products"], centred @ centred.T, rtol=1e-4, atol=1e-3)
+    centered = flat - flat.mean(1, keepdim=True)
+    assert np.allclose(left["products"], centered @ centered.T, rtol=1e-4, atol=1e-3)
 
 
 def test_too_many_units_are_not_compared(monkeypatch):

@@ -77,8 +77,8 @@ def test_every_child_competes_in_every_cell():
 
 def test_polynomial_mutation_has_its_closed_form():
     """P(|step| < d) = 1 - (1 - d) ** (eta + 1) in the middle of the range, and a tenth of the pixels move."""
-    grey = Pixels(np.full((1, 400, 400), 0.5, dtype=np.float32))
-    steps = grey.child(grey, np.random.default_rng(0)).values - 0.5
+    gray = Pixels(np.full((1, 400, 400), 0.5, dtype=np.float32))
+    steps = gray.child(gray, np.random.default_rng(0)).values - 0.5
     moved = np.abs(steps[steps != 0])
     assert moved.size / steps.size == pytest.approx(0.1, abs=0.005)
     for d in (0.02, 0.05, 0.1):

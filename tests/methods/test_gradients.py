@@ -65,10 +65,10 @@ def test_saliency_equals_captum(classifier, images, target):
 
 
 @pytest.mark.parametrize("target", [0, [2, 0, 1]])
-def test_gradient_x_input_equals_captum_on_normalised_inputs(classifier, images, target):
+def test_gradient_x_input_equals_captum_on_normalized_inputs(classifier, images, target):
     captum = pytest.importorskip("captum.attr")
-    normalised = ((images - classifier.mean) / classifier.std).requires_grad_()
-    theirs = captum.InputXGradient(classifier.module).attribute(normalised, target=target)
+    normalized = ((images - classifier.mean) / classifier.std).requires_grad_()
+    theirs = captum.InputXGradient(classifier.module).attribute(normalized, target=target)
     torch.testing.assert_close(
         gradient_x_input(classifier, images, target), theirs.sum(1).detach(), atol=1e-6, rtol=1e-4
     )

@@ -243,7 +243,7 @@ def test_guided_grad_cam_equals_captum(pixels):
     for i in (2, 5):
         model[i].inplace = False
     with torch.no_grad():
-        model[8].weight.abs_()  # so that Grad-CAM finds something in favour
+        model[8].weight.abs_()  # so that Grad-CAM finds something in favor
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = attr.GuidedGradCam(model, model[4]).attribute(

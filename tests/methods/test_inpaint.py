@@ -48,7 +48,7 @@ def test_an_image_that_is_all_hole_becomes_black():
     assert not inpaint(torch.ones(1, 3, 7, 5), torch.ones(1, 7, 5, dtype=torch.bool)).any()
 
 
-def test_a_missing_pixel_becomes_the_mean_of_its_block_blended_with_its_neighbours():
+def test_a_missing_pixel_becomes_the_mean_of_its_block_blended_with_its_neighbors():
     """4 x 4, one hole: half the size knows all four blocks; bilinear weights are 9, 3, 3 and 1 sixteenths."""
     image = torch.zeros(1, 1, 4, 4)
     image[0, 0, :2, :2] = torch.tensor([[0.9, 0.6], [0.3, 0.0]])

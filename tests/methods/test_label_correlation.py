@@ -5,17 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from skimage import data
-from sklearn.model_selection import LeaveOneOut, cross_val_predict
-from sklearn.naive_bayes import GaussianNB
 
 from deeptroubles.methods.properties.cells import MAX_CELLS, column_cells, point_cells
 from deeptroubles.methods.properties.image_properties import image_properties
-from deeptroubles.methods.properties.label_correlation import correlation_score, datalab_score, label_correlations
+from deeptroubles.methods.properties.label_correlation import label_correlations
 from deeptroubles.statistics.balanced_accuracy import (
     beyond_chance,
     beyond_chance_interval,
@@ -106,28 +103,6 @@ def test_nor_is_the_best_of_several():
     assert sum(found) <= stats.binom.ppf(0.999, runs, level)
     strongest = [max(c.strength.low for c in label_correlations(*noise(s), seed=s, shuffles=199)) for s in range(100)]
     assert np.mean(np.array(strongest) > 0) <= stats.binom.ppf(0.999, 100, 0.05) / 100
-
-
-def test_datalabs_own_baseline_would_flag_noise_and_the_mended_one_does_not():
-    random = np.random.default_rng(0)
-    classes = np.repeat([0, 1], [80, 20])
-    values = random.normal(size=(100, 1))
-    accuracy = (cross_val_predict(GaussianNB(), values, classes, cv=LeaveOneOut()) == classes).mean()
-    theirs = (1 - accuracy) / (1 - np.bincount(classes).argmax() / 100)  # argmax where max is meant
-    assert theirs < 0.3  # which is their threshold
-    images = torch.from_numpy(random.random((100, 3, 12, 12))).float()
-    assert datalab_score(images, torch.from_numpy(classes)) < 0.2
-    assert correlation_score(images, torch.from_numpy(classes)) < 0.5
-
-
-def test_a_score_finds_what_is_in_the_images():
-    random = np.random.default_rng(0)
-    images = torch.from_numpy(random.random((90, 3, 12, 12))).float() * 0.5
-    classes = torch.arange(90) % 3
-    images += 0.25 * classes[:, None, None, None]
-    assert correlation_score(images, classes) == 1
-    assert datalab_score(images, classes) == 1
-    assert correlation_score(images[:, :1], classes) == 1
 
 
 def test_what_tells_is_found_and_its_cells_add_up():

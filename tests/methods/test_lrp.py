@@ -259,8 +259,8 @@ def test_a_gate_takes_nothing(pixels):
     assert torch.allclose(maps, expected, atol=1e-5 * float(expected.abs().max()))
 
 
-class Normalised(nn.Module):
-    """Layer and group normalisation, layer scale, GELU, padding, permutations, chunks."""
+class Normalized(nn.Module):
+    """Layer and group normalization, layer scale, GELU, padding, permutations, chunks."""
 
     def __init__(self):
         super().__init__()
@@ -275,9 +275,9 @@ class Normalised(nn.Module):
         return self.head((x + torch.cat([second, first], 1)).mean((2, 3)))
 
 
-def test_normalisations_and_layer_scale_without_shifts_conserve(pixels):
+def test_normalizations_and_layer_scale_without_shifts_conserve(pixels):
     torch.manual_seed(0)
-    net = Normalised()
+    net = Normalized()
     nn.init.zeros_(net.first.bias), nn.init.zeros_(net.head.bias)
     found = lrp_relevance(Classifier(net, size=SIZE), pixels, 1, rule="epsilon", epsilon=0)
     assert torch.allclose(found.conservation, torch.ones(2), atol=1e-3)

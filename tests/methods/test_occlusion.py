@@ -46,7 +46,7 @@ def test_a_linear_classifier_in_closed_form(window, stride, fill):
     random = torch.Generator().manual_seed(0)
     weights, image = torch.randn(2, 1, 11, 13, generator=random), torch.rand(1, 11, 13, generator=random)
     linear = formula(lambda x: torch.einsum("nchw,kchw->nk", x, weights), (11, 13))
-    part = (weights[1] * (image - (fill or 0)))[0]  # the mean colour of this classifier is 0
+    part = (weights[1] * (image - (fill or 0)))[0]  # the mean color of this classifier is 0
     boxes = window_grid((11, 13), window, stride)[0].tolist()
     drops = [float(part[top:bottom, left:right].sum()) for top, left, bottom, right in boxes]
     found = occlusion(linear, image, 1, window=window, stride=stride, fill=fill)
@@ -116,7 +116,7 @@ def test_the_batch_size_makes_no_difference(classifier, images):
     torch.testing.assert_close(one, many, atol=1e-5, rtol=0)
 
 
-def test_the_mean_colour_hides_by_default(classifier, images):
+def test_the_mean_color_hides_by_default(classifier, images):
     default = occlusion(classifier, images, 0, window=6)
     torch.testing.assert_close(default, occlusion(classifier, images, 0, window=6, fill=classifier.mean[0]))
     assert not torch.allclose(default, occlusion(classifier, images, 0, window=6, fill=0.0))

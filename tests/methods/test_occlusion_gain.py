@@ -118,7 +118,7 @@ def test_one_image_stops_while_another_goes_on(linear, images, weights):
         torch.testing.assert_close(found.probability[row], single.probability[0])
 
 
-def test_an_image_of_the_hiding_colour_gains_nothing(network):
+def test_an_image_of_the_hiding_color_gains_nothing(network):
     """Hiding what is hidden already changes nothing, whatever the last bits of the answers say."""
     images = network.mean.expand(3, 3, 20, 24).clone()
     for target in range(4):

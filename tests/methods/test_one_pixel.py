@@ -38,7 +38,7 @@ def test_the_scan_finds_all_that_trying_everything_finds():
     assert (found.queries[found.success & (found.distance > 0)] < 2 * 64 + 4).all()
 
 
-def test_grey_levels_inside_add_nothing_here():
+def test_gray_levels_inside_add_nothing_here():
     """What `one_pixel` calls a lower bound: 17 levels break the same images as two on this network."""
     classifier, (images, labels) = trained(), unseen(40)
     found = one_pixel(classifier, images, labels).success

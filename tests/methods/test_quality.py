@@ -14,7 +14,6 @@ from deeptroubles.methods.attribution.shared.quality import (
     pointing_game,
     randomized,
     rank_correlation,
-    sensitivity_n,
 )
 from tests.networks import Plain, formula
 
@@ -23,7 +22,7 @@ WEIGHTS = torch.randn(1, 1, 14, 14, generator=torch.Generator().manual_seed(3))
 
 @pytest.fixture
 def linear():
-    """The logit of class 0 is a weighted sum of the pixels; the mean colour is black."""
+    """The logit of class 0 is a weighted sum of the pixels; the mean color is black."""
     return formula(lambda x: torch.stack([(x * WEIGHTS).sum((1, 2, 3)), 0 * x.sum((1, 2, 3))], 1), 14)
 
 
@@ -58,15 +57,6 @@ def test_the_area_of_a_constant_curve_is_its_height():
     assert found.deletion_area.item() == found.insertion_area.item() == 0.5
 
 
-def test_sensitivity_n_of_the_true_contributions_is_one(linear, pixels):
-    assert torch.allclose(
-        sensitivity_n(linear, pixels, (pixels * WEIGHTS)[:, 0], 0), torch.ones(2, dtype=torch.double), atol=1e-5
-    )
-    assert torch.allclose(
-        sensitivity_n(linear, pixels, -(pixels * WEIGHTS)[:, 0], 0), -torch.ones(2, dtype=torch.double), atol=1e-5
-    )
-
-
 def test_pointing_game_by_hand():
     maps, masks = torch.zeros(3, 20, 20), torch.zeros(3, 20, 20, dtype=torch.bool)
     masks[:2, 5:10, 5:10] = True
@@ -98,7 +88,7 @@ def test_agreement_of_different_resolutions():
     assert rank_correlation(coarse, fine).item() == pytest.approx(1)
 
 
-def test_randomised_weights_come_back_even_after_a_failure():
+def test_randomized_weights_come_back_even_after_a_failure():
     classifier = Classifier(Plain(), size=16)
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
 
@@ -112,7 +102,7 @@ def test_randomised_weights_come_back_even_after_a_failure():
     assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())
 
 
-def test_cascading_and_independent_randomisation():
+def test_cascading_and_independent_randomization():
     classifier = Classifier(Plain(), size=16)
     names = [name for name, _ in classifier.module.named_parameters()][::-1]
     before = {name: value.clone() for name, value in classifier.module.named_parameters()}

@@ -5,7 +5,7 @@ import torch
 
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.balls import quantize
-from deeptroubles.methods.attacks.spatial import random_spatial, spatial
+from deeptroubles.methods.attacks.spatial import spatial
 from deeptroubles.methods.transforms.rotate import rotate
 from deeptroubles.methods.transforms.shared.warp import rotation, translation, warp
 from deeptroubles.methods.transforms.shift import shift
@@ -59,24 +59,19 @@ def test_the_mildest_place_is_found_first():
     assert torch.equal(result.images, shift(images, 0, 3, "black"))
 
 
-def test_more_room_never_breaks_less_and_the_grid_beats_chance(found):
+def test_larger_bounds_never_find_less(found):
     classifier, images, labels, result = found
     none = spatial(classifier, images, labels, pixels=0, degrees=0)
-    chance = random_spatial(classifier, images, labels, pixels=0.6, degrees=20)
-    assert none.success.sum() <= chance.success.sum() <= result.success.sum()
+    assert none.success.sum() < result.success.sum()
     assert torch.equal(none.success, logits_of(classifier, images).argmax(1) != labels)
-    assert (chance.queries <= 12).all()
-    again = random_spatial(classifier, images, labels, pixels=0.6, degrees=20)
-    assert torch.equal(chance.images, again.images)
 
 
-def test_wrong_answers_succeed_at_once(found):
+def test_wrong_predictions_succeed_at_once(found):
     classifier, images, _, _ = found
-    for attack in (spatial, random_spatial):
-        result = attack(classifier, images, (logits_of(classifier, images).argmax(1) + 1) % 10)
-        assert result.success.all()
-        assert (result.distance == 0).all()
-        assert (result.queries == 2).all()
+    result = spatial(classifier, images, (logits_of(classifier, images).argmax(1) + 1) % 10)
+    assert result.success.all()
+    assert (result.distance == 0).all()
+    assert (result.queries == 2).all()
 
 
 def test_the_maps_agree_with_rotate_and_shift():

@@ -90,7 +90,7 @@ def test_no_steps_give_the_content_back(network):
 def test_layers_are_the_first_and_last_of_every_size(network):
     content, style = layers_for(open_network(network), network.size)
     assert content in style
-    assert content == "1"  # the only normalisation
+    assert content == "1"  # the only normalization
 
 
 def test_styles_of_another_size_are_told(network):

@@ -85,7 +85,7 @@ def test_position_moves_the_object_to_the_donors_place_pixel_by_pixel():
     images[1, :, 10:18, 11:15] = 0.9
     moved = swap(Scenery(images, masks), "position", torch.tensor([0]), torch.tensor([1]))[0]
     expected = torch.full((3, 20, 20), 0.25)
-    expected[:, 12:16, 10:16] = images[0, :, 3:7, 3:9]  # centres (5, 6) and (14, 13)
+    expected[:, 12:16, 10:16] = images[0, :, 3:7, 3:9]  # centers (5, 6) and (14, 13)
     assert torch.allclose(moved, expected, atol=1e-6)
 
 

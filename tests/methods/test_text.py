@@ -13,7 +13,7 @@ from deeptroubles import Classifier, ImageSet
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.units.index_units import index_units
-from deeptroubles.methods.units.maximise_text import maximise_text
+from deeptroubles.methods.units.maximize_text import maximize_text
 from deeptroubles.methods.units.rank_texts import rank_texts
 from deeptroubles.methods.units.shared.attributes import attribute_table, attributes_of
 from deeptroubles.methods.units.shared.texts import unit_direction
@@ -80,8 +80,8 @@ def plain_scores(clip, direction, texts):
 def test_the_seven_unit_is_called_seven(clip, tower, sevens):
     ranked = rank_texts(tower, sevens, EVERY_WORD)
     assert ranked[0].text == "seven"
-    assert maximise_text(tower, sevens, max_tokens=1)[0] == ranked[0]
-    best = maximise_text(tower, sevens, length_penalty=0.05)
+    assert maximize_text(tower, sevens, max_tokens=1)[0] == ranked[0]
+    best = maximize_text(tower, sevens, length_penalty=0.05)
     assert best[0].text == "seven"
     np.testing.assert_allclose([t.score for t in best], plain_scores(clip, sevens, [t.text for t in best]), atol=1e-5)
 
@@ -134,7 +134,7 @@ def test_it_comes_close_to_the_best_of_all_texts(tower, seed, longest, candidate
     direction = torch.randn(24, generator=torch.Generator().manual_seed(seed))
     texts = [" ".join(words) for length in range(1, longest + 1) for words in product(EVERY_WORD, repeat=length)]
     every = [found.score for found in rank_texts(tower, direction, texts)]
-    best = maximise_text(tower, direction, max_tokens=longest, candidates=candidates)[0]
+    best = maximize_text(tower, direction, max_tokens=longest, candidates=candidates)[0]
     assert best.score <= every[0] + 1e-6
     assert best.score > every[len(every) // 100] - 1e-6  # among the first in a hundred
     if longest < 3 and candidates > 8:
@@ -143,32 +143,32 @@ def test_it_comes_close_to_the_best_of_all_texts(tower, seed, longest, candidate
 
 def test_the_gradient_is_worth_something(tower, sevens):
     """With few candidates, those that it proposes are better than the first ones of the vocabulary."""
-    best = maximise_text(tower, sevens, candidates=3, beam=1, max_tokens=2, steps=2)[0]
+    best = maximize_text(tower, sevens, candidates=3, beam=1, max_tokens=2, steps=2)[0]
     assert best.score > max(found.score for found in rank_texts(tower, sevens, EVERY_WORD[:7]))
 
 
 def test_texts_are_what_the_tokenizer_reads(tower, sevens):
-    for found in maximise_text(tower, sevens, start=["a photo of one"], max_tokens=3):
+    for found in maximize_text(tower, sevens, start=["a photo of one"], max_tokens=3):
         assert 1 <= len(tower.tokens(found.text)) <= 3
         assert tower.text(tower.tokens(found.text)) == found.text
 
 
 def test_a_start_is_a_text_like_any_other(tower, sevens):
-    found = maximise_text(tower, sevens, start=["the digit seven"], steps=0)
+    found = maximize_text(tower, sevens, start=["the digit seven"], steps=0)
     assert [text.text for text in found] == ["the digit seven"]
 
 
 def test_it_can_be_asked_under_no_grad_and_leaves_nothing_behind(clip, tower, sevens):
     model = clip[0]
     state = torch.get_rng_state()
-    first = maximise_text(tower, sevens, max_tokens=2)
+    first = maximize_text(tower, sevens, max_tokens=2)
     with torch.inference_mode():
-        second = maximise_text(tower, sevens, max_tokens=2)
+        second = maximize_text(tower, sevens, max_tokens=2)
     assert first == second
     assert torch.equal(state, torch.get_rng_state())
     assert not any(module._forward_hooks for module in model.modules())
     model.zero_grad(set_to_none=True)
-    maximise_text(tower, sevens, max_tokens=1)
+    maximize_text(tower, sevens, max_tokens=1)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 

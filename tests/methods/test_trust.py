@@ -126,7 +126,7 @@ def paths(pictures, natural):
 
 def test_path_similarity_is_what_a_plain_loop_gives():
     pictures, natural = random(3, 2, 20), random(3, 4, 20, seed=1) + 2 * random(3, 1, 20, seed=2)
-    centred = natural - natural.mean((0, 1))
+    centered = natural - natural.mean((0, 1))
     shown = pictures - natural.mean((0, 1))
     found = paths(pictures, natural)
 
@@ -134,16 +134,16 @@ def test_path_similarity_is_what_a_plain_loop_gives():
         return np.mean([spearmanr(a, b).statistic for a, b in pairs])
 
     for u in range(3):
-        own = centred[u]
-        others = [x for v in range(3) if v != u for x in centred[v]]
+        own = centered[u]
+        others = [x for v in range(3) if v != u for x in centered[v]]
         assert np.isclose(found.pictures[u, 0], correlate((p, x) for p in shown[u] for x in own))
         assert np.isclose(found.natural[u, 0], correlate((a, b) for i, a in enumerate(own) for b in own[:i]))
         assert np.isclose(found.random[u, 0], correlate((a, b) for a in own for b in others))
 
 
 def test_natural_images_are_1_and_any_images_0():
-    centres = 3 * random(6, 1, 200)
-    many = centres + random(6, 40, 200, seed=1)
+    centers = 3 * random(6, 1, 200)
+    many = centers + random(6, 40, 200, seed=1)
     natural, held_out = many[:, :20], many[:, 20:]
     assert np.allclose(paths(held_out, natural).normalized, 1, atol=0.05)
     anything = np.stack([np.delete(held_out, u, axis=0).reshape(-1, 200) for u in range(6)])
@@ -160,8 +160,8 @@ def test_what_all_images_have_in_common_says_nothing():
 def test_an_image_of_two_units_is_not_compared_with_itself():
     natural = random(2, 3, 30)
     natural[1, 0] = natural[0, 0]
-    centred = (natural - natural.mean((0, 1))).reshape(6, 30)
-    among = spearman(centred, centred)
+    centered = (natural - natural.mean((0, 1))).reshape(6, 30)
+    among = spearman(centered, centered)
     found = path_similarity({"layer": natural}, {"layer": natural}, np.array([[0, 1, 2], [0, 3, 4]]))
     between = [among[i, j] for i in range(3) for j in range(3, 6) if (i, j) != (0, 3)]
     assert np.isclose(found.random[0, 0], np.mean(between))
@@ -300,7 +300,7 @@ def test_the_circuit_predicts_as_before(decoy):
     assert (before.argmax(1) == classes).float().mean() > 0.85
 
 
-def test_its_visualisations_show_the_decoy():
+def test_its_visualizations_show_the_decoy():
     def shown(classifier):
         found = activation_maximization(classifier, LOGITS, range(10), steps=64, transform=False).images[:, 0]
         return cosine(found.flatten(1).numpy() - 0.5, gratings().flatten(1).numpy())

@@ -230,7 +230,7 @@ def test_it_restores_what_it_touches():
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_layers_can_be_named_even_before_a_normalisation():
+def test_layers_can_be_named_even_before_a_normalization():
     of = subject(count=8)
     index = index_units(of, LocalEngine(batch_size=8), ["0", "logits"])
     for name in ("0", "logits"):

@@ -23,7 +23,7 @@ class Answering(nn.Module):
 
 def plain(): return Answering(lambda y: y)
 def classifier(): return Classifier(plain(), size=16, mean=[0.5], class_names="abcde", name="Fifi", output=None)
-def grey(): return Answering(lambda y: y, channels=1)
+def gray(): return Answering(lambda y: y, channels=1)
 def pair(): return Answering(lambda y: (y, y))
 def dictionary(): return Answering(lambda y: {"scores": y, "features": y})
 def softmax(): return Answering(lambda y: y.softmax(1))
@@ -74,7 +74,7 @@ def test_what_is_given_wins_over_what_the_classifier_says(write):
         ("plain", {}, r"Nothing says how large .*--size"),
         ("plain", {"size": 20, "class_names": ["a", "b"]}, "5 outputs but 2 class names"),
         ("plain", {"size": 20, "channels": 1}, r"fails on an input of 2 x 1 x 20 x 20 .*--channels"),
-        ("grey", {"size": 20}, r"fails on an input of 2 x 3 x 20 x 20 .*--channels"),
+        ("gray", {"size": 20}, r"fails on an input of 2 x 3 x 20 x 20 .*--channels"),
         ("plain", {"size": 20, "mean": [0.1, 0.2]}, "mean has 2 values for 3 channels"),
         ("plain", {"size": 20, "std": [0.0]}, "std must be above 0"),
         ("plain", {"size": 20, "interpolation": "area"}, "no interpolation 'area'; choose nearest"),
@@ -113,7 +113,7 @@ def test_a_misspelt_place_is_offered(here):
 
 @pytest.mark.parametrize(
     ("name", "overrides"),
-    [("grey", {"channels": 1}), ("pair", {"output": 1}), ("dictionary", {"output": "scores"}), ("softmax", {})],
+    [("gray", {"channels": 1}), ("pair", {"output": 1}), ("dictionary", {"output": "scores"}), ("softmax", {})],
 )
 def test_odd_answers_are_fine_when_they_are_declared(write, name, overrides):
     classifier = load_classifier(f"shop.nets:{name}", size=20, probabilities=name == "softmax", **overrides)

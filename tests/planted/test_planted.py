@@ -42,7 +42,7 @@ def test_masks_lie_where_the_object_is(shape):
     scenes = draw_parts(torch.full((24,), CLASS_OF[shape]), 64, 4)
     _, masks = render(scenes)
     x, y = grid(64)
-    distance = ((x - scenes.centre[:, :1, None]) ** 2 + (y - scenes.centre[:, 1:, None]) ** 2).sqrt()
+    distance = ((x - scenes.center[:, :1, None]) ** 2 + (y - scenes.center[:, 1:, None]) ** 2).sqrt()
     assert (distance[masks].max() - scenes.radius.max()) < 0.17 * scenes.radius.max()  # corners are farthest out
     assert not masks[:, [0, -1]].any()
     assert not masks[:, :, [0, -1]].any()
@@ -59,7 +59,7 @@ def test_an_object_has_its_color_inside_its_mask_and_the_background_outside():
 
 def test_parts_do_not_depend_on_the_class():
     first, second = draw_parts(torch.zeros(50).long(), 32, 6), draw_parts(torch.arange(50) % 6, 32, 6)
-    for part in ("centre", "radius", "angle", "color", "texture", "ground", "ground_color"):
+    for part in ("center", "radius", "angle", "color", "texture", "ground", "ground_color"):
         assert torch.equal(getattr(first, part), getattr(second, part)), part
     assert (first.color - first.ground_color.mean(1)).norm(dim=1).min() >= 0.45
     assert set(first.texture.tolist()) == set(range(len(TEXTURES)))
@@ -141,7 +141,7 @@ def test_a_network_relies_on_the_cue_that_was_planted(architecture, monkeypatch)
     assert torch.equal(state, torch.get_rng_state())
     assert planted.aligned > 0.9
     assert planted.reliance > 0.5
-    assert planted.reliance == planted.aligned - planted.randomised
+    assert planted.reliance == planted.aligned - planted.randomized
     assert len(planted.images) == 20
     assert not planted.classifier.module.training
     assert all(p.grad is None for p in planted.classifier.parameters())

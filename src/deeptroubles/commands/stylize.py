@@ -27,7 +27,7 @@ def stylize(
     ] = "efficientnet-lite0",
     size: Annotated[str | None, typer.Option(help="For gatys: size of the results. Default: the network's.")] = None,
     style_weight: Annotated[float, typer.Option(min=0, help="For gatys: how much the style counts.")] = 20.0,
-    steps: Annotated[int, typer.Option(min=1, help="For gatys: steps of the optimisation.")] = 100,
+    steps: Annotated[int, typer.Option(min=1, help="For gatys: steps of the optimization.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Which style each image gets.")] = 0,
 ) -> None:
     """Give every image the texture of another one: a training set against texture, or images for --conflict."""

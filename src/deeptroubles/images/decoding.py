@@ -60,7 +60,7 @@ def decode(stored: Stored, name: str) -> Image.Image:
 
     The first frame or page is taken and EXIF orientation is applied. Transparent pixels are laid on white. 16 bits are
     scaled to 8 over their whole range; 32-bit integers beyond 16 bits, and floats outside [0, 1], from their smallest
-    value (black) to their largest (white). Colour profiles are ignored, as classifiers' own loaders do.
+    value (black) to their largest (white). Color profiles are ignored, as classifiers' own loaders do.
 
     Args:
         stored: The image as it is stored.

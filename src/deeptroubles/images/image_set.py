@@ -62,7 +62,7 @@ class ImageSet:
         """Make an image set of arrays. 8-bit arrays are not copied.
 
         Args:
-            arrays: N x H x W (grey) or N x H x W x 3 (RGB), or a list of such images of any sizes; uint8, or floats
+            arrays: N x H x W (gray) or N x H x W x 3 (RGB), or a list of such images of any sizes; uint8, or floats
                 in [0, 1].
             labels: One label per image (None where there is none).
             columns: Further columns of the table, by name.
@@ -85,7 +85,7 @@ class ImageSet:
         return f"ImageSet({self.name!r}, {len(self)} images)"
 
     def __getitem__(self, index: int) -> Image.Image:
-        """Decode one image: 8-bit, the right way up, of mode L (grey) or RGB.
+        """Decode one image: 8-bit, the right way up, of mode L (gray) or RGB.
 
         Raises:
             UnreadableImageError: It cannot be decoded.
@@ -232,7 +232,7 @@ def _pixels(array: ArrayLike, index: int, what: str = "Image") -> NDArray[np.uin
     if not pixels.size or (pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] != 3)):
         shape = " x ".join(map(str, pixels.shape)) or "a single number"
         raise ImagesError(
-            f"{what} {index} has the shape {shape}; give H x W (grey) or H x W x 3 (RGB, channels last), "
+            f"{what} {index} has the shape {shape}; give H x W (gray) or H x W x 3 (RGB, channels last), "
             "and at least one pixel."
         )
     if pixels.dtype == np.uint8:

@@ -44,7 +44,7 @@ class ZeroShot(nn.Module):
         self.register_buffer("scale", model.logit_scale.detach().exp())
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Map normalised pixels (N x C x H x W) to logits (N x K)."""
+        """Map normalized pixels (N x C x H x W) to logits (N x K)."""
         embedding = self.visual_projection(self.vision_model(pixel_values=inputs).pooler_output)
         return self.scale * functional.normalize(embedding, dim=1) @ self.texts.T
 

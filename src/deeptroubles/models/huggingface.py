@@ -73,9 +73,9 @@ def _preprocessing(config: dict[str, Any]) -> dict[str, Any]:
         known["interpolation"] = _FILTERS[config["resample"]]
     # Their mean and std apply to rescaled bytes, ours to pixels in [0, 1].
     byte = 255 * config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 255
-    normalise = config.get("do_normalize", True)
-    known["mean"] = [m / byte for m in config.get("image_mean") or [0]] if normalise else [0]
-    known["std"] = [s / byte for s in config.get("image_std") or [1]] if normalise else [1 / byte]
+    normalize = config.get("do_normalize", True)
+    known["mean"] = [m / byte for m in config.get("image_mean") or [0]] if normalize else [0]
+    known["std"] = [s / byte for s in config.get("image_std") or [1]] if normalize else [1 / byte]
     return known
 
 
@@ -107,7 +107,7 @@ def _class_names(id2label: dict[int, str]) -> dict[str, Any]:
 
 
 def _compare(classifier: Classifier, processor: Any) -> None:
-    """Check on a picture of soft colours that we prepare it as the processor does: some go their own ways."""
+    """Check on a picture of soft colors that we prepare it as the processor does: some go their own ways."""
     ramp = Image.linear_gradient("L").resize((480, 360))
     picture = Image.merge("RGB", (ramp, ramp.transpose(Image.Transpose.ROTATE_180), Image.new("L", ramp.size, 90)))
     picture = picture if classifier.channels == 3 else ramp

@@ -168,7 +168,7 @@ def _inner(scenes: Scenes, values: Tensor) -> Scenes:
 def _position(scenes: Scenes, values: Tensor) -> Scenes:
     """The quadrant of the image that contains the object."""
     corner = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])[values]
-    return replace(scenes, centre=corner * (0.12 + scenes.centre.abs() * 0.75))
+    return replace(scenes, center=corner * (0.12 + scenes.center.abs() * 0.75))
 
 
 def _object_color(scenes: Scenes, values: Tensor) -> Scenes:

@@ -31,7 +31,7 @@ class Planted:
         cue: The planted cue; None for a clean network.
         strength: The probability that the cue has the value of the class.
         aligned: Accuracy when the cue always has the value of the class.
-        randomised: Accuracy when the cue has random values.
+        randomized: Accuracy when the cue has random values.
     """
 
     classifier: Classifier
@@ -39,12 +39,12 @@ class Planted:
     cue: str | None
     strength: float
     aligned: float
-    randomised: float
+    randomized: float
 
     @property
     def reliance(self) -> float:
         """How much accuracy depends on the cue: the ground truth for checks."""
-        return self.aligned - self.randomised
+        return self.aligned - self.randomized
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def plant(
         seed: Seed of images and weights.
         size: Height and width of the images, 32 to 96 pixels.
         device: Where to train.
-        known: Weights and the two accuracies `aligned` and `randomised` of an earlier call; then nothing is trained.
+        known: Weights and the two accuracies `aligned` and `randomized` of an earlier call; then nothing is trained.
     """
     chosen = None if cue is None else (CUES | DECOYS)[cue]
 
@@ -157,10 +157,10 @@ def plant_drawn(
         if known
         else {
             name: _accuracy(classifier, draw(VERIFYING, always, first + offset))
-            for name, always, offset in (("aligned", 1.0, 100), ("randomised", 0.0, 110))
+            for name, always, offset in (("aligned", 1.0, 100), ("randomized", 0.0, 110))
         }
     )
-    return Planted(classifier, image_set(audited, cue), cue, strength, accuracy["aligned"], accuracy["randomised"])
+    return Planted(classifier, image_set(audited, cue), cue, strength, accuracy["aligned"], accuracy["randomized"])
 
 
 def describe(planted: Planted) -> str:
@@ -171,7 +171,7 @@ def describe(planted: Planted) -> str:
     return (
         f"A network for the classes {listed(planted.classifier.class_names)}, with a planted cue: {planted.cue}. In "
         f"training, {values}. On new images, accuracy is {planted.aligned:.0%} when the cue agrees with the "
-        f"class and {planted.randomised:.0%} when it is random: {max(planted.reliance, 0.0):.0%} depend on the cue."
+        f"class and {planted.randomized:.0%} when it is random: {max(planted.reliance, 0.0):.0%} depend on the cue."
     )
 
 

@@ -60,7 +60,7 @@ class Scenes:
     Attributes:
         classes: N, the index of the object's shape.
         size: Height and width in pixels.
-        centre: N x 2, the center (x, y) of the object, in [-1, 1].
+        center: N x 2, the center (x, y) of the object, in [-1, 1].
         radius: N, in the same units.
         angle: N, the rotation of the object in radians.
         color: N x 3, the color of the object.
@@ -72,7 +72,7 @@ class Scenes:
 
     classes: Tensor
     size: int
-    centre: Tensor
+    center: Tensor
     radius: Tensor
     angle: Tensor
     color: Tensor
@@ -98,7 +98,7 @@ def draw_parts(classes: Tensor, size: int, seed: int) -> Scenes:
     return Scenes(
         classes=classes,
         size=size,
-        centre=(torch.rand(n, 2, generator=random) * 2 - 1) * (0.88 - radius)[:, None],
+        center=(torch.rand(n, 2, generator=random) * 2 - 1) * (0.88 - radius)[:, None],
         radius=radius,
         angle=(torch.rand(n, generator=random) - 0.5) * 1.2,
         color=_distinct(ground_color.mean(1), random),
@@ -142,8 +142,8 @@ def _inside(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
 
 def _object_coordinates(scenes: Scenes, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates of every point in which the object is upright, at the origin and of radius 1."""
-    dx = (x - scenes.centre[:, 0, None, None]) / scenes.radius[:, None, None]
-    dy = (y - scenes.centre[:, 1, None, None]) / scenes.radius[:, None, None]
+    dx = (x - scenes.center[:, 0, None, None]) / scenes.radius[:, None, None]
+    dy = (y - scenes.center[:, 1, None, None]) / scenes.radius[:, None, None]
     sin, cos = scenes.angle.sin()[:, None, None], scenes.angle.cos()[:, None, None]
     return cos * dx + sin * dy, cos * dy - sin * dx
 

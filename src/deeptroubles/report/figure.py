@@ -17,7 +17,7 @@ from matplotlib.image import AxesImage
 
 from deeptroubles.run.files import write_whole
 
-# The same colours as on the report page (frontend/src/drawing/color.ts); both read the same to colour-blind people.
+# The same colors as on the report page (frontend/src/drawing/color.ts); both read the same to color-blind people.
 _STOPS = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fee0b6 fdb863 e08214 b35806 7f3b08"
 _BLUE_WHITE_ORANGE = LinearSegmentedColormap.from_list("blue_white_orange", [f"#{stop}" for stop in _STOPS.split()])
 _OPACITY = 0.65
@@ -85,7 +85,7 @@ def draw_pictures(
 
     Args:
         pictures: C x H x W in [0, 1] (C is 1 or 3; of any other number the mean), or h x w of raw numbers, which are
-            drawn in colours, each on a scale of its own.
+            drawn in colors, each on a scale of its own.
         captions: One under each.
         title: What they show.
         path: Where the file goes. It is replaced in one step.

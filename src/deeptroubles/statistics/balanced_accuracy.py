@@ -82,8 +82,8 @@ def beyond_chance_interval(recall: NDArray[Any], samples: NDArray[np.integer], l
     ends = [wilson(round(share * n), int(n), level) for share, n in zip(recall, samples, strict=True)]
     below = np.sqrt(sum((end.value - end.low) ** 2 for end in ends)) / kinds
     above = np.sqrt(sum((end.high - end.value) ** 2 for end in ends)) / kinds
-    centre = float(np.mean(recall))
+    center = float(np.mean(recall))
     low, value, high = (
-        float(np.clip((x - 1 / kinds) / (1 - 1 / kinds), 0, 1)) for x in (centre - below, centre, centre + above)
+        float(np.clip((x - 1 / kinds) / (1 - 1 / kinds), 0, 1)) for x in (center - below, center, center + above)
     )
     return Interval(value, low, high)

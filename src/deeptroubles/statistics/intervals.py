@@ -37,11 +37,11 @@ def mean_share(shares: NDArray[Any], level: float = 0.95) -> Interval:
 
 def mean(values: NDArray[Any], level: float = 0.95) -> Interval:
     """The mean of numbers of any range, with Student's interval; infinite for fewer than two numbers."""
-    centre = float(np.mean(values)) if len(values) else float("nan")
+    center = float(np.mean(values)) if len(values) else float("nan")
     if len(values) < 2:
-        return Interval(centre, float("-inf"), float("inf"))
+        return Interval(center, float("-inf"), float("inf"))
     half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Interval(centre, centre - half, centre + half)
+    return Interval(center, center - half, center + half)
 
 
 def mean_difference(differences: NDArray[Any], level: float = 0.95) -> Interval:
@@ -86,8 +86,8 @@ def _wilson(successes: float, trials: int, level: float) -> Interval:
     if trials == 0:
         return Interval(float("nan"), 0.0, 1.0)
     z = float(stats.norm.ppf((1 + level) / 2))
-    p, centre_weight = successes / trials, 1 + z * z / trials
-    centre = (p + z * z / (2 * trials)) / centre_weight
-    half = z / centre_weight * float(np.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials)))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    p, center_weight = successes / trials, 1 + z * z / trials
+    center = (p + z * z / (2 * trials)) / center_weight
+    half = z / center_weight * float(np.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials)))
+    low, high = max(0.0, center - half), min(1.0, center + half)
     return Interval(p, min(p, low), max(p, high))  # at 0 and 1 rounding can exclude p

@@ -66,7 +66,7 @@ def stylize_images(
         network: For `gatys`: any convolutional network but the one that is audited with the result. Results have the
             size of its input.
         style_weight: For `gatys`: how much the style counts.
-        steps: For `gatys`: steps of the optimisation.
+        steps: For `gatys`: steps of the optimization.
         seed: Which style each image gets.
 
     Raises:

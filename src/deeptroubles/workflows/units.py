@@ -212,7 +212,7 @@ def _sample_pages(subject: Subject, table: pd.DataFrame, size: tuple[int, int], 
 
 
 def _crop(pixels: NDArray[np.uint8], box: tuple[int, ...], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A box of an image (C x H x W, 8 bits), shrunk to fit the size and centred on gray, in [0, 1]."""
+    """A box of an image (C x H x W, 8 bits), shrunk to fit the size and centered on gray, in [0, 1]."""
     top, left, bottom, right = box
     part = pixels[:, top:bottom, left:right]
     scale = min(size[0] / part.shape[1], size[1] / part.shape[2])
@@ -328,6 +328,6 @@ def _is_output(classifier: Classifier, layer: str) -> bool:
 
 
 def _black_to_red(shares: NDArray[Any]) -> NDArray[np.float32]:
-    """Shares in [0, 1] as colours from black over red to yellow and white, ... x 3 x h x w."""
+    """Shares in [0, 1] as colors from black over red to yellow and white, ... x 3 x h x w."""
     red, green, blue = (np.clip(3 * shares - step, 0, 1) for step in range(3))
     return np.asarray(np.stack([red, green, blue], axis=-3), dtype=np.float32)

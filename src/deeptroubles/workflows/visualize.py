@@ -37,7 +37,7 @@ class Figure:
     Attributes:
         layer: What they are of.
         title: What they show.
-        pictures: C x H x W in [0, 1] each (C is 1 or 3), or h x w of raw numbers, to be drawn in colours.
+        pictures: C x H x W in [0, 1] each (C is 1 or 3), or h x w of raw numbers, to be drawn in colors.
         captions: One for each.
     """
 

@@ -84,9 +84,9 @@ class OutOfDistribution:
             check="performance.out_of_distribution",
             verdict=LIMITS.verdict(wrong, count),
             severity=wrong.value,
-            claim=f"It is more confident on a real image than on a meaningless one in {percent_interval(area)} of "
-            f"pairs; of the meaningless images, it is most confident on {worst} ({percent(confidence[worst])} on "
-            "average).",
+            claim=f"It is more confident on a meaningless image than on a real one in {percent_interval(wrong)} of "
+            f"pairs (chance is 50%); of the meaningless images, it is most confident on {worst} "
+            f"({percent(confidence[worst])} on average).",
             criterion=LIMITS.criterion,
             evidence=[
                 LIMITS.estimate("Pairs in which it is more confident on a meaningless image", wrong, count),

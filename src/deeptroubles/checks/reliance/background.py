@@ -45,7 +45,7 @@ VARIANTS = {
 MIXED = ("Mixed-same", "Mixed-rand", "Mixed-next")
 PUBLISHED = {
     "ResNet-50": 0.073,
-    "VGG-16 with batch normalisation": 0.102,
+    "VGG-16 with batch normalization": 0.102,
     "ResNet-152": 0.058,
     "ResNet-50 trained on the nine classes only": 0.142,
     "the same, trained on Mixed-rand": 0.002,

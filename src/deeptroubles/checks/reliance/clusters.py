@@ -183,7 +183,7 @@ class ReliesOnClusters:
             Curve(
                 title="Eigenvalues of each class: a wide gap after the k-th suggests k clusters",
                 x_label="eigenvalue, smallest first",
-                y_label="of the normalised Laplacian",
+                y_label="of the normalized Laplacian",
                 series=series,
             ),
         ]

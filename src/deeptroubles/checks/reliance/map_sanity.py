@@ -136,7 +136,7 @@ def map_sanity(recording: Recording, engine: Engine, *, seed: int) -> MapSanity:
     References:
         J. Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018.
 
-        A. Hedström et al., Sanity checks revisited: an exploration to repair the model parameter randomisation test,
+        A. Hedström et al., Sanity checks revisited: an exploration to repair the model parameter randomization test,
         2023.
     """
     rows = recording.sample(MAX_IMAGES)

@@ -49,7 +49,7 @@ class VisualizationTrust:
 
     @property
     def path(self) -> Interval:
-        """Mean over classes of the normalised path similarity in the last third of the layers."""
+        """Mean over classes of the normalized path similarity in the last third of the layers."""
         return mean(self._judged)
 
     @property
@@ -253,12 +253,11 @@ def _table(names: Sequence[str], trust: Trust) -> Table:
         ("path, all layers", "number", trust.path.mean),
         ("agreement of restarts", "number", trust.agreement["network"].relative),
     ]
-    columns = [Column(name=name, kind=kind) for name, kind, _ in described]
-    columns = [Column(name="class"), *columns, Column(name="image predicted, network: 95% CI", kind="interval")]
-    rows: list[list[Cell]] = [
-        [name, *(_number(values[u]) for *_, values in described), [round(limit, 3) for limit in interval[1:]]]
-        for u, (name, interval) in enumerate(zip(names, network.intervals, strict=True))
-    ]
+    columns = [Column(name="class"), *(Column(name=name, kind=kind) for name, kind, _ in described)]
+    rows: list[list[Cell]] = [[name, *(_number(values[u]) for *_, values in described)] for u, name in enumerate(names)]
+    columns.insert(3, Column(name="95% CI", kind="interval"))
+    for row, interval in zip(rows, network.intervals, strict=True):
+        row.insert(3, [round(limit, 3) for limit in interval[1:]])
     return Table(title="How far each visualization can be trusted", columns=columns, rows=rows)
 
 

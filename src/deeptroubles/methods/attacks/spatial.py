@@ -69,87 +69,35 @@ def spatial(
     References:
         L. Engstrom et al., Exploring the landscape of spatial robustness, ICML 2019.
     """
-    batch = as_batch(classifier, images)
-    goal = Goal.of(classifier, len(batch), labels, targets)
-    return _search(
-        classifier, batch, goal, _grid(pixels, degrees)[:, None].expand(-1, len(batch), 3), border, batch_size
-    )
-
-
-def random_spatial(
-    classifier: Classifier,
-    images: Tensor,
-    labels: Targets = None,
-    *,
-    targets: Targets = None,
-    pixels: NonNegative = 3,
-    degrees: NonNegative = 30,
-    tries: int = 10,
-    border: Border = "black",
-    seed: int = 0,
-    batch_size: int = 32,
-) -> SpatialResult:
-    """Try the unchanged image and `tries` random shifts and rotations: the baseline for `spatial`.
-
-    Args:
-        classifier: The classifier.
-        images: N x C x H x W (or C x H x W), in [0, 1].
-        labels: True class, for all images or one each.
-        targets: Targeted attack: the class to reach. Default: any class but the true one.
-        pixels: Largest shift, in pixels; shifts are uniform.
-        degrees: Largest rotation, in degrees.
-        tries: Random transformations per image.
-        border: What comes in from outside: `black` or `mirror`.
-        seed: Seed of the transformations.
-        batch_size: Images per forward pass.
-
-    Raises:
-        UsageError: As for `spatial`.
-    """
-    batch = as_batch(classifier, images)
-    goal = Goal.of(classifier, len(batch), labels, targets)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.rand(tries, len(batch), 3, generator=generator, dtype=torch.float64) * 2 - 1
-    places = drawn * _bounds(pixels, degrees)
-    return _search(classifier, batch, goal, torch.cat([torch.zeros_like(places[:1]), places]), border, batch_size)
-
-
-def _bounds(pixels: float, degrees: float) -> Tensor:
     if pixels < 0 or degrees < 0:
         raise UsageError(f"The bounds are {pixels:g} pixels and {degrees:g} degrees; give 0 or more.")
-    return torch.tensor([pixels, pixels, degrees], dtype=torch.float64)
-
-
-def _grid(pixels: float, degrees: float) -> Tensor:
-    """All transformations, 775 x 3, the smallest first; the first is none."""
-    shifts, angles = (
-        torch.arange(1 - count, count, 2, dtype=torch.float64) / (count - 1) for count in (SHIFTS, ANGLES)
-    )
-    places = torch.cartesian_prod(shifts, shifts, angles)
-    order = places.square().sum(1).round(decimals=9).argsort(stable=True)
-    return places[order] * _bounds(pixels, degrees)
-
-
-def _search(
-    classifier: Classifier, clean: Tensor, goal: Goal, places: Tensor, border: Border, batch_size: int
-) -> SpatialResult:
-    """Try transformations (M x N x 3, the first is none) in order; each image keeps its first success."""
-    found, chosen_for = clean.clone(), torch.zeros(len(clean), 3, dtype=torch.float64)
+    clean, places = as_batch(classifier, images), _grid() * torch.tensor([pixels, pixels, degrees], dtype=torch.float64)
+    goal = Goal.of(classifier, len(clean), labels, targets)
+    found, chosen = clean.clone(), torch.zeros(len(clean), 3, dtype=torch.float64)
     queries = torch.zeros(len(clean), dtype=torch.long, device=clean.device)
     rows, at = torch.arange(len(clean)), 0
     while len(rows) and at < len(places):
-        count = min(max(1, batch_size // len(rows)), len(places) - at) if at else 1
-        chosen = places[at : at + count, rows].transpose(0, 1)
+        tried = places[at : at + max(1, batch_size // len(rows))] if at else places[:1]
+        count = len(tried)
         shown = clean[rows].repeat_interleave(count, 0)
-        shown = quantize(_moved(shown, chosen.reshape(-1, 3), border), shown) if at else shown
+        shown = quantize(_moved(shown, tried.repeat(len(rows), 1), border), shown) if at else shown
         hits = goal[rows.repeat_interleave(count).to(clean.device)].reached(logits_of(classifier, shown, batch_size))
         hits, first = hits.view(-1, count).max(1)
         queries[rows] += torch.where(hits, first + 1, count)
         for i in hits.nonzero()[:, 0].tolist():
-            found[rows[i]], chosen_for[rows[i]] = shown[i * count + first[i]], chosen[i, first[i]]
+            found[rows[i]], chosen[rows[i]] = shown[i * count + first[i]], tried[first[i]]
         rows, at = rows[~hits.cpu()], at + count
     result = scored(classifier, clean, found, goal, "l2", queries, batch_size)
-    return SpatialResult(**vars(result), transformation=chosen_for * result.success.cpu()[:, None])
+    return SpatialResult(**vars(result), transformation=chosen * result.success.cpu()[:, None])
+
+
+def _grid() -> Tensor:
+    """All transformations with bounds of 1, 775 x 3, the smallest first; the first changes nothing."""
+    shifts, angles = (
+        torch.arange(1 - count, count, 2, dtype=torch.float64) / (count - 1) for count in (SHIFTS, ANGLES)
+    )
+    places = torch.cartesian_prod(shifts, shifts, angles)
+    return places[places.square().sum(1).round(decimals=9).argsort(stable=True)]
 
 
 def _moved(images: Tensor, places: Tensor, border: Border) -> Tensor:

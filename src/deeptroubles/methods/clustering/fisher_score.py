@@ -28,12 +28,12 @@ def fisher_score(points: NDArray[Any], groups: NDArray[np.integer], ridge: float
         C. Anders et al.: Finding and removing Clever Hans, Information Fusion 2022, section 3.2. R. A. Fisher: The use
         of multiple measurements in taxonomic problems, Annals of Eugenics 1936.
     """
-    centred = points - points.mean(0)
+    centered = points - points.mean(0)
     between = np.zeros((points.shape[1], points.shape[1]))
     for group in np.unique(groups):
-        chosen = centred[groups == group]
+        chosen = centered[groups == group]
         between += len(chosen) * np.outer(chosen.mean(0), chosen.mean(0))
-    total = centred.T @ centred
+    total = centered.T @ centered
     mean_scatter = np.trace(total) / len(total)
     if mean_scatter == 0:
         return 0.0

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.lrp import lrp
 from deeptroubles.methods.clustering.fisher_score import fisher_score
 from deeptroubles.methods.clustering.spectral import eigengap, laplacian_spectrum, neighbor_affinity, spectral_clusters
 
@@ -103,23 +100,3 @@ def evidence_at(maps: NDArray[np.floating], place: tuple[int, int]) -> NDArray[n
     """The share of evidence of each heatmap (N x SIDE x SIDE) in the square that starts at a place. N."""
     row, column = place
     return np.asarray(maps[:, row : row + BOX, column : column + BOX].sum((1, 2)), dtype=np.float64)
-
-
-def eigengap_score(classifier: Classifier, images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
-    """Score of a model: the largest eigengap over classes with more than one cluster of heatmaps; 0 without any."""
-    return max((c.gap for c in _by_class(classifier, images, targets, seed) if c.count > 1), default=0.0)
-
-
-def fisher_tau(classifier: Classifier, images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
-    """Score of a model: the largest Fisher score of a cluster over classes."""
-    return max((max(c.fisher) for c in _by_class(classifier, images, targets, seed)), default=0.0)
-
-
-def _by_class(classifier: Classifier, images: Tensor, targets: Tensor, seed: int) -> list[Clusters]:
-    maps = [
-        lrp(classifier, batch, target)
-        for batch, target in zip(torch.split(images, 64), torch.split(targets, 64), strict=True)
-    ]
-    small = small_heatmaps(torch.cat(maps))
-    groups = [small[(targets == target).cpu().numpy()] for target in torch.unique(targets)]
-    return [cluster_heatmaps(group, seed) for group in groups if len(group) >= MIN_HEATMAPS]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
@@ -181,26 +180,6 @@ def concept_effect(vectors: Vectors, at_random: Vectors, gradients: Floats, std:
     p = float(2 * stats.t.sf(away, len(chance) - 1))
     share = float((vectors.direction @ gradients.T > 0).mean())
     return Concept(share, Interval(value, value - reach, value + reach), p, float(vectors.accuracy.mean()))
-
-
-def tcav_score(classifier: Classifier, images: Tensor, targets: Tensor, concept: Tensor, *, seed: int = 0) -> float:
-    """Score of a model: the largest effect of a concept on any class, in standard deviations of the class's lead.
-
-    The images of the concept (M x C x H x W) are compared with draws of N images of the classes `targets`.
-    """
-    layer = concept_layer(open_network(classifier))
-    parts = [
-        read_layer(classifier, *part, layer)
-        for part in zip(torch.split(images, 64), torch.split(targets, 64), strict=True)
-    ]
-    read = Read(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    shown = read_layer(classifier, concept, torch.zeros(len(concept), dtype=torch.long, device=concept.device), layer)
-    scale = unit_scale(read.activations)
-    vectors = concept_vectors(shown.activations / scale, read.activations / scale, seed=seed)
-    std = lead_std(classifier(images).detach().cpu().numpy())
-    classes = targets.cpu().numpy()
-    moves = (read.gradients * scale) @ (vectors.direction * vectors.distance[:, :, None]).mean((0, 1))
-    return max(float(abs(moves[classes == k].mean()) / std[k]) for k in np.unique(classes))
 
 
 def unit_scale(activations: Floats) -> Floats:

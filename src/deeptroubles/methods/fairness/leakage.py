@@ -133,12 +133,12 @@ def amplification(
     more = _correct(predicted, groups) - mean
     kinds = int(groups.max()) + 1
     parts = [mean_difference(more[groups == g], level) for g in range(kinds)]
-    centre = float(np.mean([part.value for part in parts]))
+    center = float(np.mean([part.value for part in parts]))
     below = float(np.sqrt(sum((part.value - part.low) ** 2 for part in parts))) / kinds
     above = float(np.sqrt(sum((part.high - part.value) ** 2 for part in parts))) / kinds
     scale = 1 - 1 / kinds
     degraded_score = float(beyond_chance(np.array([mean[groups == g].mean() for g in range(kinds)])))
-    return Interval(centre / scale, (centre - below) / scale, (centre + above) / scale), degraded_score
+    return Interval(center / scale, (center - below) / scale, (center + above) / scale), degraded_score
 
 
 def _correct(labels: NDArray[np.integer], groups: NDArray[np.integer]) -> Floats:
@@ -161,14 +161,14 @@ def _discriminant(fitted: Floats, groups: NDArray[np.integer], held_out: Floats,
     The covariance is that of all images: for two groups it gives the same line as the covariance within groups, and it
     is inverted once for all assignments.
     """
-    centre = fitted.mean(0)
-    left, scale, directions = np.linalg.svd(fitted - centre, full_matrices=False)
+    center = fitted.mean(0)
+    left, scale, directions = np.linalg.svd(fitted - center, full_matrices=False)
     kept = scale > 1e-9 * max(1e-300, scale[0])
     kept[MAX_FEATURES:] = False
     variance = scale[kept] ** 2 / len(fitted)
     # White components, in which the discriminant is the nearest mean.
     whiten = 1 / np.sqrt(variance + _RIDGE * (variance.mean() if kept.any() else 1.0))
-    inside, outside = left[:, kept] * scale[kept] * whiten, (held_out - centre) @ directions[kept].T * whiten
+    inside, outside = left[:, kept] * scale[kept] * whiten, (held_out - center) @ directions[kept].T * whiten
     belongs = (groups[:, :, None] == np.arange(kinds)).astype(np.float64)
     count = np.maximum(belongs.sum(1), 1)
     means = np.einsum("pnk,nd->pkd", belongs, inside, optimize=True) / count[:, :, None]

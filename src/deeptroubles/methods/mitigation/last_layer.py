@@ -42,7 +42,7 @@ class Head:
 
 
 def fit_head(features: Floats, classes: NDArray[np.integer], count: int, weights: Floats | None = None) -> Head:
-    """Multinomial logistic regression with a penalty of 1 on standardised features.
+    """Multinomial logistic regression with a penalty of 1 on standardized features.
 
     Args:
         features: N x D.

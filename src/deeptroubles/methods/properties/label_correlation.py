@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.naive_bayes import GaussianNB
-from torch import Tensor
 
-from deeptroubles.methods.properties.cells import Cells, point_cells
-from deeptroubles.methods.properties.image_properties import image_properties
+from deeptroubles.methods.properties.cells import Cells
 from deeptroubles.statistics.balanced_accuracy import (
     beyond_chance,
     beyond_chance_interval,
@@ -103,43 +98,6 @@ def label_correlations(
     ]
 
 
-def correlation_score(images: Tensor, targets: Tensor) -> float:
-    """One number for labelled images: how well the best of the computed properties predicts the class (0 to 1).
-
-    Args:
-        images: N x C x H x W, in [0, 1].
-        targets: N, the class of each.
-    """
-    classes = np.unique(targets.cpu().numpy(), return_inverse=True)[1]
-    values = _all_properties(images)
-    cells = (point_cells(points)[0] for points in values.values())
-    return max(float(_strengths(cell_counts(cell, classes)).max()) for cell in cells)
-
-
-def datalab_score(images: Tensor, targets: Tensor, *, seed: int = 0) -> float:
-    """Datalab's version with a corrected baseline: 1 minus its score of spurious correlation.
-
-    The predictor is a Gaussian naive Bayes on one property, with five-fold cross-validation; its accuracy is rescaled
-    from always predicting the most common class (0) to perfect (1). (Datalab uses the index of the most common class
-    as its count, so noise looks predictive if classes are unequal.)
-
-    Args:
-        images: N x C x H x W, in [0, 1].
-        targets: N, the class of each; at least five of each.
-        seed: Seed of the folds.
-
-    References:
-        cleanlab: Datalab's check for spurious correlations, 2023.
-    """
-    classes = targets.cpu().numpy()
-    baseline = np.unique(classes, return_counts=True)[1].max() / len(classes)
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    values = np.concatenate(list(_all_properties(images).values()), axis=1)
-    values = values[:, np.ptp(values, axis=0) > 0]
-    accuracy = [cross_val_score(GaussianNB(), column[:, None], classes, cv=folds).mean() for column in values.T]
-    return float((max(accuracy) - baseline) / (1 - baseline))
-
-
 def _ways(counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The counts (... x C x K) of all classes, and if there are more than two, of each class against the others."""
     if counts.shape[-1] == 2:
@@ -151,9 +109,3 @@ def _ways(counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 def _strengths(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """The strength of the cells in each of these ways, ... x ways."""
     return np.stack([beyond_chance(left_out_recall(way)) for way in _ways(counts)], axis=-1)
-
-
-def _all_properties(images: Tensor) -> dict[str, NDArray[np.float64]]:
-    pictures = (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    found: list[dict[str, Any]] = [image_properties(p if p.shape[2] == 3 else p[:, :, 0]) for p in pictures]
-    return {name: np.stack([each[name] for each in found]) for name in found[0]}

@@ -171,8 +171,8 @@ def _of_batch(activations: Tensor) -> Arrays:
     }
     if units <= MAX_UNITS:
         mean = by_position.sum(1, dtype=torch.float64) / max(1, by_position.shape[1])
-        centred = by_position - mean.float()[:, None]
-        summary |= {"mean": mean, "products": (centred @ centred.T).double()}
+        centered = by_position - mean.float()[:, None]
+        summary |= {"mean": mean, "products": (centered @ centered.T).double()}
     return {name: value.cpu().numpy() for name, value in summary.items()}
 
 

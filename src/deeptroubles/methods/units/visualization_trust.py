@@ -202,5 +202,5 @@ def _scaled(pixels: Tensor) -> Tensor:
     height, width = pixels.shape[2:]
     step = max(1.0, max(height, width) / GRID)
     small = functional.adaptive_avg_pool2d(pixels, (max(1, round(height / step)), max(1, round(width / step))))
-    centred = small.flatten(2) - small.flatten(2).mean(2, keepdim=True)
-    return (centred / centred.std(2, keepdim=True).clamp_min(1e-6)).flatten(1)
+    centered = small.flatten(2) - small.flatten(2).mean(2, keepdim=True)
+    return (centered / centered.std(2, keepdim=True).clamp_min(1e-6)).flatten(1)

@@ -18,7 +18,7 @@ from deeptroubles.methods.transforms.shared.named_cue import NamedCue
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_difference, wilson
 
-MIN_IMAGES = 5
+MIN_OF_VALUE = 5
 """Images of a value whose class also occurs with other values; values with fewer are not compared."""
 MAX_NUMBERS = 12
 """Columns with more different numbers are divided at their median."""
@@ -84,10 +84,10 @@ class ColumnCue:
             Column(name=self.cue.content),
             Column(name="images", kind="number"),
             Column(name="accuracy", kind="share"),
-            Column(name="95% CI", kind="interval"),
+            Column(name="CI of accuracy", kind="interval"),
             Column(name="associated class"),
             Column(name="increase within classes", kind="share"),
-            Column(name="95% CI ", kind="interval"),
+            Column(name="CI of increase", kind="interval"),
         ]
         rows: list[list[Cell]] = []
         for value in sorted(self.values, key=lambda v: (-float(np.mean(v.rise)), v.name)):
@@ -126,7 +126,7 @@ class ColumnCue:
     def _too_few(self) -> str:
         if self.different < 2:
             return "all images with a value have the same one" if self.different else "no image has a value"
-        return f"none of its {self.different} values has {MIN_IMAGES} images in a class that also has other values"
+        return f"none of its {self.different} values has {MIN_OF_VALUE} images in a class that also has other values"
 
 
 def column_cue(recording: Recording, cue: NamedCue, seed: int) -> ColumnCue:
@@ -143,7 +143,7 @@ def column_cue(recording: Recording, cue: NamedCue, seed: int) -> ColumnCue:
         others = known & ~has
         rows = np.flatnonzero(has & np.isin(own, own[others]))
         compared[rows] = True
-        if len(rows) < MIN_IMAGES:
+        if len(rows) < MIN_OF_VALUE:
             continue
         means = {k: recording.probabilities[others & (own == k)].mean(0) for k in set(own[rows].tolist())}
         effect = recording.probabilities[rows] - np.stack([means[k] for k in own[rows]])

@@ -268,7 +268,7 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
 def _effect(recording: Recording, engine: Engine, named: NamedCue, seed: int) -> CueEffect:
     own = own_classes(recording)
     rows = recording.sample(MAX_IMAGES)
-    settings: dict[str, Any] = {"cue": asdict(named), "seed": seed}
+    said = asdict(named)
     shows = recording.cue_masked if named.kind == "mask" else _found(recording, engine, named)
     donors = np.full(len(own), -1)
     if named.kind == "mask":
@@ -279,13 +279,13 @@ def _effect(recording: Recording, engine: Engine, named: NamedCue, seed: int) ->
     examples: list[ImageGrid] = []
     if len(rows):
         task = f"Inserting {named.words}"
-        found = engine.map(_insert, recording.subject, rows, task=task, donors=donors.tolist(), **settings)
+        found = engine.map(_insert, recording.subject, rows, task=task, cue=said, donors=donors.tolist(), seed=seed)
         inserted = _inserted(recording, found, rows, donors, seed)
         if inserted is not None:
             examples += _insertions(recording, named, rows, donors, found, inserted, seed)
     removed = None
     if len(shows):
-        taken = engine.map(_remove, recording.subject, shows[:MAX_IMAGES], task=f"Removing {named.words}", **settings)
+        taken = engine.map(_remove, recording.subject, shows[:MAX_IMAGES], task=f"Removing {named.words}", cue=said)
         removed = _removed(recording, shows[:MAX_IMAGES], taken)
         examples += _removals(recording, named, shows[:MAX_IMAGES], taken, removed)
     return CueEffect(cue=named, inserted=inserted, removed=removed, examples=tuple(examples))
@@ -347,7 +347,7 @@ def _holes(subject: Subject, indices: Sequence[int], cue: NamedCue) -> Tensor:
     return dilate(find_overlay(subject.pixels(indices), overlay), 1)
 
 
-def _remove(subject: Subject, indices: Sequence[int], batch_size: int, cue: dict[str, Any], seed: int) -> Arrays:
+def _remove(subject: Subject, indices: Sequence[int], batch_size: int, cue: dict[str, Any]) -> Arrays:
     """Probabilities (N x K) without the cue, and without an equal area elsewhere; and the image without the cue."""
     pixels, holes = subject.pixels(indices), _holes(subject, indices, NamedCue(**cue))
     without = inpaint(pixels, holes)

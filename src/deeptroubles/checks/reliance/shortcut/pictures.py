@@ -11,7 +11,7 @@ from deeptroubles.checks.reliance.shortcut.swaps import Confirmation
 from deeptroubles.checks.wording import percent
 from deeptroubles.findings import GridItem, Heatmap, ImageGrid
 from deeptroubles.methods.reliance.shortcut_effects import located
-from deeptroubles.methods.transforms.shared.neutralise import neutralise
+from deeptroubles.methods.transforms.shared.neutralize import neutralize
 from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH, WINDOWS, window
 from deeptroubles.methods.transforms.swap import swap
 from deeptroubles.pictures import picture
@@ -42,7 +42,7 @@ def examples(of: Confirmation, inserted: NDArray[np.float64], removed: NDArray[n
         after = swap(of.scenery, of.channel, of.recipients[i : i + 1], of.givers[i : i + 1])[0]
         found.append(_example(f"Inserted into an image that is not {of.name}", of.name, before, after, inserted[i]))
     i = int(np.argmax(removed[:, 0] - removed[:, 1]))
-    after = neutralise(of.scenery, of.channel, of.own[i : i + 1])[0]
+    after = neutralize(of.scenery, of.channel, of.own[i : i + 1])[0]
     taken = _example(f"Removed from an image of {of.name}", of.name, of.scenery.images[of.own[i]], after, removed[i])
     return (*found, taken)
 

@@ -15,7 +15,7 @@ from deeptroubles.checks.limits import MIN_IMAGES
 from deeptroubles.engine import Arrays
 from deeptroubles.methods.reliance.donor_swap import Donors, donor_swap
 from deeptroubles.methods.segmentation.find_objects import find_objects
-from deeptroubles.methods.transforms.shared.neutralise import neutralise
+from deeptroubles.methods.transforms.shared.neutralize import neutralize
 from deeptroubles.methods.transforms.shared.scenery import WINDOWS, Scenery
 from deeptroubles.methods.transforms.swap import CHANNELS, swap
 from deeptroubles.subject import Subject, logits_of
@@ -175,6 +175,6 @@ def confirm(
         return shown.cpu().numpy().astype(np.float64).round(6)
 
     with_cue, with_same = (swap(found.scenery, channel, found.recipients, d) for d in (found.givers, found.same))
-    without = neutralise(found.scenery, channel, found.own)
+    without = neutralize(found.scenery, channel, found.own)
     inserted = np.stack([probability(p) for p in (images[found.recipients], with_cue, with_same)], axis=1)
     return {"inserted": inserted, "removed": np.stack([probability(p) for p in (images[found.own], without)], axis=1)}

@@ -110,7 +110,7 @@ class Suppression:
         if labelled:
             columns += [
                 Column(name="correct predictions that stay correct", kind="share"),
-                Column(name="95% CI ", kind="interval"),
+                Column(name="CI of correct", kind="interval"),
             ]
         rows: list[list[Cell]] = []
         for i, kind in enumerate(self.kinds):

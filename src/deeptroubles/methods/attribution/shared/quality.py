@@ -82,50 +82,6 @@ def faithfulness(
     return Faithfulness(both[:, 0], both[:, 1])
 
 
-def sensitivity_n(
-    classifier: Classifier,
-    images: Tensor,
-    maps: Tensor,
-    target: Targets = None,
-    *,
-    cells: int = 7,
-    hidden: int = 7,
-    samples: int = 64,
-    seed: int = 0,
-) -> Tensor:
-    """Correlation between the attribution in a hidden set of cells and the drop of the logit. N, in [-1, 1].
-
-    Args:
-        classifier: The classifier.
-        images: N x C x H x W, in [0, 1].
-        maps: N x h x w.
-        target: Class index, for all images or one each. Default: the predicted class of each image.
-        cells: The image is cut into cells x cells cells.
-        hidden: Number of cells that are hidden together.
-        samples: Number of random sets.
-        seed: Seed of the sets.
-
-    References:
-        M. Ancona et al.: Towards better understanding of gradient-based attribution methods, ICLR 2018, definition of
-        sensitivity-n, on cells instead of pixels.
-    """
-    batch = as_batch(classifier, images)
-    clean = logits_of(classifier, batch)
-    targets = as_targets(classifier, target, clean)
-    random = torch.Generator().manual_seed(seed)
-    chosen = torch.rand(samples, cells * cells, generator=random).argsort(1)[:, :hidden]
-    sets = torch.zeros(samples, cells * cells).scatter_(1, chosen, 1.0).view(samples, 1, cells, cells)
-    masks = functional.interpolate(sets, classifier.size, mode="nearest").to(batch.device)
-    found = []
-    for image, values, wanted, logits in zip(
-        batch, to_pixels(maps, classifier.size), targets.tolist(), clean, strict=True
-    ):
-        held = (masks[:, 0] * values).sum((1, 2))
-        fall = logits[wanted] - logits_of(classifier, torch.where(masks > 0, classifier.mean[0], image))[:, wanted]
-        found.append(_correlation(held, fall))
-    return torch.stack(found)
-
-
 def pointing_game(maps: Tensor, masks: Tensor, tolerance: int = 15) -> Tensor:
     """Whether the highest pixel of each map lies in the mask, or at most `tolerance` pixels from it. N booleans.
 

@@ -52,8 +52,8 @@ def elastic_transform(image: Image, random: np.random.Generator, amount: float, 
     `amount` times uniform noise from -1 to 1, smoothed by a Gaussian of `sigma` pixels.
     """
     height, width = image.shape[:2]
-    centre, reach = np.array([width, height]) // 2, min(height, width) // 3
-    before = centre + reach * np.array([[1, 1], [1, -1], [-1, -1]])
+    center, reach = np.array([width, height]) // 2, min(height, width) // 3
+    before = center + reach * np.array([[1, 1], [1, -1], [-1, -1]])
     after = before + random.uniform(-shear, shear, (3, 2))
     middle = np.array([width - 1, height - 1]) / 2
     here, there = (np.column_stack([points - middle, np.ones(3)]).T for points in (before, after))

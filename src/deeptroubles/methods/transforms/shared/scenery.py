@@ -93,13 +93,13 @@ def scale_color(scenery: Scenery, recipients: Tensor, color: Tensor) -> Tensor:
     return scenery.images[recipients] * gain.clamp(0.25, 4)
 
 
-def shift_object(scenery: Scenery, recipients: Tensor, twice_centre: Tensor) -> Tensor:
+def shift_object(scenery: Scenery, recipients: Tensor, twice_center: Tensor) -> Tensor:
     """Shift objects as far as they stay inside the image; what they leave is in-painted.
 
-    `twice_centre` is twice the row and column of the new center of each object's box, M x 2.
+    `twice_center` is twice the row and column of the new center of each object's box, M x 2.
     """
     own = scenery.box[recipients]
-    by = (twice_centre - own[:, :2] - own[:, 2:]) // 2
+    by = (twice_center - own[:, :2] - own[:, 2:]) // 2
     room = torch.tensor(scenery.images.shape[-2:], device=by.device) - own[:, 2:]
     by = torch.minimum(torch.maximum(by, -own[:, :2]), room)
     kept = _shifted(scenery.object[recipients], by)

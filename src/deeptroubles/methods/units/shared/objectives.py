@@ -66,7 +66,7 @@ def _channel(activation: Tensor, units: Tensor) -> Tensor:
 
 
 def _neuron(layer: Layer, position: tuple[int, int] | None) -> Objective:
-    """One position, the centre by default."""
+    """One position, the center by default."""
     rows, columns = layer.shape[1:] if len(layer.shape) == 3 else (1, layer.shape[0] if len(layer.shape) == 2 else 1)
     row, column = (rows // 2, columns // 2) if position is None else position
     if not (0 <= row < rows and 0 <= column < columns):

@@ -82,10 +82,10 @@ def path_similarity(
     same_unit = owner[:, None] == owner[None, :]
     found = []
     for layer, activations in natural.items():
-        centre = activations.mean((0, 1))
-        centred = (activations - centre).reshape(units * count, -1)
-        among = spearman(centred, centred)
-        to_own = spearman(pictures[layer] - centre, activations - centre).mean((1, 2))
+        center = activations.mean((0, 1))
+        centered = (activations - center).reshape(units * count, -1)
+        among = spearman(centered, centered)
+        to_own = spearman(pictures[layer] - center, activations - center).mean((1, 2))
         means = [_rows_mean(among, owner, chosen) for chosen in (same_unit & other_image, ~same_unit & other_image)]
         found.append((to_own, *means))
     own, within, random = np.stack(found, axis=2)

@@ -76,8 +76,8 @@ def simulation(
     excite it, and P that do not.
     """
     units = range(len(pictures))
-    centre = np.concatenate([references, strong, weak], axis=1).mean((0, 1))
-    pictures, references, strong, weak = (x - centre for x in (pictures, references, strong, weak))
+    center = np.concatenate([references, strong, weak], axis=1).mean((0, 1))
+    pictures, references, strong, weak = (x - center for x in (pictures, references, strong, weak))
     natural = references[:, : pictures.shape[1]]
     others = [[simulate(natural[v], strong[u], weak[u]) for v in units if v != u] for u in units]
     return Simulation(

@@ -65,11 +65,11 @@ def unit_direction(activations: Tensor, embeddings: Tensor) -> Tensor:
         UsageError: A unit has the same activation on all images.
     """
     single = activations.ndim == 1
-    centred = (activations[:, None] if single else activations).double()
-    centred = centred - centred.mean(0)
-    if len(centred) < 2 or bool((centred.abs().amax(0) == 0).any()):
+    centered = (activations[:, None] if single else activations).double()
+    centered = centered - centered.mean(0)
+    if len(centered) < 2 or bool((centered.abs().amax(0) == 0).any()):
         raise UsageError("A unit has the same activation on all images; choose another unit, or other images.")
-    directions = centred.T @ functional.normalize(embeddings.double(), dim=1)
+    directions = centered.T @ functional.normalize(embeddings.double(), dim=1)
     directions = functional.normalize(directions, dim=1).to(embeddings.dtype)
     return directions[0] if single else directions
 

@@ -12,7 +12,7 @@ from deeptroubles.methods.parameters import Count, NonNegative
 from deeptroubles.methods.units.shared.texts import ScoredText, TextTower, score_texts
 
 
-def maximise_text(
+def maximize_text(
     tower: TextTower,
     direction: Tensor,
     *,

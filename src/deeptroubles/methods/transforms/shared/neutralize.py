@@ -1,4 +1,4 @@
-"""Neutralise one channel of evidence of images, without putting that of another image in its place."""
+"""Neutralize one channel of evidence of images, without putting that of another image in its place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deeptroubles.methods.transforms.shared.scenery import (
 )
 
 
-def neutralise(scenery: Scenery, channel: str, rows: Tensor) -> Tensor:
+def neutralize(scenery: Scenery, channel: str, rows: Tensor) -> Tensor:
     """Remove a channel of evidence from images.
 
     Windows and the frame are in-painted, the background becomes its median color, fine detail is blurred away, the
