@@ -76,7 +76,7 @@ def write(images: ImageSet, folder: Path) -> Path:
 
 def alike(result):
     """Without what tells of the time and the command."""
-    return replace(result, seconds=0, created="", command="")
+    return replace(result, seconds=0, created="", command="", durations={})
 
 
 def chunks(folder: Path) -> dict[str, int]:
@@ -334,6 +334,11 @@ def place(tmp_path):
     return tmp_path
 
 
+def heed_interruption() -> None:
+    """Undo that the tests themselves ignore SIGINT, as all that a shell starts in the background does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.CompletedProcess[str]:
     """Start an audit and send it a signal when it has kept some chunks."""
     command = [
@@ -353,7 +358,13 @@ def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.
     ]
     environment = os.environ | {"PAUSE": "0.02", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=place,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interruption,
     ) as process:
         deadline = time.monotonic() + 60
         while len(chunks(place / "run")) < after:

@@ -107,7 +107,7 @@ def by_default():
 
 def without_progress(err: str) -> str:
     """What the standard error says beside the lines that tell what a command is doing."""
-    doing = re.compile(r"(Loading PyTorch|Loading the model|[a-z]+\.[a-z_]+: .*\?)\n")
+    doing = re.compile(r"(Loading PyTorch|Loading the model|[a-z]+\.[a-z_]+ +[a-z]+ +[0-9.]+ s)\n")
     return "".join(line for line in err.splitlines(keepends=True) if not doing.fullmatch(line))
 
 
@@ -387,7 +387,7 @@ def test_a_bug_shows_where_it_is_and_exits_with_3(run, monkeypatch):
     def broken(*_args, **_settings):
         raise RuntimeError("impossible")
 
-    monkeypatch.setattr("deeptroubles.commands.audit.write_report", broken)
+    monkeypatch.setattr("deeptroubles.workflows.audit.write_report", broken)
     code, _, err = run(*audit_of("color_models:make", "--checks", "performance.accuracy"))
     assert code == 3
     assert "Traceback" in err
