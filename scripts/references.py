@@ -1,9 +1,9 @@
 """Measure on known networks what audits compare with: `python scripts/references.py FOLDER [NAME ...]`.
 
-FOLDER holds `imagenet-photos/` (JPEG files named `<synset>_<class>.jpg`, one of every second ImageNet class) and `cifar10/`
-(`test/<class>/*.jpg` and the weights of akamaster/pytorch_resnet_cifar10). Every estimate of CHECKS goes into
-`src/deeptroubles/checks/references.json`, beside the published values there, which are written by hand. NAMEs of NETWORKS
-measure these only.
+FOLDER holds `imagenet-photos/` (JPEG files named `<synset>_<class>.jpg`, one of every second ImageNet class) and
+`cifar10/` (`test/<class>/*.jpg` and the weights of akamaster/pytorch_resnet_cifar10). Every estimate of CHECKS goes into
+`src/deeptroubles/checks/references.json`, beside the published values there, which are written by hand. With NAMEs of
+NETWORKS, only these are measured.
 """
 
 from __future__ import annotations
@@ -18,21 +18,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deeptroubles import Classifier, ImageSet, audit, load_classifier
 from deeptroubles.checks.references import FILE
 from deeptroubles.findings import Estimate
+from deeptroubles.progress import LogLines, reporting_to
 
-CHECKS = (
-    "performance.calibration",
-    "performance.out_of_distribution",
-    "reliance.occlusion_gain",
-    "reliance.patch_shuffling",
-    "stability",
-    "adversarial",
-)
+CHECKS = ("performance.calibration", "performance.out_of_distribution", "stability", "adversarial")
 
 
 class Block(nn.Module):
@@ -48,6 +43,7 @@ class Block(nn.Module):
         self.padding = (outputs - inputs) // 2
 
     def forward(self, x: Tensor) -> Tensor:
+        """Add what two convolutions make to the input."""
         inner = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
         carried = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.padding, self.padding))
         return functional.relu(inner + carried)
@@ -67,6 +63,7 @@ class ResNet(nn.Module):
         self.linear = nn.Linear(64, 10)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits of normalized images."""
         x = functional.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(x.mean((2, 3)))
@@ -112,7 +109,8 @@ def measure(name: str, folder: Path) -> dict[str, dict[str, dict[str, object]]]:
     """The value of every estimate of CHECKS on one network, by check and label."""
     classifier, images = NETWORKS[name](folder)
     versions = f"deeptroubles {metadata.version('deeptroubles')}, torch {metadata.version('torch').partition('+')[0]}"
-    found = audit(classifier, images, checks=CHECKS)
+    with reporting_to(LogLines(Console())):
+        found = audit(classifier, images, checks=CHECKS)
     values: dict[str, dict[str, dict[str, object]]] = {}
     for finding in found.findings:
         for evidence in finding.evidence:

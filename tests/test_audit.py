@@ -334,17 +334,21 @@ def place(tmp_path):
     return tmp_path
 
 
-def heed_interruption() -> None:
-    """Undo that the tests themselves ignore SIGINT, as all that a shell starts in the background does."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+HEEDS_INTERRUPTION = """
+import signal
+from deeptroubles.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""The command line, also where the tests ignore SIGINT, as all that a shell starts in the background does."""
 
 
 def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.CompletedProcess[str]:
     """Start an audit and send it a signal when it has kept some chunks."""
     command = [
         sys.executable,
-        "-m",
-        "deeptroubles",
+        "-c",
+        HEEDS_INTERRUPTION,
         "audit",
         "slow:make",
         "--images",
@@ -358,13 +362,7 @@ def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.
     ]
     environment = os.environ | {"PAUSE": "0.02", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command,
-        cwd=place,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_interruption,
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         deadline = time.monotonic() + 60
         while len(chunks(place / "run")) < after:

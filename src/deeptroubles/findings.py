@@ -209,8 +209,8 @@ class Finding:
     """One verdict: a claim with a number, its criterion, and its evidence.
 
     Findings of the same verdict are ordered by `priority`, highest first (0 for nearly all), then by `severity` in
-    [0, 1]. A `common` finding is a problem of nearly every network that was not trained against it: it says little about
-    this one, and stands apart from what does.
+    [0, 1]. A `common` finding is a problem of nearly every network that was not trained against it: it says little
+    about this one, and stands apart from what does.
     """
 
     check: str
@@ -307,7 +307,7 @@ def _audits() -> TypeAdapter[Audit]:
 
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
-    """Order findings by verdict, then by falling priority, then by falling severity, then by check; common ones last."""
+    """Order findings by verdict, falling priority, falling severity, and check; common ones come last."""
     return sorted(findings, key=lambda f: (f.common, _RANK[f.verdict], -f.priority, -f.severity, f.check))
 
 

@@ -18,7 +18,7 @@ class FailOn:
 
     Attributes:
         worst: `fail` or `warn`.
-        checks: Names or families of the checks that count. None: all, except for problems that nearly every network has.
+        checks: Names or families of the checks that count. None: all, but for problems of nearly every network.
     """
 
     worst: str
