@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -21,7 +22,8 @@ from deeptroubles import Classifier, ImageSet, Verdict, audit, load_images, read
 from deeptroubles.checks.registry import Check, all_checks, chosen_checks
 from deeptroubles.engine import code_fingerprint
 from deeptroubles.errors import ImagesError, ModelError, RunFolderError, UsageError
-from deeptroubles.findings import Finding, Guide, audit_to_json, findings_to_json, worst_first
+from deeptroubles.findings import Estimate, Finding, Guide, audit_to_json, findings_to_json, worst_first
+from deeptroubles.progress import Silent, reporting_to
 from tests.networks import Plain, formula
 
 NAMES = ("red", "green", "blue")
@@ -76,7 +78,7 @@ def write(images: ImageSet, folder: Path) -> Path:
 
 def alike(result):
     """Without what tells of the time and the command."""
-    return replace(result, seconds=0, created="", command="")
+    return replace(result, seconds=0, created="", command="", durations={})
 
 
 def chunks(folder: Path) -> dict[str, int]:
@@ -90,7 +92,7 @@ def declared(monkeypatch):
     monkeypatch.setattr("deeptroubles.checks.registry.all_checks", lambda: known)
     guide = Guide(question="q?", asks="a", matters="m", reading="r", limits="l", references="f")
 
-    def declare(name, function, needs=()):
+    def declare(name, function, needs=(), **more):
         function.__doc__ = "\n".join(
             [
                 f"{guide.question}\n",
@@ -100,7 +102,7 @@ def declared(monkeypatch):
                 ),
             ]
         )
-        known[name] = Check(name, function, tuple(needs))
+        known[name] = Check(name, function, tuple(needs), **more)
 
     return declare
 
@@ -145,6 +147,118 @@ def test_a_finding_of_priority_comes_before_its_equals_and_after_what_is_worse()
         finding("a.b", Verdict.PASS, 1.0),
     ]
     assert worst_first(order[::-1]) == order
+
+
+def test_checks_run_in_the_order_of_what_a_person_wants_to_know():
+    said = Said()
+    with reporting_to(said):
+        result = audit(
+            classifier(), colors(), checks=["adversarial.one_pixel", "stability.scale", "performance", "data"]
+        )
+    names = [name for name, *_ in said.conclusions]
+    families = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    assert families == ["data", "performance", "stability", "adversarial"]
+    assert names == list(result.durations)
+    assert {name: verdict for name, verdict, _ in said.conclusions} == {f.check: f.verdict for f in result.findings}
+    assert all(0 <= seconds <= result.seconds + 0.1 for seconds in result.durations.values())
+    assert list(all_checks())[-1].startswith("adversarial.")
+
+
+class Said(Silent):
+    """Keeps what is said about checks that are over."""
+
+    def __init__(self):
+        self.conclusions = []
+
+    def concluded(self, name, outcome, seconds):
+        self.conclusions.append((name, outcome, seconds))
+
+
+def test_checks_can_be_left_out():
+    result = audit(classifier(), colors(), checks=["performance", "data.balance"], skip=["performance.accuracy"])
+    assert set(result.durations) == {"performance.calibration", "performance.out_of_distribution", "data.balance"}
+    with pytest.raises(UsageError, match=r"no check 'perfromance'\. Did you mean performance"):
+        audit(classifier(), colors(), skip=["perfromance"])
+    with pytest.raises(UsageError, match="No check is left"):
+        audit(classifier(), colors(), checks=["data.balance"], skip=["data"])
+
+
+def test_a_problem_of_nearly_every_network_stands_apart(declared):
+    for name, verdict, common in (("a.own", "pass", False), ("b.usual", "fail", True), ("c.rare", "pass", True)):
+        found = Answer([finding(name, Verdict(verdict))])
+        declared(name, lambda *_, found=found, **__: found, common=common)
+    result = audit(classifier(), colors(), checks=["a", "b", "c"])
+    assert [(f.check, f.common) for f in result.findings] == [("a.own", False), ("c.rare", False), ("b.usual", True)]
+    assert result.verdicts() == {Verdict.PASS: 2}
+
+
+def test_a_problem_that_an_attack_finds_is_one_of_nearly_every_network():
+    attacks = [check for check in all_checks().values() if check.family == "adversarial"]
+    assert attacks
+    assert all(check.common for check in attacks)
+    assert not any(check.common for check in all_checks().values() if check.family != "adversarial")
+
+
+def test_estimates_have_the_values_of_known_networks_beside_them():
+    (found,) = audit(classifier(), colors(), checks=["stability.translation"]).findings
+    (estimate,) = (e for e in found.evidence if isinstance(e, Estimate))
+    names = {reference.name for reference in estimate.references}
+    assert {"ResNet-20 on CIFAR-10", "ResNet-50 on ImageNet"} <= names
+    assert all(0 <= r.value <= 1 and r.source and r.date for r in estimate.references)
+
+
+def test_the_report_grows_with_the_audit(declared, tmp_path):
+    seen = []
+
+    def look(*_args, **_settings):
+        held = read_audit(tmp_path)
+        seen.append(
+            (held.status, [f.check for f in held.findings], "a.first" in (tmp_path / "report.html").read_text())
+        )
+        return Answer([finding("b.second", Verdict.PASS)])
+
+    declared("a.first", lambda *_, **__: Answer([finding("a.first", Verdict.PASS)]))
+    declared("b.second", look)
+    audit(classifier(), colors(), tmp_path, checks=["a", "b"])
+    assert seen == [("running", ["a.first"], True)]
+    assert "b.second" in (tmp_path / "report.html").read_text()
+
+
+def test_later_checks_join_the_report(tmp_path):
+    first = audit(classifier(), colors(), tmp_path, checks=["performance"], command="first")
+    second = audit(classifier(), colors(), tmp_path, checks=["data.balance", "performance.accuracy"], command="second")
+    together = audit(classifier(), colors(), checks=["performance", "data.balance"])
+    assert findings_to_json(second.findings) == findings_to_json(together.findings)
+    assert second.guides.keys() == together.guides.keys() == second.durations.keys()
+    assert second.command == "first\nsecond"
+    assert second.seconds >= first.durations["performance.calibration"]
+    assert audit_to_json(read_audit(tmp_path)) == audit_to_json(second)
+
+
+def test_what_another_version_found_does_not_join_the_report(tmp_path):
+    audit(classifier(), colors(), tmp_path, checks=["performance"])
+    held = json.loads((tmp_path / "audit.json").read_text())
+    held["environment"]["deeptroubles"] = "0.0.1"
+    (tmp_path / "audit.json").write_text(json.dumps(held))
+    later = audit(classifier(), colors(), tmp_path, checks=["data.balance"])
+    assert {f.check for f in later.findings} == {"data.balance"}
+
+
+def test_a_second_audit_of_a_folder_is_refused_while_the_first_one_runs(declared, tmp_path):
+    refused = []
+
+    def audit_again(*_args, **_settings):
+        with pytest.raises(RunFolderError) as error:
+            audit(classifier(), colors(), tmp_path, checks=["data.balance"])
+        refused.append(str(error.value))
+        return Answer([finding("a.first", Verdict.PASS)])
+
+    declared("a.first", audit_again)
+    result = audit(classifier(), colors(), tmp_path, checks=["a.first"])
+    assert [f.verdict for f in result.findings] == [Verdict.PASS], result.findings
+    assert refused == [
+        f"Another audit is writing to {tmp_path}; wait until it ends, or choose another folder with --out."
+    ]
 
 
 def test_findings_are_ordered_worst_first(declared):
@@ -334,12 +448,21 @@ def place(tmp_path):
     return tmp_path
 
 
+HEEDS_INTERRUPTION = """
+import signal
+from deeptroubles.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""The command line, also where the tests ignore SIGINT, as all that a shell starts in the background does."""
+
+
 def interrupted(place: Path, how: signal.Signals, after: int = 4) -> subprocess.CompletedProcess[str]:
     """Start an audit and send it a signal when it has kept some chunks."""
     command = [
         sys.executable,
-        "-m",
-        "deeptroubles",
+        "-c",
+        HEEDS_INTERRUPTION,
         "audit",
         "slow:make",
         "--images",

@@ -9,17 +9,23 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
-from deeptroubles import read_audit
+from deeptroubles import Verdict, read_audit
 from deeptroubles.checks.registry import all_checks, chosen_checks
 from deeptroubles.cli import main
-from deeptroubles.findings import audit_from_json
-from deeptroubles.methods.catalogue import ATTRIBUTION
+from deeptroubles.commands import console as console_module
+from deeptroubles.commands.audit import print_findings
+from deeptroubles.commands.fail_on import read_fail_on
+from deeptroubles.findings import Audit, Estimate, Finding, ImageFacts, ModelFacts, Reference, audit_from_json
+from deeptroubles.methods.catalogue import ATTRIBUTION, METHODS
 from deeptroubles.models import SOURCES
 
 NAMES = ("red", "green", "blue")
@@ -107,7 +113,7 @@ def by_default():
 
 def without_progress(err: str) -> str:
     """What the standard error says beside the lines that tell what a command is doing."""
-    doing = re.compile(r"(Loading PyTorch|Loading the model|[a-z]+\.[a-z_]+: .*\?)\n")
+    doing = re.compile(r"(Loading PyTorch|Loading the model|[a-z]+\.[a-z_]+ +[a-z]+ +[0-9.]+ s)\n")
     return "".join(line for line in err.splitlines(keepends=True) if not doing.fullmatch(line))
 
 
@@ -212,6 +218,89 @@ def test_the_exit_code_tells_of_trouble_when_asked_to(run, here, model, fail_on,
     assert (here / "run" / "report.html").is_file()
 
 
+FINDINGS = [
+    Finding(check="data.balance", verdict=Verdict.WARN, claim="c", criterion=""),
+    Finding(check="performance.accuracy", verdict=Verdict.PASS, claim="c", criterion=""),
+    Finding(check="adversarial.patch", verdict=Verdict.FAIL, claim="c", criterion="", common=True),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "trips"),
+    [
+        ("fail", False),
+        ("warn", True),
+        ("warn:performance", False),
+        ("warn:performance, data.balance", True),
+        ("fail:data", False),
+        ("fail:adversarial", True),
+        ("fail:adversarial.patch", True),
+        ("fail:adversarial.targeted", False),
+    ],
+)
+def test_problems_of_nearly_every_network_count_only_where_they_are_named(text, trips):
+    assert read_fail_on(text).trips(FINDINGS) == trips
+
+
+def test_findings_that_are_common_are_printed_apart(capsys, monkeypatch):
+    monkeypatch.setattr("deeptroubles.commands.audit.out", Console(width=160))
+    references = [
+        Reference(name="Net-A", value=0.93, source="s", date="d"),
+        Reference(name="B", value=0.05, source="s", date="d"),
+    ]
+    estimate = Estimate(label="Broken", value=1, low=0.8, high=1, n=16, references=references)
+    model = ModelFacts(name="m", source="s", fingerprint="f", classes=2, parameters=3, input="i", preprocessing="p")
+    images = ImageFacts(name="i", fingerprint="g", count=4, labelled=2, classes=2)
+    result = Audit(
+        status="complete",
+        created="",
+        seconds=1,
+        command="",
+        seed=0,
+        environment={},
+        model=model,
+        images=images,
+        findings=[*FINDINGS[:2], replace(FINDINGS[2], evidence=[estimate])],
+        guides={},
+    )
+    print_findings(result)
+    lines = capsys.readouterr().out.splitlines()
+    apart = lines.index("True of nearly every network that was not trained against it:")
+    assert "adversarial.patch" in "".join(lines[apart:])
+    assert "adversarial" not in "".join(lines[:apart])
+    assert any(line.strip() == "For comparison: Net-A 93%, B 5%." for line in lines[apart:])
+
+
+def test_each_check_has_a_plain_line_when_it_ends(here, run, monkeypatch, capsys):
+    monkeypatch.setattr(
+        sys, "argv", ["deeptroubles", *audit_of("color_models:make", "--checks", "performance,data.balance")]
+    )
+    with pytest.raises(SystemExit):
+        main()
+    lines = [line for line in capsys.readouterr().err.splitlines() if re.match(r"[a-z]+\.", line)]
+    assert [line.split()[0] for line in lines] == [
+        "data.balance",
+        "performance.accuracy",
+        "performance.calibration",
+        "performance.out_of_distribution",
+    ]
+    verdicts = {f.check: f.verdict for f in read_audit(here / "run").findings}
+    for line in lines:
+        name, verdict, seconds, unit = line.split()
+        assert (verdict, unit) == (verdicts[name], "s")
+        assert float(seconds) >= 0
+
+
+def test_checks_can_be_left_out_and_joined_later(run, here):
+    assert run(*audit_of("color_models:make", "--checks", "performance", "--skip", "performance.accuracy"))[0] == 0
+    code, out, _ = run(*audit_of("color_models:make", "--checks", "performance.accuracy", "--json"))
+    assert code == 0
+    checks = {"performance.accuracy", "performance.calibration", "performance.out_of_distribution"}
+    assert {f.check for f in audit_from_json(out).findings} == checks
+    report = (here / "run" / "report.html").read_text()
+    assert all(f'"check":"{name}"' in report for name in checks)
+
+
 def test_options_reach_the_model(run, here):
     (here / "names.txt").write_text("\n".join(NAMES))
     code, out, _ = run(
@@ -291,6 +380,11 @@ def told(result, sentence):
         (audit_of("color_models:dark", images="some"), r"NaN or infinity for 1 of 5 images \(the first is dark\.png\)"),
         (audit_of("color_models:make", "--checks", "performance.acuracy"), "Did you mean performance.accuracy"),
         (audit_of("color_models:make", "--checks", "perfromance"), "Did you mean performance"),
+        (audit_of("color_models:make", "--skip", "perfromance"), "Did you mean performance"),
+        (audit_of("color_models:make", "--checks", "data.balance", "--skip", "data"), "No check is left to run"),
+        (audit_of("color_models:make", "--fail-on", "pass"), "--fail-on does not take 'pass'; write fail, warn"),
+        (audit_of("color_models:make", "--fail-on", "fail:"), "--fail-on does not take 'fail:'"),
+        (audit_of("color_models:make", "--fail-on", "fail:dta"), "no check 'dta'. Did you mean data"),
         (audit_of("color_models:make", "--size", "big"), "'big' is not a size"),
         (audit_of("color_models:make", "--size", "0"), "'0' is not a size"),
         (audit_of("color_models:make", "--size", "-8"), "'-8' is not a size"),
@@ -328,7 +422,8 @@ def told(result, sentence):
         (explain_of("--out", "images"), "cannot be written"),
         (explain_of(image="nowhere.png"), "nothing at nowhere.png"),
         (explain_of(image="broken/a.png"), "the file is empty"),
-        (("help", "grad-cam"), "no check or method 'grad-cam'. Did you mean grad_cam"),
+        (("help", "grad-cam"), "no command, check or method 'grad-cam'. Did you mean grad_cam"),
+        (("help", "aduit"), "no command, check or method 'aduit'. Did you mean audit"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
 )
@@ -355,7 +450,6 @@ def test_bad_input_is_told_in_one_sentence(run, here, arguments, sentence):
         (("audit", "color_models:make", "--out", "run"), "--images"),
         (("audit", "--images", "images", "--out", "run"), "model"),
         (audit_of("color_models:make", "--nonsense"), "--nonsense"),
-        (audit_of("color_models:make", "--fail-on", "pass"), "--fail-on"),
         (audit_of("color_models:make", "--batch-size", "0"), "--batch-size"),
         (audit_of("color_models:make", "--seed", "x"), "--seed"),
         (audit_of("color_models:make", "--seed", "-1"), "--seed"),
@@ -387,7 +481,7 @@ def test_a_bug_shows_where_it_is_and_exits_with_3(run, monkeypatch):
     def broken(*_args, **_settings):
         raise RuntimeError("impossible")
 
-    monkeypatch.setattr("deeptroubles.commands.audit.write_report", broken)
+    monkeypatch.setattr("deeptroubles.workflows.audit.write_report", broken)
     code, _, err = run(*audit_of("color_models:make", "--checks", "performance.accuracy"))
     assert code == 3
     assert "Traceback" in err
@@ -522,13 +616,70 @@ def test_help_of_every_check_and_method(run, name):
 
 
 def test_help_of_the_program(run):
-    for arguments in (["--help"], ["audit", "--help"], ["explain", "--help"]):
+    for arguments in (["--help"], ["-h"], ["help"], ["audit", "--help"], ["explain", "-h"], ["help", "audit"]):
         code, out, err = run(*arguments)
         assert (code, err) == (0, "")
         assert "Usage: deeptroubles" in out
+    assert run("audit", "--help") == run("help", "audit")
+    assert run("--help") == run("help")
     assert "--fail-on" in run("audit", "--help")[1]
+    assert run("--version") == (0, f"deeptroubles {metadata.version('deeptroubles')}\n", "")
     _, out, err = run()
     assert "Usage: deeptroubles" in out + err
+
+
+@pytest.mark.parametrize("width", [20, 44, 80, 200])
+def test_help_and_lists_at_any_width(run, monkeypatch, width):
+    for console in (console_module.out, console_module.err):
+        monkeypatch.setattr(console, "_width", width)
+    monkeypatch.setenv("COLUMNS", str(width))
+    longest = max(map(len, [*all_checks(), *METHODS]))
+    for command in (["help", "pgd"], ["help", "reliance.cue"], ["checks"], ["methods"], ["help"], ["help", "audit"]):
+        code, out, err = run(*command)
+        assert (code, err) == (0, "")
+        assert "…" not in out.replace("1, 2, …", "")
+        if command[0] in {"checks", "methods"} or command[1:] in (["pgd"], ["reliance.cue"]):
+            assert max(map(len, out.splitlines())) <= max(width, longest + 4)
+    names = {"checks": all_checks(), "methods": METHODS}
+    for command, known in names.items():
+        assert set(known) <= set(run(command)[1].split())
+
+
+def test_a_docstring_is_wrapped_by_its_paragraphs_entries_and_items(monkeypatch, capsys):
+    monkeypatch.setattr(console_module, "out", Console(width=30))
+    console_module.print_docstring("""Ask one thing.
+
+Some words that belong
+together in one paragraph.
+
+Args:
+    a: The first of the two
+        settings.
+    b: The second.
+
+Limits:
+    - one item that is longer
+      than a line
+    - another""")
+    assert (
+        capsys.readouterr().out
+        == """Ask one thing.
+
+Some words that belong
+together in one paragraph.
+
+Args:
+    a: The first of the two
+        settings.
+    b: The second.
+
+Limits:
+    - one item that is longer
+      than a line
+    - another
+
+"""
+    )
 
 
 def test_a_terminal_that_knows_no_marks(here):

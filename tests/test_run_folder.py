@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from deeptroubles.findings import (
 from deeptroubles.pictures import picture
 from deeptroubles.run.files import write_whole
 from deeptroubles.run.folder import RunFolder
+from deeptroubles.run.lock import locked
 
 IDENTITY = {"model": "m", "images": "i", "seed": "0"}
 
@@ -179,6 +181,72 @@ def test_a_disk_that_is_really_read_only(small_disk):
     for attempt in (lambda: folder.keep_chunk("one", {}), lambda: RunFolder(small_disk / "other", IDENTITY)):
         with pytest.raises(RunFolderError, match="cannot be written"):
             attempt()
+
+
+def test_a_reader_that_holds_a_file_for_a_moment_does_not_stop_the_writer(tmp_path, monkeypatch):
+    """As on Windows, where a file that is open cannot be replaced."""
+    path, held, real = tmp_path / "file.txt", [1, 1, 1], os.replace
+    write_whole(path, b"old")
+
+    def replace_when_free(source, target):
+        if held:
+            held.pop()
+            raise PermissionError(errno.EACCES, "Access is denied")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_when_free)
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert files(tmp_path) == ["file.txt"]
+
+
+def test_a_reader_always_sees_a_whole_audit(folder):
+    folder.write_audit(example())
+    seen, stop = [], threading.Event()
+
+    def read():
+        while not stop.is_set():
+            seen.append(read_audit(folder.path).seconds)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for i in range(40):
+        folder.write_audit(replace(example(), seconds=float(i)))
+    stop.set()
+    reader.join()
+    assert set(seen) <= {1.5, *map(float, range(40))}
+    assert len(seen) > 1
+
+
+# --- one audit at a time
+
+
+def test_a_folder_is_held_by_one_audit_at_a_time(tmp_path):
+    refused = pytest.raises(RunFolderError, match=r"Another audit is writing to .*; wait until it ends, or choose")
+    with locked(tmp_path), refused, locked(tmp_path):
+        pytest.fail("held twice")
+    with locked(tmp_path):
+        pass
+
+
+def test_a_killed_audit_leaves_no_lock(tmp_path):
+    code = "from deeptroubles.run.lock import locked; from pathlib import Path; import time\n"
+    code += f"with locked(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(RunFolderError, match="Another audit"), locked(tmp_path):
+            pytest.fail("held twice")
+        process.kill()
+        process.wait()
+    assert (tmp_path / "run.lock").exists()
+    with locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_locked_is_told(tmp_path):
+    (tmp_path / "run.lock").mkdir()
+    with pytest.raises(RunFolderError, match="cannot be locked"), locked(tmp_path):
+        pass
 
 
 # --- which run a folder holds

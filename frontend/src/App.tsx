@@ -1,7 +1,7 @@
 import { useEffect, useMemo } from "react";
 import { Appendix } from "./Appendix";
 import type { Audit } from "./audit";
-import { entriesOf, type Entry } from "./data";
+import { apart, COMMON_NOTE, COMMON_TITLE, entriesOf, type Entry } from "./data";
 import { FindingCard } from "./FindingCard";
 import { Header } from "./Header";
 import { usePrinting } from "./hooks";
@@ -21,6 +21,16 @@ export function App({ audit }: { audit: Audit }) {
   const [view, setView] = useView();
   // A linked finding is shown even if the filters exclude it; a printed page shows all findings.
   const shown = entries.filter((entry) => printing || entry.id === view.finding || isShown(entry, view));
+  const { own, common } = apart(shown);
+  const card = (entry: Entry) => (
+    <FindingCard
+      key={entry.id}
+      entry={entry}
+      guide={audit.guides[entry.finding.check]}
+      seconds={audit.durations[entry.finding.check]}
+      printing={printing}
+    />
+  );
 
   useEffect(() => {
     if (view.finding) goTo(view.finding);
@@ -36,11 +46,16 @@ export function App({ audit }: { audit: Audit }) {
         <Overview entries={entries} shown={shown} guides={audit.guides} view={view} onChange={setView} />
         <section id="findings" aria-labelledby="findings-title" tabIndex={-1}>
           <h2 id="findings-title">Findings</h2>
-          {shown.map((entry) => (
-            <FindingCard key={entry.id} entry={entry} guide={audit.guides[entry.finding.check]} printing={printing} />
-          ))}
+          {own.map(card)}
           {shown.length === 0 && <p className="quiet">No findings to show.</p>}
         </section>
+        {common.length > 0 && (
+          <section id="common" aria-labelledby="common-title" tabIndex={-1}>
+            <h2 id="common-title">{COMMON_TITLE}</h2>
+            <p className="common-note">{COMMON_NOTE}</p>
+            {common.map(card)}
+          </section>
+        )}
         <Appendix audit={audit} printing={printing} />
       </main>
     </>

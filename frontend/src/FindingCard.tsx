@@ -1,6 +1,7 @@
 import type { Guide } from "./audit";
 import type { Entry } from "./data";
 import { Disclosure } from "./Disclosure";
+import { formatNumber, type Maybe } from "./drawing/format";
 import { EvidenceList } from "./evidence/EvidenceList";
 import { Prose } from "./Prose";
 import { VerdictBadge } from "./VerdictBadge";
@@ -8,10 +9,11 @@ import { VerdictBadge } from "./VerdictBadge";
 interface Props {
   entry: Entry;
   guide: Guide | undefined;
+  seconds: Maybe | undefined;
   printing: boolean;
 }
 
-export function FindingCard({ entry: { id, finding }, guide, printing }: Props) {
+export function FindingCard({ entry: { id, finding }, guide, seconds, printing }: Props) {
   return (
     <article id={id} className={`finding finding-${finding.verdict}`} aria-labelledby={`${id}--claim`} tabIndex={-1}>
       <div className="finding-margin">
@@ -21,6 +23,7 @@ export function FindingCard({ entry: { id, finding }, guide, printing }: Props) 
             <CheckName name={finding.check} />
           </a>
         </p>
+        {typeof seconds === "number" && <p className="duration">{formatNumber(seconds)}{"\u202f"}s</p>}
       </div>
       <div className="finding-body">
         {guide && <p className="question">{guide.question}</p>}

@@ -13,8 +13,10 @@ const PHRASES: readonly [Verdict, (count: number) => string][] = [
 
 /** The number of findings of each verdict in one sentence. It makes no claim beyond the checks that ran. */
 function summarize(audit: Audit): string {
-  const counts = countBy(audit.findings, (finding) => finding.verdict);
+  const common = audit.findings.filter((finding) => finding.common).length;
+  const counts = countBy(audit.findings.filter((finding) => !finding.common), (finding) => finding.verdict);
   const parts = PHRASES.filter(([verdict]) => counts.has(verdict)).map(([verdict, phrase]) => phrase(counts.get(verdict)!));
+  if (common > 0) parts.push(`and ${formatCount(common, "problem")} of nearly every network`);
   if (parts.length === 0) return "No checks have run yet.";
   const problems = counts.has("fail") ? [] : ["No problem found by these checks"];
   return `${[...problems, ...parts].join(", ")}.`;

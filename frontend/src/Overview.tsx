@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import type { Audit } from "./audit";
-import { countBy, VERDICT_WORDS, VERDICTS, type Entry } from "./data";
+import { apart, COMMON_TITLE, countBy, VERDICT_WORDS, VERDICTS, type Entry } from "./data";
 import { formatCount } from "./drawing/format";
 import { VerdictBadge, VerdictIcon } from "./VerdictBadge";
 import { goTo, writeView, type View } from "./view";
@@ -15,28 +15,41 @@ interface Props {
 
 /** All findings, one line each, with filters above. */
 export function Overview({ entries, shown, guides, view, onChange }: Props) {
+  const { own, common } = apart(shown);
   return (
     <section aria-labelledby="overview-title" className="overview">
       <h2 id="overview-title">Overview</h2>
       <Filters entries={entries} shown={shown} view={view} onChange={onChange} />
-      <ol className="overview-list">
-        {shown.map(({ id, finding }) => (
-          <li key={id}>
-            <a
-              href={writeView({ ...view, finding: id })}
-              // A second click does not change the URL, so no hash change scrolls to the finding.
-              onClick={() => id === view.finding && goTo(id)}
-            >
-              <VerdictBadge verdict={finding.verdict} />
-              <span className="overview-claim">{finding.claim}</span>
-              <span className="overview-check" title={guides[finding.check]?.question}>
-                {finding.check}
-              </span>
-            </a>
-          </li>
-        ))}
-      </ol>
+      <Lines entries={own} guides={guides} view={view} />
+      {common.length > 0 && (
+        <>
+          <h3 className="overview-apart">{COMMON_TITLE}</h3>
+          <Lines entries={common} guides={guides} view={view} />
+        </>
+      )}
     </section>
+  );
+}
+
+function Lines({ entries, guides, view }: Pick<Props, "entries" | "guides" | "view">) {
+  return (
+    <ol className="overview-list">
+      {entries.map(({ id, finding }) => (
+        <li key={id}>
+          <a
+            href={writeView({ ...view, finding: id })}
+            // A second click does not change the URL, so no hash change scrolls to the finding.
+            onClick={() => id === view.finding && goTo(id)}
+          >
+            <VerdictBadge verdict={finding.verdict} />
+            <span className="overview-claim">{finding.claim}</span>
+            <span className="overview-check" title={guides[finding.check]?.question}>
+              {finding.check}
+            </span>
+          </a>
+        </li>
+      ))}
+    </ol>
   );
 }
 

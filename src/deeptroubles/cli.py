@@ -9,7 +9,8 @@ import io
 import sys
 import traceback
 import warnings
-from typing import Any
+from importlib import metadata
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -34,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("audit")(audit_command)
 for _command in (explain, units, visualize, mitigate, stylize, planted, checks, methods, models):
@@ -41,6 +43,22 @@ for _command in (explain, units, visualize, mitigate, stylize, planted, checks, 
 app.command("help")(help_command)
 
 _INTERRUPTED = 130
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 (the command-line library calls it so)
+    if asked:
+        sys.stdout.write(f"deeptroubles {metadata.version('deeptroubles')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Options of the program itself; its help is that of `app`."""
 
 
 def main() -> None:

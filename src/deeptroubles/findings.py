@@ -42,8 +42,25 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The value of a known network, to compare an estimate with.
+
+    Attributes:
+        name: The network and what it was trained on.
+        value: In the unit of the estimate.
+        source: How it was measured, or where it was published.
+        date: When, as YYYY-MM-DD, or the year of the publication.
+    """
+
+    name: str
+    value: float
+    source: str
+    date: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number with its interval, next to the thresholds it is judged by."""
+    """A number with its interval, next to the thresholds it is judged by and to what is usual."""
 
     kind: Literal["estimate"] = "estimate"
     label: str
@@ -56,6 +73,7 @@ class Estimate:
     warn_at: float | None = None
     fail_at: float | None = None
     higher_is_worse: bool = True
+    references: Sequence[Reference] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +209,8 @@ class Finding:
     """One verdict: a claim with a number, its criterion, and its evidence.
 
     Findings of the same verdict are ordered by `priority`, highest first (0 for nearly all), then by `severity` in
-    [0, 1].
+    [0, 1]. A `common` finding is a problem of nearly every network that was not trained against it: it says little
+    about this one, and stands apart from what does.
     """
 
     check: str
@@ -200,6 +219,7 @@ class Finding:
     criterion: str
     priority: int = 0
     severity: float = 0.0
+    common: bool = False
     evidence: Sequence[Evidence] = ()
     caveats: Sequence[str] = ()
 
@@ -254,7 +274,10 @@ class ImageFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """All that one audit found, worst first, with what a reader needs to understand and repeat it."""
+    """All that one audit found, worst first, with what a reader needs to understand and repeat it.
+
+    `durations` holds the seconds that each check took, by its name.
+    """
 
     schema_version: int = SCHEMA_VERSION
     status: Literal["running", "complete"]
@@ -267,10 +290,11 @@ class Audit:
     images: ImageFacts
     findings: Sequence[Finding]
     guides: dict[str, Guide]
+    durations: dict[str, float] = field(default_factory=dict)
 
     def verdicts(self) -> dict[Verdict, int]:
-        """Count the findings of each verdict, worst first, leaving out verdicts that did not occur."""
-        counts = {verdict: sum(f.verdict == verdict for f in self.findings) for verdict in Verdict}
+        """Count the findings about this model by verdict, worst first; common ones are left out."""
+        counts = {verdict: sum(f.verdict == verdict and not f.common for f in self.findings) for verdict in Verdict}
         return {verdict: count for verdict, count in counts.items() if count}
 
 
@@ -283,8 +307,8 @@ def _audits() -> TypeAdapter[Audit]:
 
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
-    """Order findings by verdict, then by falling priority, then by falling severity, then by check."""
-    return sorted(findings, key=lambda f: (_RANK[f.verdict], -f.priority, -f.severity, f.check))
+    """Order findings by verdict, falling priority, falling severity, and check; common ones come last."""
+    return sorted(findings, key=lambda f: (f.common, _RANK[f.verdict], -f.priority, -f.severity, f.check))
 
 
 def audit_to_json(audit: Audit) -> str:

@@ -25,6 +25,9 @@ class Sink(Protocol):
     def stage(self, name: str, detail: str) -> None:
         """A stage of the work begins, such as a check with its question."""
 
+    def concluded(self, name: str, outcome: str, seconds: float) -> None:
+        """A stage is over: what came out, in a word, and how long it took."""
+
     def progress(self, task: str, done: int, total: int) -> None:
         """`done` of `total` of a task are done; called first with 0."""
 
@@ -36,28 +39,33 @@ class Silent:
     """Shows nothing."""
 
     def stage(self, name: str, detail: str) -> None: ...
+    def concluded(self, name: str, outcome: str, seconds: float) -> None: ...
     def progress(self, task: str, done: int, total: int) -> None: ...
     def finished(self, task: str) -> None: ...
 
 
 class TerminalBars:
-    """Bars with the time left, for tasks that take longer than a second; they disappear when the tasks are over."""
+    """A line about each stage that is over, and bars with the time left for tasks that take longer than a second."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars: Progress | None = None
         self._tasks: dict[str, tuple[TaskID, float]] = {}
+        self._stage = ""
 
     def stage(self, name: str, detail: str) -> None:
-        self._console.print(f"[dim]{name}[/dim]  ", end="")
-        self._console.print(detail, markup=False, highlight=False)
+        self._stage = f"{name}: "
+
+    def concluded(self, name: str, outcome: str, seconds: float) -> None:
+        self._stage = ""
+        _say(self._console, _conclusion(name, outcome, seconds))
 
     def progress(self, task: str, done: int, total: int) -> None:
         if self._bars is None:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self._bars = Progress(*columns, console=self._console, transient=True)
         if task not in self._tasks:
-            self._tasks[task] = self._bars.add_task(task, total=total), time.monotonic()
+            self._tasks[task] = self._bars.add_task(f"{self._stage}{task}", total=total), time.monotonic()
         bar, started = self._tasks[task]
         self._bars.update(bar, completed=done)
         if not self._bars.live.is_started and time.monotonic() - started > DELAY:
@@ -73,14 +81,19 @@ class TerminalBars:
 
 
 class LogLines:
-    """A line about each stage, and about a long task every half a minute, for output that goes to a file."""
+    """A line about each stage that is over, and every half a minute about a task, for output that goes to a file."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._said: dict[str, tuple[float, float]] = {}
+        self._stage = ""
 
     def stage(self, name: str, detail: str) -> None:
-        self._say(f"{name}: {detail}")
+        self._stage = f"{name}: "
+
+    def concluded(self, name: str, outcome: str, seconds: float) -> None:
+        self._stage = ""
+        _say(self._console, _conclusion(name, outcome, seconds))
 
     def progress(self, task: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -88,13 +101,20 @@ class LogLines:
         if now - said >= EVERY:
             self._said[task] = started, now
             left = (now - started) * (total - done) / done if done else float("nan")
-            self._say(f"{task}: {done} of {total}" + (f", about {left:.0f} s left" if done else ""))
+            remaining = f", about {left:.0f} s left" if done else ""
+            _say(self._console, f"{self._stage}{task}: {done} of {total}{remaining}")
 
     def finished(self, task: str) -> None:
         self._said.pop(task, None)
 
-    def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+def _conclusion(name: str, outcome: str, seconds: float) -> str:
+    """The line about a stage that is over, in columns."""
+    return f"{name:<32}  {outcome:<12}  {seconds:6.1f} s"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 _SINK: ContextVar[Sink | None] = ContextVar("sink", default=None)

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from deeptroubles import report
-from deeptroubles.findings import Column, Finding, Table, Verdict
+from deeptroubles.findings import Column, Estimate, Finding, Reference, Table, Verdict
 
 pytestmark = pytest.mark.skipif(not report.BUNDLE.is_file(), reason="the page is not built: run `make setup`")
 
@@ -400,3 +400,59 @@ def test_three_hundred_images_load_fast(browser: Browser, tmp_path: Path) -> Non
     seconds = page.evaluate("performance.now()") / 1000
     page.close()
     assert seconds < 5
+
+
+# --- what is usual, and what holds for nearly every network
+
+
+def compared(value: float, references: tuple[Reference, ...]) -> Estimate:
+    return Estimate(label="Broken", value=value, low=value, high=value, n=16, fail_at=0.5, references=references)
+
+
+@pytest.fixture
+def common_page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """A report with a pass about this network and a problem of nearly every network."""
+    references = (
+        Reference(name="ResNet-A", value=0.875, source="measured on photographs", date="2026-11-27"),
+        Reference(name="ResNet-B", value=1.0, source="measured on photographs", date="2026-11-27"),
+        Reference(name="Trained against it", value=0.04, source="A. Author et al.", date="2020"),
+    )
+    own = Finding(check="data.balance", verdict=Verdict.PASS, claim="Classes are balanced.", criterion="c")
+    common = Finding(
+        check="adversarial.some",
+        verdict=Verdict.FAIL,
+        claim="Small changes break 94% of images.",
+        criterion="c",
+        common=True,
+        evidence=[compared(0.94, references)],
+    )
+    audit = dataclasses.replace(load_sample().sample_audit([common, own]), durations={"adversarial.some": 12.3})
+    path = tmp_path / "report.html"
+    report.write_report(audit, path)
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(path.as_uri())
+    yield page
+    page.close()
+
+
+def test_a_problem_of_nearly_every_network_stands_apart_and_is_not_counted(common_page: Page) -> None:
+    expect(common_page.locator(".summary")).to_contain_text("No problem found by these checks")
+    expect(common_page.locator("#findings article")).to_have_count(1)
+    apart = common_page.locator("#common")
+    expect(apart.locator("h2")).to_have_text("True of nearly every network that was not trained against it")
+    expect(apart.locator("article h3")).to_have_text("Small changes break 94% of images.")
+    expect(common_page.locator(".overview-list")).to_have_count(2)
+
+
+def test_the_values_of_known_networks_stand_beside_an_estimate(common_page: Page) -> None:
+    lines = common_page.locator(".comparison li").all_text_contents()
+    assert lines == [
+        "ResNet-A 88%, ResNet-B 100% (measured on photographs, 2026-11-27)",
+        "Trained against it 4.0% (A. Author et al., 2020)",
+    ]
+    marks = common_page.locator(".estimate-bar .usual")
+    assert [marks.nth(i).get_attribute("x1") for i in range(3)] == ["87.5%", "100%", "4%"]
+
+
+def test_the_seconds_of_a_check_stand_beside_its_findings(common_page: Page) -> None:
+    expect(common_page.locator(".duration")).to_have_text(["12.3\u202fs"])

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from deeptroubles import Classifier, ImageSet, Verdict, audit
-from deeptroubles.checks.units.dead import dead
+from deeptroubles.checks.units.dead import _layer_units, dead
 from deeptroubles.engine import LocalEngine
+from deeptroubles.methods.units.index_units import LayerIndex
 from deeptroubles.recording import record
 from tests.networks import formula
 
@@ -92,6 +93,29 @@ def test_the_lower_end_leaves_out_units_that_may_wake():
 def test_verdicts(case, verdict):
     (finding,) = audit(*case, checks=["units.dead"]).findings
     assert finding.verdict == verdict, finding.claim
+
+
+def test_a_warning_about_duplicates_says_how_many_and_not_that_none_are_dead():
+    (finding,) = audit(network(copies=2), images(), checks=["units.dead"]).findings
+    assert finding.verdict == Verdict.WARN
+    assert (
+        finding.claim
+        == "In layer 4, 10% (95% CI 10% to 10%) of 20 units duplicate another unit of the layer on 80 images."
+    )
+    estimate = finding.evidence[0]
+    assert (estimate.label, estimate.value, estimate.warn_at) == ("Duplicate units of 4", 0.1, 0.05)
+
+
+@pytest.mark.parametrize(("count", "proven"), [(40, 0), (400, 1)])
+def test_a_correlation_that_few_images_leave_open_is_no_proof_of_a_duplicate(count, proven):
+    basis, _ = np.linalg.qr(np.c_[np.ones(count), np.random.default_rng(0).random((count, 2))])
+    values = basis[:, 1:] @ np.array([[1, 0.994], [0, (1 - 0.994**2) ** 0.5]])  # a correlation of 0.994
+    index = LayerIndex(
+        **dict.fromkeys(LayerIndex.__dataclass_fields__)
+        | {"layer": "a", "count": count, "active": np.ones(2), "values": values}
+    )
+    found = _layer_units(index)
+    assert (found.duplicates, found.proven) == (1, proven)
 
 
 def test_no_more_than_a_sample_of_the_images_is_looked_at():

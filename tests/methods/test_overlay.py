@@ -169,9 +169,46 @@ def test_what_cues_are_drawn_like(cut_out):
     assert drawn_cue(named_cue("watermark"), (64, 64), 3).color.shape == (1, 3, 64, 64)
 
 
+def test_a_cue_has_the_size_that_is_given(cut_out):
+    large = drawn_cue(named_cue(f"{cut_out}@top-left:0.5"), (60, 80), 3).cover[0, 0] > 0.5
+    assert (large.any(0).sum(), large.any(1).sum()) == (15, 15)  # 30 x 15, half of it transparent
+    heights = [
+        int((drawn_cue(named_cue(f"text:E{where}"), (120, 120), 1).cover[0, 0] > 0.5).any(1).sum())
+        for where in ("", "@top:0.0834", "@top:0.25", "@top:0.5")
+    ]
+    assert heights[0] == heights[1]
+    assert heights[2] == pytest.approx(3 * heights[0], abs=3)
+    assert heights[3] == pytest.approx(6 * heights[0], abs=4)
+    sized = named_cue("text:me@example.org@bottom-left:0.2")
+    assert (sized.content, sized.place, sized.size) == ("me@example.org", "bottom-left", 0.2)
+    assert sized.words == "the text “me@example.org” at the bottom left (size 0.2)"
+    assert named_cue("text:at 10:30").content == "at 10:30"
+
+
+def test_a_folder_of_cues_is_one_cue_for_each_picture(cut_out):
+    Image.open(cut_out).rotate(90).save(cut_out.parent / "another.png")
+    (cut_out.parent / "notes.txt").write_text("no cue")
+    images = ImageSet.from_arrays(np.zeros((1, 4, 4), np.uint8))
+    folder = str(cut_out.parent)
+    for where, place, size in ((folder, "bottom-left", 1 / 3), (f"{folder}@top:0.2", "top", 0.2)):
+        cues = fit_cues([where, "watermark"], images)
+        assert [cue.kind for cue in cues] == ["cut-out", "cut-out", "watermark"]
+        assert [cue.words.split()[2] for cue in cues[:2]] == ["another.png", "tag.png"]
+        assert {(cue.place, cue.size) for cue in cues[:2]} == {(place, size)}
+
+
+def test_an_empty_folder_of_cues_is_told(tmp_path):
+    with pytest.raises(UsageError, match="folder without image files"):
+        fit_cues([str(tmp_path)], ImageSet.from_arrays(np.zeros((1, 4, 4), np.uint8)))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("text:hello@top:big", "'big' is not the size of a cue; give a share"),
+        ("text:hello@top:0", "'0' is not the size"),
+        ("text:hello@top:1.5", "'1.5' is not the size"),
+        ("nowhere.png@everywhere:0.5", "has no size"),
         ("nowhere.png", "is not a file; a cue is watermark"),
         ("nowhere.png@botom", "no place 'botom'. Did you mean bottom"),
         ("text:hello@botom-left", "no place 'botom-left'"),

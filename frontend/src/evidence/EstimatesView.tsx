@@ -1,8 +1,11 @@
-import type { Estimate } from "../audit";
-import { digitsFor, formatIn, formatInterval, formatNumber, formatShare, type Unit } from "../drawing/format";
+import type { Estimate, Reference } from "../audit";
+import { digitsFor, formatIn, formatInterval, formatNumber, formatShare, type Maybe, type Unit } from "../drawing/format";
 import { extent, known, nice, ticks, type Domain } from "../drawing/scale";
 
-/** Estimates with their intervals on one axis. The ranges of a warning and of a failure are shaded. */
+/**
+ * Estimates with their intervals on one axis. The ranges of a warning and of a failure are shaded; marks above the axis show
+ * the values of known networks.
+ */
 export function EstimatesView({ estimates }: { estimates: Estimate[] }) {
   const unit = estimates[0]!.unit;
   const domain = domainOf(estimates);
@@ -18,7 +21,8 @@ export function EstimatesView({ estimates }: { estimates: Estimate[] }) {
 }
 
 function domainOf(estimates: Estimate[]): Domain {
-  const numbers = known(estimates.flatMap((e) => [e.value, e.low, e.high, e.warn_at, e.fail_at]));
+  const usual = estimates.flatMap((e) => e.references.map((reference) => reference.value));
+  const numbers = known([...usual, ...estimates.flatMap((e) => [e.value, e.low, e.high, e.warn_at, e.fail_at])]);
   const [low, high] = extent([0, ...numbers, ...estimates.map(beyondThreshold).filter((value) => value !== null)]);
   const isShare = estimates[0]!.unit === "share" || estimates[0]!.unit === "probability";
   if (isShare && numbers.length === 0) return [0, 1];
@@ -58,6 +62,9 @@ function EstimateRow({ estimate, domain }: { estimate: Estimate; domain: Domain 
       <svg className="estimate-bar" height="30" width="100%" role="img" aria-label={describe(estimate)}>
         <Zones {...{ warn_at, fail_at, higher_is_worse, domain }} />
         <line className="axis-line" x1="0" x2="100%" y1="29.5" y2="29.5" />
+        {estimate.references.map((reference, i) => (
+          <Usual key={i} reference={reference} domain={domain} />
+        ))}
         {low !== null && high !== null && (
           <>
             <line className="whisker" x1={percent(low, domain)} x2={percent(high, domain)} y1="15" y2="15" />
@@ -67,7 +74,48 @@ function EstimateRow({ estimate, domain }: { estimate: Estimate; domain: Domain 
         )}
         {value !== null && <circle className="point" cx={percent(value, domain)} cy="15" r="5.5" />}
       </svg>
+      {estimate.references.length > 0 && <Comparison references={estimate.references} unit={estimate.unit} />}
     </div>
+  );
+}
+
+/** A mark at the value of a known network. */
+function Usual({ reference: { value }, domain }: { reference: Reference; domain: Domain }) {
+  if (value === null) return null;
+  return <line className="usual" x1={percent(value, domain)} x2={percent(value, domain)} y1="22" y2="29" />;
+}
+
+/** The values of known networks in words, and where they are from, once for each source. */
+function Comparison({ references, unit }: { references: readonly Reference[]; unit: Unit }) {
+  const origin = ({ source, date }: Reference) => `${source}, ${date}`;
+  const sources = [...new Set(references.map(origin))];
+  return (
+    <div className="comparison">
+      <span className="legend-item">
+        <UsualSign /> For comparison:
+      </span>
+      <ul>
+        {sources.map((source) => (
+          <li key={source}>
+            {references
+              .filter((reference) => origin(reference) === source)
+              .map(({ name, value }) => `${name} ${formatIn(unit, value, isSmall(value) ? 1 : 0)}`)
+              .join(", ")}{" "}
+            <span className="source">({source})</span>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+const isSmall = (value: Maybe) => value !== null && value > 0 && value < 0.1;
+
+function UsualSign() {
+  return (
+    <svg width="4" height="12" aria-hidden="true">
+      <line className="usual" x1="2" x2="2" y1="2" y2="12" />
+    </svg>
   );
 }
 

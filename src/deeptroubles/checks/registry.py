@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 SECTIONS = ("What it asks", "Why it matters", "How to read it", "Limits", "References")
 """The sections of every check's docstring, in this order."""
+FAMILIES = ("data", "performance", "reliance", "fairness", "stability", "units", "mitigation", "adversarial")
+"""The order in which checks run and are listed: what a person wants to know first comes first."""
 
 
 class Result(Protocol):
@@ -53,6 +55,7 @@ class Check:
         needs: What it cannot do without.
         options: What else it takes from the user.
         on_request: It is asked only when it, or its family, is named.
+        common: A problem that it finds is one of nearly every network that was not trained against it.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Check:
     needs: tuple[Need | Option[Any], ...] = ()
     options: tuple[Option[Any], ...] = ()
     on_request: bool = False
+    common: bool = False
 
     @property
     def family(self) -> str:
@@ -95,6 +99,7 @@ def read_guide(name: str, text: str) -> Guide:
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 _DECLARED: dict[str, Check] = {}
 
 
@@ -104,6 +109,7 @@ def check(
     needs: Iterable[Need | Option[Any]] = (),
     options: Iterable[Option[Any]] = (),
     on_request: bool = False,
+    common: bool = False,
 ) -> Callable[[F], F]:
     """Declare a check.
 
@@ -112,10 +118,11 @@ def check(
         needs: What it cannot do without: `LABELS`, `MASKS` or options of `deeptroubles.checks.options`.
         options: Options that it takes and can do without.
         on_request: Ask it only when it, or its family, is named.
+        common: A problem that it finds is one of nearly every network that was not trained against it.
     """
 
     def declare(function: F) -> F:
-        _DECLARED[name] = Check(name, function, tuple(needs), tuple(options), on_request)
+        _DECLARED[name] = Check(name, function, tuple(needs), tuple(options), on_request, common)
         return function
 
     return declare
@@ -131,16 +138,26 @@ def check_docstrings() -> Mapping[str, str]:
     """The docstring of every check by its name, read without importing this package's checks."""
     found = {name: docstring(file) or "" for name, file in check_files()}
     _load_others()
-    return found | {name: cleandoc(check.function.__doc__ or "") for name, check in _DECLARED.items()}
+    return _in_order(found | {name: cleandoc(check.function.__doc__ or "") for name, check in _DECLARED.items()})
 
 
 @cache
 def all_checks() -> dict[str, Check]:
-    """All checks by name."""
+    """All checks by name, in the order of FAMILIES."""
     for _, file in check_files():
         importlib.import_module(module_name(file))
     _load_others()
-    return dict(sorted(_DECLARED.items()))
+    return _in_order(_DECLARED)
+
+
+def _in_order(by_name: Mapping[str, T]) -> dict[str, T]:
+    """Sort by family and name; families of other packages come before the last of ours."""
+    known = {family: place for place, family in enumerate(FAMILIES)}
+
+    def place(name: str) -> tuple[float, str]:
+        return known.get(name.partition(".")[0], len(FAMILIES) - 1.5), name
+
+    return {name: by_name[name] for name in sorted(by_name, key=place)}
 
 
 def _load_others() -> None:
@@ -149,23 +166,39 @@ def _load_others() -> None:
         entry.load()
 
 
-def chosen_checks(patterns: Sequence[str] | None) -> list[Check]:
+def chosen_checks(patterns: Sequence[str] | None, skip: Sequence[str] = ()) -> list[Check]:
     """The checks of the given names or families, in order; where none is given, all but those on request.
 
+    Args:
+        patterns: Names or families to choose.
+        skip: Names or families to leave out.
+
     Raises:
-        UsageError: A name is no check and no family.
+        UsageError: A name is no check and no family, or no check is left.
     """
     known = all_checks()
-    if not patterns:
-        return [check for check in known.values() if not check.on_request]
-    families = {c.family for c in known.values()}
+    refuse_unknown([*(patterns or ()), *skip], known)
+    chosen = [c for c in known.values() if (named(c.name, patterns) if patterns else not c.on_request)]
+    left = [c for c in chosen if not named(c.name, skip)]
+    if not left:
+        raise UsageError("No check is left to run; name fewer with --skip, or others with --checks.")
+    return left
+
+
+def named(check: str, patterns: Sequence[str]) -> bool:
+    """Whether a check, or its family, is among names."""
+    return check in patterns or check.partition(".")[0] in patterns
+
+
+def refuse_unknown(patterns: Sequence[str], known: Iterable[str]) -> None:
+    """Refuse a name that is no check among `known` and no family of theirs. Raises UsageError."""
+    names = set(known)
+    there = [*names, *{name.partition(".")[0] for name in names}]
     for pattern in patterns:
-        if pattern not in known and pattern not in families:
+        if pattern not in there:
             raise UsageError(
-                f"There is no check {pattern!r}.{nearest(pattern, [*known, *families])} "
-                "`deeptroubles checks` lists them all."
+                f"There is no check {pattern!r}.{nearest(pattern, there)} `deeptroubles checks` lists them all."
             )
-    return [c for c in known.values() if c.name in patterns or c.family in patterns]
 
 
 def _unwrapped(section: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -12,10 +13,11 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from deeptroubles.checks.options import OPTIONS
+from deeptroubles.checks.wording import percent
 from deeptroubles.commands.console import command_line, out
+from deeptroubles.commands.fail_on import read_fail_on
 from deeptroubles.commands.model import Load, with_model
-from deeptroubles.findings import Audit, Verdict, audit_to_json
-from deeptroubles.report import write_report
+from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
 
 _STYLE = {
     Verdict.FAIL: ("✖", "bold red"),
@@ -25,7 +27,8 @@ _STYLE = {
     Verdict.PASS: ("✔", "green"),
     Verdict.SKIPPED: ("–", "dim"),
 }
-_PROBLEM = {"fail": {Verdict.FAIL, Verdict.ERROR}, "warn": {Verdict.FAIL, Verdict.ERROR, Verdict.WARN}}
+COMMON = "True of nearly every network that was not trained against it"
+"""What is said above the findings that are common."""
 
 
 @with_model(OPTIONS)
@@ -36,8 +39,14 @@ def audit_command(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
     label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
     checks: Annotated[str | None, typer.Option(help="Checks or families, comma-separated. Default: all.")] = None,
+    skip: Annotated[str | None, typer.Option(help="Checks or families to leave out, comma-separated.")] = None,
     fail_on: Annotated[
-        Literal["warn", "fail"] | None, typer.Option(help="Exit with 1 on this verdict or worse.")
+        str | None,
+        typer.Option(
+            metavar="VERDICT[:CHECKS]",
+            help="Exit with 1 on this verdict (fail or warn) or worse, of all checks or of some, such as "
+            "fail:data,reliance. Problems of nearly every network count only where their checks are named.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
@@ -45,42 +54,64 @@ def audit_command(
     options: dict[str, Any],
 ) -> None:
     """Audit a classifier on images and write a report."""
+    problem = read_fail_on(fail_on) if fail_on else None
     classifier = load()
     from deeptroubles.images import load_images
-    from deeptroubles.workflows.audit import audit
+    from deeptroubles.workflows.audit import REPORT, audit
 
     result = audit(
         classifier,
         load_images(images, label=label),
         out_folder,
-        checks=[name.strip() for name in checks.split(",")] if checks else None,
+        checks=_names(checks) or None,
+        skip=_names(skip),
         seed=seed,
         batch_size=batch_size,
         command=command_line(),
         **options,
     )
-    report = out_folder / "report.html"
-    write_report(result, report)
     if as_json:
         sys.stdout.write(audit_to_json(result) + "\n")
     else:
         print_findings(result)
-        out.print(f"\nReport: {escape(str(report))}", soft_wrap=True)
-    if fail_on and any(f.verdict in _PROBLEM[fail_on] for f in result.findings):
+        out.print(f"\nReport: {escape(str(out_folder / REPORT))}", soft_wrap=True)
+    if problem and problem.trips(result.findings):
         raise typer.Exit(1)
+
+
+def _names(text: str | None) -> list[str]:
+    """Names from a comma-separated list."""
+    return [name.strip() for name in text.split(",")] if text else []
 
 
 def print_findings(result: Audit) -> None:
     """Print the findings of an audit, worst first, and how many images they are about."""
-    whole = (Column(name, no_wrap=True) for name in ("verdict", "check"))
-    table = Table(*whole, "finding", box=box.SIMPLE_HEAD, pad_edge=False)
-    for finding in result.findings:
-        mark, style = _STYLE[finding.verdict]
-        table.add_row(f"[{style}]{mark} {finding.verdict}[/]", finding.check, escape(finding.claim))
-    out.print(table)
+    out.print(_table([finding for finding in result.findings if not finding.common]))
+    common = [finding for finding in result.findings if finding.common]
+    if common:
+        out.print(f"{COMMON}:", soft_wrap=True)
+        out.print(_table(common))
     facts = result.images
     unreadable = f", {len(facts.unreadable)} unreadable" if facts.unreadable else ""
     out.print(
         f"{facts.count} images, {facts.labelled} with a known class{unreadable}. {result.seconds:.0f} s.",
         highlight=False,
     )
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    whole = (Column(name, no_wrap=True) for name in ("verdict", "check"))
+    table = Table(*whole, "finding", box=box.SIMPLE_HEAD, pad_edge=False)
+    for finding in findings:
+        mark, style = _STYLE[finding.verdict]
+        estimates = [evidence for evidence in finding.evidence if isinstance(evidence, Estimate)]
+        usual = "".join(f"\n[dim]{escape(_usual(e))}[/]" for e in estimates if e.references)
+        table.add_row(f"[{style}]{mark} {finding.verdict}[/]", finding.check, escape(finding.claim) + usual)
+    return table
+
+
+def _usual(estimate: Estimate) -> str:
+    """The values of known networks in one sentence."""
+    share = estimate.unit in {"share", "probability"}
+    values = (f"{r.name} {percent(r.value) if share else f'{r.value:.3g}'}" for r in estimate.references)
+    return f"For comparison: {', '.join(values)}."

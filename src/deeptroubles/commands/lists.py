@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from deeptroubles.checks.registry import check_docstrings, check_files
-from deeptroubles.commands.console import doing, out, print_rows
+from deeptroubles.commands.console import doing, out, print_docstring, print_rows
 from deeptroubles.errors import UsageError, nearest
 from deeptroubles.listing import docstring
 from deeptroubles.methods.catalogue import METHODS
@@ -33,19 +32,39 @@ def models() -> None:
     print_rows("model", "what it is", [(s.form, f"{s.what}.{code[s.runs_code]}") for s in SOURCES])
 
 
-def help_command(name: Annotated[str, typer.Argument(help="A check or a method.")]) -> None:
-    """Explain a check or a method: what it does, and how to read it."""
-    checks = dict(check_files())
+def help_command(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="A command, a check or a method. Default: all commands.")] = None,
+) -> None:
+    """Explain a command, a check or a method: what it does, and how to read it."""
+    program = context.parent
+    if program is None or name is None:
+        _say(program or context)
+        return
+    commands = getattr(program.command, "commands", {})
+    if name in commands:
+        _say(typer.Context(commands[name], info_name=name, parent=program))
+    text = _docstring(name)
+    if text:
+        print_docstring(text)
+    elif name not in commands:
+        known = {*commands, *METHODS, *check_docstrings()}
+        raise UsageError(f"There is no command, check or method {name!r}.{nearest(name, known)}")
+
+
+def _say(context: typer.Context) -> None:
+    """Print the help of a command."""
+    out.print(context.get_help(), markup=False, highlight=False, soft_wrap=True)
+
+
+def _docstring(name: str) -> str:
+    """What a method or a check says about itself; '' where there is none of this name."""
     if name in METHODS:
-        text = METHODS[name].docstring
-    elif name in checks:
-        text = docstring(checks[name]) or ""
-    else:
-        known = {**METHODS, **check_docstrings()}
-        if name not in known:
-            raise UsageError(f"There is no check or method {name!r}.{nearest(name, known)}")
-        text = check_docstrings()[name]
-    out.print(escape(text), highlight=False)
+        return METHODS[name].docstring
+    files = dict(check_files())
+    if name in files:  # without importing it
+        return docstring(files[name]) or ""
+    return check_docstrings().get(name, "")
 
 
 def _first_line(text: str) -> str:

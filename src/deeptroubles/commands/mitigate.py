@@ -14,7 +14,6 @@ from deeptroubles.commands.audit import print_findings
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.findings import audit_to_json
-from deeptroubles.report import write_report
 
 
 @with_model((POSITIVE, COST_RATIO, THRESHOLD))
@@ -33,6 +32,7 @@ def mitigate(
     """Try to close gaps between groups: reweighing, a balanced last layer, thresholds; before and after."""
     classifier = load()
     from deeptroubles.images import load_images
+    from deeptroubles.workflows.audit import REPORT
     from deeptroubles.workflows.mitigate import mitigate as run_mitigation
 
     found = run_mitigation(
@@ -45,10 +45,8 @@ def mitigate(
         command=command_line(),
         **options,
     )
-    report = out_folder / "report.html"
-    write_report(found.audit, report)
     if as_json:
         sys.stdout.write(audit_to_json(found.audit) + "\n")
     else:
         print_findings(found.audit)
-        out.print(f"\nReport: {escape(str(report))}", soft_wrap=True)
+        out.print(f"\nReport: {escape(str(out_folder / REPORT))}", soft_wrap=True)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from deeptroubles.errors import RunFolderError
+
+_ATTEMPTS, _PAUSE = 10, 0.05
+"""How often a file that is being read is replaced again, and the seconds between two attempts."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -27,13 +31,26 @@ def write_whole(path: Path, content: bytes) -> None:
             temporary = Path(file.name)
             file.write(content)
         temporary.chmod(0o644)  # Temporary files are private; a report is for showing around.
-        os.replace(temporary, path)  # noqa: PTH105 (the atomic one)
+        _move(temporary, path)
     except BaseException as error:
         if temporary:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise RunFolderError(_cannot_write(path, error)) from error
         raise
+
+
+def _move(source: Path, target: Path) -> None:
+    """Replace a file in one step. On some systems a reader keeps it from being replaced for a moment."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            os.replace(source, target)  # noqa: PTH105 (the atomic one)
+        except PermissionError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

@@ -7,6 +7,7 @@ import platform
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,6 +19,7 @@ import pandas as pd
 import torch
 
 from deeptroubles.checks.options import read_options
+from deeptroubles.checks.references import with_references
 from deeptroubles.checks.registry import Check, Result, chosen_checks
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine, LocalEngine, MakeEngine
@@ -27,9 +29,13 @@ from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
 from deeptroubles.progress import current_sink
 from deeptroubles.recording import Recording, record
-from deeptroubles.run.folder import RunFolder
+from deeptroubles.report import write_report
+from deeptroubles.run.folder import RunFolder, read_audit
+from deeptroubles.run.lock import locked
 
 _log = logging.getLogger(__name__)
+REPORT = "report.html"
+"""The report's name in a run folder."""
 
 
 def audit(
@@ -38,6 +44,7 @@ def audit(
     out: Path | str | None = None,
     *,
     checks: Sequence[str] | None = None,
+    skip: Sequence[str] = (),
     seed: int = 0,
     batch_size: int = 32,
     engine: MakeEngine = LocalEngine,
@@ -49,8 +56,10 @@ def audit(
     Args:
         classifier: What is audited.
         images: What it is audited on.
-        out: Folder for the run. An interrupted run in the same folder is resumed. Default: nothing is kept.
+        out: Folder for the run. An interrupted run in the same folder is resumed, and what the folder already holds
+            of other checks stays in the report. Default: nothing is kept.
         checks: Names or families of checks. Default: all but those that run on request only.
+        skip: Names or families of checks to leave out.
         seed: Seed of everything random; the same seed gives the same findings.
         batch_size: How many images are processed at once.
         engine: Makes what does the work. Default: this process does.
@@ -59,15 +68,16 @@ def audit(
             `deeptroubles help CHECK` says more. Options of checks that do not run are not looked at.
 
     Returns:
-        The audit, its findings worst first. With `out`, the folder holds it as `audit.json` with tables and pictures.
+        The audit, its findings worst first. With `out`, the folder holds it as `audit.json` with tables and pictures,
+        and as `report.html`; both are written after every check.
 
     Raises:
         ImagesError: No image could be read, or images given in an option cannot be used.
         ModelError: The classifier's output is NaN or infinite.
-        RunFolderError: The folder holds another run, or cannot be written.
-        UsageError: There is no such check or option, or an option's value cannot be used.
+        RunFolderError: The folder holds another run, another audit is writing to it, or it cannot be written.
+        UsageError: There is no such check or option, no check is left, or an option's value cannot be used.
     """
-    planned = chosen_checks(checks)
+    planned = chosen_checks(checks, skip)
     return run_checks(
         planned, classifier, images, out, options, seed=seed, batch_size=batch_size, engine=engine, command=command
     ).audit
@@ -105,30 +115,79 @@ def run_checks(
 
     Arguments and errors are those of `audit`; `identity` is what else the run is about.
     """
-    started = time.monotonic()
     read = read_options(options, [option for check in planned for option in check.takes], classifier, images)
     folder = open_run(out, classifier, images, seed, **identity)
-    worker = engine(folder, batch_size)
-    recording = record(classifier, images, worker, read)
+    with locked(folder.path) if folder else nullcontext():
+        return _run_checks(planned, classifier, images, folder, engine(folder, batch_size), read, seed, command)
+
+
+def _run_checks(
+    planned: Sequence[Check],
+    classifier: Classifier,
+    images: ImageSet,
+    folder: RunFolder | None,
+    worker: Engine,
+    options: Mapping[str, Any],
+    seed: int,
+    command: str,
+) -> Checked:
+    """Record once, run each check, and write what was found after each."""
+    started = time.monotonic()
+    recording = record(classifier, images, worker, options)
     if folder:
         folder.write_table("images", image_table(recording))
-    result = _begun(
-        classifier, images, recording, {check.name: check.guide for check in planned}, command=command, seed=seed
-    )
-    results = {}
+    guides = {check.name: check.guide for check in planned}
+    result = _begun(classifier, images, recording, guides, command=command, seed=seed)
+    if folder:
+        result = _with_earlier(result, folder)
+    earlier, results = result.seconds, {}
     for check in planned:
-        current_sink().stage(check.name, check.guide.question)
+        current_sink().stage(check.name, guides[check.name].question)
+        began = time.monotonic()
         found, measured = ask(check, recording, worker, seed)
         if measured is not None:
             results[check.name] = measured
-        findings = worst_first([*result.findings, *found])
-        result = replace(result, findings=findings, seconds=round(time.monotonic() - started, 1))
-        if folder:
-            folder.write_audit(result)
+        now = time.monotonic()
+        result = replace(
+            result,
+            findings=worst_first([*result.findings, *found]),
+            seconds=round(earlier + now - started, 1),
+            durations=result.durations | {check.name: round(now - began, 1)},
+        )
+        _write(result, folder)
+        if found:
+            current_sink().concluded(check.name, worst_first(found)[0].verdict, now - began)
     result = replace(result, status="complete")
+    _write(result, folder)
+    return Checked(result, results, folder)
+
+
+def _write(result: Audit, folder: RunFolder | None) -> None:
+    """Write an audit and its report, where there is a folder."""
     if folder:
         folder.write_audit(result)
-    return Checked(result, results, folder)
+        write_report(result, folder.path / REPORT)
+
+
+def _with_earlier(begun: Audit, folder: RunFolder) -> Audit:
+    """An audit that begins, with what the same version of this package found earlier in its folder by other checks."""
+    try:
+        held = read_audit(folder.path)
+    except RunFolderError:
+        return begun  # there is none, or a damaged one
+    findings = [finding for finding in held.findings if finding.check not in begun.guides]
+    if not findings or held.environment.get("deeptroubles") != begun.environment["deeptroubles"]:
+        return begun
+    names = {finding.check for finding in findings}
+    durations = {name: seconds for name, seconds in held.durations.items() if name in names}
+    return replace(
+        begun,
+        findings=findings,
+        guides={name: guide for name, guide in held.guides.items() if name in names} | begun.guides,
+        durations=durations,
+        seconds=round(sum(durations.values()), 1),
+        command="\n".join(dict.fromkeys([*held.command.splitlines(), *begun.command.splitlines()])),
+    )
 
 
 def _begun(
@@ -161,7 +220,7 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
     random_state = torch.get_rng_state()
     try:
         result = check.function(recording, engine, seed=seed)
-        return list(result.findings()), result
+        return [_completed(finding, check) for finding in result.findings()], result
     except RunFolderError:
         raise  # nothing can be kept any more: the run stops here, and is resumed from here
     except Exception as error:  # noqa: BLE001 (whatever a check does, the audit continues)
@@ -174,6 +233,12 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
         return [Finding(check=check.name, verdict=Verdict.ERROR, claim=claim, criterion="", caveats=[caveat])], None
     finally:
         torch.set_rng_state(random_state)
+
+
+def _completed(finding: Finding, check: Check) -> Finding:
+    """A finding with what is known of other networks: what is usual, and whether its problem is common."""
+    common = check.common and finding.verdict in {Verdict.FAIL, Verdict.WARN}
+    return replace(with_references(finding), common=common)
 
 
 def image_table(recording: Recording) -> pd.DataFrame:

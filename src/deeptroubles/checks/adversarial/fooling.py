@@ -98,7 +98,7 @@ class Fooling:
         )
 
 
-@check("adversarial.fooling")
+@check("adversarial.fooling", common=True)
 def fooling(recording: Recording, engine: Engine, *, seed: int) -> Fooling:
     """How confident is it on meaningless images?
 

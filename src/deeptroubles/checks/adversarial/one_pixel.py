@@ -70,7 +70,7 @@ class OnePixel:
         )
 
 
-@check("adversarial.one_pixel")
+@check("adversarial.one_pixel", common=True)
 def one_pixel(recording: Recording, engine: Engine, *, seed: int) -> OnePixel:
     """Does changing a single pixel change the prediction?
 

@@ -85,7 +85,7 @@ class Patch:
         )
 
 
-@check("adversarial.patch")
+@check("adversarial.patch", common=True)
 def patch(recording: Recording, engine: Engine, *, seed: int) -> Patch:
     """Can one patch decide the prediction on any image?
 

@@ -54,7 +54,7 @@ class Targeted:
         )
 
 
-@check("adversarial.targeted")
+@check("adversarial.targeted", common=True)
 def targeted(recording: Recording, engine: Engine, *, seed: int) -> Targeted:
     """Can a change that is hard to see give an image any prediction?
 

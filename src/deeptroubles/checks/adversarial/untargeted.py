@@ -128,7 +128,7 @@ class Untargeted:
         ]
 
 
-@check("adversarial.untargeted")
+@check("adversarial.untargeted", common=True)
 def untargeted(recording: Recording, engine: Engine, *, seed: int) -> Untargeted:
     """How small a deliberate perturbation changes the prediction?
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.checks.limits import Limits, few
+from deeptroubles.checks.limits import Limits, estimate, few
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Engine
-from deeptroubles.findings import Cell, Column, Finding, Table, Verdict
+from deeptroubles.findings import Cell, Column, Estimate, Finding, Table, Verdict
 from deeptroubles.methods.units.filter_statistics import MIN_CORRELATION
 from deeptroubles.methods.units.index_units import LayerIndex, index_units
 from deeptroubles.network import is_rectified, open_network, unit_layers
@@ -27,24 +27,29 @@ MIN_JUDGED = 60
 MIN_ACTIVE = 30
 """A unit that is active on fewer images is not called a duplicate of another."""
 WARN_AT = 0.05
+_Z = 1.96
 LIMITS = Limits(
     "the share of dead units in the worst layer",
     warn_at=WARN_AT,
     fail_at=0.20,
-    note=f"Also warns if more than {percent(WARN_AT)} of the units of a layer are duplicates. With fewer than "
-    f"{MIN_JUDGED} images it neither fails nor warns. The thresholds are conventions.",
+    note=f"Also warns if the 95% interval of the share of duplicates in a layer lies above {percent(WARN_AT)}. With "
+    f"fewer than {MIN_JUDGED} images it neither fails nor warns. The thresholds are conventions.",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerUnits:
-    """The units of one layer: how many are dead, active on one image only, and duplicates of another."""
+    """The units of one layer: how many are dead, active on one image only, and duplicates of another.
+
+    `proven` counts the duplicates whose correlation is above the threshold with its whole 95% interval.
+    """
 
     layer: str
     units: int
     dead: int
     once: int
     duplicates: int
+    proven: int
 
     @property
     def share(self) -> Interval:
@@ -55,6 +60,11 @@ class LayerUnits:
         first term of Good and Toulmin's series).
         """
         return Interval(self.dead / self.units, max(0, self.dead - self.once) / self.units, self.dead / self.units)
+
+    @property
+    def repeated(self) -> Interval:
+        """The share of duplicates; more images can only tell units apart, so the observed share is the upper end."""
+        return Interval(self.duplicates / self.units, self.proven / self.units, self.duplicates / self.units)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,19 +85,18 @@ class Dead:
             claim = "Skipped: use a model with layers that end in a rectifier (ReLU, ReLU6)."
             yield Finding(check="units.dead", verdict=Verdict.SKIPPED, claim=claim, criterion="")
             return
-        worst = max(self.layers, key=lambda layer: (layer.share.low, layer.share.value))
-        units = sum(layer.units for layer in self.layers)
-        dead = sum(layer.dead for layer in self.layers)
-        duplicates = sum(layer.duplicates for layer in self.layers)
+        verdict = LIMITS.verdict(self._worst.share, self.images)
+        by_duplicates = verdict == Verdict.PASS and self._most_repeated.repeated.low > WARN_AT
+        verdict = Verdict.WARN if by_duplicates else verdict
+        if self.images < MIN_JUDGED and verdict in {Verdict.FAIL, Verdict.WARN}:
+            verdict = Verdict.INCONCLUSIVE
         yield Finding(
             check="units.dead",
-            verdict=self._verdict(worst),
-            severity=worst.share.value,
-            claim=f"{dead} of {units} units in {plural(len(self.layers), 'layer')} are inactive on all "
-            f"{plural(self.images, 'image')} and {duplicates} are duplicates; in the worst layer ({worst.layer}), "
-            f"{percent_interval(worst.share)} of {plural(worst.units, 'unit')} are dead.",
+            verdict=verdict,
+            severity=self._most_repeated.repeated.value if by_duplicates else self._worst.share.value,
+            claim=self._about_duplicates() if by_duplicates else self._about_dead(),
             criterion=LIMITS.criterion,
-            evidence=[LIMITS.estimate(f"Dead units of {worst.layer}", worst.share, self.images), self._table()],
+            evidence=[self._estimate(by_duplicates=by_duplicates), self._table()],
             caveats=[
                 *few(self.images),
                 (
@@ -102,12 +111,38 @@ class Dead:
             ],
         )
 
-    def _verdict(self, worst: LayerUnits) -> Verdict:
-        verdict = LIMITS.verdict(worst.share, self.images)
-        if verdict == Verdict.PASS and any(layer.duplicates > WARN_AT * layer.units for layer in self.layers):
-            verdict = Verdict.WARN
-        too_few = self.images < MIN_JUDGED and verdict in {Verdict.FAIL, Verdict.WARN}
-        return Verdict.INCONCLUSIVE if too_few else verdict
+    @property
+    def _worst(self) -> LayerUnits:
+        """The layer with the largest share of dead units."""
+        return max(self.layers, key=lambda layer: (layer.share.low, layer.share.value))
+
+    @property
+    def _most_repeated(self) -> LayerUnits:
+        """The layer with the largest share of duplicates."""
+        return max(self.layers, key=lambda layer: (layer.repeated.low, layer.repeated.value))
+
+    def _about_dead(self) -> str:
+        worst, units = self._worst, sum(layer.units for layer in self.layers)
+        dead, duplicates = (sum(getattr(layer, kind) for layer in self.layers) for kind in ("dead", "duplicates"))
+        return (
+            f"{dead} of {units} units in {plural(len(self.layers), 'layer')} are inactive on all "
+            f"{plural(self.images, 'image')} and {duplicates} are duplicates; in the worst layer ({worst.layer}), "
+            f"{percent_interval(worst.share)} of {plural(worst.units, 'unit')} are dead."
+        )
+
+    def _about_duplicates(self) -> str:
+        worst = self._most_repeated
+        return (
+            f"In layer {worst.layer}, {percent_interval(worst.repeated)} of {plural(worst.units, 'unit')} duplicate "
+            f"another unit of the layer on {plural(self.images, 'image')}."
+        )
+
+    def _estimate(self, *, by_duplicates: bool) -> Estimate:
+        """The quantity that the verdict is about."""
+        if not by_duplicates:
+            return LIMITS.estimate(f"Dead units of {self._worst.layer}", self._worst.share, self.images)
+        label = f"Duplicate units of {self._most_repeated.layer}"
+        return replace(estimate(label, self._most_repeated.repeated, self.images), warn_at=WARN_AT)
 
     def _table(self) -> Table:
         columns = [
@@ -141,7 +176,8 @@ def dead(recording: Recording, engine: Engine, *, seed: int) -> Dead:
     How to read it:
         The estimate is the share of dead units in the worst layer. Its upper end is the observed share, since more
         images can only make a dead unit active; its lower end leaves out as many units as are active on one image only,
-        about as many as would become active on as many images again. The table lists all layers in order.
+        about as many as would become active on as many images again. The lower end of the share of duplicates leaves
+        out those whose correlation may be lower. The table lists all layers in order.
 
     Limits:
         A unit that is inactive here may be active on other images; the caveat says how rare these can be. Units of
@@ -168,18 +204,26 @@ def dead(recording: Recording, engine: Engine, *, seed: int) -> Dead:
 
 def _layer_units(layer: LayerIndex) -> LayerUnits:
     active = np.rint(layer.active * layer.count)
+    highest = _highest_correlations(layer.values[:, active >= MIN_ACTIVE])
     return LayerUnits(
         layer=layer.layer,
         units=len(active),
         dead=int((active == 0).sum()),
         once=int((active == 1).sum()),
-        duplicates=_duplicates(layer.values[:, active >= MIN_ACTIVE]),
+        duplicates=int((highest > MIN_CORRELATION).sum()),
+        proven=int((_lower_end(highest, len(layer.values)) > MIN_CORRELATION).sum()),
     )
 
 
-def _duplicates(values: NDArray[np.float32]) -> int:
-    """How many units are duplicates of an earlier one, from their activations (images x units)."""
+def _highest_correlations(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The highest correlation of each unit with an earlier one, from their activations (images x units)."""
     values = values[:, np.ptp(values, axis=0) > 0]
     if values.shape[1] < 2:
-        return 0
-    return int((np.triu(np.corrcoef(values.T), 1) > MIN_CORRELATION).any(0).sum())
+        return np.zeros(0)
+    return np.asarray(np.triu(np.corrcoef(values.T), 1).max(0), dtype=np.float64)
+
+
+def _lower_end(correlation: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """The lower end of the 95% interval of correlations over a number of images (Fisher's z)."""
+    z = np.arctanh(np.minimum(correlation, 1 - 1e-12))
+    return np.asarray(np.tanh(z - _Z / np.sqrt(max(count - 3, 1))), dtype=np.float64)

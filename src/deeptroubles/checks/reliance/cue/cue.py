@@ -218,10 +218,12 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
         probability of the associated class rise and fall? Name cues with `--cue` (repeatable):
 
         - `text:© horses.example@bottom-left` is a line of text; places are top-left, top, top-right, left, middle,
-          right, bottom-left (the default), bottom and bottom-right.
+          right, bottom-left (the default), bottom and bottom-right. A size may follow the place: in
+          `text:SALE@top:0.2`, the letters are 0.2 of the image's shorter side high (default 1/12).
 
         - `tag.png@bottom-left` is a cut-out: an image file whose transparent parts show the image, scaled to a third of
-          its side; `frame.png@everywhere` covers the whole image.
+          its side; in `tag.png@top:0.5` its longer side is 0.5 of the image's shorter side. `frame.png@everywhere`
+          covers the whole image, and `cues/@top` is a folder of cut-outs, each a cue of its own.
 
         - `color:#ff8800` is a color cast.
 

@@ -10,20 +10,25 @@ from torch import Tensor
 from deeptroubles.errors import UsageError
 
 HEIGHT = 1 / 12
-"""Height of the letters as a share of the image's shorter side; at least MIN_HEIGHT pixels."""
+"""Height of the letters as a share of the image's shorter side, unless another is given; at least MIN_HEIGHT pixels."""
 MIN_HEIGHT = 7
 MAX_WIDTH = 0.9
 """The largest width of a line as a share of the image's; longer lines get smaller letters."""
 _FINE = 4
 
 
-def lettering(text: str, size: tuple[int, int]) -> Tensor:
-    """Draw a line of text for images of a height and width: brightness and opacity, 2 x h x w in [0, 1].
+def lettering(text: str, size: tuple[int, int], share: float = HEIGHT) -> Tensor:
+    """Draw a line of text: brightness and opacity, 2 x h x w in [0, 1].
+
+    Args:
+        text: The line.
+        size: Height and width of the images that it is for.
+        share: Height of the letters as a share of the image's shorter side, in (0, 1].
 
     Raises:
         UsageError: The text is empty, or holds a letter that the font lacks.
     """
-    high = _FINE * max(MIN_HEIGHT, HEIGHT * min(size))
+    high = _FINE * max(MIN_HEIGHT, share * min(size))
     font = ImageFont.load_default(high)
     absent = [letter for letter in text if _missing(font, letter)]
     if absent or not text.strip():

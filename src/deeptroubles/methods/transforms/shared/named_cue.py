@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from deeptroubles.errors import UsageError, nearest
 from deeptroubles.images import ImageSet
-from deeptroubles.methods.transforms.shared.lettering import lettering
+from deeptroubles.images.decoding import is_image_name
+from deeptroubles.methods.transforms.shared.lettering import HEIGHT, lettering
 from deeptroubles.methods.transforms.shared.overlay import PLACES, Overlay, positioned
 from deeptroubles.methods.transforms.watermark import watermark
 
@@ -25,7 +26,7 @@ EVERYWHERE = "everywhere"
 DEFAULT_PLACE = "bottom-left"
 """The place of a cut-out or a text when none is named."""
 MAX_SIDE = 1 / 3
-"""The longer side of a cut-out as a share of the image's shorter side."""
+"""The longer side of a cut-out as a share of the image's shorter side, unless another size is given."""
 CAST = 0.3
 """Opacity of a color cast."""
 _STORED = 512
@@ -44,19 +45,39 @@ class NamedCue:
         content: The text, the color, the column's name, or the cut-out (PNG, base64).
         place: A key of PLACES, or EVERYWHERE; '' where it has none.
         words: Its name in a sentence.
+        size: Height of the letters of a text, or the longer side of a cut-out, as a share of the image's shorter side;
+            0 where it has none.
     """
 
     kind: Kind
     content: str
     place: str
     words: str
+    size: float = 0.0
+
+
+def named_cues(text: str) -> tuple[NamedCue, ...]:
+    """Parse a cue, or a folder of cut-outs (`FOLDER@PLACE:SIZE`), which are cues of their own, in order of their names.
+
+    Raises:
+        UsageError: As `named_cue`; or the folder holds no image files.
+    """
+    folder, at, where = (text, "", "") if Path(text).is_dir() else text.rpartition("@")
+    if not folder or not Path(folder).is_dir():
+        return (named_cue(text),)
+    files = sorted(str(file) for file in Path(folder).iterdir() if file.is_file() and is_image_name(file.name))
+    if not files:
+        raise UsageError(f"The cue {folder!r} is a folder without image files; put PNG files of cut-outs into it.")
+    return tuple(named_cue(f"{file}{at}{where}") for file in files)
 
 
 def named_cue(text: str) -> NamedCue:
-    """Parse a cue: `watermark`, `text:WORDS@PLACE`, `color:#rrggbb`, `column:NAME`, `mask`, or `FILE.png@PLACE`.
+    """Parse a cue.
+
+    It is `watermark`, `text:WORDS@PLACE:SIZE`, `color:#rrggbb`, `column:NAME`, `mask`, or `FILE.png@PLACE:SIZE`.
 
     Raises:
-        UsageError: It is none of these, the file cannot be read, or there is no such place or color.
+        UsageError: It is none of these, the file cannot be read, or there is no such place, size or color.
     """
     kind, colon, rest = text.partition(":")
     if text == "watermark":
@@ -68,12 +89,15 @@ def named_cue(text: str) -> NamedCue:
     if colon and kind == "column":
         return NamedCue("column", rest.strip(), "", f"the column {rest.strip()}")
     if colon and kind == "text":
-        words, place = _placed(rest, PLACES, exact=False)
-        lettering(words, (224, 224))  # raises early if it cannot be drawn
-        return NamedCue("text", words, place, f"the text “{words}” at the {place.replace('-', ' ')}")
-    file, place = (text, DEFAULT_PLACE) if Path(text).is_file() else _placed(text, (*PLACES, EVERYWHERE), exact=True)
-    where = EVERYWHERE if place == EVERYWHERE else f"at the {place.replace('-', ' ')}"
-    return NamedCue("cut-out", _cut_out(file), place, f"the cut-out {Path(file).name} {where}")
+        words, place, size = _placed(rest, PLACES, HEIGHT, exact=False)
+        lettering(words, (224, 224), size)  # raises early if it cannot be drawn
+        return NamedCue("text", words, place, f"the text “{words}” {_where(place, size, HEIGHT)}", size)
+    file, place, size = (text, DEFAULT_PLACE, MAX_SIDE)
+    if not Path(text).is_file():
+        file, place, size = _placed(text, (*PLACES, EVERYWHERE), MAX_SIDE, exact=True)
+    return NamedCue(
+        "cut-out", _cut_out(file), place, f"the cut-out {Path(file).name} {_where(place, size, MAX_SIDE)}", size
+    )
 
 
 def fit_cues(cues: Sequence[str], images: ImageSet) -> tuple[NamedCue, ...]:
@@ -83,7 +107,7 @@ def fit_cues(cues: Sequence[str], images: ImageSet) -> tuple[NamedCue, ...]:
         UsageError: As `named_cue`; or there is no such column, or there are no cue masks.
     """
     known = [str(name) for name in images.table.columns if name not in _OWN]
-    named = tuple(named_cue(text) for text in cues)
+    named = tuple(cue for text in cues for cue in named_cues(text))
     for cue in named:
         if cue.kind == "column" and cue.content not in known:
             there = f"they have {', '.join(known)}" if known else "they have none except path and label"
@@ -101,7 +125,7 @@ def fit_cues(cues: Sequence[str], images: ImageSet) -> tuple[NamedCue, ...]:
 def drawn_cue(cue: NamedCue, size: tuple[int, int], channels: int) -> Overlay:
     """Draw a cut-out, a text, a color or the watermark for images of a height and width and 1 or 3 channels."""
     if cue.kind == "text":
-        piece = lettering(cue.content, size)
+        piece = lettering(cue.content, size, cue.size)
         return positioned(torch.cat([piece[:1].expand(channels, -1, -1), piece[1:]]), size, cue.place)
     if cue.kind == "watermark":
         white, cover = watermark(size)
@@ -113,7 +137,7 @@ def drawn_cue(cue: NamedCue, size: tuple[int, int], channels: int) -> Overlay:
     if cue.place == EVERYWHERE:
         height, width = size
     else:
-        shrink = MAX_SIDE * min(size) / max(picture.size)
+        shrink = cue.size * min(size) / max(picture.size)
         width, height = (max(1, round(side * shrink)) for side in picture.size)
     pixels = np.asarray(picture.resize((width, height), Image.Resampling.BOX), dtype=np.float32) / 255
     piece = torch.from_numpy(pixels).permute(2, 0, 1)
@@ -128,15 +152,37 @@ def _in_channels(color: Tensor, channels: int) -> Tensor:
     return color if channels == 3 else (color * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
 
 
-def _placed(text: str, places: Sequence[str] | dict[str, tuple[float, float]], *, exact: bool) -> tuple[str, str]:
-    """Split at the last @ into text and place. Unless `exact`, a suffix unlike any place belongs to the text."""
-    before, at, place = text.rpartition("@")
+def _where(place: str, size: float, usual: float) -> str:
+    """The place in words, with the size where it is not the usual one."""
+    where = EVERYWHERE if place == EVERYWHERE else f"at the {place.replace('-', ' ')}"
+    return where if size == usual else f"{where} (size {size:g})"
+
+
+def _placed(text: str, places: Iterable[str], usual: float, *, exact: bool) -> tuple[str, str, float]:
+    """Split `TEXT@PLACE:SIZE`. Unless `exact`, a suffix unlike any place belongs to the text."""
+    before, at, suffix = text.rpartition("@")
+    place, colon, size = suffix.partition(":")
     if at and place in places:
-        return before, place
+        return before, place, _size(size, place) if colon else usual
     hint = nearest(place, places) if at else ""
     if at and (exact or hint):
         raise UsageError(f"There is no place {place!r}.{hint} Places are {', '.join(places)}.")
-    return text, DEFAULT_PLACE
+    return text, DEFAULT_PLACE, usual
+
+
+def _size(text: str, place: str) -> float:
+    if place == EVERYWHERE:
+        raise UsageError(f"A cue that is {EVERYWHERE} has no size; leave :{text} off.")
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size <= 1:
+        raise UsageError(
+            f"{text!r} is not the size of a cue; give a share of the image's shorter side above 0 and up to 1, such as "
+            f"@{place}:0.2."
+        )
+    return size
 
 
 def _color(text: str) -> str:
@@ -149,7 +195,7 @@ def _color(text: str) -> str:
 
 def _cut_out(file: str) -> str:
     """A picture file as PNG with transparency, in base64."""
-    forms = "watermark, text:WORDS@PLACE, color:#rrggbb, column:NAME, mask, or FILE.png@PLACE"
+    forms = "watermark, text:WORDS@PLACE:SIZE, color:#rrggbb, column:NAME, mask, FILE.png@PLACE:SIZE, or a folder"
     try:
         with Image.open(file, formats=("PNG", "WEBP", "GIF", "JPEG")) as opened:
             picture = opened.convert("RGBA")
