@@ -8,7 +8,7 @@ from torch import nn
 
 from deeptroubles import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.methods.attacks.shared.masking import masking_flags
+from deeptroubles.methods.masking import masking_flags
 from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 

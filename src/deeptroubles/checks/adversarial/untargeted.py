@@ -21,10 +21,10 @@ from deeptroubles.findings import Curve, Evidence, Finding, ImageGrid, Series, V
 from deeptroubles.methods.attacks.fgsm import fgsm
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.random_noise import random_noise
-from deeptroubles.methods.attacks.shared.masking import MaskingFlags, masking_flags
 from deeptroubles.methods.attacks.shared.result import AttackResult
 from deeptroubles.methods.attacks.square import square
 from deeptroubles.methods.eight_bits import to_bytes
+from deeptroubles.methods.masking import MaskingFlags, masking_flags
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, logits_of
