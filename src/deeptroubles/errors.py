@@ -3,7 +3,8 @@
 DeeptroublesError
 ├── UsageError          the command or the call asks for something that does not exist (exit code 2)
 ├── ModelError          the model cannot be used as it is
-│   └── NeedsGraphError a method needs the traced graph, and this model could not be traced
+│   ├── NeedsGraphError a method needs the traced graph, and this model could not be traced
+│   └── NoGradientError a method rests on gradients, and they are zero
 ├── ImagesError         the images cannot be used as they are
 │   └── UnreadableImageError  one file; an audit lists it and continues
 └── RunFolderError      the run folder cannot be read or written
@@ -32,6 +33,10 @@ class ModelError(DeeptroublesError):
 
 class NeedsGraphError(ModelError):
     """The method needs the traced graph, and this model could not be traced."""
+
+
+class NoGradientError(ModelError):
+    """The method rests on gradients, and they are zero."""
 
 
 class ImagesError(DeeptroublesError):

@@ -49,3 +49,25 @@ def test_agreement_of_every_method(case, stays):
     for method in result.methods:
         last = method.agreement[-1]
         assert np.isclose(last.value, 1, atol=1e-6) if stays else last.value < LIMIT, method.method
+
+
+class Rounding(nn.Module):
+    """A learned network behind pixels of 8 levels: no gradient reaches the pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Plain(seed=3)
+
+    def forward(self, x):
+        return self.inner((x * 8).round() / 8)
+
+
+def test_maps_that_are_zero_pass_nothing():
+    engine = LocalEngine()
+    result = map_sanity(record(Classifier(Rounding(), size=20), images(), engine), engine, seed=0)
+    refused = dict(result.impossible)
+    assert {"saliency", "gradient_x_input", "guided_backprop", "deconvnet"} <= refused.keys()
+    assert "grad_cam" in {m.method for m in result.methods}
+    assert "is zero" in refused["saliency"]
+    (finding,) = result.findings()
+    assert "saliency" not in finding.claim

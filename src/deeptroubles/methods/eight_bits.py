@@ -7,8 +7,12 @@ from torch import Tensor
 
 
 def as_8_bit(images: Tensor) -> Tensor:
-    """Pixels rounded to the nearest multiple of 1/255; of any shape, in [0, 1]."""
-    return (images * 255).round() / 255
+    """Pixels rounded to the nearest multiple of 1/255; of any shape, in [0, 1].
+
+    They are exactly those that an image file gives back, on every device: a GPU divides by a number (but not by a
+    tensor) through its reciprocal, which is off by a bit.
+    """
+    return (images * 255).round() / images.new_tensor(255.0)
 
 
 def to_bytes(images: Tensor) -> Tensor:

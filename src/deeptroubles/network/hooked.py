@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import NeedsGraphError
+from deeptroubles.network.differentiation import gradients_of
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded, Score
 
 
@@ -59,8 +60,7 @@ class HookedNetwork:
         with torch.inference_mode(mode=False), torch.enable_grad():
             recorded = self._forward(pixels.detach().clone().requires_grad_(), layers)
             kept = [recorded.activations[name] for name in layers]
-            found: Sequence[Tensor | None] = torch.autograd.grad(score(recorded.logits).sum(), kept, allow_unused=True)
-        gradients = [torch.zeros_like(v) if g is None else g for g, v in zip(found, kept, strict=True)]
+            gradients = gradients_of(score(recorded.logits), kept)
         plain = Recorded(recorded.logits.detach(), {k: v.detach() for k, v in recorded.activations.items()})
         return plain, dict(zip(layers, gradients, strict=True))
 

@@ -11,23 +11,30 @@ from weakref import WeakKeyDictionary
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.network.hooked import HookedNetwork
+from deeptroubles.network.snapshot import Snapshot
 from deeptroubles.network.traced import TracedNetwork, trace
 
 Network = TracedNetwork | HookedNetwork
 """Both provide layers, recording and gradients; only the traced one has the graph."""
 
-_OPENED: WeakKeyDictionary[Classifier, Network] = WeakKeyDictionary()
+_OPENED: WeakKeyDictionary[Classifier, tuple[Snapshot, Network]] = WeakKeyDictionary()
 
 
 def open_network(classifier: Classifier) -> Network:
-    """The network of a classifier. It is traced once and kept while the classifier exists on the same device.
+    """The network of a classifier, traced once and kept while it stays the same.
+
+    A network shares the storage of the weights, so it sees changes in place. After anything else that changes the model
+    (`load_state_dict(assign=True)`, `p.data = ...`, a replaced module, pruning, another device) this traces the
+    classifier again, so call it again instead of keeping an old network.
 
     If `torch.export` cannot trace a classifier (data-dependent control flow, an unsupported operation), module hooks
     are used instead, with a warning.
     """
-    network = _OPENED.get(classifier)
-    if network is None or network.device != classifier.device:
-        network = _OPENED[classifier] = _open(classifier)
+    snapshot = Snapshot(classifier)
+    before, network = _OPENED.get(classifier, (None, None))
+    if network is None or before != snapshot:
+        network = _open(classifier)
+        _OPENED[classifier] = Snapshot(classifier), network
     return network
 
 

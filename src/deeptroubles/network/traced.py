@@ -10,6 +10,7 @@ from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import ModelError, nearest
+from deeptroubles.network.differentiation import gradients_of
 from deeptroubles.network.graph_normalization import normalize_graph
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded, Score
 from deeptroubles.network.receptive_field.propagation import ReceptiveField, propagate
@@ -105,9 +106,8 @@ class TracedNetwork:
             ]
             with torch.enable_grad():
                 logits, *kept = self._part(tuple(frontier), (self._logits, *asked))(*values)
-                found: Sequence[Tensor | None] = torch.autograd.grad(score(logits).sum(), kept, allow_unused=True)
+                gradients = gradients_of(score(logits), kept)
         recorded = Recorded(logits.detach(), {k: v.detach() for k, v in zip(layers, kept, strict=True)})
-        gradients = [torch.zeros_like(v) if g is None else g for g, v in zip(found, kept, strict=True)]
         return recorded, dict(zip(layers, gradients, strict=True))
 
     def rest(self, layer: str, pixels: Tensor) -> Callable[[Tensor], Tensor]:

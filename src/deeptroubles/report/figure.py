@@ -130,8 +130,8 @@ def _overlay(axes: Axes, values: np.ma.MaskedArray[Any, Any], size: tuple[int, i
     if measured.min() < 0:
         colors, high = _BLUE_WHITE_ORANGE, max(-low, high)
         low = -high
-    if low == high:
-        high = low + 1.0
+    if low == high:  # nearly all values are the same
+        low, high = float(measured.min()), float(measured.max())
     extent = (-0.5, size[1] - 0.5, size[0] - 0.5, -0.5)
     return axes.imshow(
         values, cmap=colors, vmin=low, vmax=high, alpha=_OPACITY, extent=extent, interpolation="bilinear"

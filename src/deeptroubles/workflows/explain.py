@@ -16,7 +16,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ImagesError, ModelError, UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import find_class
-from deeptroubles.methods.attribution.shared.quality import faithfulness
+from deeptroubles.methods.attribution.shared.quality import faithfulness, is_constant
 from deeptroubles.methods.catalogue import ATTRIBUTION, Method, find_method
 from deeptroubles.progress import track
 from deeptroubles.statistics.intervals import Interval, mean_share
@@ -93,9 +93,14 @@ def explain_picture(
     for method in track(methods, "Computing maps"):
         try:
             given = {name: settings[name] for name in takes[method]}
-            maps[method] = chosen[method].function(classifier, pixels, which, **given)[0].float().cpu().numpy()
+            found = chosen[method].function(classifier, pixels, which, **given)
         except ModelError as error:
             impossible[method] = str(error)
+            continue
+        if is_constant(found)[0]:
+            impossible[method] = f"The map of {method} is {float(found.mean()):.3g} everywhere: it shows nothing."
+        else:
+            maps[method] = found[0].float().cpu().numpy()
     if not maps:
         raise ModelError(next(iter(impossible.values())))
     rgb = (pixels[0].cpu().numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
@@ -114,7 +119,8 @@ def compare_methods(
 ) -> list[MethodComparison]:
     """Rank methods by the faithfulness of their maps for the most likely class of each image, most faithful first.
 
-    The order is by insertion area minus deletion area. Images that cannot be read are left out.
+    The order is by insertion area minus deletion area. Images that cannot be read, and those of which a method's map is
+    constant, are left out.
 
     Raises:
         UsageError: There is no such method.
@@ -142,8 +148,13 @@ def _compare(
         except ModelError as error:
             return MethodComparison(method.name, impossible=str(error))
         seconds += time.perf_counter() - started
-        curves = faithfulness(classifier, part, maps, wanted, batch_size=batch_size)
+        shown = ~is_constant(maps)
+        if not shown.any():
+            continue
+        curves = faithfulness(classifier, part[shown], maps[shown], wanted[shown], batch_size=batch_size)
         deletion.append(curves.deletion_area)
         insertion.append(curves.insertion_area)
+    if not deletion:
+        return MethodComparison(method.name, impossible="Its maps are constant: they show nothing.")
     areas = [mean_share(torch.cat(parts).cpu().numpy()) for parts in (deletion, insertion)]
     return MethodComparison(method.name, areas[0], areas[1], seconds / len(pixels))

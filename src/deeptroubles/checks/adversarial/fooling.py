@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deeptroubles.checks.adversarial.shared.masking import gradient_masking, withheld
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent
 from deeptroubles.engine import Arrays, Engine
@@ -41,6 +42,7 @@ class Fooling:
         ascended: The probability of the class on noise that was moved towards it, one per class.
         evolved: The probability of the class on the best evolved pattern, one per class.
         queries: How many images the evolution showed.
+        masked: Signs of masked gradients, which the ascent follows.
         grid: Images with their class and probability.
     """
 
@@ -48,15 +50,19 @@ class Fooling:
     ascended: NDArray[np.float64]
     evolved: NDArray[np.float64]
     queries: int
+    masked: tuple[str, ...]
     grid: ImageGrid
 
     @property
     def verdict(self) -> Verdict:
-        """By the share of classes that gradient ascent makes it confident of, and by its confidence on noise."""
+        """By the share of classes that gradient ascent makes it confident of, and by its confidence on noise.
+
+        It does not pass where gradients are masked.
+        """
         if (self.noise > CONFIDENT).mean() > FAIL_AT or (self.ascended > CONFIDENT).mean() > FAIL_AT:
             return Verdict.FAIL
         fooled = (self.ascended > CONFIDENT).any() or (self.evolved > CONFIDENT).any() or (self.noise > CONFIDENT).any()
-        return Verdict.WARN if fooled else Verdict.PASS
+        return Verdict.WARN if fooled else withheld(Verdict.PASS, self.masked)
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
@@ -86,9 +92,9 @@ class Fooling:
             f"{percent(float(self.noise.max()))}.",
             criterion=f"Fails if the confidence is above {percent(CONFIDENT)} on the images of more than half of the "
             "classes tried, or on more than half of the plain noise images; warns if it is on any image; passes "
-            "otherwise.",
+            "otherwise, unless gradients look masked.",
             evidence=[Table(title="Confidence on meaningless images", columns=columns, rows=rows), self.grid],
-            caveats=[self._budget(), "Evolved patterns can resemble a class; look at the examples."],
+            caveats=[self._budget(), *self.masked, "Evolved patterns can resemble a class; look at the examples."],
         )
 
     def _budget(self) -> str:
@@ -142,6 +148,7 @@ def fooling(recording: Recording, engine: Engine, *, seed: int) -> Fooling:
         ascended=shares[: len(classes)],
         evolved=found["evolved"],
         queries=int(found["queries"]),
+        masked=tuple(gradient_masking(recording, engine).raised()),
         grid=ImageGrid(title="The most confident predictions on meaningless images", items=items),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deeptroubles.checks.adversarial.shared.masking import gradient_masking, withheld
 from deeptroubles.checks.limits import Limits, estimate, few
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval
@@ -28,8 +29,8 @@ LIMITS = Limits(
     "the share of new views that the patch gives its class",
     warn_at=0.2,
     fail_at=0.5,
-    note=f"Never passes after fewer than {SMALL_RUN[0]} steps (images above {SMALL} pixels). The thresholds are "
-    "conventions.",
+    note=f"Never passes after fewer than {SMALL_RUN[0]} steps (images above {SMALL} pixels), or while gradients look "
+    "masked. The thresholds are conventions.",
 )
 
 
@@ -41,6 +42,7 @@ class Patch:
         target: Name of the class.
         images: How many images the patch was made and judged on.
         steps: Steps of the search.
+        masked: Signs of masked gradients, which the search follows.
         success: Share of new views with the patch that are predicted as the class; `control`: with random content in
             its place; `clean`: without a patch.
         shown: The patch.
@@ -49,6 +51,7 @@ class Patch:
     target: str
     images: int
     steps: int
+    masked: tuple[str, ...]
     success: Interval
     control: Interval
     clean: Interval
@@ -56,8 +59,8 @@ class Patch:
 
     @property
     def verdict(self) -> Verdict:
-        """By the share of views; inconclusive where a short search failed."""
-        verdict = LIMITS.verdict(self.success, self.images)
+        """By the share of views; inconclusive where a search failed that was short, or followed masked gradients."""
+        verdict = withheld(LIMITS.verdict(self.success, self.images), self.masked)
         short = self.steps < SMALL_RUN[0]
         return Verdict.INCONCLUSIVE if short and verdict == Verdict.PASS else verdict
 
@@ -79,6 +82,7 @@ class Patch:
             ],
             caveats=[
                 *few(self.images),
+                *self.masked,
                 f"One class, and a short search of {self.steps} steps: a longer search finds stronger patches.",
                 "The patch was tested digitally; it has not been printed and photographed.",
             ],
@@ -130,6 +134,7 @@ def patch(recording: Recording, engine: Engine, *, seed: int) -> Patch:
         target=name,
         images=len(rows),
         steps=steps,
+        masked=tuple(gradient_masking(recording, engine).raised()),
         success=Interval(*found["success"].tolist()),
         control=Interval(*found["control"].tolist()),
         clean=Interval(*found["clean"].tolist()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.checks.adversarial.shared.examples import attacked_examples
+from deeptroubles.checks.adversarial.shared.masking import gradient_masking, withheld
 from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent_interval, plural
@@ -21,10 +22,10 @@ from deeptroubles.findings import Curve, Evidence, Finding, ImageGrid, Series, V
 from deeptroubles.methods.attacks.fgsm import fgsm
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.random_noise import random_noise
-from deeptroubles.methods.attacks.shared.masking import MaskingFlags, masking_flags
 from deeptroubles.methods.attacks.shared.result import AttackResult
 from deeptroubles.methods.attacks.square import square
 from deeptroubles.methods.eight_bits import to_bytes
+from deeptroubles.methods.masking import MaskingFlags
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, logits_of
@@ -70,8 +71,7 @@ class Untargeted:
     def verdict(self) -> Verdict:
         """By the share at JUDGED; inconclusive where the attack failed and cannot be trusted."""
         verdict = LIMITS.verdict(self.broken(JUDGED), len(self.broken_at))
-        doubtful = self.violations or self.flags.raised()
-        return Verdict.INCONCLUSIVE if doubtful and verdict in {Verdict.PASS, Verdict.WARN} else verdict
+        return withheld(verdict, [*self.violations, *self.flags.raised()])
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
@@ -156,7 +156,6 @@ def untargeted(recording: Recording, engine: Engine, *, seed: int) -> Untargeted
     """
     subject, rows = recording.subject, recording.sample(MAX_IMAGES)
     found = engine.map(_attack, subject, rows, task="Attacking with gradients", chunk=4, seed=seed)
-    flags = engine.map(_flags, subject, rows[:8], task="Testing for masked gradients", chunk=8)
     broken_at = found["broken_at"].astype(np.int64)
     correct = tuple(
         bool(recording.predicted[i] == recording.targets[i]) if recording.targets[i] >= 0 else None for i in rows
@@ -166,7 +165,7 @@ def untargeted(recording: Recording, engine: Engine, *, seed: int) -> Untargeted
         broken_at=broken_at,
         correct=correct,
         violations=_violations(found),
-        flags=MaskingFlags(**{name: values.reshape(-1)[0].item() for name, values in flags.items()}),
+        flags=gradient_masking(recording, engine),
         examples=attacked_examples(
             recording,
             engine,
@@ -233,13 +232,6 @@ def _broken(
     if len(rows):
         broken[rows] = attack(classifier, pixels[rows], labels[rows], **settings).success.cpu()
     return broken
-
-
-def _flags(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
-    pixels = subject.pixels(indices)
-    labels = logits_of(subject.classifier, pixels, batch_size).argmax(1)
-    found = asdict(masking_flags(subject.classifier, pixels, labels))
-    return {name: np.array([value] * len(indices)) for name, value in found.items()}
 
 
 def _violations(found: dict[str, NDArray[Any]]) -> tuple[str, ...]:

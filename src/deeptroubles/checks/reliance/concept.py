@@ -206,12 +206,12 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
         S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.
     """
     subject, concepts = recording.subject, CONCEPT.of(recording) or {}
+    rows = recording.sample(MAX_IMAGES)
     try:
         layer = concept_layer(open_network(subject.classifier))
+        read = engine.map(_read, subject, rows, task="Reading activations", chunk=32, layer=layer)
     except ModelError as error:
         return ReliesOnConcept(layer="", found=(), pictures=(), impossible=str(error))
-    rows = recording.sample(MAX_IMAGES)
-    read = engine.map(_read, subject, rows, task="Reading activations", chunk=32, layer=layer)
     predicted = recording.predicted[rows]
     classes, counts = np.unique(predicted, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:MAX_CLASSES]

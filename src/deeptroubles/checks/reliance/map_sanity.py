@@ -11,9 +11,9 @@ import torch
 from deeptroubles.checks.limits import MIN_IMAGES, few
 from deeptroubles.checks.registry import check
 from deeptroubles.engine import Arrays, Engine
-from deeptroubles.errors import ModelError
+from deeptroubles.errors import ModelError, NoGradientError
 from deeptroubles.findings import Cell, Column, Curve, Evidence, Finding, Series, Table, Verdict
-from deeptroubles.methods.attribution.shared.quality import randomized, rank_correlation
+from deeptroubles.methods.attribution.shared.quality import is_constant, randomized, rank_correlation
 from deeptroubles.methods.catalogue import ATTRIBUTION
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share
@@ -155,13 +155,20 @@ def map_sanity(recording: Recording, engine: Engine, *, seed: int) -> MapSanity:
         except ModelError as error:
             impossible.append((method, str(error)))
             continue
-        intervals = tuple(mean_share(np.abs(column)) for column in found["agreement"].T)
+        agreement = found["agreement"][found["shown"]]
+        if not len(agreement):
+            impossible.append((method, "its maps are constant, so they show nothing."))
+            continue
+        intervals = tuple(mean_share(np.abs(column)) for column in agreement.T)
         methods.append(MethodSanity(method=method, agreement=intervals))
     return MapSanity(images=len(rows), methods=tuple(methods), impossible=tuple(impossible))
 
 
 def _agreements(subject: Subject, indices: Sequence[int], batch_size: int, method: str, seed: int) -> Arrays:
-    """Correlation of the maps with those of the shuffled network, N x shares, for the same classes."""
+    """Correlation of the maps with those of the shuffled network, N x shares, for the same classes.
+
+    `shown`: Which maps show anything; a constant map agrees with nothing, whatever the network learned.
+    """
     pixels = subject.pixels(indices)
     targets = logits_of(subject.classifier, pixels, batch_size).argmax(1)
     attribute = ATTRIBUTION[method].function
@@ -169,5 +176,9 @@ def _agreements(subject: Subject, indices: Sequence[int], batch_size: int, metho
     columns = []
     for share in SHARES:
         with randomized(subject.classifier, share, seed):
-            columns.append(rank_correlation(true, attribute(subject.classifier, pixels, targets)))
-    return {"agreement": torch.stack(columns, dim=1).cpu().numpy()}
+            try:
+                columns.append(rank_correlation(true, attribute(subject.classifier, pixels, targets)))
+            except NoGradientError:  # shuffling left no gradient, so no map agrees with the true one
+                columns.append(torch.zeros(len(true), dtype=torch.double))
+    agreement = torch.stack([column.cpu() for column in columns], dim=1)
+    return {"agreement": agreement.numpy(), "shown": (~is_constant(true)).cpu().numpy()}

@@ -32,7 +32,7 @@ def bim(
         targets: Targeted attack: the class to reach (in the paper, the least likely one). Default: any class but the
             true one.
         steps: Number of steps. Default: as in the paper, min(255 epsilon + 4, 1.25 * 255 epsilon).
-        eight_bit: Return images rounded to 8 bits, and count success on them.
+        eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         batch_size: Images per forward pass.
 
     Returns:

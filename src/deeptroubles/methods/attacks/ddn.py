@@ -10,11 +10,12 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import lp_norm, quantize, steepest_direction
 from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, Positive, Share
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 from deeptroubles.network import Network, open_network
 from deeptroubles.subject import logits_of
 
@@ -50,7 +51,7 @@ def ddn(
         steps: Number of steps; more find smaller perturbations.
         init_norm: Radius of the first sphere (L2), for pixels in [0, 1].
         gamma: Relative change of the radius in each step.
-        eight_bit: Return images rounded to 8 bits, and count success on them.
+        eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         batch_size: Images per forward pass.
 
     Returns:
@@ -63,7 +64,7 @@ def ddn(
         J. Rony et al., Decoupling direction and norm for efficient gradient-based L2 adversarial attacks and defenses,
         CVPR 2019, algorithm 1. The choice of the other class and the bisection at the end are ours.
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     goal = Goal.of(classifier, len(batch), labels, targets)
     network, found = open_network(classifier), []
     for clean, classes in zip(torch.split(batch, batch_size), torch.split(goal.classes, batch_size), strict=True):

@@ -8,10 +8,11 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 from deeptroubles.network import open_network
 from deeptroubles.subject import logits_of
 
@@ -36,7 +37,7 @@ def deep_fool(
         steps: Maximum number of steps; an image leaves the batch once its prediction has changed.
         candidates: Number of other classes that are considered, the most likely ones.
         overshoot: How far each step goes beyond the boundary, as a share of its length.
-        eight_bit: Return images rounded to 8 bits, and count success on them.
+        eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         batch_size: Images per forward pass.
 
     Returns:
@@ -49,7 +50,7 @@ def deep_fool(
         S.-M. Moosavi-Dezfooli, A. Fawzi, P. Frossard, DeepFool: a simple and accurate method to fool deep neural
         networks, CVPR 2016, algorithm 2.
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     goal = Goal.of(classifier, len(batch), labels, None)
     network, count = open_network(classifier), min(candidates, classifier.classes - 1)
     found = batch.clone()

@@ -35,7 +35,7 @@ def fgsm(
         norm: `linf`, `l2` or `l1`.
         targets: Targeted attack: the class to reach. Default: any class but the true one.
         loss: `cross_entropy` (as published), `margin` or `dlr`.
-        eight_bit: Return images rounded to 8 bits, and count success on them.
+        eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         batch_size: Images per forward pass.
 
     Returns:

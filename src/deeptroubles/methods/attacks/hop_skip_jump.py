@@ -10,10 +10,12 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import lp_norm, steepest_direction
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
+from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Seed
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
 
@@ -54,8 +56,8 @@ def hop_skip_jump(
         steps: Number of steps; more find smaller perturbations.
         init_num_evals: Queries for the first estimate of the normal (B_0 in the paper); step t takes B_0 sqrt(t).
         noises: Number of noise images that are tried as a start.
-        eight_bit: Return images rounded to 8 bits, and count success on them. Queries on the way are in single
-            precision, because their images are closer to each other than 8-bit images can be.
+        eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them. Queries on
+            the way are in single precision, because their images are closer to each other than 8-bit images can be.
         seed: Seed of the noise.
         batch_size: Images per forward pass.
 
@@ -69,7 +71,7 @@ def hop_skip_jump(
         J. Chen, M. I. Jordan, M. J. Wainwright, HopSkipJumpAttack: a query-efficient decision-based attack, IEEE S&P
         2020, algorithm 2 (which returns the last image; here the closest is returned).
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     goal = Goal.of(classifier, len(batch), labels, targets)
     generator = torch.Generator().manual_seed(seed)
     queries = torch.zeros(len(batch), dtype=torch.long, device=batch.device)
@@ -172,7 +174,7 @@ def _rounded(clean: Tensor, nearest: Tensor, start: Tensor, rows: Tensor, decide
     found, open_ = start.clone(), torch.arange(len(clean), device=clean.device)
     for overshoot in OVERSHOOTS:
         moved = (1 + overshoot) * (nearest[open_] - clean[open_])
-        tried = (clean[open_] + (moved * 255).round() / 255).clamp(0, 1)
+        tried = as_8_bit((clean[open_] + moved).clamp(0, 1))
         hit = decide(tried, rows[open_])
         found[open_[hit]], open_ = tried[hit], open_[~hit]
         if not len(open_):

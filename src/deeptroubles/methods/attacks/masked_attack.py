@@ -10,13 +10,14 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.balls import quantize
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.expectation import ascend_expectation, success_rate
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.printability import non_printability
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, NonNegative, Positive, Seed
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, see
 from deeptroubles.statistics.intervals import Interval
 
@@ -90,7 +91,7 @@ def masked_attack(
     References:
         K. Eykholt et al., Robust physical-world attacks on deep learning visual classification, CVPR 2018, eq. 3.
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=True)
     goal = Goal.of(classifier, len(batch), labels, targets)
     inside = _as_mask(mask, classifier.size).to(batch)
     generator = torch.Generator().manual_seed(seed)

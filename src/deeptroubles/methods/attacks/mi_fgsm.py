@@ -7,11 +7,12 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import check_ball, lp_norm, project
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.iterate import iterate
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 
 
 def mi_fgsm(
@@ -36,7 +37,7 @@ def mi_fgsm(
         targets: Targeted attack: the class to reach. Default: any class but the true one.
         steps: Number of steps.
         decay: Decay factor of earlier gradients (mu in the paper).
-        eight_bit: Return images rounded to 8 bits, and count success on them.
+        eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         batch_size: Images per forward pass.
 
     Returns:
@@ -48,7 +49,7 @@ def mi_fgsm(
     References:
         Y. Dong et al., Boosting adversarial attacks with momentum, CVPR 2018, algorithm 1.
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     check_ball(epsilon, "linf")
     goal = Goal.of(classifier, len(batch), labels, targets)
     velocity, radius = torch.zeros_like(batch), torch.full((len(batch),), epsilon, device=batch.device)

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.subject import logits_of
@@ -40,7 +41,7 @@ def one_pixel(
 
     Args:
         classifier: The classifier.
-        images: N x C x H x W (or C x H x W), in [0, 1].
+        images: N x C x H x W (or C x H x W), in [0, 1]; they are rounded to 8 bits.
         labels: True class, for all images or one each.
         targets: Targeted attack: the class to reach. Default: any class but the true one.
         pixels: Maximum number of pixels to change, chosen greedily.
@@ -58,7 +59,7 @@ def one_pixel(
         J. Su, D. V. Vargas, K. Sakurai, One pixel attack for fooling deep neural networks, IEEE TEVC 2019 (with
         differential evolution, as in `one_pixel_evolution`).
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=True)
     goal = Goal.of(classifier, len(batch), labels, targets)
     found, queries = batch.clone(), torch.ones(len(batch), dtype=torch.long, device=batch.device)
     wrong = ~goal.reached(logits_of(classifier, batch, batch_size))

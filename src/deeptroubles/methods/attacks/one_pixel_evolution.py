@@ -7,11 +7,12 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.one_pixel import pixel_logits
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, NonNegative, Seed
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.progress import track
@@ -42,7 +43,7 @@ def one_pixel_evolution(
 
     Args:
         classifier: The classifier.
-        images: N x C x H x W (or C x H x W), in [0, 1].
+        images: N x C x H x W (or C x H x W), in [0, 1]; they are rounded to 8 bits.
         labels: True class, for all images or one each.
         targets: Targeted attack: the class to reach. Default: any class but the true one.
         pixels: Number of pixels to change.
@@ -62,7 +63,7 @@ def one_pixel_evolution(
     References:
         J. Su, D. V. Vargas, K. Sakurai, One pixel attack for fooling deep neural networks, IEEE TEVC 2019.
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=True)
     goal = Goal.of(classifier, len(batch), labels, targets)
     generators = [torch.Generator().manual_seed(seed * 1_000_003 + i) for i in range(len(batch))]
     people = torch.stack([_first(classifier, population, pixels, g) for g in generators]).to(batch.device)

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, project, steepest_direction, uniform
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.methods.attacks.shared.iterate import iterate
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative, Positive, Seed
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 from deeptroubles.subject import logits_of
 
 
@@ -50,7 +51,7 @@ def pgd(
         step_size: In the units of epsilon. Default: linf: 2.5 epsilon / steps, at least 1/255; l2: epsilon, decreasing
             to 0; l1: epsilon, because the projection undoes most of a step.
         restarts: Number of runs, including the first.
-        eight_bit: Return images rounded to 8 bits, and count success on them.
+        eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         seed: Seed of the random starts.
         batch_size: Images per forward pass.
 
@@ -64,7 +65,7 @@ def pgd(
         A. Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018; S. Gowal et al., An
         alternative surrogate loss for PGD-based adversarial testing, 2019.
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     check_ball(epsilon, norm)
     goal = Goal.of(classifier, len(batch), labels, targets)
     found, queries = batch.clone(), torch.zeros(len(batch), dtype=torch.long, device=batch.device)

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, quantize, uniform
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative, Seed
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 from deeptroubles.subject import logits_of
 
 
@@ -37,7 +38,7 @@ def random_noise(
         norm: `linf`, `l2` or `l1`.
         targets: Targeted attack: the class to reach. Default: any class but the true one.
         tries: Noise samples per image, after the image itself.
-        eight_bit: Return images rounded to 8 bits, and count success on them.
+        eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         seed: Seed of the noise.
         batch_size: Images per forward pass.
 
@@ -50,7 +51,7 @@ def random_noise(
     References:
         None: the usual baseline.
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     check_ball(epsilon, norm)
     goal = Goal.of(classifier, len(batch), labels, targets)
     generator = torch.Generator().manual_seed(seed)

@@ -10,10 +10,11 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.balls import quantize
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 from deeptroubles.methods.transforms.shared.warp import Border, rotation, translation, warp
 from deeptroubles.subject import logits_of
 
@@ -51,7 +52,7 @@ def spatial(
 
     Args:
         classifier: The classifier.
-        images: N x C x H x W (or C x H x W), in [0, 1].
+        images: N x C x H x W (or C x H x W), in [0, 1]; they are rounded to 8 bits.
         labels: True class, for all images or one each.
         targets: Targeted attack: the class to reach. Default: any class but the true one.
         pixels: Largest shift, in pixels; may be a fraction.
@@ -71,7 +72,10 @@ def spatial(
     """
     if pixels < 0 or degrees < 0:
         raise UsageError(f"The bounds are {pixels:g} pixels and {degrees:g} degrees; give 0 or more.")
-    clean, places = as_batch(classifier, images), _grid() * torch.tensor([pixels, pixels, degrees], dtype=torch.float64)
+    clean, places = (
+        clean_batch(classifier, images, eight_bit=True),
+        _grid() * torch.tensor([pixels, pixels, degrees], dtype=torch.float64),
+    )
     goal = Goal.of(classifier, len(clean), labels, targets)
     found, chosen = clean.clone(), torch.zeros(len(clean), 3, dtype=torch.float64)
     queries = torch.zeros(len(clean), dtype=torch.long, device=clean.device)

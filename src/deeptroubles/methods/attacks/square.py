@@ -11,10 +11,11 @@ from torch.nn.functional import pad
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, lp_norm, quantize
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative, Seed, Share
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Targets
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
 
@@ -51,7 +52,7 @@ def square(
         targets: Targeted attack: the class to reach. Default: any class but the true one.
         steps: Number of candidate perturbations, one query each.
         p_init: Share of the image that the first squares cover (p in the paper).
-        eight_bit: Return images rounded to 8 bits, and count success on them.
+        eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         seed: Seed of the squares.
         batch_size: Images per forward pass.
 
@@ -66,7 +67,7 @@ def square(
         M. Andriushchenko et al., Square attack: a query-efficient black-box adversarial attack via random search, ECCV
         2020, algorithms 1 to 3 (which never draw the last row and column; here they are drawn).
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     check_ball(epsilon, norm)
     if norm == "l1":
         raise UsageError("The square attack supports the norms linf and l2; choose one of them.")

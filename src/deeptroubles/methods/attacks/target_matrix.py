@@ -10,8 +10,9 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.ddn import ddn
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.parameters import Count, Positive
-from deeptroubles.methods.targets import as_batch, as_targets
+from deeptroubles.methods.targets import as_targets
 from deeptroubles.subject import logits_of
 
 
@@ -51,7 +52,7 @@ def target_matrix(
         classes: The K classes to reach, in the order of the columns. Default: all.
         steps: Steps of each attack; more find smaller perturbations.
         init_norm: Radius of the first sphere (L2), for pixels in [0, 1].
-        eight_bit: Return images rounded to 8 bits, and count success on them.
+        eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         batch_size: Pairs per forward pass.
 
     Returns:
@@ -64,7 +65,7 @@ def target_matrix(
         J. Rony et al., Decoupling direction and norm for efficient gradient-based L2 adversarial attacks and defenses,
         CVPR 2019.
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     wanted = list(range(classifier.classes)) if classes is None else list(classes)
     columns = as_targets(classifier, wanted, torch.zeros(len(wanted), classifier.classes, device=batch.device))
     success = logits_of(classifier, batch, batch_size).argmax(1)[:, None] == columns

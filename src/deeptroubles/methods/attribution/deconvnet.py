@@ -32,6 +32,7 @@ def deconvnet(classifier: Classifier, images: Tensor, target: Targets = None, *,
 
     Raises:
         ModelError: The model has no rectifier, or cannot be traced.
+        NoGradientError: The gradient is zero on every image.
         UsageError: The target is not a class.
 
     References:

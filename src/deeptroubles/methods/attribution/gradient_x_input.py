@@ -7,6 +7,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
 from deeptroubles.methods.attribution.shared.perturbation import baseline_color
+from deeptroubles.methods.masking import refuse_zero
 from deeptroubles.methods.targets import Targets, as_batch, target_score
 
 
@@ -36,6 +37,7 @@ def gradient_x_input(
         N x H x W.
 
     Raises:
+        NoGradientError: The gradient is zero on every image.
         UsageError: The target is not a class.
 
     References:
@@ -45,4 +47,4 @@ def gradient_x_input(
     batch = as_batch(classifier, images)
     difference = batch - baseline_color(classifier, baseline, batch)
     gradients = pixel_gradients(classifier, batch, target_score(classifier, target, against))
-    return (gradients * difference).sum(1)
+    return (refuse_zero(classifier, gradients) * difference).sum(1)

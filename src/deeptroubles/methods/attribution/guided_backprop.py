@@ -37,6 +37,7 @@ def guided_backprop(
 
     Raises:
         ModelError: The model has no rectifier, or cannot be traced.
+        NoGradientError: The gradient is zero on every image.
         UsageError: The target is not a class.
 
     References:

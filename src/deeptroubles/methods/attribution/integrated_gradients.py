@@ -10,6 +10,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
 from deeptroubles.methods.attribution.shared.perturbation import baseline_color, score_of_each
+from deeptroubles.methods.masking import refuse_zero
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
@@ -44,6 +45,7 @@ def integrated_gradients(
         N x H x W.
 
     Raises:
+        NoGradientError: The gradient is zero on every image.
         UsageError: The target is not a class, or there are no steps.
 
     References:
@@ -60,4 +62,4 @@ def integrated_gradients(
         for node, weight in zip(torch.split(nodes, batch_size), torch.split(weights, batch_size), strict=True):
             way = start + (node + 0.5)[:, None, None, None] * (image - start)
             total[i] += torch.einsum("m,mchw->chw", weight, pixel_gradients(classifier, way, score))
-    return (total * (batch - start)).sum(1)
+    return (refuse_zero(classifier, total) * (batch - start)).sum(1)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
+from deeptroubles.methods.masking import refuse_zero
 from deeptroubles.methods.targets import Targets, as_batch, target_score
 
 
@@ -25,9 +26,11 @@ def saliency(classifier: Classifier, images: Tensor, target: Targets = None, *, 
         N x H x W, in logits per unit of brightness (black to white).
 
     Raises:
+        NoGradientError: The gradient is zero on every image.
         UsageError: The target is not a class.
 
     References:
         K. Simonyan, A. Vedaldi, A. Zisserman: Deep Inside Convolutional Networks, ICLR workshop 2014, section 3.1.
     """
-    return pixel_gradients(classifier, as_batch(classifier, images), target_score(classifier, target, against)).sum(1)
+    score = target_score(classifier, target, against)
+    return refuse_zero(classifier, pixel_gradients(classifier, as_batch(classifier, images), score)).sum(1)

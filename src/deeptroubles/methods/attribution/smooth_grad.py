@@ -9,6 +9,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
 from deeptroubles.methods.attribution.shared.perturbation import score_of_each
+from deeptroubles.methods.masking import refuse_zero
 from deeptroubles.methods.parameters import Count, NonNegative, Seed
 from deeptroubles.methods.targets import Targets, as_batch
 from deeptroubles.subject import logits_of
@@ -44,6 +45,7 @@ def smooth_grad(
         N x H x W, in logits per unit of brightness (black to white).
 
     Raises:
+        NoGradientError: The gradient is zero on every image.
         UsageError: The target is not a class, there are no samples, or the noise is negative.
 
     References:
@@ -62,4 +64,4 @@ def smooth_grad(
         noise = torch.stack([torch.randn(batch.shape[1:], generator=generator) for _ in drawn]).to(batch)
         for i, (image, scale, score) in enumerate(zip(batch, scales, scores, strict=True)):
             total[i] += pixel_gradients(classifier, image + scale * noise, score).sum(0)
-    return total.sum(1) / samples
+    return refuse_zero(classifier, total).sum(1) / samples

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
+from deeptroubles.methods.masking import refuse_zero
 from deeptroubles.network import Network, open_network, unit_layers
 from deeptroubles.statistics.intervals import Interval
 
@@ -95,6 +96,9 @@ def read_layer(classifier: Classifier, images: Tensor, targets: Tensor, layer: s
 
     Returns:
         Activations and gradients, N x units each.
+
+    Raises:
+        NoGradientError: The gradient is zero on every image.
     """
 
     def lead(logits: Tensor) -> Tensor:
@@ -102,7 +106,8 @@ def read_layer(classifier: Classifier, images: Tensor, targets: Tensor, layer: s
 
     recorded, gradients = open_network(classifier).gradients(images, [layer], lead)
     activations = recorded.activations[layer].double().mean((2, 3))
-    return Read(activations.cpu().numpy(), gradients[layer].double().sum((2, 3)).cpu().numpy())
+    slopes = refuse_zero(classifier, gradients[layer], f"layer {layer!r}")
+    return Read(activations.cpu().numpy(), slopes.double().sum((2, 3)).cpu().numpy())
 
 
 def concept_vectors(concept: Floats, others: Floats, *, seed: int, runs: int = RUNS, folds: int = FOLDS) -> Vectors:

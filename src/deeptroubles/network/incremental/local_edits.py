@@ -20,6 +20,7 @@ from deeptroubles.network.incremental.program import Program
 from deeptroubles.network.incremental.rectangles import CleanMap, EditedMap, Rectangle, Region, Span
 from deeptroubles.network.incremental.running import Runner, fastest_cut, first_mostly_changed, order_by_size
 from deeptroubles.network.opening import Network
+from deeptroubles.network.snapshot import version
 from deeptroubles.network.traced import TracedNetwork
 from deeptroubles.subject import logits_of
 
@@ -180,7 +181,7 @@ _PREPARED: WeakKeyDictionary[TracedNetwork, _Prepared] = WeakKeyDictionary()
 
 def _prepared(network: TracedNetwork) -> _Prepared:
     weights = (*network.classifier.parameters(), *network.classifier.buffers())
-    versions = tuple((w.data_ptr(), -1 if w.is_inference() else w._version) for w in weights)  # noqa: SLF001
+    versions = tuple((w.data_ptr(), version(w)) for w in weights)
     known = _PREPARED.get(network)
     if known is None or known.versions != versions:
         known = _PREPARED[network] = _Prepared(network, versions)

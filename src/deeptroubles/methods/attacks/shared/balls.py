@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.errors import UsageError
+from deeptroubles.methods.eight_bits import as_8_bit
 
 Norm = Literal["linf", "l2", "l1"]
 NORMS: tuple[Norm, ...] = ("linf", "l2", "l1")
@@ -71,13 +72,13 @@ def uniform(like: Tensor, epsilon: Tensor, norm: Norm, generator: torch.Generato
 
 
 def quantize(images: Tensor, clean: Tensor) -> Tensor:
-    """Images rounded to multiples of 1/255, towards the clean image.
+    """Images rounded to multiples of 1/255, towards the clean image, which must consist of such.
 
-    This way, rounding never increases any norm of a perturbation of an 8-bit image.
+    This way, rounding never increases any norm of a perturbation.
     """
     steps = ((images - clean) * 255).double()
     steps = (steps.abs() + 1e-4).floor() * steps.sign()  # 7.99999 is 8 computed in floats
-    return (clean + steps.to(clean) / 255).clamp(0, 1)
+    return as_8_bit((clean + steps.to(clean) / 255).clamp(0, 1))
 
 
 def _per_image(values: Tensor, like: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ class AttackResult:
     """What an attack found for each image.
 
     Attributes:
-        images: N x C x H x W in [0, 1]; the clean image where the attack failed.
+        images: N x C x H x W in [0, 1]; the clean image (rounded, if the attack works on 8 bits) where the attack
+            failed.
         success: Whether the prediction on `images` reaches the goal, N, computed again at the end. An image that
             reaches the goal unchanged succeeds with a distance of 0.
         distance: Norm of the perturbation (for one-pixel attacks: pixels changed), N; 0 where it failed.

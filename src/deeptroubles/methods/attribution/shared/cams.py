@@ -7,6 +7,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
+from deeptroubles.methods.masking import refuse_zero
 from deeptroubles.methods.targets import Targets, as_batch, target_score
 from deeptroubles.network import Layer, Network, TracedNetwork, name_nodes, open_network
 
@@ -43,13 +44,14 @@ def activations_and_gradients(
 
     Raises:
         ModelError: There is no such layer, or it has no positions.
+        NoGradientError: The gradient is zero on every image.
         UsageError: The target is not a class, or the images do not fit.
     """
     batch = as_batch(classifier, images)
     network = open_network(classifier)
     chosen = layer_with_positions(network, layer).name
     recorded, gradients = network.gradients(batch, [chosen], target_score(classifier, target, against))
-    return recorded.activations[chosen], gradients[chosen]
+    return recorded.activations[chosen], refuse_zero(classifier, gradients[chosen], f"layer {chosen!r}")
 
 
 def _is_channels_by_positions(network: TracedNetwork, layer: Layer) -> bool:

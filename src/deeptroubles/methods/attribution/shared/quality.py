@@ -114,6 +114,12 @@ def energy_inside(maps: Tensor, masks: Tensor) -> Tensor:
     return (positive * masks).sum((1, 2)) / positive.sum((1, 2))
 
 
+def is_constant(maps: Tensor) -> Tensor:
+    """Which maps (N x h x w) have the same value everywhere, up to single precision: nothing can be seen in them. N."""
+    flat = maps.flatten(1)
+    return flat.amax(1) - flat.amin(1) <= 1e-6 * flat.abs().amax(1)
+
+
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     """Spearman's rank correlation between two sets of maps, image by image; 0 where a map is constant. N.
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
+from deeptroubles.methods.masking import refuse_zero
 from deeptroubles.network import PIXELS, TracedNetwork, open_network
 
 
@@ -18,6 +19,7 @@ def pixel_gradient(
 
     Raises:
         ModelError: There is no rectifier, so the result would be the plain gradient.
+        NoGradientError: The gradient is zero on every image.
     """
     network = open_network(classifier)
     if isinstance(network, TracedNetwork) and not network.count("relu"):
@@ -26,4 +28,4 @@ def pixel_gradient(
             "integrated_gradients or occlusion instead."
         )
     _, gradients = network.with_rule("relu", rule).gradients(pixels, [PIXELS], score)
-    return gradients[PIXELS]
+    return refuse_zero(classifier, gradients[PIXELS])

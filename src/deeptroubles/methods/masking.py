@@ -1,4 +1,4 @@
-"""Gradient masking: signs that gradients are uninformative, so that a failed attack means little."""
+"""Gradient masking: whether gradients reach the pixels; if not, failed attacks mean little and maps nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.errors import NoGradientError
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.targets import Targets, as_batch
@@ -15,6 +16,8 @@ from deeptroubles.subject import logits_of
 
 STEP = 1 / 1020
 """A quarter of an 8-bit level: below the resolution of a quantized input."""
+WITHOUT_GRADIENTS = "use occlusion or rise, or among attacks square or hop_skip_jump, which need no gradients"
+"""What to do where gradients do not reach the pixels."""
 
 
 @dataclass(frozen=True)
@@ -23,29 +26,36 @@ class MaskingFlags:
 
     Attributes:
         zero_gradient: Images on which the gradient of the margin is exactly 0 everywhere.
+        not_finite: Images on which it is infinite or not a number somewhere.
         saturated: Images on which the gradient of the cross-entropy is 0 (or not a number) and that of the margin is
             not: the logits are so large that single precision rounds the probabilities to 0 and 1.
         quantized: Images with a gradient whose logits do not change after a small step along it.
+        misleading: Images on which that step lowers the margin, although the gradient says that it rises.
     """
 
     zero_gradient: float
+    not_finite: float
     saturated: float
     quantized: float
+    misleading: float
 
     def raised(self) -> list[str]:
         """One sentence per flag that is raised."""
         sentences = {
             f"On {self.zero_gradient:.0%} of the images the gradient is zero.": self.zero_gradient,
+            f"On {self.not_finite:.0%} of the images the gradient is not a finite number.": self.not_finite,
             f"On {self.saturated:.0%} of the images the cross-entropy has no gradient: the logits are too large for "
             "single precision.": self.saturated,
             f"On {self.quantized:.0%} of the images a small step along the gradient changes no logit: the input may be "
             "quantized.": self.quantized,
+            f"On {self.misleading:.0%} of the images a small step along the gradient lowers the loss that it should "
+            "raise.": self.misleading,
         }
         return [sentence for sentence, seen in sentences.items() if seen]
 
 
 def masking_flags(classifier: Classifier, images: Tensor, labels: Targets) -> MaskingFlags:
-    """Look for masked gradients.
+    """Look for gradients that do not reach the pixels, or say nothing about the logits.
 
     Two other forms, outputs that are probabilities and outputs that change from call to call, are refused when a
     `Classifier` is made.
@@ -64,14 +74,37 @@ def masking_flags(classifier: Classifier, images: Tensor, labels: Targets) -> Ma
     network = open_network(classifier)
     _, margin = loss_gradient(network, batch, goal, "margin")
     _, entropy = loss_gradient(network, batch, goal, "cross_entropy")
-    none, flat = _is_zero(margin), _is_zero(entropy) | ~entropy.flatten(1).isfinite().all(1)
-    moved = logits_of(classifier, (batch + STEP * margin.sign()).clamp(0, 1))
-    still = (moved == logits_of(classifier, batch)).all(1) & ~none
-    return MaskingFlags(_share(none), _share(flat & ~none), _share(still))
+    none, wild = is_zero(margin), ~_is_finite(margin)
+    flat = is_zero(entropy) | ~_is_finite(entropy)
+    usable = ~(none | wild)
+    before = logits_of(classifier, batch)
+    after = logits_of(classifier, (batch + STEP * margin.sign()).clamp(0, 1))
+    still = (after == before).all(1) & usable
+    lower = (goal.loss(after, "margin") < goal.loss(before, "margin")) & usable
+    return MaskingFlags(_share(none), _share(wild), _share(flat & usable), _share(still), _share(lower))
 
 
-def _is_zero(gradient: Tensor) -> Tensor:
-    return (gradient == 0).flatten(1).all(1)
+def refuse_zero(classifier: Classifier, gradients: Tensor, of: str = "the pixels") -> Tensor:
+    """The same gradients, or maps made of them (N x ...), unless they are zero on every image.
+
+    Raises:
+        NoGradientError: They are: nothing can be seen in such a map.
+    """
+    if len(gradients) and is_zero(gradients).all():
+        raise NoGradientError(
+            f"The gradient of {classifier.name} with respect to {of} is zero (as in a network that rounds its input), "
+            f"so there is no map; {WITHOUT_GRADIENTS}."
+        )
+    return gradients
+
+
+def is_zero(gradients: Tensor) -> Tensor:
+    """Which images' gradients (N x ...) are exactly 0 everywhere, N."""
+    return (gradients == 0).flatten(1).all(1)
+
+
+def _is_finite(gradients: Tensor) -> Tensor:
+    return gradients.flatten(1).isfinite().all(1)
 
 
 def _share(images: Tensor) -> float:
