@@ -18,7 +18,8 @@ from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
 from deeptroubles.findings import Unreadable
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import LabelMatch, match_labels
-from deeptroubles.subject import Subject, logits_of
+from deeptroubles.outputs import to_logits
+from deeptroubles.subject import Subject, returned_by
 
 
 @dataclass(frozen=True)
@@ -95,16 +96,20 @@ def record(
         raise ImagesError(
             f"None of the {len(images)} images could be read (the first, {unreadable[0].path}: {unreadable[0].reason})."
         )
-    logits = seen["logits"][readable]
-    broken = readable[~np.isfinite(logits).all(1)]
+    returned = seen["returned"][readable]
+    broken = readable[~np.isfinite(returned).all(1)]
     if len(broken):
         raise ModelError(
             f"The model returns NaN or infinity for {len(broken)} of {len(readable)} images (the first is "
             f"{images.table['path'].iloc[broken[0]]}); check its weights, and mean and std."
         )
+    values = torch.from_numpy(returned)
+    read = classifier.reading(values)
+    logits = to_logits(values, read.outputs).numpy()
     subject = everything  # whose fingerprint is already known
-    if unreadable:
-        subject = Subject(classifier, images.subset(readable), match.targets[readable])
+    if unreadable or read is not classifier:
+        left = images.subset(readable) if unreadable else images
+        subject = Subject(read, left, match.targets[readable])
     masked, wrong = _usable_masks(subject, engine, cue=False)
     cue_masked, wrong_cues = _usable_masks(subject, engine, cue=True)
     return Recording(subject, logits, unreadable, match, masked, cue_masked, (*wrong, *wrong_cues), options or {})
@@ -145,8 +150,8 @@ def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int, *, c
 
 
 def _predict(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
-    """Logits of the images, and why an image could not be read ('' when it could)."""
-    logits = np.zeros((len(indices), subject.classifier.classes), dtype=np.float32)
+    """What the module returns for the images, and why an image could not be read ('' when it could)."""
+    returned = np.zeros((len(indices), subject.classifier.output_count), dtype=np.float32)
     reasons: list[str] = []
     pixels = []
     for i in indices:
@@ -156,5 +161,6 @@ def _predict(subject: Subject, indices: Sequence[int], batch_size: int) -> Array
         except UnreadableImageError as error:
             reasons.append(error.reason)
     if pixels:
-        logits[[not r for r in reasons]] = logits_of(subject.classifier, torch.cat(pixels), batch_size).cpu().numpy()
-    return {"logits": logits, "reason": np.array(reasons, dtype=np.str_)}
+        values = returned_by(subject.classifier, torch.cat(pixels), batch_size)
+        returned[[not r for r in reasons]] = values.cpu().numpy()
+    return {"returned": returned, "reason": np.array(reasons, dtype=np.str_)}
