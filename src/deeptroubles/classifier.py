@@ -189,6 +189,11 @@ class Classifier(nn.Module):
         array = np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.float32) / 255
         return torch.from_numpy(array.reshape(height, width, -1).transpose(2, 0, 1).copy())
 
+    def scale(self, image: Image.Image) -> float:
+        """The factor by which `prepare` scales a picture: the mean of both sides, where its proportions change."""
+        width, height = self._scaled(image.width, image.height)
+        return (width / image.width + height / image.height) / 2
+
     def _scaled(self, width: int, height: int) -> tuple[int, int]:
         """Return the width and height to which a picture is scaled before the crop; never less than the crop."""
         if isinstance(self.resize, tuple):

@@ -17,6 +17,7 @@ from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
 from deeptroubles.findings import Unreadable
 from deeptroubles.images import ImageSet
+from deeptroubles.images.conversions import Conversion
 from deeptroubles.images.labels import LabelMatch, match_labels
 from deeptroubles.outputs import to_logits
 from deeptroubles.subject import Subject, returned_by
@@ -35,6 +36,7 @@ class Recording:
         cue_masked: The rows with a usable mask of a cue that should not matter.
         unusable_masks: The masks of both kinds that cannot be used, with the reason.
         options: What the user gave for the checks, by option; see `deeptroubles.checks.options`.
+        conversions: What was done to the images so that the classifier can take them; '' if nothing.
     """
 
     subject: Subject
@@ -45,6 +47,7 @@ class Recording:
     cue_masked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     unusable_masks: tuple[Unreadable, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    conversions: str = ""
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -112,7 +115,9 @@ def record(
         subject = Subject(read, left, match.targets[readable])
     masked, wrong = _usable_masks(subject, engine, cue=False)
     cue_masked, wrong_cues = _usable_masks(subject, engine, cue=True)
-    return Recording(subject, logits, unreadable, match, masked, cue_masked, (*wrong, *wrong_cues), options or {})
+    unusable = (*wrong, *wrong_cues)
+    done = images.describe_conversions(seen["done"][readable], seen["scale"][readable])
+    return Recording(subject, logits, unreadable, match, masked, cue_masked, unusable, options or {}, done)
 
 
 def _usable_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:
@@ -150,17 +155,22 @@ def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int, *, c
 
 
 def _predict(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
-    """What the module returns for the images, and why an image could not be read ('' when it could)."""
+    """What the module returns for the images; why one could not be read ('' when it could); how it was converted."""
+    done, scales = [Conversion()] * len(indices), np.ones(len(indices))
     returned = np.zeros((len(indices), subject.classifier.output_count), dtype=np.float32)
     reasons: list[str] = []
     pixels = []
-    for i in indices:
+    for place, i in enumerate(indices):
         try:
-            pixels.append(subject.pixels([i]))
+            picture, done[place] = subject.images.convert(i)
+            scales[place] = subject.classifier.scale(picture)
+            pixels.append(subject.classifier.prepare(picture))
             reasons.append("")
         except UnreadableImageError as error:
             reasons.append(error.reason)
     if pixels:
-        values = returned_by(subject.classifier, torch.cat(pixels), batch_size)
+        batch = torch.stack(pixels).to(subject.classifier.device)
+        values = returned_by(subject.classifier, batch, batch_size)
         returned[[not r for r in reasons]] = values.cpu().numpy()
-    return {"returned": returned, "reason": np.array(reasons, dtype=np.str_)}
+    reason = np.array(reasons, dtype=np.str_)
+    return {"returned": returned, "reason": reason, "done": np.array(done, dtype=np.bool_), "scale": scales}

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from deeptroubles.checks.options import OPTIONS
 from deeptroubles.commands.console import command_line, out
+from deeptroubles.commands.images import ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.findings import Audit, Verdict, audit_to_json
 from deeptroubles.report import write_report
@@ -35,6 +36,7 @@ def audit_command(
     images: Annotated[str, typer.Option(help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
     label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    value_range: ValueRange = None,
     checks: Annotated[str | None, typer.Option(help="Checks or families, comma-separated. Default: all.")] = None,
     fail_on: Annotated[
         Literal["warn", "fail"] | None, typer.Option(help="Exit with 1 on this verdict or worse.")
@@ -51,7 +53,7 @@ def audit_command(
 
     result = audit(
         classifier,
-        load_images(images, label=label),
+        load_images(images, label=label, value_range=value_range),
         out_folder,
         checks=[name.strip() for name in checks.split(",")] if checks else None,
         seed=seed,
@@ -71,7 +73,7 @@ def audit_command(
 
 
 def print_findings(result: Audit) -> None:
-    """Print the findings of an audit, worst first, and how many images they are about."""
+    """Print the findings of an audit, worst first, what was noted about the images, and how many there are."""
     whole = (Column(name, no_wrap=True) for name in ("verdict", "check"))
     table = Table(*whole, "finding", box=box.SIMPLE_HEAD, pad_edge=False)
     for finding in result.findings:
@@ -79,6 +81,8 @@ def print_findings(result: Audit) -> None:
         table.add_row(f"[{style}]{mark} {finding.verdict}[/]", finding.check, escape(finding.claim))
     out.print(table)
     facts = result.images
+    for note in facts.notes:
+        out.print(escape(note), highlight=False)
     unreadable = f", {len(facts.unreadable)} unreadable" if facts.unreadable else ""
     out.print(
         f"{facts.count} images, {facts.labelled} with a known class{unreadable}. {result.seconds:.0f} s.",

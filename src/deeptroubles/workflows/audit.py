@@ -235,7 +235,13 @@ def _image_facts(images: ImageSet, recording: Recording) -> ImageFacts:
 
 def _notes(images: ImageSet, recording: Recording) -> tuple[str, ...]:
     """What a reader should know about how the images were loaded and the outputs and labels read; '' is nothing."""
-    return (recording.subject.classifier.outputs_note, *images.notes, recording.labels.note, _about_masks(recording))
+    return (
+        recording.subject.classifier.outputs_note,
+        *images.notes,
+        recording.conversions,
+        recording.labels.note,
+        _about_masks(recording),
+    )
 
 
 def _about_masks(recording: Recording) -> str:
