@@ -127,7 +127,7 @@ def test_logits_are_picked_out_of_any_answer(answer, output):
 
 def test_probabilities_become_logits_that_say_the_same():
     pixels = torch.rand(2, 3, 16, 16)
-    declared = Classifier(Net(answer=lambda y: y.softmax(1)), size=16, probabilities=True)
+    declared = Classifier(Net(answer=lambda y: y.softmax(1)), size=16, outputs="probabilities")
     plain = Classifier(Net(), size=16)
     with evaluating(declared), evaluating(plain):
         torch.testing.assert_close(declared(pixels), plain(pixels).log_softmax(1))
@@ -137,7 +137,7 @@ def test_a_probability_of_zero_stays_finite():
     def certain(y):
         return torch.nn.functional.one_hot(y.argmax(1), 5).float()
 
-    logits = Classifier(Net(answer=certain), size=16, probabilities=True)(torch.rand(2, 3, 16, 16))
+    logits = Classifier(Net(answer=certain), size=16, outputs="probabilities")(torch.rand(2, 3, 16, 16))
     assert torch.isfinite(logits).all()
 
 
@@ -150,7 +150,9 @@ def test_a_probability_of_zero_stays_finite():
         ({"mean": [0, 0]}, "mean has 2 values for 3 channels"),
         ({"std": [1, 0, 1]}, "std must be above 0"),
         ({"interpolation": "area"}, "no interpolation 'area'"),
-        ({"probabilities": True}, "does not return probabilities"),
+        ({"outputs": "probabilities"}, "does not return probabilities"),
+        ({"outputs": "sigmoid"}, "does not return sigmoids"),
+        ({"outputs": "softmax"}, "no outputs 'softmax'; choose logits"),
     ],
 )
 def test_settings_that_do_not_fit(options, sentence):
@@ -163,11 +165,9 @@ def test_settings_that_do_not_fit(options, sentence):
     [
         (lambda y: (y, y), "a tuple of 2 entries"),
         (lambda y: {"scores": y}, "a dictionary with 'scores'"),
-        (lambda y: y.softmax(1), "returns probabilities"),
         (lambda y: y / 0 * 0, "NaN"),
-        (lambda y: y[:, :1], "2 x 1"),
         (lambda y: y[:, :, None], "2 x 5 x 1"),
-        (lambda y: y[0], "tensor of 5;"),
+        (lambda y: y[0], "tensor of 5 x 1;"),
         (lambda y: "cat", "a str"),
         (lambda y: y + torch.randn_like(y), "different logits for the same image from call to call"),
         (lambda y: y - y.mean(0), "depending on the other images"),

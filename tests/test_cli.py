@@ -328,7 +328,12 @@ def test_options_reach_the_model(run, here):
 
 @pytest.mark.parametrize(
     ("model", "options"),
-    [("pair", ["--output", "1"]), ("table", ["--output", "scores"]), ("sure", ["--probabilities"])],
+    [
+        ("pair", ["--output", "1"]),
+        ("table", ["--output", "scores"]),
+        ("sure", ["--outputs", "probabilities"]),
+        ("sure", []),
+    ],
 )
 def test_answers_of_other_forms_can_be_read(run, here, model, options):
     (here / "names.txt").write_text("\n".join(NAMES))
@@ -374,8 +379,7 @@ def told(result, sentence):
         (audit_of("color_models:pair", "--size", "14"), "a tuple of 2 entries.*--output"),
         (audit_of("color_models:table", "--size", "14"), "a dictionary with 'scores'.*--output"),
         (audit_of("color_models:pair", "--size", "14", "--output", "7"), "no entry 7"),
-        (audit_of("color_models:sure", "--size", "14"), "returns probabilities.*--probabilities"),
-        (audit_of("color_models:make", "--probabilities"), "does not return probabilities"),
+        (audit_of("color_models:make", "--outputs", "probabilities"), "does not return probabilities"),
         (audit_of("color_models:nan", "--size", "14"), "NaN or infinity for a plain gray image"),
         (audit_of("color_models:dark", images="some"), r"NaN or infinity for 1 of 5 images \(the first is dark\.png\)"),
         (audit_of("color_models:make", "--checks", "performance.acuracy"), "Did you mean performance.accuracy"),

@@ -6,6 +6,7 @@ normalization) and between the module and the logits (tuples, dictionaries, prob
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from deeptroubles.errors import ModelError
+from deeptroubles.outputs import OUTPUTS, Outputs, contradiction, describe, recognize, squashes, to_logits
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _PIL_FILTER = {
@@ -30,12 +32,13 @@ class Classifier(nn.Module):
     """A trained image classifier with its preprocessing and class names.
 
     Args:
-        module: Any module that maps N x C x H x W inputs to N x K logits. It is used in eval mode; its own mode is
-            restored after every call.
+        module: Any module that maps N x C x H x W inputs to N x K logits or probabilities, or to one number per image
+            (N or N x 1), which makes two classes. It is used in eval mode; its own mode is restored after every call.
         size: Height and width of the input in pixels (one number for a square).
         mean: Subtracted from pixels in [0, 1], per channel. Default 0.
         std: Divides afterwards, per channel. Default 1.
-        class_names: One name per output, in order. Default: "class 0", "class 1", ...
+        class_names: One name per class, in order. Default: "class 0", "class 1", ... For a module with one output, the
+            name of what a high output means is enough: "tumor" makes the classes "not tumor" and "tumor".
         class_aliases: Further names by which a label may call a class (lower case), e.g. WordNet ids.
         channels: 1 for grayscale, 3 for RGB, or more for images given as arrays.
         resize: Length of the shorter side before the center crop, or a height and a width to which every image is
@@ -43,7 +46,9 @@ class Classifier(nn.Module):
         interpolation: Filter used for scaling.
         output: Which entry of the module's output holds the logits, when it is a tuple (an index) or a
             dictionary or object (a name). Default: the output itself, or its `logits`.
-        probabilities: The module ends in a softmax; the logarithm of its output is used as logits.
+        outputs: What the module returns: `logits`, `probabilities` (softmax) or `sigmoid` (one probability per class,
+            or per image); see `deeptroubles.outputs.to_logits` for how each becomes logits. Default: what the values
+            for some drawn images look like; an audit decides again from the values for all of its images.
         name: What to call it in reports.
         source: Where it came from, e.g. `timm:resnet50`.
 
@@ -67,7 +72,7 @@ class Classifier(nn.Module):
         resize: int | tuple[int, int] | None = None,
         interpolation: Interpolation = "bilinear",
         output: int | str | None = None,
-        probabilities: bool = False,
+        outputs: Outputs | None = None,
         name: str = "",
         source: str = "",
     ) -> None:
@@ -80,21 +85,29 @@ class Classifier(nn.Module):
             raise ModelError(f"There is no interpolation {interpolation!r}; choose {', '.join(_PIL_FILTER)}.")
         self.interpolation: Interpolation = interpolation
         self.output = output
-        self.probabilities = probabilities
+        if outputs is not None and outputs not in OUTPUTS:
+            raise ModelError(f"There are no outputs {outputs!r}; choose {', '.join(OUTPUTS)}.")
+        self.declared_outputs = outputs
         self.name = name or type(module).__name__
         self.source = source or f"{type(module).__module__}.{type(module).__qualname__}"
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
         self.register_buffer("mean", _per_channel(mean, 0.0, channels, "mean").to(device), persistent=False)
         self.register_buffer("std", _per_channel(std, 1.0, channels, "std").to(device), persistent=False)
-        self.classes = self._count_classes()
+        probed = self._probe()
+        self.outputs, self.outputs_note = self._read(probed)
+        self.output_count = probed.shape[1]
+        self.classes = max(2, self.output_count)
         self.has_class_names = class_names is not None
-        generic = (f"class {i}" for i in range(self.classes))
-        self.class_names = tuple(generic if class_names is None else (str(name) for name in class_names))
+        names = [f"class {i}" for i in range(self.classes)] if class_names is None else [str(n) for n in class_names]
+        self.class_names = (f"not {names[0]}", names[0]) if self.output_count == len(names) == 1 else tuple(names)
         self.class_aliases = dict(class_aliases or {})
         if len(self.class_names) != self.classes:
+            order = "output, in the order of the outputs"
+            if self.output_count == 1:
+                order = "class, the class of low outputs first, or only that of high ones"
             raise ModelError(
-                f"The model has {self.classes} outputs but {len(self.class_names)} class names were given; "
-                "give one name per output, in the order of the outputs."
+                f"The model has {self.output_count} output{'s' if self.output_count > 1 else ''} but "
+                f"{len(self.class_names)} class names were given; give one name per {order}."
             )
 
     @property
@@ -104,8 +117,27 @@ class Classifier(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map pixels (N x C x H x W, in [0, 1]) to logits (N x K)."""
-        logits = self.pick(self.module((pixels - self.mean) / self.std))
-        return torch.log(logits.clamp_min(1e-12)) if self.probabilities else logits
+        return to_logits(self.returned(pixels), self.outputs)
+
+    def returned(self, pixels: Tensor) -> Tensor:
+        """Map pixels (N x C x H x W, in [0, 1]) to what the module returns: N x M, with M = 1 for one output."""
+        values = self.pick(self.module((pixels - self.mean) / self.std))
+        return values.reshape(-1, 1) if values.ndim < 2 else values
+
+    def reading(self, values: Tensor) -> Classifier:
+        """This classifier, with its outputs read as what the module returned for all images (N x M) looks like.
+
+        Outputs that were declared stay as they are. Weights are shared.
+
+        Raises:
+            ModelError: The values are not what was declared.
+        """
+        found, note = self._read(values)
+        if (found, note) == (self.outputs, self.outputs_note):
+            return self
+        read = copy.copy(self)
+        read.outputs, read.outputs_note = found, note
+        return read
 
     def pick(self, returned: Any) -> Tensor:
         """Take the logits out of whatever the module returned."""
@@ -129,6 +161,13 @@ class Classifier(nn.Module):
             )
         return returned
 
+    def _read(self, values: Tensor) -> tuple[Outputs, str]:
+        """What values (N x M) of the module are, as declared or as they look, and a note on it."""
+        if self.declared_outputs and (wrong := contradiction(values, self.declared_outputs)):
+            raise ModelError(f"{wrong}; leave out outputs={self.declared_outputs!r} (on the command line: --outputs).")
+        found = self.declared_outputs or recognize(values, squashed=self._squashes)
+        return found, describe(values, found, declared=self.declared_outputs is not None)
+
     def prepare(self, image: Image.Image) -> Tensor:
         """Prepare a picture: converted, scaled and center-cropped to C x H x W in [0, 1]."""
         if self.channels not in {1, 3}:
@@ -150,6 +189,11 @@ class Classifier(nn.Module):
         array = np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.float32) / 255
         return torch.from_numpy(array.reshape(height, width, -1).transpose(2, 0, 1).copy())
 
+    def scale(self, image: Image.Image) -> float:
+        """The factor by which `prepare` scales a picture: the mean of both sides, where its proportions change."""
+        width, height = self._scaled(image.width, image.height)
+        return (width / image.width + height / image.height) / 2
+
     def _scaled(self, width: int, height: int) -> tuple[int, int]:
         """Return the width and height to which a picture is scaled before the crop; never less than the crop."""
         if isinstance(self.resize, tuple):
@@ -162,7 +206,8 @@ class Classifier(nn.Module):
     def fingerprint(self) -> str:
         """Hash the weights, the preprocessing and the class names: what decides the predictions."""
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((type(self.module).__qualname__, self.describe_preprocessing(), self.output)).encode())
+        how = (type(self.module).__qualname__, self.describe_preprocessing(), self.output)
+        digest.update(repr(how).encode())
         digest.update("\0".join(self.class_names).encode())
         for name, tensor in sorted(self._tensors(), key=lambda pair: pair[0]):
             digest.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -190,11 +235,11 @@ class Classifier(nn.Module):
         mean = ", ".join(f"{v:g}" for v in self.mean.flatten().tolist())
         std = ", ".join(f"{v:g}" for v in self.std.flatten().tolist())
         crop = f"{self.interpolation}, {scaled}, center crop {width} x {height}"
-        last = "; probabilities, read as their logarithm" if self.probabilities else ""
+        last = "" if self.outputs == "logits" else f"; outputs read as {self.outputs}"
         return f"{crop}, {self.channels} channel(s), (pixels - [{mean}]) / [{std}]{last}"
 
-    def _count_classes(self) -> int:
-        """Try the module on two gray images and on one of them alone; check that it behaves like a classifier."""
+    def _probe(self) -> Tensor:
+        """What the module returns for a few drawn images, N x M; checks that it behaves like a classifier."""
         try:
             pixels = torch.full((2, self.channels, *self.size), 0.5, device=self.device)
             pixels[1] += torch.linspace(-0.4, 0.4, self.size[1], device=self.device)
@@ -204,19 +249,29 @@ class Classifier(nn.Module):
                 f"An input of {shape} does not fit into the memory; check the input size (--size)."
             ) from error
         with evaluating(self), torch.no_grad():
-            logits = self._try(pixels)
-            _check_logits(logits, probabilities=self.probabilities)
-            alone = self._try(pixels[1:])
-        if not torch.allclose(alone, logits[1:], rtol=0.01, atol=0.01 * float(logits.abs().max())):
+            values = self._try(pixels)
+            _check_values(values)
+            alone = self._try_with_history(pixels[1:])
+            further = self._try(_drawn(pixels[0]))
+        self._squashes = squashes(alone)
+        if not torch.allclose(alone.detach(), values[1:], rtol=0.01, atol=0.01 * float(values.abs().max())):
             raise ModelError(
                 "The model gives different logits for the same image from call to call, or depending on the other "
                 "images in the batch; if it was exported or traced, call model.eval() on it before."
             )
-        return int(logits.shape[1])
+        return torch.cat([values, further[torch.isfinite(further).all(1)]])
+
+    def _try_with_history(self, pixels: Tensor) -> Tensor:
+        """As `_try`, with what autograd knows about it; without, where the module has no gradients."""
+        try:
+            with torch.enable_grad():
+                return self.returned(pixels.clone().requires_grad_())
+        except Exception:  # noqa: BLE001 (a module may refuse in any way; without gradients it has proved to work)
+            return self._try(pixels)
 
     def _try(self, pixels: Tensor) -> Tensor:
         try:
-            return self(pixels)  # type: ignore[no-any-return]
+            return self.returned(pixels)
         except ModelError:
             raise
         except Exception as error:
@@ -252,23 +307,22 @@ def _per_channel(values: Sequence[float] | None, default: float, channels: int, 
     return torch.tensor(values, dtype=torch.float32).view(1, channels, 1, 1)
 
 
-def _check_logits(logits: Tensor, *, probabilities: bool) -> None:
-    if logits.ndim != 2 or logits.shape[0] != 2 or logits.shape[1] < 2:
+def _check_values(values: Tensor) -> None:
+    if values.ndim != 2 or values.shape[0] != 2 or values.shape[1] < 1:
         raise ModelError(
-            f"The model maps 2 images to a tensor of {_shape(logits.shape)}; a classifier gives one row of at least "
-            "two logits per image (2 x K)."
+            f"The model maps 2 images to a tensor of {_shape(values.shape)}; a classifier gives one row of logits per "
+            "image (2 x K), or one number (2 x 1)."
         )
-    if not torch.isfinite(logits).all():
+    if not torch.isfinite(values).all():
         raise ModelError("The model returns NaN or infinity for a plain gray image; check its weights, mean and std.")
-    scores = logits.exp() if probabilities else logits
-    sums_to_one = bool((scores >= 0).all()) and bool(((scores.sum(1) - 1).abs() < 1e-3).all())
-    if probabilities and not sums_to_one:
-        raise ModelError("The model does not return probabilities (rows that sum to 1); leave out probabilities=True.")
-    if sums_to_one and not probabilities:
-        raise ModelError(
-            "The model returns probabilities (rows that sum to 1), not logits; remove its last softmax, or say "
-            "probabilities=True (on the command line: --probabilities) to use their logarithm."
-        )
+
+
+def _drawn(plain: Tensor) -> Tensor:
+    """Images of the shape of one (C x H x W) that are as different as possible: black, white, one channel, noise."""
+    one = torch.zeros_like(plain)
+    one[0] = 1
+    noise = torch.rand(plain.shape, generator=torch.Generator().manual_seed(0)).to(plain)
+    return torch.stack([torch.zeros_like(plain), torch.ones_like(plain), one, noise, noise.round()])
 
 
 def _has_field(returned: Any, name: int | str) -> bool:

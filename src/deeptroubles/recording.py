@@ -17,8 +17,10 @@ from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
 from deeptroubles.findings import Unreadable
 from deeptroubles.images import ImageSet
+from deeptroubles.images.conversions import Conversion
 from deeptroubles.images.labels import LabelMatch, match_labels
-from deeptroubles.subject import Subject, logits_of
+from deeptroubles.outputs import to_logits
+from deeptroubles.subject import Subject, returned_by
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Recording:
         cue_masked: The rows with a usable mask of a cue that should not matter.
         unusable_masks: The masks of both kinds that cannot be used, with the reason.
         options: What the user gave for the checks, by option; see `deeptroubles.checks.options`.
+        conversions: What was done to the images so that the classifier can take them; '' if nothing.
     """
 
     subject: Subject
@@ -44,6 +47,7 @@ class Recording:
     cue_masked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     unusable_masks: tuple[Unreadable, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    conversions: str = ""
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -95,19 +99,25 @@ def record(
         raise ImagesError(
             f"None of the {len(images)} images could be read (the first, {unreadable[0].path}: {unreadable[0].reason})."
         )
-    logits = seen["logits"][readable]
-    broken = readable[~np.isfinite(logits).all(1)]
+    returned = seen["returned"][readable]
+    broken = readable[~np.isfinite(returned).all(1)]
     if len(broken):
         raise ModelError(
             f"The model returns NaN or infinity for {len(broken)} of {len(readable)} images (the first is "
             f"{images.table['path'].iloc[broken[0]]}); check its weights, and mean and std."
         )
+    values = torch.from_numpy(returned)
+    read = classifier.reading(values)
+    logits = to_logits(values, read.outputs).numpy()
     subject = everything  # whose fingerprint is already known
-    if unreadable:
-        subject = Subject(classifier, images.subset(readable), match.targets[readable])
+    if unreadable or read is not classifier:
+        left = images.subset(readable) if unreadable else images
+        subject = Subject(read, left, match.targets[readable])
     masked, wrong = _usable_masks(subject, engine, cue=False)
     cue_masked, wrong_cues = _usable_masks(subject, engine, cue=True)
-    return Recording(subject, logits, unreadable, match, masked, cue_masked, (*wrong, *wrong_cues), options or {})
+    unusable = (*wrong, *wrong_cues)
+    done = images.describe_conversions(seen["done"][readable], seen["scale"][readable])
+    return Recording(subject, logits, unreadable, match, masked, cue_masked, unusable, options or {}, done)
 
 
 def _usable_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:
@@ -145,16 +155,22 @@ def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int, *, c
 
 
 def _predict(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
-    """Logits of the images, and why an image could not be read ('' when it could)."""
-    logits = np.zeros((len(indices), subject.classifier.classes), dtype=np.float32)
+    """What the module returns for the images; why one could not be read ('' when it could); how it was converted."""
+    done, scales = [Conversion()] * len(indices), np.ones(len(indices))
+    returned = np.zeros((len(indices), subject.classifier.output_count), dtype=np.float32)
     reasons: list[str] = []
     pixels = []
-    for i in indices:
+    for place, i in enumerate(indices):
         try:
-            pixels.append(subject.pixels([i]))
+            picture, done[place] = subject.images.convert(i)
+            scales[place] = subject.classifier.scale(picture)
+            pixels.append(subject.classifier.prepare(picture))
             reasons.append("")
         except UnreadableImageError as error:
             reasons.append(error.reason)
     if pixels:
-        logits[[not r for r in reasons]] = logits_of(subject.classifier, torch.cat(pixels), batch_size).cpu().numpy()
-    return {"logits": logits, "reason": np.array(reasons, dtype=np.str_)}
+        batch = torch.stack(pixels).to(subject.classifier.device)
+        values = returned_by(subject.classifier, batch, batch_size)
+        returned[[not r for r in reasons]] = values.cpu().numpy()
+    reason = np.array(reasons, dtype=np.str_)
+    return {"returned": returned, "reason": reason, "done": np.array(done, dtype=np.bool_), "scale": scales}

@@ -68,6 +68,12 @@ def readable_pixels(
     return stacked, every[readable], every[~readable]
 
 
+def returned_by(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:
+    """What the classifier's module returns (N x M) for pixels (N x C x H x W), before it is read as logits."""
+    with torch.inference_mode(), evaluating(classifier):
+        return torch.cat([classifier.returned(batch) for batch in torch.split(pixels, batch_size)])
+
+
 def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:
     """Logits (N x K) of pixels (N x C x H x W), in batches, in eval mode, without gradients."""
     with torch.inference_mode(), evaluating(classifier):

@@ -40,7 +40,7 @@ def test_class_folders(tmp_path):
     assert images.table["path"].tolist() == ["cat/a b é.png", "cat/sub/deep/c.JPG", "dog/b.png"]
     assert images.labels == ["cat", "cat", "dog"]
     assert [picture.size for picture in images] == [(3, 2)] * 3
-    assert images.notes == ()
+    assert images.notes == ("Files that are no images were passed over: 1 .db, 1 .json, 1 .txt.",)
 
 
 def test_a_flat_folder_has_no_labels(tmp_path):
@@ -108,7 +108,7 @@ def test_an_empty_folder(tmp_path):
     with pytest.raises(ImagesError, match="no images"):
         load_images(tmp_path)
     (tmp_path / "a.npy").write_bytes(b"x")
-    with pytest.raises(ImagesError, match=r"but \.npy files"):
+    with pytest.raises(ImagesError, match=r"but 1 \.npy"):
         load_images(tmp_path)
 
 

@@ -53,7 +53,7 @@ def test_gray_floats_and_images_of_different_sizes():
         (np.full((1, 2, 2), 2.0), "floats from 2 to 2"),
         (np.full((1, 2, 2), np.nan), "nan"),
         (np.full((1, 2, 2), -0.1), "[0, 1]"),
-        (np.zeros((1, 2, 2), np.int64), "int64"),
+        (np.zeros((1, 2, 2), complex), "complex128"),
         (np.zeros((1, 2, 2), bool), "bool"),
         (np.zeros((1, 3, 8, 8), np.uint8), "3 x 8 x 8"),
         (np.zeros((1, 0, 8), np.uint8), "0 x 8"),

@@ -227,7 +227,7 @@ def test_values_of_one_number_per_image_are_read(pixels):
 
 def test_probabilities_are_explained_by_the_logits_before_them(pixels):
     plain = Classifier(build("vgg").module, size=SIZE)
-    wrapped = Classifier(nn.Sequential(plain.module, nn.Softmax(1)), size=SIZE, probabilities=True)
+    wrapped = Classifier(nn.Sequential(plain.module, nn.Softmax(1)), size=SIZE, outputs="probabilities")
     assert torch.equal(lrp(wrapped, pixels, 1), lrp(plain, pixels, 1))
 
 

@@ -78,14 +78,12 @@ def test_what_is_given_wins_over_what_the_classifier_says(write):
         ("plain", {"size": 20, "mean": [0.1, 0.2]}, "mean has 2 values for 3 channels"),
         ("plain", {"size": 20, "std": [0.0]}, "std must be above 0"),
         ("plain", {"size": 20, "interpolation": "area"}, "no interpolation 'area'; choose nearest"),
-        ("plain", {"size": 20, "probabilities": True}, "does not return probabilities"),
+        ("plain", {"size": 20, "outputs": "probabilities"}, "does not return probabilities"),
         ("pair", {"size": 20}, r"a tuple of 2 entries, not one tensor .*--output"),
         ("pair", {"size": 20, "output": 2}, "no entry 2; it has a tuple of 2 entries"),
         ("dictionary", {"size": 20}, "a dictionary with 'scores', 'features'"),
         ("dictionary", {"size": 20, "output": "logits"}, "no entry 'logits'"),
-        ("softmax", {"size": 20}, "returns probabilities .*--probabilities"),
         ("nan", {"size": 20}, "NaN"),
-        ("one", {"size": 20}, "2 x 1; a classifier gives"),
         ("number", {}, "returned a int; it must return a Classifier"),
         ("fails", {}, r"fails failed: KeyError: 'weights' \(nets.py, line \d+\)"),
         ("imports", {}, "failed: ModuleNotFoundError: No module named 'no_such_package'"),
@@ -113,8 +111,13 @@ def test_a_misspelt_place_is_offered(here):
 
 @pytest.mark.parametrize(
     ("name", "overrides"),
-    [("gray", {"channels": 1}), ("pair", {"output": 1}), ("dictionary", {"output": "scores"}), ("softmax", {})],
+    [
+        ("gray", {"channels": 1}),
+        ("pair", {"output": 1}),
+        ("dictionary", {"output": "scores"}),
+        ("softmax", {"outputs": "probabilities"}),
+    ],
 )
 def test_odd_answers_are_fine_when_they_are_declared(write, name, overrides):
-    classifier = load_classifier(f"shop.nets:{name}", size=20, probabilities=name == "softmax", **overrides)
+    classifier = load_classifier(f"shop.nets:{name}", size=20, **overrides)
     assert classifier.classes == 5

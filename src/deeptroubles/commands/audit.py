@@ -16,6 +16,7 @@ from deeptroubles.checks.options import OPTIONS
 from deeptroubles.checks.wording import percent
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.fail_on import read_fail_on
+from deeptroubles.commands.images import ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
 
@@ -38,6 +39,7 @@ def audit_command(
     images: Annotated[str, typer.Option(help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
     label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    value_range: ValueRange = None,
     checks: Annotated[str | None, typer.Option(help="Checks or families, comma-separated. Default: all.")] = None,
     skip: Annotated[str | None, typer.Option(help="Checks or families to leave out, comma-separated.")] = None,
     fail_on: Annotated[
@@ -61,7 +63,7 @@ def audit_command(
 
     result = audit(
         classifier,
-        load_images(images, label=label),
+        load_images(images, label=label, value_range=value_range),
         out_folder,
         checks=_names(checks) or None,
         skip=_names(skip),
@@ -92,6 +94,8 @@ def print_findings(result: Audit) -> None:
         out.print(f"{COMMON}:", soft_wrap=True)
         out.print(_table(common))
     facts = result.images
+    for note in facts.notes:
+        out.print(escape(note), highlight=False)
     unreadable = f", {len(facts.unreadable)} unreadable" if facts.unreadable else ""
     out.print(
         f"{facts.count} images, {facts.labelled} with a known class{unreadable}. {result.seconds:.0f} s.",

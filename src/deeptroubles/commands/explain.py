@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from deeptroubles.commands.console import out
+from deeptroubles.commands.images import ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.catalogue import ATTRIBUTION, find_method, parse_settings
@@ -24,6 +25,7 @@ def explain(
     *,
     load: Load,
     image: Annotated[Path, typer.Argument(help="A picture; with --compare, any images.")],
+    value_range: ValueRange = None,
     method: Annotated[
         str, typer.Option(help="An attribution method, or all; `deeptroubles methods` lists them.")
     ] = "grad_cam",
@@ -44,7 +46,7 @@ def explain(
         raise UsageError("Settings are for one method; name it with --method.")
     from deeptroubles.images import load_images
 
-    images = load_images(image)
+    images = load_images(image, value_range=value_range)
     picture = None if compare else images[0]  # reported before the model is loaded if unreadable
     classifier = load()
     from deeptroubles.report.figure import draw_heatmap, draw_sheet

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -29,7 +29,10 @@ def load_model(
     classes: Annotated[Path | None, typer.Option(help="Class names: a text file (one a line) or JSON.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="1 for grayscale, 3 for RGB.")] = None,
     output: Annotated[str | None, typer.Option(help="Which entry of the model's output holds the logits.")] = None,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="The model ends in a softmax.")] = False,
+    outputs: Annotated[
+        Literal["logits", "probabilities", "sigmoid"] | None,
+        typer.Option(help="What the model returns. Default: what its outputs look like."),
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="A local weights file, for timm: and torchvision:.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... Default: the GPU if there is one.")] = "",
 ) -> Classifier:
@@ -54,7 +57,7 @@ def load_model(
             class_names=list(load_class_names(classes)) if classes else None,
             output=_entry(output),
             weights=weights,
-            probabilities=probabilities or None,
+            outputs=outputs,
         ).to(chosen)
 
 

@@ -10,7 +10,7 @@ import io
 import math
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from deeptroubles.errors import UnreadableImageError
+from deeptroubles.images.conversions import Conversion
+from deeptroubles.images.depth import DeepImage, Extent, ValueRange, common_range
+from deeptroubles.images.dicom import is_dicom, read_dicom
 
 Stored = Path | bytes | NDArray[np.uint8]
 """An image as it is stored: a file, the bytes of a file, or pixels (H x W or H x W x 3)."""
@@ -30,7 +33,7 @@ MOST_JPEG_PIXELS = 50_000_000
 """JPEGs above this are decoded at 1/2, 1/4 or 1/8 of their size, which is still far above what a classifier sees."""
 
 _IMAGE_NAME = re.compile(
-    r".*\.(jpe?g|jpe|jfif|mpo|a?png|gif|bmp|dib|tiff?|webp|p[bgnp]m|tga|jp2|j2k|avifs?|hei[cf])",
+    r".*\.(jpe?g|jpe|jfif|mpo|a?png|gif|bmp|dib|tiff?|webp|p[bgnp]m|tga|jp2|j2k|avifs?|hei[cf]s?|hif|dcm|dicom)",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -42,6 +45,9 @@ _FORMATS = tuple(
     if name in Image.OPEN
 )
 
+_HEAD = 132  # bytes that tell what a file is
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_ORIENTATION, _SAMPLE_FORMAT, _SIGNED = 0x0112, 339, 2  # tags of EXIF and TIFF
 _GPS = 0x8825  # the EXIF directory of GPS tags, in which 1 to 4 are N or S, latitude, E or W, longitude
 _pillow_limit = threading.Lock()
 
@@ -51,20 +57,33 @@ class _RefusedError(Exception):
 
 
 def is_image_name(name: str) -> bool:
-    """Say whether a file is named like an image. HEIC is, so that it is reported as unreadable and not passed over."""
+    """Say whether a file is named like an image, also of a kind whose extra is not installed."""
     return _IMAGE_NAME.fullmatch(name) is not None
 
 
-def decode(stored: Stored, name: str) -> Image.Image:
+def is_image_file(path: Path) -> bool:
+    """Say whether a file is an image by how it begins, whatever it is called."""
+    try:
+        with path.open("rb") as file, _own_limit():
+            if _kind(file):
+                return True
+            Image.open(file, formats=tuple(kind for kind in _FORMATS if kind != "TGA"))  # which has no mark of its own
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return True
+
+
+def decode(stored: Stored, name: str, common: ValueRange | None = None) -> Image.Image:
     """Decode one image.
 
-    The first frame or page is taken and EXIF orientation is applied. Transparent pixels are laid on white. 16 bits are
-    scaled to 8 over their whole range; 32-bit integers beyond 16 bits, and floats outside [0, 1], from their smallest
-    value (black) to their largest (white). Color profiles are ignored, as classifiers' own loaders do.
+    The first frame or page is taken and EXIF orientation is applied. Transparent pixels are laid on white. More than 8
+    bits are scaled to 8. Color profiles are ignored, as classifiers' own loaders do.
 
     Args:
         stored: The image as it is stored.
         name: What to call it in errors.
+        common: The values that are black and white, for images with more than 8 bits. Default: as `common_range` finds
+            in this image alone.
 
     Returns:
         An 8-bit picture of mode L (grayscale) or RGB.
@@ -72,13 +91,49 @@ def decode(stored: Stored, name: str) -> Image.Image:
     Raises:
         UnreadableImageError: It cannot be decoded.
     """
+    return decode_and_tell(stored, name, lambda: common)[0]
+
+
+def decode_and_tell(
+    stored: Stored, name: str, common: Callable[[], ValueRange | None], *, given: bool = False
+) -> tuple[Image.Image, Conversion]:
+    """Decode as `decode` does, and tell what was done to the image.
+
+    Args:
+        stored: The image as it is stored.
+        name: What to call it in errors.
+        common: Gives the range for images with more than 8 bits; called for these alone.
+        given: Whether a person said the range, which then wins over the windows of files.
+    """
     if isinstance(stored, np.ndarray):
-        return Image.fromarray(stored)
+        return Image.fromarray(stored), Conversion()
     try:
         with io.BytesIO(stored) if isinstance(stored, bytes) else stored.open("rb") as file:
-            return _decode_file(file)
+            decoded, done = _decode_file(file)
     except Exception as error:  # damaged files make Pillow raise nearly anything
         raise UnreadableImageError(name, _reason(error)) from error
+    if not isinstance(decoded, DeepImage):
+        return decoded, done
+    own = decoded.window if decoded.has_own_window and not given else None
+    chosen = own or common() or common_range([decoded.extent])
+    return Image.fromarray(decoded.shades(chosen)), done._replace(windowed=own is not None, deep=own is None)
+
+
+def extent(stored: Stored) -> Extent | None:
+    """What an image adds to the range of its set; None if it has 8 bits or a window of its own, or cannot be read."""
+    if isinstance(stored, np.ndarray):
+        return None
+    try:
+        with io.BytesIO(stored) if isinstance(stored, bytes) else stored.open("rb") as file:
+            if _kind(file) != "DICOM":
+                with _own_limit():
+                    if not _is_deep(Image.open(file, formats=_FORMATS).mode):
+                        return None
+            file.seek(0)
+            decoded, _ = _decode_file(file)
+    except Exception:  # noqa: BLE001 (that it cannot be read is told when it is asked for)
+        return None
+    return decoded.extent if isinstance(decoded, DeepImage) and not decoded.has_own_window else None
 
 
 def file_facts(stored: Stored) -> tuple[str, int] | None:
@@ -116,18 +171,69 @@ def _degrees(parts: Any, side: Any) -> float:
     return -size if text.strip("\0 ").upper() in {"S", "W"} else size
 
 
-def _decode_file(file: BinaryIO) -> Image.Image:
+def _decode_file(file: BinaryIO) -> tuple[Image.Image | DeepImage, Conversion]:
     if not file.read(1):
         raise _RefusedError("the file is empty")
     file.seek(0)
+    kind = _kind(file)
+    if kind == "DICOM":
+        return _decode_dicom(file)
     with _own_limit():
-        image = Image.open(file, formats=_FORMATS)
+        image = Image.open(file, formats=_heif_formats() if kind == "HEIF" else _FORMATS)
     _fit(image)
+    cut = image.mode in {"RGB", "RGBA"} and any(";16" in str(tile[3]) for tile in image.tile)
     image.load()
-    upright: Image.Image = image
+    upright, turned = _upright(image)
+    if _is_deep(upright.mode) or _is_signed_byte(image):
+        values = np.asarray(upright)
+        values = values.view(np.int8) if values.dtype == np.uint8 else values
+        return DeepImage(values, whole=upright.mode != "F"), Conversion(turned=turned)
+    alpha = upright.convert("RGBA").getchannel("A") if upright.has_transparency_data else None
+    transparent = alpha is not None and bool((np.asarray(alpha) < 255).any())
+    return eight_bit(upright), Conversion(turned=turned, transparent=transparent, cut=cut)
+
+
+def _decode_dicom(file: BinaryIO) -> tuple[Image.Image | DeepImage, Conversion]:
+    try:
+        decoded = read_dicom(file)
+    except ImportError:
+        raise _RefusedError('it is DICOM; to read it, pip install "deeptroubles[dicom]"') from None
+    return decoded.convert("RGB") if isinstance(decoded, Image.Image) else decoded, Conversion()
+
+
+def _heif_formats() -> tuple[str, ...]:
+    try:
+        import pillow_heif  # noqa: PLC0415 (an extra)
+    except ImportError:
+        raise _RefusedError('it is HEIC; to read it, pip install "deeptroubles[heic]"') from None
+    pillow_heif.register_heif_opener()
+    return ("HEIF",)
+
+
+def _kind(file: BinaryIO) -> str:
+    """DICOM or HEIF, which extras read; '' for everything else. The position in the file stays."""
+    head = file.read(_HEAD)
+    file.seek(0)
+    if is_dicom(head):
+        return "DICOM"
+    return "HEIF" if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS else ""
+
+
+def _is_deep(mode: str) -> bool:
+    return mode == "F" or mode.startswith("I")
+
+
+def _is_signed_byte(image: Image.Image) -> bool:
+    """Whether a TIFF has signed numbers of 8 bits, which Pillow reads as unsigned ones."""
+    return image.mode == "L" and getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT) == (_SIGNED,)
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The image as its EXIF orientation says, and whether it says anything."""
     with contextlib.suppress(Exception):  # broken EXIF does not make a picture unreadable
-        upright = ImageOps.exif_transpose(image)
-    return _eight_bit(upright)
+        turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+        return ImageOps.exif_transpose(image), turned
+    return image, False
 
 
 @contextlib.contextmanager
@@ -152,9 +258,11 @@ def _fit(image: ImageFile.ImageFile) -> None:
         raise _RefusedError(f"{width} x {height} pixels is more than the limit of {limit} megapixels")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _scaled(image)
+def eight_bit(image: Image.Image) -> Image.Image:
+    """A picture of any mode as L or RGB: transparency on white, more than 8 bits scaled by its own values."""
+    if _is_deep(image.mode):
+        deep = DeepImage(np.asarray(image), whole=image.mode != "F")
+        return Image.fromarray(deep.shades(common_range([deep.extent])))
     if image.mode == "LAB":
         lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image
@@ -165,18 +273,6 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         white.paste(image, mask=image.getchannel("A"))
         image = white
     return image.convert(mode)
-
-
-def _scaled(image: Image.Image) -> Image.Image:
-    """Scale integers of 16 or 32 bits, or floats, to 8 bits."""
-    values = np.asarray(image).astype(np.float32)
-    finite = np.isfinite(values)
-    known = values[finite]
-    low, high = 0.0, 1.0 if image.mode == "F" else 65535.0
-    if known.size and (known.min() < low or known.max() > high):
-        low, high = float(known.min()), float(known.max())
-    shades = (np.where(finite, values, low) - low) * (255 / ((high - low) or 1))
-    return Image.fromarray(np.rint(shades).astype(np.uint8))
 
 
 def _reason(error: Exception) -> str:

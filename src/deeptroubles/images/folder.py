@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deeptroubles.errors import ImagesError
-from deeptroubles.images.decoding import is_image_name
+from deeptroubles.images.decoding import is_image_file, is_image_name
 from deeptroubles.images.image_set import ImageSet, image_table
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
@@ -29,13 +31,14 @@ class Files:
 def load_folder(root: Path) -> ImageSet:
     """List the images below a folder; the first folder on the way to an image is its label.
 
-    Hidden files, and files that are not named like an image, are passed over.
+    A file is an image by its suffix; one without a suffix is an image if it begins like one. Hidden files are passed
+    over; so are all others, which are counted by suffix in a note.
 
     Raises:
         ImagesError: There are none, or the folder holds splits (train, test, ...) and not classes.
     """
     files = sorted(_walk(root))
-    paths = [path for path in files if is_image_name(path)]
+    paths = [path for path in files if is_image_name(path) or (not _suffix(path) and is_image_file(root / path))]
     if not paths:
         raise ImagesError(f"There are no images in {root}{_what_else(files)}; give a folder that holds some.")
     labels = [path.split("/")[0] if "/" in path else None for path in paths]
@@ -43,7 +46,8 @@ def load_folder(root: Path) -> ImageSet:
     if found and all(label.lower() in _SPLITS for label in found) and all(path.count("/") > 1 for path in paths):
         one = root / found[-1]
         raise ImagesError(f"{root} holds splits ({', '.join(found)}), not classes; give one of them, such as {one}.")
-    notes = []
+    chosen = set(paths)
+    notes = _passed_over([path for path in files if path not in chosen])
     if found and None in labels:
         notes.append(f"{labels.count(None)} images lie beside the class folders and have no label.")
     return ImageSet(root.resolve().name, image_table(paths, labels), Files(root, paths), notes=tuple(notes))
@@ -72,7 +76,20 @@ def _cannot_list(error: OSError) -> None:
     raise ImagesError(f"The folder {error.filename} cannot be listed ({error.strerror}).") from error
 
 
+def _suffix(path: str) -> str:
+    """The suffix of a file in lower case; '' where what stands after the last dot is no kind of file, as in 1.2.840."""
+    suffix = Path(path).suffix.lower()
+    return suffix if re.fullmatch(r"\.\w*[a-z]\w*", suffix) else ""
+
+
+def _passed_over(files: Sequence[str]) -> list[str]:
+    """One note that counts files by suffix, the most frequent first; none where there are none."""
+    counts = Counter(_suffix(path) or "without a suffix" for path in files).most_common()
+    said = ", ".join(f"{count} {kind}" for kind, count in counts)
+    return [f"Files that are no images were passed over: {said}."] if counts else []
+
+
 def _what_else(files: Sequence[str]) -> str:
-    """Name the kinds of file that are there instead."""
-    kinds = sorted({Path(path).suffix.lower() for path in files} - {""})
-    return f" (but {', '.join(kinds[:5])} files)" if kinds else ""
+    """Count the kinds of file that are there instead."""
+    counts = Counter(_suffix(path) or "without a suffix" for path in files).most_common(5)
+    return f" (but {', '.join(f'{count} {kind}' for kind, count in counts)})" if counts else ""

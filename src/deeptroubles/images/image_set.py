@@ -15,7 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from deeptroubles.errors import ImagesError, UnreadableImageError, UsageError, nearest
-from deeptroubles.images.decoding import Stored, decode
+from deeptroubles.images.common_range import CommonRange
+from deeptroubles.images.conversions import Conversion, describe_conversions
+from deeptroubles.images.decoding import Stored, decode, decode_and_tell, eight_bit
+from deeptroubles.images.depth import Extent, ValueRange, common_range
 from deeptroubles.images.labels import label_text, readable
 
 Fetch = Callable[[int], Stored]
@@ -39,6 +42,8 @@ class ImageSet:
         notes: What a reader should know about how the set was loaded.
         fetch_mask: Gives the mask of the object in the image of a row, where there are masks.
         fetch_cue_mask: Likewise for what should not matter: a cue that is marked in the images.
+        common_range: Which values are black and white in images with more than 8 bits. Default: found in all images of
+            this set when it is first needed. Parts of the set keep it.
     """
 
     name: str
@@ -48,35 +53,48 @@ class ImageSet:
     notes: tuple[str, ...] = ()
     fetch_mask: FetchMask | None = None
     fetch_cue_mask: FetchMask | None = None
+    common_range: CommonRange | None = None
+
+    def __post_init__(self) -> None:
+        if self.common_range is None:
+            object.__setattr__(self, "common_range", CommonRange(self.fetch, len(self.table)))
 
     @classmethod
     def from_arrays(
         cls,
-        arrays: NDArray[Any] | Sequence[ArrayLike],
+        arrays: NDArray[Any] | Sequence[ArrayLike | Image.Image | Path | str],
         labels: Sequence[Any] | None = None,
         columns: Mapping[str, Sequence[Any] | pd.Series[Any]] | None = None,
         name: str = "arrays",
         masks: Sequence[ArrayLike | None] | NDArray[Any] | None = None,
         cue_masks: Sequence[ArrayLike | None] | NDArray[Any] | None = None,
+        value_range: tuple[float, float] | None = None,
     ) -> ImageSet:
         """Make an image set of arrays. 8-bit arrays are not copied.
 
         Args:
-            arrays: N x H x W (gray) or N x H x W x 3 (RGB), or a list of such images of any sizes; uint8, or floats
-                in [0, 1].
+            arrays: N x H x W (gray) or N x H x W x 3 (RGB), or a list of such images of any sizes: uint8, floats in
+                [0, 1], or other whole numbers; pictures of Pillow and paths of files may be among them.
             labels: One label per image (None where there is none).
             columns: Further columns of the table, by name.
             name: What to call the set in reports.
             masks: Where the object is in each image: H x W, booleans, floats in [0, 1] or uint8 (None: not known).
             cue_masks: Likewise, where a cue is that should not matter (see `deeptroubles help reliance.cue`).
+            value_range: The values that are black and white, for arrays that are not uint8. Default: 0 and 1 for
+                floats; for whole numbers 0 and the largest of 8, 10, 12, 14 or 16 bits, or the smallest and largest of
+                all images where some are negative.
 
         Raises:
             ImagesError: There are no images, the shape, type or range does not fit, or the lengths differ.
         """
-        pixels = [_pixels(array, index) for index, array in enumerate(arrays)]
+        given = [_array(image, index) for index, image in enumerate(arrays)]
+        common = _common_range(given) if value_range is None else ValueRange(*value_range)
+        pixels = [_pixels(array, index, common=common) for index, array in enumerate(given)]
+        deep = sum(array.dtype != np.uint8 for array in given)
+        note = (f"{deep} of {len(given)} images had more than 8 bits: {common}.",) if common and deep else ()
         table = image_table([f"image {index}" for index in range(len(pixels))], labels, columns)
-        objects, cues = (_fetch_shades(given, len(pixels)) for given in (masks, cue_masks))
-        return cls(name, table, pixels.__getitem__, fetch_mask=objects, fetch_cue_mask=cues)
+        objects, cues = (_fetch_shades(shades, len(pixels)) for shades in (masks, cue_masks))
+        return cls(name, table, pixels.__getitem__, notes=note, fetch_mask=objects, fetch_cue_mask=cues)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -91,8 +109,31 @@ class ImageSet:
             UnreadableImageError: It cannot be decoded.
             IndexError: There is no such row.
         """
-        path = str(self.table["path"].iloc[index])
-        return decode(self.fetch(int(index)), path)
+        return self.convert(index)[0]
+
+    def convert(self, index: int) -> tuple[Image.Image, Conversion]:
+        """Decode one image as `images[index]` does, and tell what was done to it."""
+        path, common = str(self.table["path"].iloc[index]), self._range
+        return decode_and_tell(self.fetch(int(index)), path, lambda: common.found, given=common.given is not None)
+
+    def describe_conversions(self, done: NDArray[np.bool_], scales: NDArray[np.float64]) -> str:
+        """One note about what was done to N images (N x the fields of `Conversion`) and by how much each was scaled."""
+        common = self._range
+        return describe_conversions(
+            [Conversion(*row) for row in done.tolist()],
+            scales,
+            common.given or common.found,
+            given=common.given is not None,
+        )
+
+    def in_range(self, given: ValueRange) -> ImageSet:
+        """The same images, with these values as black and white where they have more than 8 bits."""
+        return replace(self, common_range=CommonRange(self.fetch, len(self), given))
+
+    @property
+    def _range(self) -> CommonRange:
+        assert self.common_range is not None  # noqa: S101 (set when the object is made)
+        return self.common_range
 
     def mask(self, index: int, *, cue: bool = False) -> Image.Image | None:
         """The object (or the marked cue) in one image: 8 bits, of the image's size, bright where it is.
@@ -123,7 +164,8 @@ class ImageSet:
         rows = np.asarray(self.table.index[np.asarray(indices, dtype=None if len(indices) else np.int64)])
         table = self.table.iloc[rows].reset_index(drop=True)
         masks, cues = (partial(_picked, f, rows) if f else None for f in (self.fetch_mask, self.fetch_cue_mask))
-        return ImageSet(self.name, table, partial(_picked, self.fetch, rows), self.credits, self.notes, masks, cues)
+        fetch = partial(_picked, self.fetch, rows)
+        return ImageSet(self.name, table, fetch, self.credits, self.notes, masks, cues, self.common_range)
 
     def labelled_by(self, column: str) -> ImageSet:
         """The same images with a column of their table as the label.
@@ -151,6 +193,8 @@ class ImageSet:
     def _fingerprint(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         facts = self.table.drop(columns="path")
+        if self._range.found:
+            digest.update(repr(self._range.found).encode())
         digest.update(repr(list(facts.columns)).encode())
         for index, row in enumerate(facts.itertuples(index=False, name=None)):
             digest.update(_content_hash(self.fetch(index)))
@@ -224,8 +268,21 @@ def _shades(mask: ArrayLike, index: int) -> NDArray[np.uint8]:
     return _pixels(shades.astype(np.float32) if shades.dtype == np.bool_ else shades, index, "The mask of image")
 
 
-def _pixels(array: ArrayLike, index: int, what: str = "Image") -> NDArray[np.uint8]:
-    """Check one image and bring it to 8 bits."""
+def _array(image: ArrayLike | Image.Image | Path | str, index: int) -> NDArray[Any]:
+    """An image as an array: files and pictures of Pillow are decoded."""
+    if isinstance(image, str | Path):
+        return np.asarray(decode(Path(image), str(image)))
+    return np.asarray(eight_bit(image) if isinstance(image, Image.Image) else image)
+
+
+def _common_range(arrays: Sequence[NDArray[Any]]) -> ValueRange | None:
+    """The range of the arrays of whole numbers other than uint8; None if there are none."""
+    deep = [a for a in arrays if np.issubdtype(a.dtype, np.integer) and a.dtype != np.uint8 and a.size]
+    return common_range([Extent.of(array, whole=True) for array in deep]) if deep else None
+
+
+def _pixels(array: ArrayLike, index: int, what: str = "Image", common: ValueRange | None = None) -> NDArray[np.uint8]:
+    """Check one image and bring it to 8 bits, in a range if there is one."""
     pixels = np.asarray(array)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
@@ -237,6 +294,8 @@ def _pixels(array: ArrayLike, index: int, what: str = "Image") -> NDArray[np.uin
         )
     if pixels.dtype == np.uint8:
         return pixels
+    if common and np.issubdtype(pixels.dtype, np.number):
+        return common.shades(pixels)
     if not np.issubdtype(pixels.dtype, np.floating):
         raise ImagesError(f"{what} {index} has the type {pixels.dtype}; give uint8, or floats in [0, 1].")
     low, high = pixels.min(), pixels.max()

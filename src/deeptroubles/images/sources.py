@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from deeptroubles.errors import ImagesError, nearest
-from deeptroubles.images.decoding import is_image_name
+from deeptroubles.images.decoding import is_image_file, is_image_name
 from deeptroubles.images.demo import load_demo
+from deeptroubles.images.depth import parse_range
 from deeptroubles.images.folder import load_file, load_folder
 from deeptroubles.images.huggingface import is_saved_dataset, load_hub_dataset, load_saved_dataset
 from deeptroubles.images.idx import find_idx, is_idx, load_idx, load_idx_folder
@@ -20,7 +21,9 @@ _ACCEPTED = (
 )
 
 
-def load_images(source: str | Path, *, label: str | None = None) -> ImageSet:
+def load_images(
+    source: str | Path, *, label: str | None = None, value_range: tuple[float, float] | str | None = None
+) -> ImageSet:
     """Find images to audit a classifier on. Files are listed here, and decoded when an image is asked for.
 
     Args:
@@ -35,12 +38,18 @@ def load_images(source: str | Path, *, label: str | None = None) -> ImageSet:
             * `hf:NAME` or `hf:NAME:SPLIT`, a Hugging Face dataset, or a folder that its `save_to_disk` wrote;
             * `demo`, photographs that come with scikit-image and scikit-learn.
         label: The column that is the label. Default: what the source says.
+        value_range: The stored values that are black and white in images with more than 8 bits, such as (0, 4095) or
+            "0:4095". Default: the window of a DICOM file where values of different files are not comparable (all but
+            CT); for other images one range, found in the values of all of them.
 
     Raises:
         ImagesError: There is no such source, or there are no images in it.
-        UsageError: There is no such column.
+        UsageError: There is no such column, or the range is none.
     """
     found = _load(source)
+    if value_range is not None:
+        text = value_range if isinstance(value_range, str) else "{}:{}".format(*value_range)
+        found = found.in_range(parse_range(text))
     return found if label is None else found.labelled_by(label)
 
 
@@ -74,6 +83,6 @@ def _load_from_file(path: Path) -> ImageSet:
         return load_manifest(path)
     if is_idx(path):
         return load_idx(path)
-    if is_image_name(path.name):
+    if is_image_name(path.name) or is_image_file(path):
         return load_file(path)
     raise ImagesError(f"{path} is no kind of file that images can be loaded from. {_ACCEPTED}")

@@ -41,7 +41,7 @@ def load_classifier(source: str, **overrides: Unpack[Overrides]) -> Classifier:
     Args:
         source: Where it comes from, such as `efficientnet-lite0` or `timm:resnet50`; `SOURCES` lists the forms.
         **overrides: What to use instead of what the source knows: `size`, `mean`, `std`, `class_names`, `channels`,
-            `resize`, `interpolation`, `output`, `probabilities` and `name` as for `Classifier`; for some sources also
+            `resize`, `interpolation`, `output`, `outputs` and `name` as for `Classifier`; for some sources also
             `weights`, a local file. None is the same as not given.
 
     Returns:

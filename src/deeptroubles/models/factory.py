@@ -79,7 +79,7 @@ def _settings(classifier: Classifier) -> dict[str, Any]:
         "resize": classifier.resize,
         "interpolation": classifier.interpolation,
         "output": classifier.output,
-        "probabilities": classifier.probabilities,
+        "outputs": classifier.declared_outputs,
         "name": classifier.name,
     }
 

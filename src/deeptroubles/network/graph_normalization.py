@@ -15,7 +15,9 @@ _aten = torch.ops.aten
 def normalize_graph(module: fx.GraphModule, weights: Collection[str]) -> None:
     """Freeze the weights (still shared); write every batch normalization and every rectifier as a single operation.
 
-    `copy` (assignment to a part of a tensor) is replaced by the assigned value: PyTorch has no derivative for it.
+    The logit of a sigmoid becomes the sigmoid's input, and the logarithm of a softmax a log-softmax: both would lose
+    the gradient where the sigmoid or softmax is saturated. `copy` (assignment to a part of a tensor) is replaced by the
+    assigned value: PyTorch has no derivative for it.
 
     Args:
         module: Changed in place.
@@ -31,6 +33,10 @@ def normalize_graph(module: fx.GraphModule, weights: Collection[str]) -> None:
         _normalize_rectifier(node, lambda other: _is_zero(module, weights, other))
         if node.target is _aten.copy.default:
             _normalize_copy(node)
+        if node.target is _aten.logit.default:
+            _normalize_logit(node)
+        if node.target is _aten.log.default:
+            _normalize_log(node)
         if node.target is operator.getitem and _is_batch_norm(node.args[0]) and node.args[1] == 0:
             _normalize_batch_norm(graph, node)
     graph.eliminate_dead_code()
@@ -55,6 +61,25 @@ def _normalize_rectifier(node: fx.Node, is_zero: Callable[[Any], bool]) -> None:
                 return
 
 
+def _normalize_logit(node: fx.Node) -> None:
+    """`logit(sigmoid(x))` becomes x, also where the shape changes in between."""
+    above = node.args[0]
+    while isinstance(above, fx.Node) and above.target in _SHAPING and len(above.users) == 1:
+        above = above.args[0]
+    if isinstance(above, fx.Node) and above.target is _aten.sigmoid.default and len(above.users) == 1:
+        above.replace_all_uses_with(above.all_input_nodes[0])
+        node.replace_all_uses_with(node.all_input_nodes[0])
+
+
+def _normalize_log(node: fx.Node) -> None:
+    """`log(softmax(x))` becomes `log_softmax(x)`, also where a lower bound keeps the logarithm finite."""
+    above = node.args[0]
+    if isinstance(above, fx.Node) and above.target is _aten.clamp_min.default:
+        above = above.args[0]
+    if isinstance(above, fx.Node) and above.target is _aten.softmax.int:
+        node.target, node.args = _aten.log_softmax.int, above.args
+
+
 def _normalize_copy(node: fx.Node) -> None:
     """`copy(old, new)` becomes `new`, expanded to the shape of `old`."""
     old, new = node.args[:2]
@@ -69,6 +94,16 @@ def _normalize_copy(node: fx.Node) -> None:
         node.target, node.args = _aten.expand_as.default, (new, old)
 
 
+_SHAPING = {
+    _aten.view.default,
+    _aten.reshape.default,
+    _aten.flatten.using_ints,
+    _aten.squeeze.default,
+    _aten.squeeze.dim,
+    _aten.squeeze.dims,
+    _aten.unsqueeze.default,
+    _aten.select.int,
+}
 _MAXIMUM = {_aten.maximum.default, _aten.max.other, _aten.clamp.Tensor, _aten.clamp_min.Tensor, _aten.clip.Tensor}
 """Operations that return the elementwise maximum of two tensors (when called with two)."""
 _COPIES = {

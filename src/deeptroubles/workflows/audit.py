@@ -201,7 +201,7 @@ def _begun(
         command=readable(command),
         seed=seed,
         environment=_environment(classifier),
-        model=_model_facts(classifier),
+        model=_model_facts(recording.subject.classifier),
         images=_image_facts(images, recording),
         findings=[],
         guides=guides,
@@ -294,7 +294,18 @@ def _image_facts(images: ImageSet, recording: Recording) -> ImageFacts:
         unreadable=recording.unreadable,
         unmatched_labels=recording.labels.unmatched,
         credits=images.credits,
-        notes=tuple(note for note in (*images.notes, recording.labels.note, _about_masks(recording)) if note),
+        notes=tuple(note for note in _notes(images, recording) if note),
+    )
+
+
+def _notes(images: ImageSet, recording: Recording) -> tuple[str, ...]:
+    """What a reader should know about how the images were loaded and the outputs and labels read; '' is nothing."""
+    return (
+        recording.subject.classifier.outputs_note,
+        *images.notes,
+        recording.conversions,
+        recording.labels.note,
+        _about_masks(recording),
     )
 
 

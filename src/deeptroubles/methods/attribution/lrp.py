@@ -21,7 +21,7 @@ from deeptroubles.network import TracedNetwork, fuse_batch_norm, open_network
 RuleName = Literal["composite", "epsilon", "gamma", "alpha_beta"]
 RULES: tuple[RuleName, ...] = ("composite", "epsilon", "gamma", "alpha_beta")
 _WEIGHTED = {"conv2d", "linear"}
-_READOUT = {"log", "clamp_min", "clamp", "softmax", "_softmax", "log_softmax", "_log_softmax"}
+_READOUT = {"log", "clamp_min", "clamp", "mul", "div"}
 
 
 @dataclass(frozen=True)
@@ -180,14 +180,12 @@ class _Walk:
         return Relevance(maps, explained.detach(), absorbed)
 
     def _logits(self) -> fx.Node:
-        """The last node, before any (log-)softmax."""
+        """The last node, before a (log-)softmax whose output is only scaled, bounded or put into a logarithm."""
         node: fx.Node = next(iter(self.network.graph.find_nodes(op="output"))).all_input_nodes[0]
         above = node
         while operation_name(above) in _READOUT:
             above = above.all_input_nodes[0]
-            if "softmax" in operation_name(next(iter(above.users))):
-                node = above
-        return node
+        return above.all_input_nodes[0] if "softmax" in operation_name(above) else node
 
     def _step(self, node: fx.Node, relevance: Tensor) -> Step:
         source = node.args[0] if operation_name(node) == "getitem" else node

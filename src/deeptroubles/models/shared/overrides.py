@@ -10,6 +10,7 @@ from torch import nn
 
 from deeptroubles.classifier import Classifier, Interpolation
 from deeptroubles.errors import ModelError
+from deeptroubles.outputs import Outputs
 
 
 class Overrides(TypedDict, total=False):
@@ -23,7 +24,7 @@ class Overrides(TypedDict, total=False):
     resize: int | tuple[int, int] | None
     interpolation: Interpolation | None
     output: int | str | None
-    probabilities: bool | None
+    outputs: Outputs | None
     weights: str | PathLike[str] | None
     name: str | None
 

@@ -1,0 +1,16 @@
+"""The options that say how images are read: the same for every command that takes a set of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+ValueRange = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="LOW:HIGH",
+        help="Values that are black and white in images with more than 8 bits. Default: found in all of them.",
+    ),
+]

@@ -1,0 +1,32 @@
+"""The range that all images of a set share, found when the first image with more than 8 bits is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from deeptroubles.images.decoding import Stored, extent
+from deeptroubles.images.depth import ValueRange, common_range
+from deeptroubles.progress import track
+
+
+class CommonRange:
+    """Which values are black and white in all images of a set that have more than 8 bits.
+
+    Args:
+        fetch: Gives each image as it is stored.
+        count: How many there are.
+        given: The range, where a person said it.
+    """
+
+    def __init__(self, fetch: Callable[[int], Stored], count: int, given: ValueRange | None = None) -> None:
+        self._fetch, self._count, self.given = fetch, count, given
+
+    @cached_property
+    def found(self) -> ValueRange | None:
+        """The range; None if no image has more than 8 bits and none was given."""
+        if self.given:
+            return self.given
+        seen = [extent(self._fetch(i)) for i in track(range(self._count), "Reading the range of values")]
+        known = [each for each in seen if each is not None]
+        return common_range(known) if known else None
