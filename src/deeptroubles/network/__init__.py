@@ -9,6 +9,7 @@ from deeptroubles.network.head import penultimate_features
 from deeptroubles.network.hooked import HookedNetwork
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, Recorded
 from deeptroubles.network.opening import Network, open_network
+from deeptroubles.network.positions import Grid
 from deeptroubles.network.receptive_field.propagation import ReceptiveField
 from deeptroubles.network.reduction import layer_reducer, reusing_reducers
 from deeptroubles.network.traced import TracedNetwork, name_nodes
@@ -17,6 +18,7 @@ from deeptroubles.network.units import is_rectified, unit_layers
 __all__ = [
     "LOGITS",
     "PIXELS",
+    "Grid",
     "HookedNetwork",
     "Layer",
     "Network",
