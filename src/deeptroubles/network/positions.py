@@ -9,6 +9,7 @@ addition of the residual stream brings the places back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,10 @@ class Grid:
     def is_plain(self) -> bool:
         """Whether the output is channels x height x width already."""
         return self.index is None and self.channels == (0,) and self.positions == (1, 2)
+
+    def channels_of(self, shape: Sequence[int]) -> int:
+        """How many channels an output of that shape has."""
+        return math.prod(shape[dim] for dim in self.channels)
 
     def maps(self, values: Tensor) -> Tensor:
         """The output of the layer (N x ...) as N x C x height x width; tokens that are no patches are left out."""

@@ -79,7 +79,7 @@ def ends_in_pooling_and_linear(network: TracedNetwork, last: Layer, grid: Grid) 
     if len(after) != 2:
         return False
     (node, pooling), (_, linear) = after
-    channels = math.prod(last.shape[d] for d in grid.channels)
+    channels = grid.channels_of(last.shape)
     pools = _pools_all(node, pooling, last, grid) and pooling.shape in {(channels,), (channels, 1, 1)}
     classes = linear.units
     return pools and (linear.operation, linear.shape) in {("linear", (classes,)), ("conv2d", (classes, 1, 1))}
