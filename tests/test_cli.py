@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -64,6 +65,7 @@ def table(): return Colors(lambda y: {{"scores": y}})
 def sure(): return Colors(lambda y: y.softmax(1))
 def nan(): return Colors(lambda y: y * float("nan"))
 def dark(): return wrapped(Colors(lambda y: y / (y.sum(1, keepdim=True) > 1)))
+def flat(): return wrapped(nn.Sequential(nn.Flatten(), nn.Linear({3 * SIZE * SIZE}, 3)))
 def crashes(): raise OSError("weights are missing")
 def number(): return 3
 """
@@ -703,3 +705,30 @@ def test_methods_are_compared_on_the_images_that_can_be_read(run, here):
     assert rows.keys() == ATTRIBUTION.keys()
     assert re.search(r"0\.\d{3} \(0\.\d\d to 0\.\d\d\)", rows["occlusion"])
     assert "Most faithful first" in out
+
+
+# --- the layers
+
+
+def test_the_layers_of_a_model(run):
+    code, out, err = run("layers", "color_models:make", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert re.search(r"^ *conv +conv2d +\d+ x \d+ x \d+ +\d+ +\d+ x \d+ +\d+ x \d+ *$", out, re.MULTILINE)
+    code, out, err = run("layers", "color_models:make", "--device", "cpu", "--json")
+    assert (code, err) == (0, "")
+    assert "conv" in {layer["name"] for layer in json.loads(out)}
+
+
+# --- the default method of explain
+
+
+def test_the_default_method_is_the_first_that_works(run, here):
+    _, out, err = run(*explain_of())
+    assert err == ""
+    assert "Method: grad_cam, the first that works for this model." in out
+    assert (here / "00.grad_cam.png").exists()
+    code, out, err = run(*explain_of(model="color_models:flat"))
+    assert (code, err) == (0, "")
+    assert re.search("grad_cam does not work here: .*use occlusion", out)
+    assert "Method: occlusion, the first that works for this model." in out
+    assert (here / "00.occlusion.png").exists()

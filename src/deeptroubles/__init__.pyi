@@ -15,6 +15,7 @@ from .methods.attribution.occlusion import occlusion as occlusion
 from .methods.fairness.by_group import by_group as by_group
 from .methods.mitigation.last_layer import with_head as with_head
 from .models import load_classifier as load_classifier
+from .network import list_layers as list_layers
 from .network import open_network as open_network
 from .report import write_report as write_report
 from .report.units import write_unit_pages as write_unit_pages

@@ -18,6 +18,7 @@ from rich.markup import escape
 from deeptroubles.commands.audit import audit_command
 from deeptroubles.commands.console import err
 from deeptroubles.commands.explain import explain
+from deeptroubles.commands.layers import layers
 from deeptroubles.commands.lists import checks, help_command, methods, models
 from deeptroubles.commands.mitigate import mitigate
 from deeptroubles.commands.planted import planted
@@ -38,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("audit")(audit_command)
-for _command in (explain, units, visualize, mitigate, stylize, planted, checks, methods, models):
+for _command in (explain, layers, units, visualize, mitigate, stylize, planted, checks, methods, models):
     app.command()(_command)
 app.command("help")(help_command)
 

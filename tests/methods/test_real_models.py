@@ -55,7 +55,7 @@ def test_every_method(name, model):
 
 @pytest.mark.parametrize("model", LAST)
 def test_the_deepest_layer_with_positions(model):
-    layer = open_network(classifier(model)).table.last_spatial()
+    layer = open_network(classifier(model)).last_with_positions
     assert (layer.name, layer.shape) == LAST[model]
 
 

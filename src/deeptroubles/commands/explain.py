@@ -14,7 +14,7 @@ from deeptroubles.commands.console import out
 from deeptroubles.commands.images import ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.catalogue import ATTRIBUTION, find_method, parse_settings
+from deeptroubles.methods.catalogue import ATTRIBUTION, DEFAULT_ATTRIBUTION, find_method, parse_settings
 
 if TYPE_CHECKING:
     from deeptroubles.workflows.explain import MethodComparison
@@ -27,8 +27,12 @@ def explain(
     image: Annotated[Path, typer.Argument(help="A picture; with --compare, any images.")],
     value_range: ValueRange = None,
     method: Annotated[
-        str, typer.Option(help="An attribution method, or all; `deeptroubles methods` lists them.")
-    ] = "grad_cam",
+        str | None,
+        typer.Option(
+            help="An attribution method, or all; `deeptroubles methods` lists them. Default: grad_cam; "
+            "occlusion for a model on which that does not work."
+        ),
+    ] = None,
     target: Annotated[str | None, typer.Option(help="Class name or index. Default: the most likely class.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer to look at, for methods that look at one.")] = None,
     settings: Annotated[
@@ -41,9 +45,11 @@ def explain(
     ] = None,
 ) -> None:
     """Draw which parts of one image a prediction depends on, and print the most likely classes."""
-    methods = list(ATTRIBUTION) if method == "all" or compare else [find_method(method, ATTRIBUTION).name]
-    if settings and len(methods) > 1:
+    whole_catalogue = compare or method == "all"
+    if settings and whole_catalogue:
         raise UsageError("Settings are for one method; name it with --method.")
+    method = method or (DEFAULT_ATTRIBUTION[0] if settings else None)
+    methods = list(ATTRIBUTION) if whole_catalogue else [find_method(method, ATTRIBUTION).name] if method else []
     from deeptroubles.images import load_images
 
     images = load_images(image, value_range=value_range)
@@ -55,19 +61,22 @@ def explain(
     if picture is None:
         _print_comparison(compare_methods(classifier, images, methods))
         return
-    given = parse_settings(ATTRIBUTION[method], settings) if settings else {}
+    given = parse_settings(ATTRIBUTION[methods[0]], settings) if settings else {}
     if layer:
         given["layer"] = layer
     found = explain_picture(classifier, picture, methods, target, **given)
-    path = out_file or Path(f"{image.stem}.{method}.png")
+    drawn = method or next(iter(found.maps))
+    path = out_file or Path(f"{image.stem}.{drawn}.png")
     if method == "all":
         draw_sheet(found.picture, found.maps, found.target, path)
     else:
-        draw_heatmap(found.picture, found.maps[method], f"{found.target} ({method})", "logits", path)
+        draw_heatmap(found.picture, found.maps[drawn], f"{found.target} ({drawn})", "logits", path)
     for name, probability in found.most_likely:
         out.print(f"{probability:7.1%}  {escape(name)}", highlight=False)
     for name, why in found.impossible.items():
         out.print(f"{name} does not work here: {escape(why)}", style="yellow", highlight=False)
+    if not method:
+        out.print(f"Method: {drawn}, the first that works for this model.", highlight=False)
     out.print(f"\nPicture: {escape(str(path))}", soft_wrap=True)
 
 

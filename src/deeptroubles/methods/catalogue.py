@@ -122,6 +122,8 @@ METHODS: Mapping[str, Method] = {
 """Every method by its name."""
 ATTRIBUTION: Mapping[str, Method] = {name: method for name, method in METHODS.items() if method.family == "attribution"}
 """The methods that return one signed map per image, as drawn by `deeptroubles explain`."""
+DEFAULT_ATTRIBUTION = ("grad_cam", "occlusion")
+"""Tried in this order where no method is named. Occlusion needs neither layers nor gradients."""
 
 
 def find_method(name: str, known: Mapping[str, Method] = METHODS) -> Method:

@@ -7,8 +7,10 @@ read through module hooks instead: recording and gradients still work, everythin
 from deeptroubles.network.batch_norm_fusion import fuse_batch_norm, in_fast_layout, optimized
 from deeptroubles.network.head import penultimate_features
 from deeptroubles.network.hooked import HookedNetwork
+from deeptroubles.network.layer_facts import LayerFacts, list_layers
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, Recorded
 from deeptroubles.network.opening import Network, open_network
+from deeptroubles.network.positions import Grid
 from deeptroubles.network.receptive_field.propagation import ReceptiveField
 from deeptroubles.network.reduction import layer_reducer, reusing_reducers
 from deeptroubles.network.traced import TracedNetwork, name_nodes
@@ -17,8 +19,10 @@ from deeptroubles.network.units import is_rectified, unit_layers
 __all__ = [
     "LOGITS",
     "PIXELS",
+    "Grid",
     "HookedNetwork",
     "Layer",
+    "LayerFacts",
     "Network",
     "ReceptiveField",
     "Recorded",
@@ -27,6 +31,7 @@ __all__ = [
     "in_fast_layout",
     "is_rectified",
     "layer_reducer",
+    "list_layers",
     "name_nodes",
     "open_network",
     "optimized",

@@ -13,6 +13,7 @@ from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.errors import NeedsGraphError
 from deeptroubles.network.differentiation import gradients_of
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded, Score
+from deeptroubles.network.positions import Grid, plain_grid
 
 
 class HookedNetwork:
@@ -39,6 +40,16 @@ class HookedNetwork:
     def layer(self, name: str) -> Layer:
         """The layer of that name, or `logits`. Raises ModelError with the nearest names when there is none."""
         return Layer(LOGITS, (self.classifier.classes,), "logits") if name == LOGITS else self.table[name]
+
+    def grid(self, layer: str) -> Grid | None:
+        """How the positions of a layer are arranged, going by its shape: only channels x height x width is known."""
+        found = self.layer(layer)
+        return plain_grid(*found.shape[1:]) if found.is_spatial else None
+
+    @property
+    def last_with_positions(self) -> Layer:
+        """The deepest layer that has positions; see `TracedNetwork.last_with_positions`."""
+        return self.table.last_spatial()
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Pixels (N x C x H x W) to logits (N x K), differentiable with respect to the pixels."""

@@ -84,12 +84,21 @@ class LayerTable:
         spatial = [i for i, layer in enumerate(self.layers) if layer.is_spatial]
         if not spatial:
             raise ModelError("No layer of this model has positions (channels x height x width); use occlusion instead.")
-        last = self.layers[spatial[-1]]
-        before = sum(layer.has_weights for layer in self.layers[: spatial[-1] + 1])
-        after = sum(layer.has_weights for layer in self.layers[spatial[-1] + 1 :])
-        if after > 4 * before:  # small networks have a few linear layers after few convolutions, transformers dozens
+        return self.not_early(self.layers[spatial[-1]])
+
+    def is_early(self, layer: Layer) -> bool:
+        """Whether a layer comes before most of the computation: not where classes are told apart."""
+        place = self.layers.index(layer) + 1
+        before, after = (
+            sum(other.has_weights for other in part) for part in (self.layers[:place], self.layers[place:])
+        )
+        return after > 4 * before  # small networks have a few linear layers after few convolutions, transformers dozens
+
+    def not_early(self, layer: Layer) -> Layer:
+        """The layer itself. Raises ModelError if it comes before most of the computation."""
+        if self.is_early(layer):
             raise ModelError(
-                f"The last layer with positions, {last.name!r}, comes before most of the computation (as in a vision "
+                f"The last layer with positions, {layer.name!r}, comes before most of the computation (as in a vision "
                 "transformer); use occlusion, or name a layer."
             )
-        return last
+        return layer

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from deeptroubles.errors import ModelError, nearest
 from deeptroubles.network.differentiation import gradients_of
 from deeptroubles.network.graph_normalization import normalize_graph
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, LayerTable, Recorded, Score
+from deeptroubles.network.positions import Grid, bottlenecks, find_grids
 from deeptroubles.network.receptive_field.propagation import ReceptiveField, propagate
 
 _aten = torch.ops.aten
@@ -178,6 +180,51 @@ class TracedNetwork:
         if self._fields is None:
             self._fields = propagate(self._root.graph)
         return ReceptiveField.of(self._fields[self._node(layer)], self.classifier.size)
+
+    def grid(self, layer: str) -> Grid | None:
+        """How the image positions of a layer's output are arranged; None if it has none, or only one."""
+        return self._grids.get(self._node(layer))
+
+    @cached_property
+    def last_with_positions(self) -> Layer:
+        """The deepest layer that has positions, that all knowledge of the image passes, and that the logits depend on.
+
+        The last patches of a transformer that reads its class token have no effect on the logits; what a residual
+        block adds is only part of the knowledge. Where no such layer exists, as with two branches that are joined after
+        pooling, or where it comes before most of the computation, the deepest one that the logits depend on.
+
+        Raises:
+            ModelError: No layer has more than one position, or all come before most of the computation.
+        """
+        spatial = [layer for layer in reversed(self.layers) if self._nodes[layer.name] in self._grids]
+        if not spatial:
+            raise ModelError("No layer of this model has image positions; use occlusion instead.")
+        through = bottlenecks(self.graph)
+        whole = self._first_with_effect(layer for layer in spatial if self._nodes[layer.name] in through)
+        if whole and not self.table.is_early(whole):
+            return whole
+        return self.table.not_early(self._first_with_effect(spatial) or whole or spatial[0])
+
+    def _first_with_effect(self, layers: Iterable[Layer]) -> Layer | None:
+        """The first layer on whose positions the logits depend, as far as gradients show."""
+        generator = torch.Generator().manual_seed(0)
+        pixels = torch.rand(2, self.classifier.channels, *self.classifier.size, generator=generator).to(self.device)
+        weights = torch.linspace(1, 2, self.classifier.classes, device=self.device)
+        tried = set[fx.Node]()
+        for layer in layers:
+            node = self._nodes[layer.name]
+            if node not in tried:
+                gradients = self.gradients(pixels, [layer.name], lambda logits: logits @ weights)[1][layer.name]
+                if self._grids[node].maps(gradients).any():
+                    return layer
+            tried.add(node)
+        return None
+
+    @cached_property
+    def _grids(self) -> dict[fx.Node, Grid]:
+        pixels = torch.full((1, self.classifier.channels, *self.classifier.size), 0.5, device=self.device)
+        with evaluating(self.classifier):
+            return find_grids(self._root, pixels)
 
     def _node(self, name: str) -> fx.Node:
         ends = {PIXELS: self._pixels, LOGITS: self._logits}

@@ -17,7 +17,7 @@ from deeptroubles.errors import ImagesError, ModelError, UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import find_class
 from deeptroubles.methods.attribution.shared.quality import faithfulness, is_constant
-from deeptroubles.methods.catalogue import ATTRIBUTION, Method, find_method
+from deeptroubles.methods.catalogue import ATTRIBUTION, DEFAULT_ATTRIBUTION, Method, find_method
 from deeptroubles.progress import track
 from deeptroubles.statistics.intervals import Interval, mean_share
 from deeptroubles.subject import logits_of, readable_pixels
@@ -66,14 +66,19 @@ class MethodComparison:
 
 
 def explain_picture(
-    classifier: Classifier, picture: Image.Image, methods: Sequence[str], target: str | None = None, **settings: Any
+    classifier: Classifier,
+    picture: Image.Image,
+    methods: Sequence[str] = (),
+    target: str | None = None,
+    **settings: Any,
 ) -> Explanation:
     """Explain one picture.
 
     Args:
         classifier: The classifier.
         picture: Any picture.
-        methods: Names of attribution methods.
+        methods: Names of attribution methods. Default: the first of `DEFAULT_ATTRIBUTION` that works for this
+            classifier and has the settings.
         target: Class name or index. Default: the most likely class.
         settings: Passed to the methods that have such a setting.
 
@@ -81,26 +86,25 @@ def explain_picture(
         UsageError: There is no such method or class, or no method has such a setting.
         ModelError: None of the methods can explain this classifier.
     """
-    chosen = {name: find_method(name, ATTRIBUTION) for name in methods}
+    chosen = {name: find_method(name, ATTRIBUTION) for name in methods or DEFAULT_ATTRIBUTION}
+    if not methods and settings:
+        chosen = {n: m for n, m in chosen.items() if settings.keys() <= m.parameters.keys()} or chosen
     takes = {name: settings.keys() & method.parameters.keys() for name, method in chosen.items()}
     unknown = settings.keys() - set().union(*takes.values())
     if unknown:
-        raise UsageError(f"{' and '.join(methods)} has no {' or '.join(sorted(unknown))}.")
+        raise UsageError(f"{' and '.join(chosen)} has no {' or '.join(sorted(unknown))}.")
     pixels = classifier.prepare(picture)[None].to(classifier.device)
     probabilities = logits_of(classifier, pixels)[0].softmax(0)
     which = int(probabilities.argmax()) if target is None else find_class(classifier, target)
-    maps, impossible = {}, {}
-    for method in track(methods, "Computing maps"):
+    maps, impossible = dict[str, NDArray[np.float32]](), dict[str, str]()
+    for method in track(tuple(chosen), "Computing maps"):
+        if maps and not methods:
+            break
         try:
             given = {name: settings[name] for name in takes[method]}
-            found = chosen[method].function(classifier, pixels, which, **given)
+            maps[method] = _map(chosen[method], classifier, pixels, which, given)
         except ModelError as error:
             impossible[method] = str(error)
-            continue
-        if is_constant(found)[0]:
-            impossible[method] = f"The map of {method} is {float(found.mean()):.3g} everywhere: it shows nothing."
-        else:
-            maps[method] = found[0].float().cpu().numpy()
     if not maps:
         raise ModelError(next(iter(impossible.values())))
     rgb = (pixels[0].cpu().numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
@@ -112,6 +116,19 @@ def explain_picture(
         target=classifier.class_names[which],
         most_likely=tuple((classifier.class_names[i], float(p)) for p, i in zip(*top, strict=True)),
     )
+
+
+def _map(
+    method: Method, classifier: Classifier, pixels: torch.Tensor, target: int, settings: dict[str, Any]
+) -> NDArray[np.float32]:
+    """The map of one image. Raises ModelError where it is the same everywhere."""
+    found = method.function(classifier, pixels, target, **settings)
+    if is_constant(found)[0]:
+        raise ModelError(
+            f"The map of {method.name} is {float(found.mean()):.3g} everywhere; use occlusion or rise instead."
+        )
+    values: NDArray[np.float32] = found[0].float().cpu().numpy()
+    return values
 
 
 def compare_methods(

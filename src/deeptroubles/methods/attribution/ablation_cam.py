@@ -13,7 +13,7 @@ from deeptroubles.methods.attribution.shared.cams import layer_with_positions
 from deeptroubles.methods.attribution.shared.perturbation import score_of_each
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch
-from deeptroubles.network import TracedNetwork, open_network
+from deeptroubles.network import Grid, TracedNetwork, open_network
 
 
 def ablation_cam(
@@ -60,15 +60,15 @@ def ablation_cam(
             f"Ablation-CAM continues from the middle of the network, and {classifier.name} could not be traced; use "
             "Grad-CAM or occlusion instead."
         )
-    chosen = layer_with_positions(network, layer)
+    chosen, grid = layer_with_positions(network, layer)
     clean = network.record(batch, [chosen.name])
     maps = []
     for i, score in enumerate(score_of_each(classifier, clean.logits, target, against)):
         activations = clean.activations[chosen.name][i]
         whole = score(clean.logits[i : i + 1])
-        without = _scores_without(network, batch[i], chosen.name, activations, score, batch_size)
+        without = _scores_without(network, batch[i], chosen.name, activations, grid, score, batch_size)
         weights = (whole - without) / torch.where(whole == 0, 1, whole.abs())
-        maps.append((weights[:, None, None] * activations).sum(0))
+        maps.append((weights[:, None, None] * grid.maps(activations[None])[0]).sum(0))
     return torch.stack(maps)
 
 
@@ -77,18 +77,19 @@ def _scores_without(
     image: Tensor,
     layer: str,
     activations: Tensor,
+    grid: Grid,
     score: Callable[[Tensor], Tensor],
     batch_size: int,
 ) -> Tensor:
-    """The score without each channel of a layer, one at a time: C numbers."""
-    channels = len(activations)
-    copies = min(batch_size, channels)
+    """The score without each channel of a layer at all positions, one at a time: C numbers."""
+    elements = torch.arange(activations.numel(), device=image.device).view(1, *activations.shape)
+    of_channel = grid.maps(elements)[0].flatten(1)  # where the elements of each channel lie in the layer's output
+    copies = min(batch_size, len(of_channel))
     rest = network.rest(layer, image.expand(copies, *image.shape))
     scores = []
-    for start in range(0, channels, copies):
-        gone = torch.arange(start, start + copies, device=image.device).clamp_max(channels - 1)
-        ablated = activations.repeat(copies, 1, 1, 1)
-        ablated[torch.arange(copies, device=image.device), gone] = 0
+    for start in range(0, len(of_channel), copies):
+        gone = torch.arange(start, start + copies, device=image.device).clamp_max(len(of_channel) - 1)
+        ablated = activations.flatten().repeat(copies, 1).scatter(1, of_channel[gone], 0)
         with torch.no_grad():
-            scores.append(score(rest(ablated)))
-    return torch.cat(scores)[:channels]
+            scores.append(score(rest(ablated.view(copies, *activations.shape))))
+    return torch.cat(scores)[: len(of_channel)]

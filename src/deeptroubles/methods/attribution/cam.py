@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import math
+
+from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError
 from deeptroubles.methods.attribution.shared.cams import activations_and_gradients, layer_with_positions
 from deeptroubles.methods.targets import Targets
-from deeptroubles.network import TracedNetwork, name_nodes, open_network
+from deeptroubles.network import Grid, Layer, TracedNetwork, name_nodes, open_network
 
-POOLING = {"mean", "adaptive_avg_pool2d"}
 SAME_VALUES = {
     "view",
     "reshape",
@@ -55,32 +56,40 @@ def cam(classifier: Classifier, images: Tensor, target: Targets = None, *, again
         raise NeedsGraphError(
             f"CAM needs the traced graph, and {classifier.name} could not be traced; use Grad-CAM instead."
         )
-    if not ends_in_pooling_and_linear(network):
+    last, grid = layer_with_positions(network)
+    if not ends_in_pooling_and_linear(network, last, grid):
         raise ModelError(
             f"CAM is defined for networks that end in global average pooling and one linear layer, and "
             f"{classifier.name} does not; use Grad-CAM or occlusion instead."
         )
-    last = layer_with_positions(network)
     activations, gradients = activations_and_gradients(classifier, images, target, against, last.name)
     # At the input of the pooling, the gradient of a logit is its linear weight over the number of positions.
-    return (activations * gradients).sum(1) * (last.shape[1] * last.shape[2])
+    return (activations * gradients).sum(1) * (grid.shape[0] * grid.shape[1])
 
 
-def ends_in_pooling_and_linear(network: TracedNetwork) -> bool:
-    """Whether the last layer with positions is followed by average pooling to one position and one linear layer alone.
+def ends_in_pooling_and_linear(network: TracedNetwork, last: Layer, grid: Grid) -> bool:
+    """Whether a layer with positions is followed by average pooling to one position and one linear layer alone.
 
     Every operation after it has one input, so their order of computation is a chain.
     """
-    layers, nodes = network.layers, name_nodes(network.graph)
-    deepest = max((i for i, layer in enumerate(layers) if layer.is_spatial), default=-1)
+    nodes = name_nodes(network.graph)
     # One value can have several names: a module, and the block that ends with it.
-    distinct = {nodes[layer.name]: layer for layer in layers[deepest + 1 :]}
+    distinct = {nodes[layer.name]: layer for layer in network.layers[network.layers.index(last) + 1 :]}
     after = [(node, layer) for node, layer in distinct.items() if layer.operation not in SAME_VALUES]
-    if deepest < 0 or len(after) != 2:
+    if len(after) != 2:
         return False
     (node, pooling), (_, linear) = after
-    channels, *extent = layers[deepest].shape
-    is_whole = pooling.operation in POOLING or (pooling.operation == "avg_pool2d" and node.args[1] == extent)
-    pools = is_whole and pooling.shape in {(channels,), (channels, 1, 1)}
+    channels = grid.channels_of(last.shape)
+    pools = _pools_all(node, pooling, last, grid) and pooling.shape in {(channels,), (channels, 1, 1)}
     classes = linear.units
     return pools and (linear.operation, linear.shape) in {("linear", (classes,)), ("conv2d", (classes, 1, 1))}
+
+
+def _pools_all(node: fx.Node, pooling: Layer, last: Layer, grid: Grid) -> bool:
+    """Whether a pooling averages over the positions of the grid, all of them and no class token."""
+    if pooling.operation == "mean":
+        averaged = {int(d) % (len(last.shape) + 1) - 1 for d in node.args[1]}  # type: ignore[union-attr,arg-type]
+        tokens = math.prod(last.shape[d] for d in grid.positions)
+        return averaged == set(grid.positions) and tokens == math.prod(grid.shape)
+    extent = list(grid.shape)
+    return pooling.operation == "adaptive_avg_pool2d" or (pooling.operation == "avg_pool2d" and node.args[1] == extent)

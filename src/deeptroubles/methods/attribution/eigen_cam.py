@@ -37,10 +37,10 @@ def eigen_cam(classifier: Classifier, images: Tensor, target: Targets = None, *,
     """
     batch = as_batch(classifier, images)
     network = open_network(classifier)
-    chosen = layer_with_positions(network, layer).name
-    recorded = network.record(batch, [chosen])
+    chosen, grid = layer_with_positions(network, layer)
+    recorded = network.record(batch, [chosen.name])
     as_targets(classifier, target, recorded.logits)
-    activations = recorded.activations[chosen]
+    activations = grid.maps(recorded.activations[chosen.name])
     positions = activations.flatten(2).transpose(1, 2)
     left, strength, _ = torch.linalg.svd(positions, full_matrices=False)
     first = left[:, :, 0] * strength[:, :1]

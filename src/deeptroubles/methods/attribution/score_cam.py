@@ -61,12 +61,12 @@ def score_cam(
     """
     batch = as_batch(classifier, images)
     network = open_network(classifier)
-    chosen = layer_with_positions(network, layer).name
-    recorded = network.record(batch, [chosen])
+    chosen, grid = layer_with_positions(network, layer)
+    recorded = network.record(batch, [chosen.name])
     each = score_of_each(classifier, recorded.logits, target, against)
     cover = baseline_color(classifier, fill, batch)
     maps = []
-    for image, activations, score in zip(batch, recorded.activations[chosen], each, strict=True):
+    for image, activations, score in zip(batch, grid.maps(recorded.activations[chosen.name]), each, strict=True):
         kept = _varied(activations, channels)
         if not len(kept):
             maps.append(torch.zeros_like(activations[0]))

@@ -14,7 +14,7 @@ from deeptroubles.network.receptive_field.field import Affine, Axis, Field, unio
 
 def propagate_node(node: fx.Node, inputs: list[Field]) -> Field | None:
     """The field of one node from those of its inputs; None if the operation is not known to be local."""
-    name = _name(node)
+    name = operation_name(node)
     if name in _RULES:
         return _RULES[name](node, inputs)
     return _union(node, inputs) if is_pointwise(node) else None
@@ -22,10 +22,11 @@ def propagate_node(node: fx.Node, inputs: list[Field]) -> Field | None:
 
 def is_pointwise(node: fx.Node) -> bool:
     """Whether a node is a pointwise operation (in eval mode, as batch normalization and dropout are)."""
-    return torch.Tag.pointwise in getattr(node.target, "tags", ()) or _name(node) in _POINTWISE
+    return torch.Tag.pointwise in getattr(node.target, "tags", ()) or operation_name(node) in _POINTWISE
 
 
-def _name(node: fx.Node) -> str:
+def operation_name(node: fx.Node) -> str:
+    """The name of the operation that a node calls, such as `conv2d`, without its overload."""
     packet = getattr(node.target, "overloadpacket", node.target)
     return str(getattr(packet, "__name__", packet))
 
