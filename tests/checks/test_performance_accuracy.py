@@ -56,6 +56,25 @@ def test_worse_than_the_most_common_class_fails():
     assert finding.verdict == Verdict.FAIL
 
 
+def of_one_class(predicted: str) -> tuple[Verdict, str]:
+    """Twenty red images, of which all are predicted as one class."""
+    bias = torch.tensor([10.0 * (name == predicted) for name in COLOURS])
+    images = ImageSet.from_arrays(np.full((20, 8, 8, 3), 99, dtype=np.uint8), ["red"] * 20)
+    classifier = formula(lambda x: x.mean((2, 3)) + bias, 8, 3, COLOURS)
+    (finding,) = audit(classifier, images, checks=["performance.accuracy"]).findings
+    return finding.verdict, finding.claim
+
+
+def test_a_baseline_that_cannot_be_beaten_is_no_failure():
+    verdict, claim = of_one_class("red")
+    assert verdict == Verdict.INCONCLUSIVE
+    assert "all of class red" in claim
+
+
+def test_a_single_class_that_is_never_recognized_fails():
+    assert of_one_class("blue")[0] == Verdict.FAIL
+
+
 def test_unlabelled_images_skip_it():
     classifier, _ = clean()
     images = ImageSet.from_arrays(np.zeros((2, 8, 8, 3), dtype=np.uint8))

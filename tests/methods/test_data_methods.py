@@ -1,4 +1,4 @@
-"""Shares of classes, confident learning, and defects of pictures: closed forms, peers, and the level of tests."""
+"""Shares of classes, wrong labels, and defects of pictures: closed forms, peers, and the level of tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skimage import data
 
 from deeptroubles.methods.properties.defects import DEFECTS, PictureFacts, find_defects, picture_facts
 from deeptroubles.statistics.class_shares import drift, effective_number, largest_to_smallest
-from deeptroubles.statistics.confident_learning import confident_labels, contradicted_by_chance
+from deeptroubles.statistics.label_errors import label_errors
 from tests.methods.test_near_duplicates import photographs
 
 # --- shares of classes
@@ -74,53 +74,101 @@ def test_splits_with_nothing_in_common_differ_wholly():
     assert drift(np.array([[60], [20]]), seed=0).p == 1
 
 
-# --- confident learning
+# --- wrong labels
 
 
-def slow_confident(probabilities, labels):
-    """The confident joint, image by image."""
-    kinds = probabilities.shape[1]
-    mean = [
-        np.mean([p[k] for p, y in zip(probabilities, labels, strict=True) if y == k]) if k in labels else np.inf
-        for k in range(kinds)
-    ]
-    found = []
-    for p, label in zip(probabilities, labels, strict=True):
-        able = [k for k in range(kinds) if p[k] >= mean[k]]
-        best = max(able, key=lambda k: p[k]) if able else label
-        found.append(best if best != label and int(np.argmax(p)) != label else -1)
-    return found
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_contradicted_labels_are_those_of_a_slow_loop_and_of_the_peer(seed):
+def noisy(count, temperature, share, seed, kinds=5):
+    """Logits; labels of which a share is replaced; which ones. The best temperature is the given one."""
     random = np.random.default_rng(seed)
-    probabilities = random.dirichlet(np.full(5, 0.4), 150)
-    labels = np.where(random.random(150) < 0.7, probabilities.argmax(1), random.integers(0, 4, 150))
-    found = confident_labels(probabilities, labels)
-    assert found.tolist() == slow_confident(probabilities, labels)
-    peer = pytest.importorskip("cleanlab.filter")
-    labels = np.where(labels == 4, 3, labels) if seed == 4 else labels  # a class without images
-    issues = peer.find_label_issues(labels, probabilities, filter_by="confident_learning", n_jobs=1)
-    assert np.array_equal(confident_labels(probabilities, labels) >= 0, issues)
+    logits = 3 * random.normal(size=(count, kinds))
+    labels = (logits / temperature + random.gumbel(size=logits.shape)).argmax(1)
+    wrong = np.flatnonzero(random.random(count) < share)
+    labels[wrong] = (labels[wrong] + random.integers(1, kinds, len(wrong))) % kinds
+    return logits, labels, wrong
 
 
-def test_right_labels_of_an_unsure_classifier_are_called_wrong_as_often_as_the_level_says():
-    """Labels are drawn from the probabilities: nothing is wrong with them but what is expected."""
-    random, runs, found = np.random.default_rng(0), 300, 0
+def plain_log_likelihood(logits, labels, temperature, share):
+    total = 0.0
+    for row, label in zip(logits, labels, strict=True):
+        p = np.exp(row / temperature) / np.exp(row / temperature).sum()
+        total += np.log((1 - share) * p[label] + share * (1 - p[label]) / (len(row) - 1))
+    return total
+
+
+def test_share_and_temperature_of_wrong_labels_are_the_most_likely_ones():
+    logits, labels, _ = noisy(150, 0.7, 0.1, 0)
+    found = label_errors(logits, labels)
+    best = plain_log_likelihood(logits, labels, found.temperature, found.share.value)
+    for temperature in found.temperature * np.array([0.5, 0.9, 0.99, 1, 1.01, 1.1, 2]):
+        for share in np.clip(found.share.value + np.array([-0.03, -0.002, 0, 0.002, 0.03]), 0, 0.8):
+            assert plain_log_likelihood(logits, labels, temperature, share) <= best + 1e-3
+    for end in (found.share.low, found.share.high):
+        profile = max(plain_log_likelihood(logits, labels, t, end) for t in np.linspace(0.4, 1.2, 81))
+        assert 2 * (best - profile) == pytest.approx(stats.chi2.ppf(0.95, 1), abs=0.05)
+
+
+def test_of_a_perfect_classifier_the_share_of_wrong_labels_is_a_binomial_one():
+    truth = np.arange(200) % 4
+    labels = np.where(np.arange(200) < 10, (truth + 1 + np.arange(200) % 3) % 4, truth)
+    margins = np.where(labels == truth, np.random.default_rng(0).uniform(5, 50, 200), 200)
+    found = label_errors(np.eye(4)[truth] * margins[:, None], labels)
+    assert found.share.value == pytest.approx(0.05, abs=1e-4)
+    for end in (found.share.low, found.share.high):
+        ratio = 2 * (stats.binom.logpmf(10, 200, 0.05) - stats.binom.logpmf(10, 200, end))
+        assert ratio == pytest.approx(stats.chi2.ppf(0.95, 1), abs=0.02)
+    assert np.flatnonzero(found.suspicion > 0.5).tolist() == list(range(10))
+
+
+def test_scale_and_offset_of_logits_make_no_difference_to_wrong_labels():
+    logits, labels, _ = noisy(200, 1.0, 0.05, 1)
+    one, other = label_errors(logits, labels), label_errors(40 * logits + np.arange(200)[:, None], labels)
+    assert other.share == pytest.approx(one.share, abs=1e-4)
+    assert other.temperature == pytest.approx(40 * one.temperature, rel=1e-3)
+    assert other.suspicion == pytest.approx(one.suspicion, abs=1e-3)
+
+
+def test_suspicion_does_not_depend_on_the_labels_of_the_same_fold():
+    logits, labels, _ = noisy(100, 0.5, 0.1, 2)
+    others = labels.copy()
+    others[5::5] = (labels[5::5] + 1) % 5
+    assert label_errors(logits, others).suspicion[0] == label_errors(logits, labels).suspicion[0]
+    assert label_errors(logits, others).share != label_errors(logits, labels).share
+
+
+@pytest.mark.parametrize(("temperature", "share"), [(0.4, 0.1), (1.0, 0.05), (4.0, 0.05)])
+def test_the_interval_of_wrong_labels_holds_the_truth(temperature, share):
+    """Of overconfident and underconfident classifiers alike; the truth is the share that was drawn."""
+    runs, held = 20, 0
     for seed in range(runs):
-        probabilities = random.dirichlet(np.full(4, 0.3), 200)
-        labels = (random.random((200, 1)) > probabilities.cumsum(1)).sum(1)
-        chance = contradicted_by_chance(probabilities, seed=seed)
-        seen = (confident_labels(probabilities, labels) >= 0).sum()
-        found += (1 + (chance >= seen).sum()) / (1 + len(chance)) < 0.05
-    assert found <= stats.binom.ppf(0.999, runs, 0.05)
-    assert found > 0  # ties make it strict, not blind
+        logits, labels, wrong = noisy(200, temperature, share, seed)
+        interval = label_errors(logits, labels).share
+        held += interval.low <= len(wrong) / 200 <= interval.high
+    assert held >= stats.binom.ppf(0.001, runs, 0.95)
 
 
-def test_a_sure_classifier_expects_no_mistakes():
-    probabilities = np.eye(3)[np.arange(60) % 3]
-    assert contradicted_by_chance(probabilities, seed=0).tolist() == [0] * 99
+def test_right_labels_are_not_called_wrong():
+    """Labels are drawn from the calibrated probabilities: all contradictions are mistakes of the classifier."""
+    runs, accused, listed = 25, 0, 0
+    for seed in range(runs):
+        logits, labels, _ = noisy(200, 0.8, 0.0, 100 + seed)
+        found = label_errors(3 * logits, labels)
+        accused, listed = accused + (found.share.low > 0), listed + (found.suspicion > 0.5).sum()
+        assert found.own_mistakes == pytest.approx((logits.argmax(1) != labels).mean(), abs=0.1)
+    assert accused <= stats.binom.ppf(0.999, runs, 0.05)
+    assert listed / (200 * runs) < 0.005
+
+
+@pytest.mark.parametrize("logits", [np.zeros((30, 3)), np.full((30, 3), 7.0), np.eye(3)[np.zeros(30, dtype=int)]])
+def test_a_classifier_that_knows_nothing_accuses_nobody(logits):
+    found = label_errors(logits, np.arange(30) % 3)
+    assert found.share.low == 0
+    assert found.own_mistakes > 0.5
+    assert not (found.suspicion > 0.5).any()
+
+
+def test_one_label_and_one_class_are_enough():
+    assert label_errors(np.array([[2.0, 1.0]]), np.array([0])).share.low == 0
+    assert label_errors(np.array([[2.0, 1.0]] * 20), np.zeros(20, dtype=int)).share.value == pytest.approx(0, abs=1e-3)
 
 
 # --- defects

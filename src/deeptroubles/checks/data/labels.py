@@ -9,82 +9,111 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.data.shared.stored_picture import stored_picture
-from deeptroubles.checks.limits import Limits, few
+from deeptroubles.checks.limits import MIN_IMAGES, Limits, estimate, few
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Engine
-from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table
+from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.recording import Recording
-from deeptroubles.statistics.confident_learning import confident_labels, contradicted_by_chance
 from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.statistics.label_errors import LabelErrors, label_errors
 
-ALPHA = 0.05
+TOO_WEAK = 0.4
+"""A classifier that expects more mistakes of its own than this does not accuse labels."""
 LIMITS = Limits(
-    "the share of labels that the classifier contradicts beyond what its own probabilities predict",
-    warn_at=0.02,
+    "the share of wrong labels that the calibrated classifier's own mistakes do not explain",
+    warn_at=0.005,
     fail_at=0.05,
-    note=f"Fails and warns only if labels drawn from these probabilities reach the observed share in less than "
-    f"{percent(ALPHA)} of draws. The thresholds are conventions.",
+    note=f"Also inconclusive if the calibrated classifier expects to be wrong on more than {percent(TOO_WEAK)} of "
+    "images. The thresholds are conventions: carefully made test sets have about 0.5% wrong labels.",
 )
 MAX_IMAGES = 5000
-"""The expected contradictions are counted on no more images than this."""
+"""The share is estimated on no more images than this."""
+SUSPECT = 0.5
+"""A label is listed if it is more likely wrong than right."""
+OVERCONFIDENT = 1.5
+"""From this temperature on, overconfidence is named as the reason for a wide interval."""
 EXAMPLES_SHOWN, MAX_ROWS = 24, 20
+
+
+def verdict_of(found: LabelErrors) -> Verdict:
+    """Judge the share of wrong labels."""
+    if found.own_mistakes > TOO_WEAK:
+        return Verdict.INCONCLUSIVE
+    return LIMITS.verdict(found.share, len(found.suspicion))
+
+
+def suspects(found: LabelErrors) -> NDArray[np.int64]:
+    """The labels that are more likely wrong than right, the most suspect first; none if the classifier is too weak."""
+    listed = np.flatnonzero(found.suspicion > SUSPECT) if found.own_mistakes <= TOO_WEAK else np.zeros(0, np.int64)
+    return listed[np.argsort(-found.suspicion[listed], kind="stable")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataLabels:
-    """Probably mislabelled images, the most probable first.
+    """How many labels are wrong, and the images whose label is more likely wrong than right, the most suspect first.
 
     Attributes:
         images: How many labelled images there are.
-        rows: Those whose label is contradicted.
+        estimated: How many of them the share of wrong labels is estimated on.
+        found: The estimate.
+        disagreements: The share of these images whose label is not the most likely class.
+        rows: The suspect images.
         labels: Their labels.
-        suggested: Their more likely classes.
-        expected: The share of labels that would be contradicted if every label was drawn from the classifier's own
-            probabilities.
-        p: How often as many are contradicted then.
-        examples: The most probable of them.
+        suggested: Their most likely classes.
+        examples: The most suspect of them.
     """
 
     images: int
+    estimated: int
+    found: LabelErrors
+    disagreements: Interval
     rows: NDArray[np.int64]
     labels: tuple[str, ...]
     suggested: tuple[str, ...]
-    expected: float
-    p: float
     examples: ImageGrid
-
-    @property
-    def beyond(self) -> Interval:
-        """The share of contradicted labels beyond the expected share; its upper end is not reduced by it."""
-        found = wilson(len(self.rows), self.images)
-        value = max(0.0, found.value - self.expected)
-        low = max(0.0, found.low - self.expected) if self.p < ALPHA else 0.0
-        return Interval(value, min(low, value), found.high)
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
-        beyond = self.beyond
-        doubt = ""
-        if self.labels:
-            clearest = f"labelled {self.labels[0]} and predicted as {self.suggested[0]}"
-            doubt = f"; the labels or the confidence are wrong (the clearest case is {clearest})"
+        verdict = verdict_of(self.found)
         yield Finding(
             check="data.labels",
-            verdict=LIMITS.verdict(beyond, self.images),
-            severity=beyond.value,
-            claim=f"The classifier contradicts {len(self.rows)} of {plural(self.images, 'label')}, "
-            f"{percent_interval(beyond)} beyond the {percent(self.expected)} that its confidence predicts"
-            f"{doubt}.",
+            verdict=verdict,
+            severity=self.found.share.value,
+            claim=self._claim(verdict),
             criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[
                 *few(self.images),
                 "Use held-out images: the classifier may have learned the wrong labels of its training images.",
-                "An overconfident classifier's own mistakes look like wrong labels; look at the examples.",
+                "Images that a shortcut makes the classifier confidently mistake count as wrong labels; look at them.",
             ],
         )
+
+    def _claim(self, verdict: Verdict) -> str:
+        disagreements, own = percent(self.disagreements.value), percent(self.found.own_mistakes)
+        if self.found.own_mistakes > TOO_WEAK:
+            return (
+                f"The classifier is too weak to judge labels: it disagrees with {disagreements} of them, and after "
+                f"calibration it expects to be wrong on {own}."
+            )
+        claim = (
+            f"An estimated {percent_interval(self.found.share)} of the labels are wrong: the classifier disagrees with "
+            f"{disagreements}, and its own mistakes explain {own}"
+        )
+        if self.labels:
+            claim += (
+                f"; {plural(len(self.labels), 'label is', 'labels are')} listed as suspect, the clearest "
+                f"{self.labels[0]}, predicted as {self.suggested[0]}"
+            )
+        return f"{claim}{self._why_open() if verdict == Verdict.INCONCLUSIVE else ''}."
+
+    def _why_open(self) -> str:
+        """Why the interval is too wide for a verdict."""
+        if self.estimated >= MIN_IMAGES and self.found.temperature > OVERCONFIDENT:
+            return "; the classifier is too overconfident to narrow this down with so few images"
+        return "; there are too few images to narrow this down"
 
     def _evidence(self) -> list[Evidence]:
         pairs, counts = np.unique(np.array([self.labels, self.suggested]).T.reshape(-1, 2), axis=0, return_counts=True)
@@ -92,13 +121,27 @@ class DataLabels:
         rows: list[list[Cell]] = [[str(pairs[i, 0]), str(pairs[i, 1]), int(counts[i])] for i in order]
         columns = [Column(name="labelled"), Column(name="more likely class"), Column(name="images", kind="number")]
         shown: list[Evidence] = [
-            Table(title="Contradicted labels and the more likely classes", columns=columns, rows=rows),
+            Table(title="Suspect labels and the more likely classes", columns=columns, rows=rows),
             self.examples,
         ]
         return [
-            LIMITS.estimate("Labels contradicted beyond the expected share", self.beyond, self.images),
+            LIMITS.estimate("Wrong labels", self.found.share, self.estimated),
+            estimate("Labels that the classifier disagrees with", self.disagreements, self.estimated),
+            _calibration(self.found),
             *(shown if rows else []),
         ]
+
+
+def _calibration(found: LabelErrors) -> Table:
+    """How the classifier was calibrated, and what it then expects."""
+    return Table(
+        title="The classifier after calibration",
+        columns=[Column(name="quantity"), Column(name="value", kind="number")],
+        rows=[
+            ["temperature (above 1: overconfident before)", round(found.temperature, 2)],
+            ["its own mistakes, in percent of images", round(100 * found.own_mistakes, 1)],
+        ],
+    )
 
 
 @check("data.labels", needs=[LABELS])
@@ -106,51 +149,52 @@ def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
     """Which images are probably mislabelled?
 
     What it asks:
-        Which labels does the classifier contradict (confident learning): images whose most likely class is not the
-        label, and whose probability of another class is at least the average of that class? And how many labels would
-        be contradicted if all labels were correct and the classifier calibrated?
+        How many labels are wrong, beyond the classifier's own mistakes? The logits are divided by a temperature, so
+        that the confidence matches the accuracy, and the temperature is estimated together with the share of labels
+        that were replaced by another class.
 
     Why it matters:
         Popular test sets have about 3% wrong labels: correct predictions count as wrong, and rankings of classifiers
         can change. In training, wrong labels are learned.
 
     How to read it:
-        The estimate is the share of contradicted labels beyond the expected share. The examples are ordered by the lead
-        of the other class over the label. Each shows the more likely class and, below it, the label.
+        The estimate is the share of wrong labels. A classifier's own mistakes are mostly between classes that are
+        about equally likely once it is calibrated; wrong labels are also contradicted with confidence. The examples
+        are the labels that are more likely wrong than right, the most suspect first. Each shows the more likely class
+        and, below it, the label. Temperature and suspicion of an image come from other images (five folds).
 
     Limits:
         Only the classifier is consulted. It cannot find what it has learned wrongly: if its training labels had the
-        same errors, nothing exceeds the expected share, and the result is inconclusive rather than a pass. Images that
-        show several objects are contradicted too.
+        same errors, it passes. Wrong labels that always name the second most likely class look like mistakes of the
+        classifier, and are missed. Images that show several objects are suspect too.
 
     References:
-        C. Northcutt, L. Jiang, I. Chuang, Confident learning: estimating uncertainty in dataset labels, JAIR 2021.
-
         C. Northcutt, A. Athalye, J. Mueller, Pervasive label errors in test sets destabilize machine learning
         benchmarks, NeurIPS 2021.
+
+        C. Guo et al., On calibration of modern neural networks, ICML 2017.
+
+        G. Patrini et al., Making deep neural networks robust to label noise: a loss correction approach, CVPR 2017.
     """
-    rows = recording.labelled
-    targets, probabilities = recording.targets[rows], recording.probabilities[rows]
+    labelled = recording.labelled
+    rows = labelled[np.unique(np.linspace(0, len(labelled) - 1, min(len(labelled), MAX_IMAGES)).astype(np.int64))]
+    targets, likeliest = recording.targets[rows], recording.predicted[rows]
+    found = label_errors(recording.logits[rows], targets)
     names = recording.subject.classifier.class_names
-    likelier = confident_labels(probabilities, targets)
-    found = np.flatnonzero(likelier >= 0)
-    lead = probabilities[found, likelier[found]] - probabilities[found, targets[found]]
-    found = found[np.argsort(-lead, kind="stable")]
-    part = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_IMAGES)).astype(np.int64))
-    chance = contradicted_by_chance(probabilities[part], seed=seed) / len(part)
-    seen = len(found) / len(rows)
+    suspect = suspects(found)
     items = []
-    for i in found[:EXAMPLES_SHOWN]:
-        label, better = names[targets[i]], names[likelier[i]]
+    for i in suspect[:EXAMPLES_SHOWN]:
+        label, better = names[targets[i]], names[likeliest[i]]
         shown = stored_picture(recording, int(rows[i]), f"An image labelled {label}, more likely {better}")
-        confidence = percent(probabilities[i, likelier[i]])
-        items.append(GridItem(picture=shown, caption=f"{better}, {confidence}", note=f"labelled {label}"))
+        caption = f"{better}; label wrong with {percent(found.suspicion[i])}"
+        items.append(GridItem(picture=shown, caption=caption, note=f"labelled {label}"))
     return DataLabels(
-        images=len(rows),
-        rows=rows[found],
-        labels=tuple(names[k] for k in targets[found]),
-        suggested=tuple(names[k] for k in likelier[found]),
-        expected=float(chance.mean()),
-        p=float((1 + (chance >= seen - 1e-12).sum()) / (1 + len(chance))),
+        images=len(labelled),
+        estimated=len(rows),
+        found=found,
+        disagreements=wilson(int((likeliest != targets).sum()), len(rows)),
+        rows=rows[suspect],
+        labels=tuple(names[k] for k in targets[suspect]),
+        suggested=tuple(names[k] for k in likeliest[suspect]),
         examples=ImageGrid(title="Probably mislabelled: the more likely class, and the label", items=items),
     )

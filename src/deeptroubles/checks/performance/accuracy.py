@@ -36,12 +36,13 @@ class ClassAccuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """Accuracy, overall and by class, and the mistakes."""
+    """Accuracy, overall and by class, and the mistakes. `guessing` is the accuracy of guessing a class."""
 
     images: int
     correct: int
     overall: Interval
     baseline: float
+    guessing: float
     classes: tuple[ClassAccuracy, ...]
     confused: tuple[tuple[str, str, int], ...]
     mistakes: tuple[GridItem, ...]
@@ -50,19 +51,25 @@ class Accuracy:
         """The classes that are significantly and far worse than all together."""
         return [c for c in self.classes if c.bound < FAR_BELOW * self.overall.low]
 
+    @property
+    def verdict(self) -> Verdict:
+        """Compare with the most common class, or with guessing where there is only one class."""
+        alone = len(self.classes) == 1
+        to_beat = self.guessing if alone else self.baseline
+        if self.images < MIN_IMAGES:
+            return Verdict.INCONCLUSIVE
+        if self.overall.high <= to_beat or self.failing_classes():
+            return Verdict.FAIL
+        return Verdict.PASS if self.overall.low > to_beat and not alone else Verdict.INCONCLUSIVE
+
     def findings(self) -> Iterable[Finding]:
         """One finding."""
-        failing = self.failing_classes()
-        claim = (
-            f"Accuracy is {percent_interval(self.overall)} on {plural(self.images, 'labelled image')} (always "
-            f"predicting the most common class: {percent(self.baseline)})"
-        )
-        if self.images < MIN_IMAGES:
-            verdict = Verdict.INCONCLUSIVE
-        elif self.overall.high <= self.baseline or failing:
-            verdict = Verdict.FAIL
+        failing, verdict = self.failing_classes(), self.verdict
+        claim = f"Accuracy is {percent_interval(self.overall)} on {plural(self.images, 'labelled image')}"
+        if len(self.classes) == 1:
+            claim += f", all of class {self.classes[0].name}: a model that always predicts it would be correct on all"
         else:
-            verdict = Verdict.PASS if self.overall.low > self.baseline else Verdict.INCONCLUSIVE
+            claim += f" (always predicting the most common class: {percent(self.baseline)})"
         if failing:
             worst = failing[0]
             others = f", as for {plural(len(failing) - 1, 'more class', 'more classes')}" if len(failing) > 1 else ""
@@ -74,8 +81,9 @@ class Accuracy:
             claim=f"{claim}.",
             criterion="Passes if the 95% interval lies above the accuracy of always predicting the most common class. "
             f"Fails if it lies below, or if a class is significantly below {percent(FAR_BELOW)} of the overall "
-            "accuracy (95%, corrected for the number of classes). Inconclusive otherwise, and with fewer than "
-            f"{MIN_IMAGES} images.",
+            "accuracy (95%, corrected for the number of classes). If all images are of one class, it fails if the "
+            "interval lies below the accuracy of guessing, and never passes. Inconclusive otherwise, and with fewer "
+            f"than {MIN_IMAGES} images.",
             evidence=self._evidence(),
             caveats=[*few(self.images), "Accuracy does not say whether predictions are correct for the right reason."],
         )
@@ -92,7 +100,7 @@ class Accuracy:
         ]
         overall = estimate("Accuracy", self.overall, self.images, higher_is_worse=False)
         evidence: list[Evidence] = [
-            replace(overall, fail_at=self.baseline),
+            overall if len(self.classes) == 1 else replace(overall, fail_at=self.baseline),
             Table(title="Accuracy by class, worst first", columns=columns, rows=rows),
         ]
         if self.confused:
@@ -117,7 +125,8 @@ def accuracy(recording: Recording, engine: Engine, *, seed: int) -> Accuracy:
     How to read it:
         The interval is for the accuracy on other images drawn like these (Wilson's interval, 95%). The failure
         threshold is the accuracy of always predicting the most common class. The table lists the worst classes first.
-        With few images of a class the interval is wide; only classes that are significantly worse count.
+        With few images of a class the interval is wide; only classes that are significantly worse count. Images of one
+        class cannot show more than that the class is recognized: the result is then inconclusive.
 
     Limits:
         Images that share a source with the training data overstate the accuracy. Images without a label, or with a
@@ -152,6 +161,7 @@ def accuracy(recording: Recording, engine: Engine, *, seed: int) -> Accuracy:
         correct=int(correct.sum()),
         overall=wilson(int(correct.sum()), len(rows)),
         baseline=float(counts.max() / counts.sum()),
+        guessing=1 / recording.subject.classifier.classes,
         classes=tuple(sorted(classes, key=lambda c: (c.bound, -c.images, c.name))),
         confused=tuple((names[t], names[p], count) for (t, p), count in pairs.most_common(20)),
         mistakes=_confident_mistakes(recording, rows[~correct]),
