@@ -1,3 +1,4 @@
+import { flushSync } from "react-dom";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { readAudit } from "./data";
@@ -13,4 +14,5 @@ import "./styles/heatmaps.css";
 import "./styles/world.css";
 import "./styles/print.css";
 
-createRoot(document.getElementById("root")!).render(<App audit={readAudit()} />);
+// All at once, so that a page that is printed as soon as it has loaded is complete.
+flushSync(() => createRoot(document.getElementById("root")!).render(<App audit={readAudit()} />));

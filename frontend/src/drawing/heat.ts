@@ -21,11 +21,15 @@ function interpolate(grid: Grid, y: number, x: number): number | null {
   return weights > 0 ? sum / weights : null;
 }
 
-/** Paint a grid of numbers onto a canvas, interpolated between cells. Unmeasured cells stay transparent. */
-export function paint(canvas: HTMLCanvasElement, grid: Grid, scale: ColorScale, pixelsPerCell: number): void {
+/**
+ * A picture of a grid of numbers, interpolated between cells, as a data URI. Unmeasured cells are transparent. A canvas on
+ * the page itself would be empty in print until it has been on the screen.
+ */
+export function paint(grid: Grid, scale: ColorScale, pixelsPerCell: number): string {
   const rows = grid.length;
   const columns = grid[0]?.length ?? 0;
-  if (rows === 0 || columns === 0) return;
+  const canvas = document.createElement("canvas");
+  if (rows === 0 || columns === 0) return canvas.toDataURL();
   canvas.width = columns * pixelsPerCell;
   canvas.height = rows * pixelsPerCell;
   const context = canvas.getContext("2d")!;
@@ -40,6 +44,7 @@ export function paint(canvas: HTMLCanvasElement, grid: Grid, scale: ColorScale, 
     }
   }
   context.putImageData(image, 0, 0);
+  return canvas.toDataURL();
 }
 
 /** The cell at a point, given as fractions of the width and height. */

@@ -1,4 +1,4 @@
-import { useEffect, useId, useState, type PointerEvent } from "react";
+import { useId, useMemo, useState, type PointerEvent } from "react";
 import type { Heatmap } from "../audit";
 import { textColorOn, type ColorScale } from "../drawing/color";
 import { formatNumber } from "../drawing/format";
@@ -21,15 +21,10 @@ const truncate = (label: string) => (label.length > 22 ? `${label.slice(0, 21)}â
 /** A grid of numbers over labeled axes: one colored square per cell, with its number if it fits. */
 export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props) {
   const [box, available] = useWidth<HTMLElement>(600);
-  const [imageUrl, setImageUrl] = useState("");
   const [readout, setReadout] = useState<string | null>(null);
   const hatch = useId();
   const { values } = heatmap;
-  useEffect(() => {
-    const canvas = document.createElement("canvas");
-    paint(canvas, values, scale, 1);
-    setImageUrl(canvas.toDataURL());
-  }, [values, scale]);
+  const painted = useMemo(() => paint(values, scale, 1), [values, scale]);
 
   const xTicks = (heatmap.x_ticks ?? []).map(truncate);
   const yTicks = (heatmap.y_ticks ?? []).map(truncate);
@@ -40,6 +35,7 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
   const bottom = 14 + (slanted ? longest(xTicks) * CHAR_WIDTH * 0.72 + 10 : 14);
   const [width, height] = [cell * columns, cell * rows];
   const step = slanted ? Math.ceil(15 / cell) : 1;
+  const size = { width: left + width + 12, height: height + bottom + (xLabel ? 20 : 0) };
 
   const showValue = (event: PointerEvent<SVGElement>) => {
     const area = event.currentTarget.getBoundingClientRect();
@@ -51,8 +47,8 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
   return (
     <figure ref={box} className="axes-heatmap">
       <svg
-        width={left + width + 12}
-        height={height + bottom + (xLabel ? 20 : 0)}
+        {...size}
+        viewBox={`0 0 ${size.width} ${size.height}`}
         role="img"
         aria-label={heatmap.alt || heatmap.caption || "Heatmap"}
       >
@@ -63,18 +59,16 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
         </defs>
         <g transform={`translate(${left} 1)`}>
           <rect width={width} height={height} fill={`url(#${hatch})`} />
-          {imageUrl && (
-            <image
-              href={imageUrl}
-              width={width}
-              height={height}
-              preserveAspectRatio="none"
-              className="pixelated"
-              onPointerMove={showValue}
-              onPointerDown={showValue}
-              onPointerLeave={() => setReadout(null)}
-            />
-          )}
+          <image
+            href={painted}
+            width={width}
+            height={height}
+            preserveAspectRatio="none"
+            className="pixelated"
+            onPointerMove={showValue}
+            onPointerDown={showValue}
+            onPointerLeave={() => setReadout(null)}
+          />
           <rect className="frame" width={width} height={height} />
           <CellNumbers {...{ values, scale, cell }} />
           {yTicks.map((tick, i) => (

@@ -33,6 +33,7 @@ export function CurveView({ curve, printing }: { curve: Curve; printing: boolean
         <svg
           width={width}
           height={HEIGHT}
+          viewBox={`0 0 ${width} ${HEIGHT}`}
           role="img"
           aria-label={describe(curve)}
           onPointerMove={showValues}

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, type PointerEvent } from "react";
+import { useMemo, useState, type PointerEvent } from "react";
 import type { Heatmap } from "../audit";
 import type { ColorScale } from "../drawing/color";
 import { formatNumber } from "../drawing/format";
@@ -11,16 +11,15 @@ interface Props {
   opacity: number;
 }
 
-const CANVAS_SIZE = 192;
+const PAINTED_SIZE = 192;
 
 /** A heatmap over its image. The image is shown in gray, so that all color comes from the scale. */
 export function PictureHeatmap({ heatmap, scale, opacity }: Props) {
-  const canvas = useRef<HTMLCanvasElement>(null);
   const [readout, setReadout] = useState<string | null>(null);
   const { values } = heatmap;
-  useEffect(() => {
+  const painted = useMemo(() => {
     const cells = Math.max(values.length, values[0]?.length ?? 1);
-    if (canvas.current) paint(canvas.current, values, scale, Math.max(1, Math.round(CANVAS_SIZE / cells)));
+    return paint(values, scale, Math.max(1, Math.round(PAINTED_SIZE / cells)));
   }, [values, scale]);
   const showValue = (event: PointerEvent<HTMLElement>) => {
     const area = event.currentTarget.getBoundingClientRect();
@@ -37,7 +36,7 @@ export function PictureHeatmap({ heatmap, scale, opacity }: Props) {
         onPointerLeave={() => setReadout(null)}
       >
         <PictureView picture={heatmap.picture} />
-        <canvas ref={canvas} style={{ opacity }} role="img" aria-label={heatmap.alt || heatmap.caption || "Heatmap"} />
+        <img className="heat" src={painted} style={{ opacity }} alt={heatmap.alt || heatmap.caption || "Heatmap"} />
         {readout !== null && <span className="readout">{readout}</span>}
       </div>
       <figcaption>

@@ -15,8 +15,6 @@ export function PictureView({ picture, className = "" }: Props) {
       alt={picture.alt || "Image without a description"}
       width={picture.width}
       height={picture.height}
-      loading="lazy"
-      decoding="async"
     />
   );
 }
