@@ -83,9 +83,9 @@ class Classifier(nn.Module):
         self.probabilities = probabilities
         self.name = name or type(module).__name__
         self.source = source or f"{type(module).__module__}.{type(module).__qualname__}"
-        device = next((p.device for p in module.parameters()), torch.device("cpu"))
-        self.register_buffer("mean", _per_channel(mean, 0.0, channels, "mean").to(device), persistent=False)
-        self.register_buffer("std", _per_channel(std, 1.0, channels, "std").to(device), persistent=False)
+        like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+        self.register_buffer("mean", _per_channel(mean, 0.0, channels, "mean").to(like), persistent=False)
+        self.register_buffer("std", _per_channel(std, 1.0, channels, "std").to(like), persistent=False)
         self.classes = self._count_classes()
         self.has_class_names = class_names is not None
         generic = (f"class {i}" for i in range(self.classes))
@@ -103,8 +103,8 @@ class Classifier(nn.Module):
         return self.mean.device
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Map pixels (N x C x H x W, in [0, 1]) to logits (N x K)."""
-        logits = self.pick(self.module((pixels - self.mean) / self.std))
+        """Map pixels (N x C x H x W, in [0, 1], of any number type) to logits (N x K)."""
+        logits = self.pick(self.module((pixels.to(self.mean.dtype) - self.mean) / self.std))
         return torch.log(logits.clamp_min(1e-12)) if self.probabilities else logits
 
     def pick(self, returned: Any) -> Tensor:
@@ -196,7 +196,7 @@ class Classifier(nn.Module):
     def _count_classes(self) -> int:
         """Try the module on two gray images and on one of them alone; check that it behaves like a classifier."""
         try:
-            pixels = torch.full((2, self.channels, *self.size), 0.5, device=self.device)
+            pixels = self.mean.new_full((2, self.channels, *self.size), 0.5)
             pixels[1] += torch.linspace(-0.4, 0.4, self.size[1], device=self.device)
         except RuntimeError as error:
             shape = _shape((self.channels, *self.size))
@@ -230,7 +230,8 @@ class evaluating:  # noqa: N801 (a context manager, read as a word)
     """Put every module of a model in eval mode, and each back in its own mode afterwards."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._modes = [(m, m.training) for m in module.modules()]
+        # A frozen TorchScript program has no mode.
+        self._modes = [(m, m.training) for m in module.modules() if hasattr(m, "training")]
 
     def __enter__(self) -> None:
         for module, _ in self._modes:
