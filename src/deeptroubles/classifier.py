@@ -90,9 +90,9 @@ class Classifier(nn.Module):
         self.declared_outputs = outputs
         self.name = name or type(module).__name__
         self.source = source or f"{type(module).__module__}.{type(module).__qualname__}"
-        device = next((p.device for p in module.parameters()), torch.device("cpu"))
-        self.register_buffer("mean", _per_channel(mean, 0.0, channels, "mean").to(device), persistent=False)
-        self.register_buffer("std", _per_channel(std, 1.0, channels, "std").to(device), persistent=False)
+        like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+        self.register_buffer("mean", _per_channel(mean, 0.0, channels, "mean").to(like), persistent=False)
+        self.register_buffer("std", _per_channel(std, 1.0, channels, "std").to(like), persistent=False)
         probed = self._probe()
         self.outputs, self.outputs_note = self._read(probed)
         self.output_count = probed.shape[1]
@@ -116,12 +116,12 @@ class Classifier(nn.Module):
         return self.mean.device
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Map pixels (N x C x H x W, in [0, 1]) to logits (N x K)."""
+        """Map pixels (N x C x H x W, in [0, 1], of any number type) to logits (N x K)."""
         return to_logits(self.returned(pixels), self.outputs)
 
     def returned(self, pixels: Tensor) -> Tensor:
         """Map pixels (N x C x H x W, in [0, 1]) to what the module returns: N x M, with M = 1 for one output."""
-        values = self.pick(self.module((pixels - self.mean) / self.std))
+        values = self.pick(self.module((pixels.to(self.mean.dtype) - self.mean) / self.std))
         return values.reshape(-1, 1) if values.ndim < 2 else values
 
     def reading(self, values: Tensor) -> Classifier:
@@ -241,7 +241,7 @@ class Classifier(nn.Module):
     def _probe(self) -> Tensor:
         """What the module returns for a few drawn images, N x M; checks that it behaves like a classifier."""
         try:
-            pixels = torch.full((2, self.channels, *self.size), 0.5, device=self.device)
+            pixels = self.mean.new_full((2, self.channels, *self.size), 0.5)
             pixels[1] += torch.linspace(-0.4, 0.4, self.size[1], device=self.device)
         except RuntimeError as error:
             shape = _shape((self.channels, *self.size))
@@ -285,7 +285,8 @@ class evaluating:  # noqa: N801 (a context manager, read as a word)
     """Put every module of a model in eval mode, and each back in its own mode afterwards."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._modes = [(m, m.training) for m in module.modules()]
+        # A frozen TorchScript program has no mode.
+        self._modes = [(m, m.training) for m in module.modules() if hasattr(m, "training")]
 
     def __enter__(self) -> None:
         for module, _ in self._modes:

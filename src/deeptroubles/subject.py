@@ -27,9 +27,9 @@ class Subject:
     targets: NDArray[np.int64]
 
     def pixels(self, indices: Sequence[int]) -> Tensor:
-        """The images as the classifier takes them: len(indices) x C x H x W in [0, 1], on its device."""
+        """The images as the classifier takes them: len(indices) x C x H x W in [0, 1], on its device, in its type."""
         prepared = [self.classifier.prepare(self.images[i]) for i in indices]
-        return torch.stack(prepared).to(self.classifier.device)
+        return torch.stack(prepared).to(self.classifier.mean)
 
     def masks(self, indices: Sequence[int], *, cue: bool = False) -> Tensor:
         """Where the objects (or marked cues) are in the images as the classifier takes them: N x H x W, bool.
@@ -64,7 +64,7 @@ def readable_pixels(
         with suppress(UnreadableImageError):
             pixels.append(classifier.prepare(images[row]))
             readable[i] = True
-    stacked = torch.stack(pixels).to(classifier.device) if pixels else torch.empty(0)
+    stacked = torch.stack(pixels).to(classifier.mean) if pixels else torch.empty(0)
     return stacked, every[readable], every[~readable]
 
 

@@ -250,3 +250,16 @@ def test_each_image_is_blurred_by_its_own_sigma():
     for i, sigma in ((1, 0.8), (2, 2.0)):
         expected = gaussian(array(images[i : i + 1]), sigma=sigma, channel_axis=2)
         np.testing.assert_allclose(array(found[i : i + 1]), expected, atol=1e-5)
+
+
+@ALL
+def test_it_never_crashes(name):
+    """All severities, several sizes and seeds; spatter, whose drops differ most between seeds, with more of them."""
+    for height, width in [(28, 28), (32, 32), (65, 65), (28, 70)]:
+        for seed in range(16 if name == "spatter" else 2):
+            pixels = torch.rand(1, (1, 3)[seed % 2], height, width, generator=torch.Generator().manual_seed(seed))
+            for image in (pixels, pixels * 0) if seed < 1 else (pixels,):
+                for severity in range(1, 6):
+                    changed = corrupt(image, name, severity, seed=seed)
+                    assert changed.isfinite().all()
+                    assert 0 <= changed.min() <= changed.max() <= 1

@@ -15,6 +15,8 @@ from deeptroubles.methods.attribution.deconvnet import deconvnet
 from deeptroubles.methods.attribution.grad_cam import grad_cam
 from deeptroubles.methods.attribution.guided_backprop import guided_backprop
 from deeptroubles.methods.attribution.guided_grad_cam import guided_grad_cam
+from deeptroubles.methods.attribution.saliency import saliency
+from deeptroubles.methods.attribution.shared.rectifiers import positive
 from deeptroubles.network import open_network
 from tests.networks import Plain, Shared, Untraceable
 
@@ -259,3 +261,31 @@ def test_guided_grad_cam_is_zero_where_grad_cam_speaks_against(pixels):
     maps, coarse = guided_grad_cam(classifier, pixels, 2, against=0), grad_cam(classifier, pixels, 2, against=0)
     where = functional.interpolate(coarse.clamp_min(0)[:, None], SIZE, mode="bilinear")[:, 0]
     assert torch.equal(maps, guided_backprop(classifier, pixels, 2, against=0) * where)
+
+
+class Rooted(nn.Module):
+    """Roots of rectified values, whose derivative at 0 is infinite."""
+
+    def __init__(self, root) -> None:
+        super().__init__()
+        self.parts, self.root = Plain(seed=4), root
+
+    def forward(self, x):
+        x = self.parts[:3](x)
+        return self.parts[3:](self.root(x))
+
+
+@pytest.mark.parametrize("method", [guided_backprop, deconvnet, saliency])
+@pytest.mark.parametrize("root", [torch.sqrt, nn.LPPool2d(2, 2), nn.LPPool2d(3, 1)], ids=["sqrt", "lp2", "lp3"])
+def test_maps_are_finite_behind_a_root(method, root):
+    classifier = Classifier(Rooted(root), size=16)
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    images[0], images[1, :, :8] = 0, 0
+    maps = method(classifier, images)
+    assert maps.isfinite().all()
+    assert maps.flatten(1).abs().amax(1).min() > 0
+
+
+def test_positive_parts_of_infinite_signals_are_zero():
+    signal = torch.tensor([-torch.inf, -1, 0, 2, torch.inf, torch.nan])
+    assert positive(signal).tolist() == [0, 0, 0, 2, 0, 0]

@@ -85,16 +85,15 @@ def masking_flags(classifier: Classifier, images: Tensor, labels: Targets) -> Ma
 
 
 def refuse_zero(classifier: Classifier, gradients: Tensor, of: str = "the pixels") -> Tensor:
-    """The same gradients, or maps made of them (N x ...), unless they are zero on every image.
+    """The same gradients (N x ...), unless they are zero, or no finite numbers, everywhere on every image.
 
     Raises:
         NoGradientError: They are: nothing can be seen in such a map.
     """
-    if len(gradients) and is_zero(gradients).all():
-        raise NoGradientError(
-            f"The gradient of {classifier.name} with respect to {of} is zero (as in a network that rounds its input), "
-            f"so there is no map; {WITHOUT_GRADIENTS}."
-        )
+    if gradients.numel() and ((gradients == 0) | ~gradients.isfinite()).all():
+        what = "zero (as in a network that rounds its input)" if is_zero(gradients).all() else "not finite"
+        gradient = f"The gradient of {classifier.name} with respect to {of}"
+        raise NoGradientError(f"{gradient} is {what}, so there is no map; {WITHOUT_GRADIENTS}.")
     return gradients
 
 

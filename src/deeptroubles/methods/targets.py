@@ -14,10 +14,13 @@ Targets = int | Sequence[int] | Tensor | None
 
 
 def as_batch(classifier: Classifier, images: Tensor) -> Tensor:
-    """Accept one image (C x H x W) or a batch (N x C x H x W), on any device; return a batch on the classifier's.
+    """Accept one image (C x H x W) or a batch (N x C x H x W) on any device, of any number type and memory layout.
+
+    Returns:
+        A contiguous batch on the classifier's device, of its number type.
 
     Raises:
-        UsageError: The shape or the range of the pixels is not what the classifier takes.
+        UsageError: There is no image, or the shape or the range of the pixels is not what the classifier takes.
     """
     batch = images[None] if images.ndim == 3 else images
     expected = (classifier.channels, *classifier.size)
@@ -27,9 +30,11 @@ def as_batch(classifier: Classifier, images: Tensor) -> Tensor:
             f"The image has the shape {shape}, but {classifier.name} takes {' x '.join(map(str, expected))}; "
             "use `classifier.prepare(picture)`."
         )
-    if batch.numel() and not (batch.min() >= 0 and batch.max() <= 1):
+    if not len(batch):
+        raise UsageError("There are no images; give at least one.")
+    if not (batch.min() >= 0 and batch.max() <= 1):
         raise UsageError("Pixels must be in [0, 1]; the classifier normalizes them itself.")
-    return batch.to(classifier.device)
+    return batch.to(classifier.mean).contiguous()
 
 
 def as_targets(classifier: Classifier, targets: Targets, logits: Tensor) -> Tensor:

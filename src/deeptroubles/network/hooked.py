@@ -25,11 +25,12 @@ class HookedNetwork:
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
         self.device = classifier.device
-        pixels = torch.full((2, classifier.channels, *classifier.size), 0.5, device=classifier.device)
-        modules = [name for name, _ in classifier.module.named_modules() if name]
+        pixels = classifier.mean.new_full((2, classifier.channels, *classifier.size), 0.5)
+        kinds = dict(classifier.module.named_modules())
+        # TorchScript has no hooks: its modules are no layers, but gradients with respect to the pixels need none.
+        modules = [name for name, m in kinds.items() if name and not isinstance(m, torch.jit.ScriptModule)]
         with torch.no_grad(), self._hooked(modules) as seen:
             classifier(pixels)
-        kinds = dict(classifier.module.named_modules())
         self.table = LayerTable([Layer(n, tuple(v.shape[1:]), type(kinds[n]).__name__) for n, v in seen.items()])
 
     @property

@@ -61,6 +61,12 @@ class Recorded:
     activations: Mapping[str, Tensor]
 
 
+_NO_LAYERS = (
+    "No layer of this model can be read (as in a TorchScript program); give the model as Python code (package.module:"
+    "function) or as a program of torch.export, or use occlusion."
+)
+
+
 class LayerTable:
     """The layers of a network, in the order in which they are computed."""
 
@@ -69,6 +75,8 @@ class LayerTable:
         self._by_name = {layer.name: layer for layer in layers}
 
     def __getitem__(self, name: str) -> Layer:
+        if not self._by_name:
+            raise ModelError(_NO_LAYERS)
         if name not in self._by_name:
             raise ModelError(
                 f"The model has no layer {name!r}.{nearest(name, self._by_name)} `network.layers` lists them all."
@@ -81,6 +89,8 @@ class LayerTable:
         Raises:
             ModelError: No layer has more than one position.
         """
+        if not self.layers:
+            raise ModelError(_NO_LAYERS)
         spatial = [i for i, layer in enumerate(self.layers) if layer.is_spatial]
         if not spatial:
             raise ModelError("No layer of this model has positions (channels x height x width); use occlusion instead.")

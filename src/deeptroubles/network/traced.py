@@ -261,7 +261,7 @@ class TracedNetwork:
 
 def trace(classifier: Classifier) -> TracedNetwork:
     """Trace a classifier for any batch size at its input size. Raises whatever `torch.export` raises."""
-    pixels = torch.full((2, classifier.channels, *classifier.size), 0.5, device=classifier.device)
+    pixels = classifier.mean.new_full((2, classifier.channels, *classifier.size), 0.5)
     with evaluating(classifier), torch.no_grad():
         program = torch.export.export(classifier, (pixels,), dynamic_shapes=({0: torch.export.Dim("batch")},))
         module = program.run_decompositions({}).module(check_guards=False)

@@ -23,7 +23,7 @@ from deeptroubles.checks.references import with_references
 from deeptroubles.checks.registry import Check, Result, chosen_checks
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine, LocalEngine, MakeEngine
-from deeptroubles.errors import RunFolderError
+from deeptroubles.errors import ModelError, RunFolderError
 from deeptroubles.findings import Audit, Finding, Guide, ImageFacts, ModelFacts, Verdict, worst_first
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
@@ -211,7 +211,8 @@ def _begun(
 def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[list[Finding], Result | None]:
     """Run one check: its findings, and what it measured.
 
-    A check without what it needs is skipped, one that crashes becomes an error; the audit continues.
+    A check without what it needs, from you or from the model, is skipped; one that crashes becomes an error; the audit
+    continues.
     """
     missing = check.missing(recording)
     if missing:
@@ -223,6 +224,8 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
         return [_completed(finding, check) for finding in result.findings()], result
     except RunFolderError:
         raise  # nothing can be kept any more: the run stops here, and is resumed from here
+    except ModelError as error:
+        return [Finding(check=check.name, verdict=Verdict.SKIPPED, claim=f"Skipped: {error}", criterion="")], None
     except Exception as error:  # noqa: BLE001 (whatever a check does, the audit continues)
         _log.debug("check %s crashed", check.name, exc_info=True)
         where = traceback.extract_tb(error.__traceback__)[-1]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.shared.rectifiers import pixel_gradient
+from deeptroubles.methods.attribution.shared.rectifiers import pixel_gradient, positive
 from deeptroubles.methods.targets import Targets, as_batch, target_score
 
 
@@ -52,4 +52,4 @@ class _Rectified(torch.autograd.Function):
 
     @staticmethod
     def backward(_context: Any, *signals: Tensor) -> tuple[Tensor | None, ...]:
-        return signals[0].clamp_min(0), None, None
+        return positive(signals[0]), None, None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.methods.attribution.shared.rectifiers import pixel_gradient
+from deeptroubles.methods.attribution.shared.rectifiers import pixel_gradient, positive
 from deeptroubles.methods.targets import Targets, as_batch, target_score
 
 
@@ -58,4 +58,4 @@ class _Guided(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *signals: Tensor) -> tuple[Tensor | None, ...]:
         (active,) = context.saved_tensors
-        return signals[0].clamp_min(0) * active, None, None
+        return torch.where(active, positive(signals[0]), 0), None, None

@@ -21,7 +21,8 @@ def loss_gradient(
     network: Network, pixels: Tensor, goal: Goal, loss: Loss, rival: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Logits (N x K), and the gradient of the loss with respect to the pixels (N x C x H x W)."""
-    recorded, gradients = network.gradients(pixels, [PIXELS], lambda logits: goal.loss(logits, loss, rival))
+    of_its_type = pixels.to(network.classifier.mean.dtype)
+    recorded, gradients = network.gradients(of_its_type, [PIXELS], lambda logits: goal.loss(logits, loss, rival))
     return recorded.logits, gradients[PIXELS]
 
 

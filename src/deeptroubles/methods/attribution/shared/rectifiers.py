@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
@@ -29,3 +30,11 @@ def pixel_gradient(
         )
     _, gradients = network.with_rule("relu", rule).gradients(pixels, [PIXELS], score)
     return refuse_zero(classifier, gradients[PIXELS])
+
+
+def positive(signal: Tensor) -> Tensor:
+    """The positive part of a backward signal; 0 where it is not finite.
+
+    Behind a root (`sqrt`, `LPPool2d`), a unit that is 0 receives an infinite signal, or 0 times an infinite one.
+    """
+    return torch.where((signal > 0) & signal.isfinite(), signal, 0)

@@ -144,7 +144,8 @@ def _relief(liquid: Image) -> Image:
         np.floor(np.clip(liquid, 0, 1) * 255), sigma=0, low_threshold=50, high_threshold=150
     )
     distance = np.minimum(ndimage.distance_transform_edt(~rims), 20) if rims.any() else np.full(liquid.shape, 20.0)
-    distance = np.floor(ndimage.uniform_filter(distance, 3, mode="mirror"))
+    # The filter's running sums are off by about 1e-14, on either side of a whole number and also below 0.
+    distance = np.floor(ndimage.uniform_filter(distance, 3, mode="mirror") + 1e-9)
     heights = _equalized(distance.astype(np.int64))
     light = np.array([[-2.0, -1, 0], [-1, 1, 1], [0, 1, 2]])
     return ndimage.uniform_filter(np.clip(ndimage.correlate(heights, light, mode="mirror"), 0, 255), 3, mode="mirror")
