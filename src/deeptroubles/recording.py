@@ -17,6 +17,7 @@ from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
 from deeptroubles.findings import Unreadable
 from deeptroubles.images import ImageSet
+from deeptroubles.images.label_reading import read_labels
 from deeptroubles.images.labels import LabelMatch, match_labels
 from deeptroubles.subject import Subject, logits_of
 
@@ -80,11 +81,7 @@ def record(
         ImagesError: No image could be read.
         ModelError: The classifier returns NaN or infinity.
     """
-    match = match_labels(
-        images.labels, classifier.class_names, classifier.class_aliases, named=classifier.has_class_names
-    )
-    everything = Subject(classifier, images, match.targets)
-    seen = engine.map(_predict, everything, range(len(images)), task="Recording predictions", chunk=64)
+    everything, match, seen = read_subject(classifier, images, engine)
     unreadable = tuple(
         Unreadable(path=str(path), reason=str(reason))
         for path, reason in zip(images.table["path"], seen["reason"], strict=True)
@@ -108,6 +105,25 @@ def record(
     masked, wrong = _usable_masks(subject, engine, cue=False)
     cue_masked, wrong_cues = _usable_masks(subject, engine, cue=True)
     return Recording(subject, logits, unreadable, match, masked, cue_masked, (*wrong, *wrong_cues), options or {})
+
+
+def read_subject(classifier: Classifier, images: ImageSet, engine: Engine) -> tuple[Subject, LabelMatch, Arrays]:
+    """Run the classifier once on every image, and match the labels to its classes.
+
+    Where the labels do not name the classes, the predictions decide what they mean.
+
+    Returns:
+        The classifier with its images and their classes, how labels were matched, and for each image its logits and
+        the reason why it could not be read ('' when it could).
+    """
+    known = (images.labels, classifier.class_names, classifier.class_aliases)
+    subject = Subject(classifier, images, match_labels(*known, named=classifier.has_class_names).targets)
+    seen = engine.map(_predict, subject, range(len(images)), task="Recording predictions", chunk=64)
+    predicted = np.where(seen["reason"] == "", seen["logits"].argmax(1), -1)
+    match = read_labels(*known, predicted, named=classifier.has_class_names)
+    if not np.array_equal(match.targets, subject.targets):
+        subject = Subject(classifier, images, match.targets)
+    return subject, match, seen
 
 
 def _usable_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:

@@ -12,7 +12,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from deeptroubles.checks.options import Need, Option
+from deeptroubles.checks.options import LABELS, Need, Option
 from deeptroubles.errors import UsageError, nearest
 from deeptroubles.findings import Finding, Guide
 from deeptroubles.listing import docstring, module_name, modules
@@ -53,6 +53,7 @@ class Check:
         needs: What it cannot do without.
         options: What else it takes from the user.
         on_request: It is asked only when it, or its family, is named.
+        always: It is asked in every audit; where it is not named, its finding is kept only if it is no pass.
     """
 
     name: str
@@ -60,11 +61,17 @@ class Check:
     needs: tuple[Need | Option[Any], ...] = ()
     options: tuple[Option[Any], ...] = ()
     on_request: bool = False
+    always: bool = False
 
     @property
     def family(self) -> str:
         """The part of the name before the dot."""
         return self.name.partition(".")[0]
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it cannot do without the classes of images."""
+        return LABELS in self.needs
 
     @property
     def takes(self) -> tuple[Option[Any], ...]:
@@ -104,6 +111,7 @@ def check(
     needs: Iterable[Need | Option[Any]] = (),
     options: Iterable[Option[Any]] = (),
     on_request: bool = False,
+    always: bool = False,
 ) -> Callable[[F], F]:
     """Declare a check.
 
@@ -112,10 +120,11 @@ def check(
         needs: What it cannot do without: `LABELS`, `MASKS` or options of `deeptroubles.checks.options`.
         options: Options that it takes and can do without.
         on_request: Ask it only when it, or its family, is named.
+        always: Ask it in every audit, and keep what it finds there only if it is no pass.
     """
 
     def declare(function: F) -> F:
-        _DECLARED[name] = Check(name, function, tuple(needs), tuple(options), on_request)
+        _DECLARED[name] = Check(name, function, tuple(needs), tuple(options), on_request, always)
         return function
 
     return declare

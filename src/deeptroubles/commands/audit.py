@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from deeptroubles.checks.options import OPTIONS
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.model import Load, with_model
+from deeptroubles.errors import UsageError
 from deeptroubles.findings import Audit, Verdict, audit_to_json
 from deeptroubles.report import write_report
 
@@ -26,6 +27,11 @@ _STYLE = {
     Verdict.SKIPPED: ("–", "dim"),
 }
 _PROBLEM = {"fail": {Verdict.FAIL, Verdict.ERROR}, "warn": {Verdict.FAIL, Verdict.ERROR, Verdict.WARN}}
+
+_NOTHING_JUDGED = (
+    "No check came to a verdict: all were skipped or inconclusive, so --fail-on cannot decide. See the findings for "
+    "what to add."
+)
 
 
 @with_model(OPTIONS)
@@ -66,6 +72,8 @@ def audit_command(
     else:
         print_findings(result)
         out.print(f"\nReport: {escape(str(report))}", soft_wrap=True)
+    if fail_on and all(f.verdict in {Verdict.SKIPPED, Verdict.INCONCLUSIVE} for f in result.findings):
+        raise UsageError(_NOTHING_JUDGED)
     if fail_on and any(f.verdict in _PROBLEM[fail_on] for f in result.findings):
         raise typer.Exit(1)
 

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from deeptroubles.checks.options import read_options
-from deeptroubles.checks.registry import Check, Result, chosen_checks
+from deeptroubles.checks.registry import Check, Result, all_checks, chosen_checks
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine, LocalEngine, MakeEngine
 from deeptroubles.errors import RunFolderError
@@ -106,6 +106,7 @@ def run_checks(
     Arguments and errors are those of `audit`; `identity` is what else the run is about.
     """
     started = time.monotonic()
+    unasked = [check for check in all_checks().values() if check.always and check not in planned]
     read = read_options(options, [option for check in planned for option in check.takes], classifier, images)
     folder = open_run(out, classifier, images, seed, **identity)
     worker = engine(folder, batch_size)
@@ -113,14 +114,21 @@ def run_checks(
     if folder:
         folder.write_table("images", image_table(recording))
     result = _begun(
-        classifier, images, recording, {check.name: check.guide for check in planned}, command=command, seed=seed
+        classifier,
+        images,
+        recording,
+        {check.name: check.guide for check in (*unasked, *planned)},
+        command=command,
+        seed=seed,
     )
     results = {}
-    for check in planned:
+    for check in (*unasked, *planned):
         current_sink().stage(check.name, check.guide.question)
         found, measured = ask(check, recording, worker, seed)
         if measured is not None:
             results[check.name] = measured
+        if check in unasked:
+            found = [finding for finding in found if finding.verdict not in {Verdict.PASS, Verdict.SKIPPED}]
         findings = worst_first([*result.findings, *found])
         result = replace(result, findings=findings, seconds=round(time.monotonic() - started, 1))
         if folder:
@@ -155,13 +163,16 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
     A check without what it needs is skipped, one that crashes becomes an error; the audit continues.
     """
     missing = check.missing(recording)
+    if check.needs_labels and recording.labels.undecided:
+        return [_undecided(check, recording)], None
     if missing:
         claim = f"Skipped: {missing}."
         return [Finding(check=check.name, verdict=Verdict.SKIPPED, claim=claim, criterion="")], None
     random_state = torch.get_rng_state()
     try:
         result = check.function(recording, engine, seed=seed)
-        return list(result.findings()), result
+        beside = recording.labels.caveats if check.needs_labels else []
+        return [replace(each, caveats=[*each.caveats, *beside]) for each in result.findings()], result
     except RunFolderError:
         raise  # nothing can be kept any more: the run stops here, and is resumed from here
     except Exception as error:  # noqa: BLE001 (whatever a check does, the audit continues)
@@ -174,6 +185,13 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
         return [Finding(check=check.name, verdict=Verdict.ERROR, claim=claim, criterion="", caveats=[caveat])], None
     finally:
         torch.set_rng_state(random_state)
+
+
+def _undecided(check: Check, recording: Recording) -> Finding:
+    """The finding of a check that needs labels, where it is open what they mean."""
+    claim = "Not measured: it is open which class each label means (see data.classes)."
+    caveats = [recording.labels.undecided]
+    return Finding(check=check.name, verdict=Verdict.INCONCLUSIVE, claim=claim, criterion="", caveats=caveats)
 
 
 def image_table(recording: Recording) -> pd.DataFrame:
@@ -229,7 +247,17 @@ def _image_facts(images: ImageSet, recording: Recording) -> ImageFacts:
         unreadable=recording.unreadable,
         unmatched_labels=recording.labels.unmatched,
         credits=images.credits,
-        notes=tuple(note for note in (*images.notes, recording.labels.note, _about_masks(recording)) if note),
+        notes=tuple(
+            note
+            for note in (
+                *images.notes,
+                recording.labels.note,
+                recording.labels.doubt,
+                recording.labels.undecided,
+                _about_masks(recording),
+            )
+            if note
+        ),
     )
 
 
