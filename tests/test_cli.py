@@ -303,6 +303,29 @@ def test_checks_can_be_left_out_and_joined_later(run, here):
     assert all(f'"check":"{name}"' in report for name in checks)
 
 
+def relabelled(here, **names):
+    """Give the folders of the images other names."""
+    for old, new in names.items():
+        (here / "images" / old).rename(here / "images" / new)
+
+
+def test_labels_that_match_no_class_are_told_with_both_lists_and_the_option(run, here):
+    relabelled(here, **{name: f"{name[0]}x" for name in NAMES})
+    code, out, err = run(*audit_of("color_models:make", "--checks", "performance", "--fail-on", "fail"))
+    assert (code, err) == (1, "")
+    out = " ".join(out.split())
+    for word in (*NAMES, *(f"{name[0]}x" for name in NAMES), "--classes", "data.classes"):
+        assert word in out
+
+
+def test_where_nothing_could_be_judged_the_exit_code_says_so(run, here):
+    arguments = audit_of("color_models:make", "--checks", "reliance.cue")
+    assert run(*arguments)[0] == 0
+    code, _, err = run(*arguments, "--fail-on", "fail")
+    assert code == 2
+    assert "No check came to a verdict" in err
+
+
 def test_options_reach_the_model(run, here):
     (here / "names.txt").write_text("\n".join(NAMES))
     code, out, _ = run(

@@ -56,9 +56,14 @@ class RunFolderError(DeeptroublesError):
     """The run folder cannot be read or written."""
 
 
+def closest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known names that are spelt most like `name`, the closest first; none when none is close."""
+    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Return ' Did you mean a, b or c?' for the known names closest to `name`, or '' when none is close."""
-    close = difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+    close = closest(name, known, count)
     if not close:
         return ""
     head, last = close[:-1], close[-1]

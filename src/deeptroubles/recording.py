@@ -18,6 +18,7 @@ from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
 from deeptroubles.findings import Unreadable
 from deeptroubles.images import ImageSet
 from deeptroubles.images.conversions import Conversion
+from deeptroubles.images.label_reading import read_labels
 from deeptroubles.images.labels import LabelMatch, match_labels
 from deeptroubles.outputs import to_logits
 from deeptroubles.subject import Subject, returned_by
@@ -84,11 +85,7 @@ def record(
         ImagesError: No image could be read.
         ModelError: The classifier returns NaN or infinity.
     """
-    match = match_labels(
-        images.labels, classifier.class_names, classifier.class_aliases, named=classifier.has_class_names
-    )
-    everything = Subject(classifier, images, match.targets)
-    seen = engine.map(_predict, everything, range(len(images)), task="Recording predictions", chunk=64)
+    everything, match, seen = read_subject(classifier, images, engine)
     unreadable = tuple(
         Unreadable(path=str(path), reason=str(reason))
         for path, reason in zip(images.table["path"], seen["reason"], strict=True)
@@ -106,18 +103,42 @@ def record(
             f"The model returns NaN or infinity for {len(broken)} of {len(readable)} images (the first is "
             f"{images.table['path'].iloc[broken[0]]}); check its weights, and mean and std."
         )
-    values = torch.from_numpy(returned)
-    read = classifier.reading(values)
-    logits = to_logits(values, read.outputs).numpy()
+    read = everything.classifier
+    logits = to_logits(torch.from_numpy(returned), read.outputs).numpy()
     subject = everything  # whose fingerprint is already known
-    if unreadable or read is not classifier:
-        left = images.subset(readable) if unreadable else images
-        subject = Subject(read, left, match.targets[readable])
+    if unreadable:
+        subject = Subject(read, images.subset(readable), match.targets[readable])
     masked, wrong = _usable_masks(subject, engine, cue=False)
     cue_masked, wrong_cues = _usable_masks(subject, engine, cue=True)
     unusable = (*wrong, *wrong_cues)
     done = images.describe_conversions(seen["done"][readable], seen["scale"][readable])
     return Recording(subject, logits, unreadable, match, masked, cue_masked, unusable, options or {}, done)
+
+
+def read_subject(classifier: Classifier, images: ImageSet, engine: Engine) -> tuple[Subject, LabelMatch, Arrays]:
+    """Run the classifier once on every image; decide how its outputs are read, and match the labels to its classes.
+
+    Where the labels do not name the classes, the predictions decide what they mean.
+
+    Returns:
+        The classifier with its images and their classes, how labels were matched, and for each image what the module
+        returned and the reason why it could not be read ('' when it could).
+
+    Raises:
+        ModelError: The outputs are not what was declared.
+    """
+    known = (images.labels, classifier.class_names, classifier.class_aliases)
+    subject = Subject(classifier, images, match_labels(*known, named=classifier.has_class_names).targets)
+    seen = engine.map(_predict, subject, range(len(images)), task="Recording predictions", chunk=64)
+    usable = np.flatnonzero((seen["reason"] == "") & np.isfinite(seen["returned"]).all(1))
+    values = torch.from_numpy(seen["returned"][usable])
+    read = classifier.reading(values) if len(values) else classifier
+    predicted = np.full(len(images), -1)
+    predicted[usable] = to_logits(values, read.outputs).argmax(1).numpy()
+    match = read_labels(*known, predicted, named=classifier.has_class_names)
+    if read is not classifier or not np.array_equal(match.targets, subject.targets):
+        subject = Subject(read, images, match.targets)
+    return subject, match, seen
 
 
 def _usable_masks(subject: Subject, engine: Engine, *, cue: bool) -> tuple[NDArray[np.int64], tuple[Unreadable, ...]]:

@@ -74,10 +74,23 @@ def test_a_folder_of_splits_is_not_a_folder_of_classes(tmp_path):
     assert load_images(tmp_path / "val").labels == ["cat"]
 
 
-def test_classes_may_be_called_test(tmp_path):
-    put(tmp_path / "test/a.png")
-    put(tmp_path / "train/b.png")
-    assert load_images(tmp_path).labels == ["test", "train"]
+@pytest.mark.parametrize("names", [("train", "dev"), ("Test_set", "val2017"), ("held-out", "training"), ("eval",)])
+def test_splits_are_no_classes(tmp_path, names):
+    for name in names:
+        put(tmp_path / name / "a.png")
+    images = load_images(tmp_path)
+    assert set(images.labels) == {None}
+    assert sorted(images.table["split"]) == sorted(names)
+    assert "taken for splits" in images.notes[0]
+    put(tmp_path / names[0] / "cat" / "b.png")
+    with pytest.raises(ImagesError, match="holds splits"):
+        load_images(tmp_path)
+
+
+def test_a_class_may_be_called_as_a_split_among_others(tmp_path):
+    for name in ("train", "ship", "test pattern"):
+        put(tmp_path / name / "a.png")
+    assert sorted(load_images(tmp_path).labels) == ["ship", "test pattern", "train"]
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no symbolic links")

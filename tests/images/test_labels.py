@@ -47,7 +47,7 @@ def target(label, names=ANIMALS, aliases=None, *, named=True):
         ("ROCKET", 7),
         ("dog", -1),
         ("3", 3),
-        ("8", -1),
+        ("9", -1),
         ("-1", -1),
         ("", -1),
         (", -", -1),
@@ -99,15 +99,22 @@ NAMELESS = ["class 0", "class 1", "class 2"]
 def test_without_class_names_labels_are_taken_in_sorted_order():
     match = match_labels(["dog", "cat", "emu", None, "cat"], NAMELESS, {}, named=False)
     assert match.targets.tolist() == [1, 0, 2, -1, 0]
-    assert "sorted" in match.note
+    assert "ImageFolder" in match.note
     assert not match.unmatched
 
 
 def test_without_class_names_numbers_are_indices():
-    match = match_labels(["2", "1", "3"], NAMELESS, {}, named=False)
-    assert match.targets.tolist() == [2, 1, -1]
+    match = match_labels(["2", "0", "3", "1"], NAMELESS, {}, named=False)
+    assert match.targets.tolist() == [2, 0, -1, 1]
     assert match.unmatched == {"3": 1}
-    assert "indices" in match.note
+    assert "counted from 0" in match.note
+    assert match.caveats == [match.note, "1 image has a label without a class and is left out."]
+
+
+def test_numbers_that_fit_only_when_counted_from_1_are():
+    match = match_labels(["2", "1", "3"], NAMELESS, {}, named=False)
+    assert match.targets.tolist() == [1, 0, 2]
+    assert "counted from 1" in match.note
 
 
 def test_without_class_names_a_number_among_words_is_a_word():

@@ -12,7 +12,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from deeptroubles.checks.options import Need, Option
+from deeptroubles.checks.options import LABELS, Need, Option
 from deeptroubles.errors import UsageError, nearest
 from deeptroubles.findings import Finding, Guide
 from deeptroubles.listing import docstring, module_name, modules
@@ -56,6 +56,7 @@ class Check:
         options: What else it takes from the user.
         on_request: It is asked only when it, or its family, is named.
         common: A problem that it finds is one of nearly every network that was not trained against it.
+        always: It is asked in every audit; where it is not named, its finding is kept only if it is no pass.
     """
 
     name: str
@@ -64,11 +65,17 @@ class Check:
     options: tuple[Option[Any], ...] = ()
     on_request: bool = False
     common: bool = False
+    always: bool = False
 
     @property
     def family(self) -> str:
         """The part of the name before the dot."""
         return self.name.partition(".")[0]
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it cannot do without the classes of images."""
+        return LABELS in self.needs
 
     @property
     def takes(self) -> tuple[Option[Any], ...]:
@@ -110,6 +117,7 @@ def check(
     options: Iterable[Option[Any]] = (),
     on_request: bool = False,
     common: bool = False,
+    always: bool = False,
 ) -> Callable[[F], F]:
     """Declare a check.
 
@@ -119,10 +127,11 @@ def check(
         options: Options that it takes and can do without.
         on_request: Ask it only when it, or its family, is named.
         common: A problem that it finds is one of nearly every network that was not trained against it.
+        always: Ask it in every audit, and keep what it finds there only if it is no pass.
     """
 
     def declare(function: F) -> F:
-        _DECLARED[name] = Check(name, function, tuple(needs), tuple(options), on_request, common)
+        _DECLARED[name] = Check(name, function, tuple(needs), tuple(options), on_request, common, always)
         return function
 
     return declare

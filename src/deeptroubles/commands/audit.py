@@ -18,6 +18,7 @@ from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.fail_on import read_fail_on
 from deeptroubles.commands.images import ValueRange
 from deeptroubles.commands.model import Load, with_model
+from deeptroubles.errors import UsageError
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
 
 _STYLE = {
@@ -30,6 +31,11 @@ _STYLE = {
 }
 COMMON = "True of nearly every network that was not trained against it"
 """What is said above the findings that are common."""
+
+_NOTHING_JUDGED = (
+    "No check came to a verdict: all were skipped or inconclusive, so --fail-on cannot decide. See the findings for "
+    "what to add."
+)
 
 
 @with_model(OPTIONS)
@@ -77,6 +83,8 @@ def audit_command(
     else:
         print_findings(result)
         out.print(f"\nReport: {escape(str(out_folder / REPORT))}", soft_wrap=True)
+    if problem and not problem.decided(result.findings):
+        raise UsageError(_NOTHING_JUDGED)
     if problem and problem.trips(result.findings):
         raise typer.Exit(1)
 

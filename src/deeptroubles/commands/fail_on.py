@@ -28,6 +28,12 @@ class FailOn:
         """Whether one of the findings is a problem."""
         return any(f.verdict in _VERDICTS[self.worst] and self._counts(f) for f in findings)
 
+    def decided(self, findings: Iterable[Finding]) -> bool:
+        """Whether a check that was named, or any, came to a verdict."""
+        open_verdicts = {Verdict.SKIPPED, Verdict.INCONCLUSIVE}
+        asked = [f for f in findings if not self.checks or named(f.check, self.checks)]
+        return any(f.verdict not in open_verdicts for f in asked)
+
     def _counts(self, finding: Finding) -> bool:
         return named(finding.check, self.checks) if self.checks else not finding.common
 

@@ -13,7 +13,12 @@ from deeptroubles.errors import ImagesError
 from deeptroubles.images.decoding import is_image_file, is_image_name
 from deeptroubles.images.image_set import ImageSet, image_table
 
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_SPLIT = re.compile(
+    r"(train|training|val|valid|validation|dev|devel|development|test|testing|eval|evaluation|held[-_ ]?out|fold|split)"
+    r"([-_ ]?(set|data|images|imgs|split))?[-_ ]?[0-9]*",
+    re.IGNORECASE,
+)
+"""Names of folders that hold a part of the images, such as train, dev, test_set and val2017."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,21 @@ def load_folder(root: Path) -> ImageSet:
         raise ImagesError(f"There are no images in {root}{_what_else(files)}; give a folder that holds some.")
     labels = [path.split("/")[0] if "/" in path else None for path in paths]
     found = sorted({label for label in labels if label is not None})
-    if found and all(label.lower() in _SPLITS for label in found) and all(path.count("/") > 1 for path in paths):
-        one = root / found[-1]
-        raise ImagesError(f"{root} holds splits ({', '.join(found)}), not classes; give one of them, such as {one}.")
-    chosen = set(paths)
+    chosen, columns = set(paths), {}
     notes = _passed_over([path for path in files if path not in chosen])
-    if found and None in labels:
+    if found and all(_SPLIT.fullmatch(label) for label in found):
+        if any(path.count("/") > 1 for path in paths):
+            one = root / found[-1]
+            raise ImagesError(
+                f"{root} holds splits ({', '.join(found)}), not classes; give one of them, such as {one}."
+            )
+        notes.append(
+            f"The folders {', '.join(found)} were taken for splits, not for classes; the images have no label."
+        )
+        columns, labels = {"split": labels}, [None] * len(paths)
+    elif found and None in labels:
         notes.append(f"{labels.count(None)} images lie beside the class folders and have no label.")
-    return ImageSet(root.resolve().name, image_table(paths, labels), Files(root, paths), notes=tuple(notes))
+    return ImageSet(root.resolve().name, image_table(paths, labels, columns), Files(root, paths), notes=tuple(notes))
 
 
 def load_file(path: Path) -> ImageSet:

@@ -20,7 +20,7 @@ import torch
 
 from deeptroubles.checks.options import read_options
 from deeptroubles.checks.references import with_references
-from deeptroubles.checks.registry import Check, Result, chosen_checks
+from deeptroubles.checks.registry import Check, Result, all_checks, chosen_checks
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine, LocalEngine, MakeEngine
 from deeptroubles.errors import ModelError, RunFolderError
@@ -136,17 +136,20 @@ def _run_checks(
     recording = record(classifier, images, worker, options)
     if folder:
         folder.write_table("images", image_table(recording))
-    guides = {check.name: check.guide for check in planned}
+    unasked = [check for check in all_checks().values() if check.always and check not in planned]
+    guides = {check.name: check.guide for check in (*unasked, *planned)}
     result = _begun(classifier, images, recording, guides, command=command, seed=seed)
     if folder:
         result = _with_earlier(result, folder)
     earlier, results = result.seconds, {}
-    for check in planned:
+    for check in (*unasked, *planned):
         current_sink().stage(check.name, guides[check.name].question)
         began = time.monotonic()
         found, measured = ask(check, recording, worker, seed)
         if measured is not None:
             results[check.name] = measured
+        if check in unasked:
+            found = [finding for finding in found if finding.verdict not in {Verdict.PASS, Verdict.SKIPPED}]
         now = time.monotonic()
         result = replace(
             result,
@@ -215,13 +218,16 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
     continues.
     """
     missing = check.missing(recording)
+    if check.needs_labels and recording.labels.undecided:
+        return [_undecided(check, recording)], None
     if missing:
         claim = f"Skipped: {missing}."
         return [Finding(check=check.name, verdict=Verdict.SKIPPED, claim=claim, criterion="")], None
     random_state = torch.get_rng_state()
     try:
         result = check.function(recording, engine, seed=seed)
-        return [_completed(finding, check) for finding in result.findings()], result
+        beside = recording.labels.caveats if check.needs_labels else []
+        return [_completed(f, check, beside) for f in result.findings()], result
     except RunFolderError:
         raise  # nothing can be kept any more: the run stops here, and is resumed from here
     except ModelError as error:
@@ -238,10 +244,17 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
         torch.set_rng_state(random_state)
 
 
-def _completed(finding: Finding, check: Check) -> Finding:
-    """A finding with what is known of other networks: what is usual, and whether its problem is common."""
+def _completed(finding: Finding, check: Check, caveats: Sequence[str]) -> Finding:
+    """A finding with more caveats and with what is known of other networks: what is usual, whether it is common."""
     common = check.common and finding.verdict in {Verdict.FAIL, Verdict.WARN}
-    return replace(with_references(finding), common=common)
+    return replace(with_references(finding), common=common, caveats=[*finding.caveats, *caveats])
+
+
+def _undecided(check: Check, recording: Recording) -> Finding:
+    """The finding of a check that needs labels, where it is open what they mean."""
+    claim = "Not measured: it is open which class each label means (see data.classes)."
+    caveats = [recording.labels.undecided]
+    return Finding(check=check.name, verdict=Verdict.INCONCLUSIVE, claim=claim, criterion="", caveats=caveats)
 
 
 def image_table(recording: Recording) -> pd.DataFrame:
@@ -308,6 +321,8 @@ def _notes(images: ImageSet, recording: Recording) -> tuple[str, ...]:
         *images.notes,
         recording.conversions,
         recording.labels.note,
+        recording.labels.doubt,
+        recording.labels.undecided,
         _about_masks(recording),
     )
 

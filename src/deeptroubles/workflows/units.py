@@ -15,7 +15,6 @@ from PIL import Image
 from deeptroubles.classifier import Classifier
 from deeptroubles.engine import Engine, LocalEngine, MakeEngine, code_fingerprint
 from deeptroubles.images import ImageSet
-from deeptroubles.images.labels import match_labels
 from deeptroubles.methods.eight_bits import to_bytes
 from deeptroubles.methods.units.activation_maximization import activation_maximization
 from deeptroubles.methods.units.filter_statistics import FilterStatistics, filter_statistics
@@ -26,6 +25,7 @@ from deeptroubles.methods.units.visualization_trust import MIN_NATURAL, visualiz
 from deeptroubles.network import LOGITS, TracedNetwork, open_network
 from deeptroubles.pictures import sprite
 from deeptroubles.progress import track
+from deeptroubles.recording import read_subject
 from deeptroubles.run.unit_store import SpriteSource, UnitStore
 from deeptroubles.subject import Subject
 from deeptroubles.workflows.audit import open_run
@@ -80,10 +80,7 @@ def analyze_units(
         RunFolderError: The folder holds another run, or cannot be written.
     """
     worker = engine(open_run(out, classifier, images, seed), batch_size)
-    match = match_labels(
-        images.labels, classifier.class_names, classifier.class_aliases, named=classifier.has_class_names
-    )
-    subject = Subject(classifier, images, match.targets)
+    subject, _, _ = read_subject(classifier, images, worker)
     store = UnitStore(out, f"{code_fingerprint()} {subject.fingerprint}")
     index = index_units(subject, worker, layers, samples=samples, seed=seed)
     found = list(index.layers.values())
