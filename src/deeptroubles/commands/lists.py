@@ -39,11 +39,11 @@ def help_command(
     """Explain a command, a check or a method: what it does, and how to read it."""
     program = context.parent
     if program is None or name is None:
-        _say(program or context)
+        _say((program or context).get_help())
         return
     commands = getattr(program.command, "commands", {})
     if name in commands:
-        _say(typer.Context(commands[name], info_name=name, parent=program))
+        _say(typer.Context(commands[name], info_name=name, parent=program).get_help())
     text = _docstring(name)
     if text:
         print_docstring(text)
@@ -52,9 +52,8 @@ def help_command(
         raise UsageError(f"There is no command, check or method {name!r}.{nearest(name, known)}")
 
 
-def _say(context: typer.Context) -> None:
-    """Print the help of a command."""
-    out.print(context.get_help(), markup=False, highlight=False, soft_wrap=True)
+def _say(text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _docstring(name: str) -> str:
