@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from deeptroubles import Classifier, ImageSet, audit, load_classifier
 from deeptroubles.checks.references import FILE
+from deeptroubles.checks.registry import chosen_checks
 from deeptroubles.findings import Estimate
 from deeptroubles.progress import LogLines, reporting_to
 
@@ -105,39 +106,33 @@ NETWORKS: dict[str, Callable[[Path], tuple[Classifier, ImageSet]]] = {
 }
 
 
-def measure(name: str, folder: Path) -> dict[str, dict[str, dict[str, object]]]:
-    """The value of every estimate of CHECKS on one network, by check and label."""
-    classifier, images = NETWORKS[name](folder)
-    versions = f"deeptroubles {metadata.version('deeptroubles')}, torch {metadata.version('torch').partition('+')[0]}"
+def measure(classifier: Classifier, images: ImageSet, check: str) -> dict[str, float]:
+    """The value of every estimate of a check, by label."""
     with reporting_to(LogLines(Console())):
-        found = audit(classifier, images, checks=CHECKS)
-    values: dict[str, dict[str, dict[str, object]]] = {}
-    for finding in found.findings:
-        for evidence in finding.evidence:
-            if isinstance(evidence, Estimate):
-                values.setdefault(finding.check, {})[evidence.label] = {
-                    "name": name,
-                    "value": round(evidence.value, 4),
-                    "source": f"measured on {images.name} ({versions})",
-                    "date": datetime.now(UTC).date().isoformat(),
-                }
-        sys.stdout.write(f"{finding.check}: {finding.claim}\n")
-    return values
+        found = audit(classifier, images, checks=[check])
+    estimates = (e for finding in found.findings for e in finding.evidence if isinstance(e, Estimate))
+    return {estimate.label: round(estimate.value, 4) for estimate in estimates}
+
+
+def keep(check: str, values: dict[str, float], name: str, images: str) -> None:
+    """Write the values of a check on one network into the package's file, in place of older ones."""
+    held = json.loads(FILE.read_text(encoding="utf-8"))
+    versions = f"deeptroubles {metadata.version('deeptroubles')}, torch {metadata.version('torch').partition('+')[0]}"
+    source, date = f"measured on {images}; {versions}", datetime.now(UTC).date().isoformat()
+    labels = held["measured"].setdefault(check, {})
+    for label, value in values.items():
+        others = [reference for reference in labels.get(label, []) if reference["name"] != name]
+        labels[label] = [*others, {"name": name, "value": value, "source": source, "date": date}]
+    FILE.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Measure networks and write their values into the package's file."""
+    """Measure networks, and write the values of each check when it ends."""
     folder, *names = sys.argv[1:]
     for name in names or NETWORKS:
-        measured = measure(name, Path(folder))
-        held = json.loads(FILE.read_text(encoding="utf-8"))
-        for labels in held["measured"].values():
-            for label, references in labels.items():
-                labels[label] = [reference for reference in references if reference["name"] != name]
-        for check, found in measured.items():
-            for label, reference in found.items():
-                held["measured"].setdefault(check, {}).setdefault(label, []).append(reference)
-        FILE.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        classifier, images = NETWORKS[name](Path(folder))
+        for check in chosen_checks(CHECKS):
+            keep(check.name, measure(classifier, images, check.name), name, images.name)
 
 
 if __name__ == "__main__":
