@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.parameters import Count, Positive
 from deeptroubles.methods.targets import as_batch, as_targets
 from deeptroubles.subject import logits_of
 
 
-@dataclass(frozen=True)
-class TargetMatrix:
+@dataclass(frozen=True, repr=False)
+class TargetMatrix(Brief):
     """What was found for every pair of an image and a target class.
 
     Attributes:
