@@ -626,6 +626,14 @@ def test_another_class_and_another_place(run, here, target):
     assert (here / "deep" / "er" / "map.png").stat().st_size > 1000
 
 
+def test_a_folder_is_drawn_as_one_sheet(run, here):
+    (here / "images" / "blue" / "0 first.png").write_text("no picture")
+    code, out, err = run(*explain_of("--method", "saliency", image="images"))
+    assert (code, err) == (0, "")
+    assert "Drawn: 8 of 13 images, the first that can be read." in out
+    assert (here / "images.saliency.png").exists()
+
+
 # --- the lists
 
 

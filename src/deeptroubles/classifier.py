@@ -110,6 +110,14 @@ class Classifier(nn.Module):
                 f"{len(self.class_names)} class names were given; give one name per {order}."
             )
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.class_names[:3]) + (", ..." if self.classes > 3 else "")
+        weights = sum(parameter.numel() for parameter in self.parameters())
+        return (
+            f"Classifier {self.name} ({self.source}): {self.classes} classes ({names}), {weights:,} parameters\n"
+            f"  {self.describe_preprocessing()}"
+        )
+
     @property
     def device(self) -> torch.device:
         """The device that inputs must be on."""

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from deeptroubles.display import Brief, html_table
+
 SCHEMA_VERSION = 1
 Number = int | float
 
@@ -31,8 +33,8 @@ class Verdict(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Picture:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Picture(Brief):
     """A picture. `src` is a data URI in memory and `images/<hash>.webp` in a run folder."""
 
     src: str
@@ -91,8 +93,8 @@ class Column:
 Cell = str | Number | Picture | list[float] | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Table(Brief):
     """Rows that a reader may sort."""
 
     kind: Literal["table"] = "table"
@@ -101,8 +103,8 @@ class Table:
     rows: Sequence[Sequence[Cell]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Series:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Series(Brief):
     """One line of a curve, with its interval where there is one. `reference` lines are drawn thin and dashed."""
 
     name: str
@@ -113,8 +115,8 @@ class Series:
     reference: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curve:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Curve(Brief):
     """Lines over a common x axis."""
 
     kind: Literal["curve"] = "curve"
@@ -126,8 +128,8 @@ class Curve:
     x_scale: Literal["linear", "log"] = "linear"
 
 
-@dataclass(frozen=True, kw_only=True)
-class GridItem:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class GridItem(Brief):
     """One picture of a grid with a short caption and, under it, a note."""
 
     picture: Picture
@@ -135,8 +137,8 @@ class GridItem:
     note: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageGrid:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ImageGrid(Brief):
     """Pictures to look at side by side. With `strip` they are the steps of one story, read from left to right."""
 
     kind: Literal["image_grid"] = "image_grid"
@@ -145,8 +147,8 @@ class ImageGrid:
     strip: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Heatmap:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Heatmap(Brief):
     """A grid of numbers (rows from top to bottom), over a picture or over labelled axes. Raw and signed."""
 
     values: Sequence[Sequence[float | None]]
@@ -157,8 +159,8 @@ class Heatmap:
     y_ticks: Sequence[str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Heatmaps:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Heatmaps(Brief):
     """Heatmaps that share one scale and one color bar. `diverging` scales are centered on 0."""
 
     kind: Literal["heatmaps"] = "heatmaps"
@@ -172,8 +174,8 @@ class Heatmaps:
     y_label: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CountryValue:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CountryValue(Brief):
     """A number of one country (two-letter code of ISO 3166-1, or XK), with a note that says more."""
 
     code: str
@@ -182,8 +184,8 @@ class CountryValue:
     note: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorldMap:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class WorldMap(Brief):
     """A map of the world, colored by country. Numbers beyond `low` and `high` get the color of these.
 
     `diverging` scales are centered on 0. `absent` says what it means that a country is not among `countries`.
@@ -204,7 +206,7 @@ class WorldMap:
 Evidence = Annotated[Estimate | Table | Curve | ImageGrid | Heatmaps | WorldMap, Field(discriminator="kind")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Finding:
     """One verdict: a claim with a number, its criterion, and its evidence.
 
@@ -222,6 +224,14 @@ class Finding:
     common: bool = False
     evidence: Sequence[Evidence] = ()
     caveats: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        return f"{self.verdict.upper()} {self.check}: {self.claim}"
+
+    def _repr_html_(self) -> str:
+        rows = [(self.verdict.upper(), self.claim), ("Criterion", self.criterion)]
+        rows += [(e.label, _with_interval(e)) for e in self.evidence if isinstance(e, Estimate)]
+        return html_table(self.check, ("", ""), [*rows, *(("Caveat", caveat) for caveat in self.caveats)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,7 +282,7 @@ class ImageFacts:
     notes: Sequence[str] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Audit:
     """All that one audit found, worst first, with what a reader needs to understand and repeat it.
 
@@ -296,6 +306,30 @@ class Audit:
         """Count the findings about this model by verdict, worst first; common ones are left out."""
         counts = {verdict: sum(f.verdict == verdict and not f.common for f in self.findings) for verdict in Verdict}
         return {verdict: count for verdict, count in counts.items() if count}
+
+    def __repr__(self) -> str:
+        worst = [f"  {finding!r}" for finding in self.findings[:_FIRST]]
+        more = len(self.findings) - len(worst)
+        return "\n".join([self._title, *worst, *([f"  ... and {more} more in `findings`"] if more else [])])
+
+    def _repr_html_(self) -> str:
+        rows = ((finding.verdict.upper(), finding.check, finding.claim) for finding in self.findings)
+        return html_table(self._title, ("verdict", "check", "claim"), rows)
+
+    @property
+    def _title(self) -> str:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts().items()) or "no findings"
+        return f"Audit of {self.model.name} on {self.images.name} ({self.images.count} images): {counts}"
+
+
+_FIRST = 5
+"""How many findings an audit prints."""
+
+
+def _with_interval(estimate: Estimate) -> str:
+    of = "{:.1%}" if estimate.unit in {"share", "probability"} else "{:.4g}"
+    value, low, high = (of.format(number) for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high}, {estimate.level:.0%} interval, n = {estimate.n})"
 
 
 _RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}

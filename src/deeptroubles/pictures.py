@@ -15,6 +15,11 @@ from deeptroubles.findings import Picture
 MEDIA = "data:image/webp;base64,"
 
 
+def as_data_uri(content: bytes, media: str) -> str:
+    """The content of a file as a data URI, such as of the media type `image/png`."""
+    return f"data:{media};base64,{base64.b64encode(content).decode()}"
+
+
 def picture(pixels: NDArray[Any], alt: str) -> Picture:
     """Encode pixels as a WebP picture.
 

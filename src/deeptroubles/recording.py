@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
 from deeptroubles.findings import Unreadable
@@ -24,8 +25,8 @@ from deeptroubles.outputs import to_logits
 from deeptroubles.subject import Subject, returned_by
 
 
-@dataclass(frozen=True)
-class Recording:
+@dataclass(frozen=True, repr=False)
+class Recording(Brief):
     """What the classifier predicts for each image that could be read.
 
     Attributes:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from deeptroubles.report.figure import draw_heatmap
+from deeptroubles.report.figure import _overlays, _wrapped, draw_heatmap, draw_sheet
 
 PICTURE = np.full((96, 128, 3), 128, dtype=np.uint8)
 
@@ -56,3 +57,26 @@ def test_the_same_call_gives_the_same_bytes(tmp_path: Path) -> None:
     draw(np.eye(4), tmp_path / "a.png")
     draw(np.eye(4), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_maps_of_several_pictures_share_one_scale() -> None:
+    figure = Figure()
+    panels = figure.subplots(1, 2)
+    maps = np.stack([np.full((4, 4), 0.1), np.linspace(0, 1, 16).reshape(4, 4)])
+    _overlays(panels, np.stack([PICTURE, PICTURE]), maps)
+    first, second = (axes.images[1].get_clim() for axes in panels)
+    assert first == second
+    assert first[1] > 0.9
+
+
+def test_no_caption_is_cut() -> None:
+    title = "a very long name of a class that no panel is wide enough for, with $money$"
+    assert " ".join(_wrapped(title, 2.2, 9).split("\n")).replace("\\$", "$") == title
+    assert max(map(len, _wrapped(title, 2.2, 9).split("\n"))) < 32
+
+
+def test_a_sheet_of_several_pictures_and_methods(tmp_path: Path) -> None:
+    maps = {f"method {i}": np.random.default_rng(i).normal(size=(2, 4, 5)) * 10.0**i for i in range(6)}
+    draw_sheet(np.stack([PICTURE, PICTURE]), maps, ["cat", "dog"], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.width > 1000

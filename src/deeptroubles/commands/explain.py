@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,18 +14,24 @@ from rich.table import Column, Table
 from deeptroubles.commands.console import out
 from deeptroubles.commands.images import ValueRange
 from deeptroubles.commands.model import Load, with_model
-from deeptroubles.errors import UsageError
+from deeptroubles.errors import ImagesError, UnreadableImageError, UsageError
 from deeptroubles.methods.catalogue import ATTRIBUTION, DEFAULT_ATTRIBUTION, find_method, parse_settings
 
 if TYPE_CHECKING:
-    from deeptroubles.workflows.explain import MethodComparison
+    from PIL.Image import Image
+
+    from deeptroubles.images import ImageSet
+    from deeptroubles.workflows.explain import Explanation, MethodComparison
+
+_SHOWN = 8
+"""How many pictures of a folder are drawn."""
 
 
 @with_model()
 def explain(
     *,
     load: Load,
-    image: Annotated[Path, typer.Argument(help="A picture; with --compare, any images.")],
+    image: Annotated[Path, typer.Argument(help="A picture, or a folder: its first eight; with --compare, all.")],
     value_range: ValueRange = None,
     method: Annotated[
         str | None,
@@ -44,7 +51,7 @@ def explain(
         Path | None, typer.Option("--out", help="PNG to write. Default: IMAGE.METHOD.png here.")
     ] = None,
 ) -> None:
-    """Draw which parts of one image a prediction depends on, and print the most likely classes."""
+    """Draw which parts of an image a prediction depends on, and print the most likely classes."""
     whole_catalogue = compare or method == "all"
     if settings and whole_catalogue:
         raise UsageError("Settings are for one method; name it with --method.")
@@ -53,31 +60,58 @@ def explain(
     from deeptroubles.images import load_images
 
     images = load_images(image, value_range=value_range)
-    picture = None if compare else images[0]  # reported before the model is loaded if unreadable
+    pictures = {} if compare else _first_readable(images)  # before the model is loaded
     classifier = load()
     from deeptroubles.report.figure import draw_heatmap, draw_sheet
-    from deeptroubles.workflows.explain import compare_methods, explain_picture
+    from deeptroubles.workflows.explain import compare_methods, explain_pictures
 
-    if picture is None:
+    if compare:
         _print_comparison(compare_methods(classifier, images, methods))
         return
     given = parse_settings(ATTRIBUTION[methods[0]], settings) if settings else {}
     if layer:
         given["layer"] = layer
-    found = explain_picture(classifier, picture, methods, target, **given)
+    found = explain_pictures(classifier, list(pictures.values()), methods, target, **given)
     drawn = method or next(iter(found.maps))
     path = out_file or Path(f"{image.stem}.{drawn}.png")
-    if method == "all":
-        draw_sheet(found.picture, found.maps, found.target, path)
+    if len(found.maps) == 1 and len(pictures) == 1:
+        title = f"{found.targets[0]} ({drawn})"
+        draw_heatmap(found.pictures[0], found.maps[drawn][0], title, f"value of {drawn}", path)
     else:
-        draw_heatmap(found.picture, found.maps[drawn], f"{found.target} ({drawn})", "logits", path)
-    for name, probability in found.most_likely:
-        out.print(f"{probability:7.1%}  {escape(name)}", highlight=False)
-    for name, why in found.impossible.items():
-        out.print(f"{name} does not work here: {escape(why)}", style="yellow", highlight=False)
+        draw_sheet(found.pictures, found.maps, found.targets, path)
+    _print_explanation(found, list(pictures), len(images))
     if not method:
         out.print(f"Method: {drawn}, the first that works for this model.", highlight=False)
     out.print(f"\nPicture: {escape(str(path))}", soft_wrap=True)
+
+
+def _print_explanation(found: Explanation, names: Sequence[str], available: int) -> None:
+    """The most likely classes of each picture, how many are drawn, and the methods that do not work."""
+    for name, likely in zip(names, found.most_likely, strict=True):
+        if len(names) > 1:
+            out.print(f"\n{escape(name)}", highlight=False)
+        for class_name, probability in likely:
+            out.print(f"{probability:7.1%}  {escape(class_name)}", highlight=False)
+    if available > len(names):
+        out.print(f"\nDrawn: {len(names)} of {available} images, the first that can be read.", highlight=False)
+    for name, why in found.impossible.items():
+        out.print(f"{name} does not work here: {escape(why)}", style="yellow", highlight=False)
+
+
+def _first_readable(images: ImageSet) -> dict[str, Image]:
+    """The first pictures that can be read, by name. An image that is the only one must be readable."""
+    found: dict[str, Image] = {}
+    for row, name in enumerate(images.table["path"]):
+        try:
+            found[str(name)] = images[row]
+        except UnreadableImageError:
+            if len(images) == 1:
+                raise
+        if len(found) == _SHOWN:
+            break
+    if not found:
+        raise ImagesError("None of the images could be read.")
+    return found
 
 
 def _print_comparison(compared: list[MethodComparison]) -> None:

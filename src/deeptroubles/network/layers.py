@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from deeptroubles.display import Brief
 from deeptroubles.errors import ModelError, nearest
 
 Score = Callable[[Tensor], Tensor]
@@ -53,8 +54,8 @@ class Layer:
         return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1 and self.shape[:2] != (1, 1)
 
 
-@dataclass(frozen=True)
-class Recorded:
+@dataclass(frozen=True, repr=False)
+class Recorded(Brief):
     """The result of one forward pass: logits (N x K) and the outputs of the requested layers."""
 
     logits: Tensor

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from deeptroubles.run.files import write_whole
 
@@ -36,46 +38,72 @@ def draw_heatmap(
         scale_label: What the values are, with their unit.
         path: Where the file goes. It is replaced in one step.
     """
-    height, width = picture.shape[:2]
-    figure = Figure(figsize=(9.0, 0.7 + 3.9 * height / width), dpi=150, layout="constrained")
+    write_whole(path, heatmap_png(picture[None], values[None], title, scale_label))
+
+
+def heatmap_png(pictures: npt.NDArray[np.uint8], values: npt.NDArray[Any], title: str, scale_label: str) -> bytes:
+    """Pictures (N x H x W x 3) beside their heatmaps (N x h x w), all on one scale, as the content of a PNG file."""
+    count, height, width = pictures.shape[:3]
+    heading = _wrapped(title, 9.0, 12)
+    size = (9.0, 0.45 + 0.2 * heading.count("\n") + count * 3.9 * height / width)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    left.imshow(picture)
-    right.imshow(_gray(picture), cmap="gray", vmin=0, vmax=255)
-    heat = _overlay(right, np.ma.masked_invalid(values.astype(np.float64)), (height, width))
-    for axes in (left, right):
+    panels = figure.subplots(count, 2, squeeze=False)
+    for axes in panels.flatten():
         axes.set_axis_off()
-    figure.colorbar(heat, ax=[left, right], label=scale_label, shrink=0.85, pad=0.02, extend="both")
-    figure.suptitle(_plain(title), x=0.02, horizontalalignment="left")
-    _save(figure, path)
+    for axes, picture in zip(panels[:, 0], pictures, strict=True):
+        axes.imshow(picture)
+    heat = _overlays(panels[:, 1], pictures, values)
+    bar = figure.colorbar(heat, ax=panels, label=_plain(scale_label), shrink=0.85 / count, pad=0.02, extend="both")
+    bar.ax.tick_params(labelsize=8)
+    figure.suptitle(heading, x=0.02, horizontalalignment="left", fontsize=12)
+    return _png(figure)
 
 
 def draw_sheet(
-    picture: npt.NDArray[np.uint8], maps: Mapping[str, npt.NDArray[Any]], title: str, path: Path, columns: int = 5
+    pictures: npt.NDArray[np.uint8],
+    maps: Mapping[str, npt.NDArray[Any]],
+    titles: Sequence[str],
+    path: Path,
+    columns: int = 5,
 ) -> None:
-    """Draw a picture and many heatmaps of it side by side, as a PNG file. Each map has a scale of its own.
+    """Draw pictures and many heatmaps of them side by side, as a PNG file.
+
+    Every map has a color bar under it: its scale is the same for all pictures, and none of any other map.
 
     Args:
-        picture: The picture, H x W x 3.
-        maps: Raw, signed values by the name of what drew them, each h x w.
-        title: What the drawing shows.
+        pictures: The pictures, N x H x W x 3.
+        maps: Raw, signed values by the name of what drew them, each N x h x w.
+        titles: What is shown, one for each picture.
         path: Where the file goes. It is replaced in one step.
         columns: How many drawings stand side by side.
     """
-    height, width = picture.shape[:2]
-    rows = -(-(len(maps) + 1) // columns)
-    figure = Figure(figsize=(2.2 * columns, 0.6 + rows * (0.35 + 2.1 * height / width)), dpi=130, layout="constrained")
+    count, height, width = pictures.shape[:3]
+    columns = min(columns, len(maps) + 1)
+    bands = -(-(len(maps) + 1) // columns)
+    captions = [_wrapped(title, 2.2, 9) for title in titles]
+    lines = 1 + max(caption.count("\n") for caption in captions)
+    size = (2.2 * columns, bands * (0.45 + count * (0.2 + 2.1 * height / width)) + 0.15 * lines)
+    figure = Figure(figsize=size, dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes in panels:
+    panels = figure.subplots(bands * count, columns, squeeze=False)
+    for axes in panels.flatten():
         axes.set_axis_off()
-    panels[0].imshow(picture)
-    panels[0].set_title(_plain(title), fontsize=9)
-    for axes, (name, values) in zip(panels[1:], maps.items(), strict=False):
-        axes.imshow(_gray(picture), cmap="gray", vmin=0, vmax=255)
-        _overlay(axes, np.ma.masked_invalid(values.astype(np.float64)), (height, width))
-        axes.set_title(_plain(name.replace("_", " ")), fontsize=9)
-    _save(figure, path)
+    blocks = panels.reshape(bands, count, columns).transpose(0, 2, 1).reshape(-1, count)
+    for axes, picture, caption in zip(blocks[0], pictures, captions, strict=True):
+        axes.imshow(picture)
+        axes.set_title(caption, fontsize=9)
+    for block, (name, values) in zip(blocks[1:], maps.items(), strict=False):
+        heat = _overlays(block, pictures, values)
+        block[0].set_title(_wrapped(name.replace("_", " "), 2.2, 9), fontsize=9)
+        bar = figure.colorbar(heat, ax=list(block), location="bottom", shrink=0.8, pad=0.02, aspect=30, extend="both")
+        formatter = ScalarFormatter()
+        formatter.set_powerlimits((-2, 3))
+        bar.locator, bar.formatter = MaxNLocator(3), formatter
+        bar.ax.tick_params(labelsize=6)
+        bar.ax.xaxis.get_offset_text().set_fontsize(6)
+        bar.update_ticks()
+    write_whole(path, _png(figure))
 
 
 def draw_pictures(
@@ -94,8 +122,9 @@ def draw_pictures(
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     height, width = pictures[0].shape[-2:]
-    lines = max(caption.count("\n") for caption in captions) + 1
     panel = 1.7 if len(pictures) > 1 else 7.0
+    captions = ["\n".join(_wrapped(line, panel, 7.5) for line in caption.split("\n")) for caption in captions]
+    lines = max(caption.count("\n") for caption in captions) + 1
     size = (panel * columns + 0.4, 0.35 + rows * (0.1 + 0.15 * lines + 0.94 * panel * height / width))
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -111,18 +140,33 @@ def draw_pictures(
             axes.imshow(pixels.mean(0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color("0.8")
-        axes.set_xlabel(_plain(caption), fontsize=7.5)
-    figure.suptitle(_plain(title), x=0.02, horizontalalignment="left", fontsize=10)
-    _save(figure, path)
+        axes.set_xlabel(caption, fontsize=7.5)
+    figure.suptitle(_wrapped(title, size[0], 10), x=0.02, horizontalalignment="left", fontsize=10)
+    write_whole(path, _png(figure))
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _png(figure: Figure) -> bytes:
     drawing = io.BytesIO()
     figure.savefig(drawing, format="png")
-    write_whole(path, drawing.getvalue())
+    return drawing.getvalue()
 
 
-def _overlay(axes: Axes, values: np.ma.MaskedArray[Any, Any], size: tuple[int, int]) -> AxesImage:
+def _overlays(panels: Iterable[Axes], pictures: npt.NDArray[np.uint8], maps: npt.NDArray[Any]) -> AxesImage:
+    """Draw maps (N x h x w) over pictures that are turned gray, on one scale, which the returned image knows."""
+    masked = np.ma.masked_invalid(maps.astype(np.float64))
+    colors, low, high = _scale(masked)
+    height, width = pictures.shape[1:3]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    look: dict[str, Any] = {"cmap": colors, "vmin": low, "vmax": high, "alpha": _OPACITY, "interpolation": "bilinear"}
+    drawn = []
+    for axes, picture, values in zip(panels, pictures, masked, strict=True):
+        axes.imshow(_gray(picture), cmap="gray", vmin=0, vmax=255)
+        drawn.append(axes.imshow(values, extent=extent, **look))
+    return drawn[-1]
+
+
+def _scale(values: np.ma.MaskedArray[Any, Any]) -> tuple[Colormap | str, float, float]:
+    """The colors of a map and its lowest and highest value: centered on 0 if any value is negative."""
     colors: Colormap | str = "viridis"
     measured = values.compressed() if values.count() else np.array([0.0, 1.0])
     # A map of single pixels has a few that outshine all others; they share the end of the scale.
@@ -132,15 +176,17 @@ def _overlay(axes: Axes, values: np.ma.MaskedArray[Any, Any], size: tuple[int, i
         low = -high
     if low == high:  # nearly all values are the same
         low, high = float(measured.min()), float(measured.max())
-    extent = (-0.5, size[1] - 0.5, size[0] - 0.5, -0.5)
-    return axes.imshow(
-        values, cmap=colors, vmin=low, vmax=high, alpha=_OPACITY, extent=extent, interpolation="bilinear"
-    )
+    return colors, low, high if low < high else low + 1.0
 
 
 def _gray(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     gray: npt.NDArray[np.float64] = picture @ np.array([0.299, 0.587, 0.114])
     return gray
+
+
+def _wrapped(text: str, inches: float, points: float) -> str:
+    """A caption in lines that fit into a width, so that none of it is cut."""
+    return "\n".join(textwrap.wrap(_plain(text), max(8, int(inches * 72 / (0.6 * points)))))
 
 
 def _plain(text: str) -> str:

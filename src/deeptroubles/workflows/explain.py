@@ -1,4 +1,4 @@
-"""Explain one picture, or find out which method explains a classifier best: what `deeptroubles explain` does."""
+"""Explain pictures, or find out which method explains a classifier best: what `deeptroubles explain` does."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.errors import ImagesError, ModelError, UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import find_class
@@ -27,23 +28,23 @@ BLOCK = 8
 """Images of a comparison that are explained at a time."""
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """The maps of some methods for one picture.
+@dataclass(frozen=True, repr=False)
+class Explanation(Brief):
+    """The maps of some methods for some pictures.
 
     Attributes:
-        picture: The picture as the classifier sees it, H x W x 3, 8 bit.
-        maps: Each method's map, raw and signed, h x w.
+        pictures: The pictures as the classifier sees them, N x H x W x 3, 8 bit.
+        maps: Each method's maps, raw and signed, N x h x w.
         impossible: Why a method cannot explain this classifier.
-        target: Name of the explained class.
-        most_likely: The most likely classes with their probabilities.
+        targets: Name of the explained class of each picture.
+        most_likely: The most likely classes of each picture with their probabilities.
     """
 
-    picture: NDArray[np.uint8]
+    pictures: NDArray[np.uint8]
     maps: dict[str, NDArray[np.float32]]
     impossible: dict[str, str]
-    target: str
-    most_likely: tuple[tuple[str, float], ...]
+    targets: tuple[str, ...]
+    most_likely: tuple[tuple[tuple[str, float], ...], ...]
 
 
 @dataclass(frozen=True)
@@ -65,21 +66,21 @@ class MethodComparison:
     impossible: str = ""
 
 
-def explain_picture(
+def explain_pictures(
     classifier: Classifier,
-    picture: Image.Image,
+    pictures: Sequence[Image.Image],
     methods: Sequence[str] = (),
     target: str | None = None,
     **settings: Any,
 ) -> Explanation:
-    """Explain one picture.
+    """Explain some pictures.
 
     Args:
         classifier: The classifier.
-        picture: Any picture.
+        pictures: Any pictures.
         methods: Names of attribution methods. Default: the first of `DEFAULT_ATTRIBUTION` that works for this
             classifier and has the settings.
-        target: Class name or index. Default: the most likely class.
+        target: Class name or index. Default: the most likely class of each picture.
         settings: Passed to the methods that have such a setting.
 
     Raises:
@@ -93,9 +94,11 @@ def explain_picture(
     unknown = settings.keys() - set().union(*takes.values())
     if unknown:
         raise UsageError(f"{' and '.join(chosen)} has no {' or '.join(sorted(unknown))}.")
-    pixels = classifier.prepare(picture)[None].to(classifier.device)
-    probabilities = logits_of(classifier, pixels)[0].softmax(0)
-    which = int(probabilities.argmax()) if target is None else find_class(classifier, target)
+    pixels = torch.stack([classifier.prepare(picture) for picture in pictures]).to(classifier.device)
+    probabilities = logits_of(classifier, pixels).softmax(1)
+    which = probabilities.argmax(1)
+    if target is not None:
+        which = torch.full_like(which, find_class(classifier, target))
     maps, impossible = dict[str, NDArray[np.float32]](), dict[str, str]()
     for method in track(tuple(chosen), "Computing maps"):
         if maps and not methods:
@@ -107,27 +110,28 @@ def explain_picture(
             impossible[method] = str(error)
     if not maps:
         raise ModelError(next(iter(impossible.values())))
-    rgb = (pixels[0].cpu().numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
-    top = probabilities.topk(min(MOST_LIKELY, classifier.classes))
+    rgb = (pixels.cpu().numpy().transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
+    names = classifier.class_names
+    top = zip(*(each.tolist() for each in probabilities.topk(min(MOST_LIKELY, classifier.classes))), strict=True)
     return Explanation(
-        picture=np.repeat(rgb, 3, axis=2) if rgb.shape[2] == 1 else rgb[..., :3],
+        pictures=np.repeat(rgb, 3, axis=3) if rgb.shape[3] == 1 else rgb[..., :3],
         maps=maps,
         impossible=impossible,
-        target=classifier.class_names[which],
-        most_likely=tuple((classifier.class_names[i], float(p)) for p, i in zip(*top, strict=True)),
+        targets=tuple(names[i] for i in which.tolist()),
+        most_likely=tuple(tuple((names[i], p) for p, i in zip(*row, strict=True)) for row in top),
     )
 
 
 def _map(
-    method: Method, classifier: Classifier, pixels: torch.Tensor, target: int, settings: dict[str, Any]
+    method: Method, classifier: Classifier, pixels: torch.Tensor, targets: torch.Tensor, settings: dict[str, Any]
 ) -> NDArray[np.float32]:
-    """The map of one image. Raises ModelError where it is the same everywhere."""
-    found = method.function(classifier, pixels, target, **settings)
-    if is_constant(found)[0]:
+    """The maps of some images. Raises ModelError where each is the same everywhere."""
+    found = method.function(classifier, pixels, targets, **settings)
+    if is_constant(found).all():
         raise ModelError(
             f"The map of {method.name} is {float(found.mean()):.3g} everywhere; use occlusion or rise instead."
         )
-    values: NDArray[np.float32] = found[0].float().cpu().numpy()
+    values: NDArray[np.float32] = found.float().cpu().numpy()
     return values
 
 

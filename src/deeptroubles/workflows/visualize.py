@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.engine import LocalEngine, MakeEngine
 from deeptroubles.errors import ImagesError, UsageError
 from deeptroubles.images import ImageSet
@@ -30,8 +31,8 @@ MAX_UNITS = 16
 BATCH_SIZE = 32
 
 
-@dataclass(frozen=True)
-class Figure:
+@dataclass(frozen=True, repr=False)
+class Figure(Brief):
     """Pictures to draw side by side.
 
     Attributes:

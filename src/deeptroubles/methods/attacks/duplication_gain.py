@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
 from deeptroubles.methods.parameters import Count
@@ -15,8 +16,8 @@ from deeptroubles.methods.targets import Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
 
 
-@dataclass(frozen=True)
-class DuplicationGain:
+@dataclass(frozen=True, repr=False)
+class DuplicationGain(Brief):
     """By how much duplicating parts of the image can raise the probability of a class.
 
     Attributes:

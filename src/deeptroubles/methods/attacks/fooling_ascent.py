@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.methods.attacks.shared.balls import steepest_direction
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.iterate import loss_gradient
@@ -24,8 +25,8 @@ TARGET_CONFIDENCE = 0.999
 """Images with at least this confidence are finished."""
 
 
-@dataclass(frozen=True)
-class FoolingImages:
+@dataclass(frozen=True, repr=False)
+class FoolingImages(Brief):
     """One meaningless image per class, rounded to 8 bits, with the network's confidence.
 
     Attributes:

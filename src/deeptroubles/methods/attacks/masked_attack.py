@@ -24,7 +24,7 @@ from deeptroubles.statistics.intervals import Interval
 CAMERA = Conditions()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MaskedResult(AttackResult):
     """The perturbed photographs, and the success rate on new views.
 

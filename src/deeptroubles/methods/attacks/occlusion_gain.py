@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
 
 
-@dataclass(frozen=True)
-class OcclusionGain:
+@dataclass(frozen=True, repr=False)
+class OcclusionGain(Brief):
     """By how much occlusion can raise the probability of a class.
 
     Attributes:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.expectation import Render, ascend_expectation, success_rate
 from deeptroubles.methods.attacks.shared.goal import Goal
@@ -22,8 +23,8 @@ ANYWHERE = Conditions(degrees=22.5, shift=0.3)
 """The default positions of the patch."""
 
 
-@dataclass(frozen=True)
-class PatchResult:
+@dataclass(frozen=True, repr=False)
+class PatchResult(Brief):
     """A patch, and its success rate on new views.
 
     Attributes:

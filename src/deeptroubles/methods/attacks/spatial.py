@@ -22,7 +22,7 @@ SHIFTS, ANGLES = 5, 31
 """Values along each axis of the grid (Engstrom et al.): 5 x 5 x 31 = 775."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SpatialResult(AttackResult):
     """What was found for each image; distance is the L2 norm, which is large even for small shifts.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.parameters import Count, Positive
@@ -16,8 +17,8 @@ from deeptroubles.methods.targets import as_targets
 from deeptroubles.subject import logits_of
 
 
-@dataclass(frozen=True)
-class TargetMatrix:
+@dataclass(frozen=True, repr=False)
+class TargetMatrix(Brief):
     """What was found for every pair of an image and a target class.
 
     Attributes:

@@ -15,7 +15,7 @@ def grad_cam(
     """Map of the layer's channels, each weighted by the mean gradient of the target's logit with respect to it.
 
     Raw and signed, at the layer's own resolution: the paper's final ReLU and the scaling to the image are not applied.
-    The backward pass stops at the layer.
+    The backward pass stops at the layer. Tokens are folded to the grid of their patches; class tokens are left out.
 
     Args:
         classifier: The classifier.

@@ -11,6 +11,7 @@ from annotated_types import Ge
 from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.errors import ModelError, NeedsGraphError, UsageError, nearest
 from deeptroubles.methods.attribution.shared import lrp_rules
 from deeptroubles.methods.attribution.shared.lrp_operations import Step, operation_name, propagate
@@ -24,8 +25,8 @@ _WEIGHTED = {"conv2d", "linear"}
 _READOUT = {"log", "clamp_min", "clamp", "mul", "div"}
 
 
-@dataclass(frozen=True)
-class Relevance:
+@dataclass(frozen=True, repr=False)
+class Relevance(Brief):
     """How the score is distributed: `maps.sum((1, 2))` plus everything absorbed is the score.
 
     Attributes:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Targets, as_batch, as_targets, target_score
@@ -20,8 +21,8 @@ SMALL = 64
 """Images with a shorter side than this (in pixels) are computed whole: there is little to save."""
 
 
-@dataclass(frozen=True)
-class OcclusionScores:
+@dataclass(frozen=True, repr=False)
+class OcclusionScores(Brief):
     """The logits of every occluded version of images, for all classes.
 
     Attributes:

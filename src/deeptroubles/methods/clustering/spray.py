@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from deeptroubles.display import Brief
 from deeptroubles.methods.clustering.fisher_score import fisher_score
 from deeptroubles.methods.clustering.spectral import eigengap, laplacian_spectrum, neighbor_affinity, spectral_clusters
 
@@ -21,8 +22,8 @@ MIN_HEATMAPS = 10
 """Fewer heatmaps are not clustered."""
 
 
-@dataclass(frozen=True)
-class Clusters:
+@dataclass(frozen=True, repr=False)
+class Clusters(Brief):
     """The clusters of N heatmaps of a class.
 
     Attributes:

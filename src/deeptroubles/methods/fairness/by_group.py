@@ -11,6 +11,7 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame
 from numpy.typing import ArrayLike, NDArray
 
+from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError
 
 MIN_GROUP = 30
@@ -19,8 +20,8 @@ MIN_GROUP = 30
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
-@dataclass(frozen=True)
-class ByGroup:
+@dataclass(frozen=True, repr=False)
+class ByGroup(Brief):
     """Measures by group.
 
     Attributes:

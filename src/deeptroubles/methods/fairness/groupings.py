@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError, nearest
 from deeptroubles.images import ImageSet
 from deeptroubles.methods.properties.cells import column_cells
@@ -19,8 +20,8 @@ MAX_TOGETHER = 3
 _OWN = ("path", "label", "mask", "cue_mask")
 
 
-@dataclass(frozen=True)
-class Grouping:
+@dataclass(frozen=True, repr=False)
+class Grouping(Brief):
     """The group of each image.
 
     Attributes:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deeptroubles.display import Brief
 from deeptroubles.images.labels import label_text
 from deeptroubles.methods.geography.countries import country_code
 from deeptroubles.methods.geography.country_at import country_at
@@ -21,8 +22,8 @@ MIN_ACCURACY = 3
 """Flickr's accuracy ranges from 1 (the world) to 16 (the street); from 3 on the country is known."""
 
 
-@dataclass(frozen=True)
-class Places:
+@dataclass(frozen=True, repr=False)
+class Places(Brief):
     """Where images come from.
 
     Attributes:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.measure import blur_effect
 
+from deeptroubles.display import Brief
 from deeptroubles.methods.properties.image_properties import LUMA
 
 MAX_SIDE = 256
@@ -31,8 +32,8 @@ GRAYSCALE, RARE = 0.02, 0.1
 DEFECTS = ("nearly blank", "too dark", "too bright", "low contrast", "blurred", "odd size", "odd shape", "grayscale")
 
 
-@dataclass(frozen=True)
-class PictureFacts:
+@dataclass(frozen=True, repr=False)
+class PictureFacts(Brief):
     """The measurements that defects are found by, one number per image (N each).
 
     Attributes:

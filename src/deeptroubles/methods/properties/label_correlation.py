@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deeptroubles.display import Brief
 from deeptroubles.methods.properties.cells import Cells
 from deeptroubles.statistics.balanced_accuracy import (
     beyond_chance,
@@ -21,8 +22,8 @@ from deeptroubles.statistics.intervals import Interval
 _AT_ONCE = 50
 
 
-@dataclass(frozen=True)
-class Correlation:
+@dataclass(frozen=True, repr=False)
+class Correlation(Brief):
     """How well a property predicts the label.
 
     Attributes:

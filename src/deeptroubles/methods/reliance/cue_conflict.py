@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.errors import ImagesError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import match_labels
@@ -38,8 +39,8 @@ CATEGORIES = {
 comments count the classes."""
 
 
-@dataclass(frozen=True)
-class Trials:
+@dataclass(frozen=True, repr=False)
+class Trials(Brief):
     """The images of a folder with shape and texture of different categories.
 
     Attributes:

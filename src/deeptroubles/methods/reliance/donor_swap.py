@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.methods.transforms.shared.scenery import Scenery
 from deeptroubles.methods.transforms.swap import swap
 from deeptroubles.subject import logits_of
@@ -19,8 +20,8 @@ SAME_CLASS = 2
 """Number of donors of its own class for each image."""
 
 
-@dataclass(frozen=True)
-class Donors:
+@dataclass(frozen=True, repr=False)
+class Donors(Brief):
     """Recipients and their donors, as indices of images.
 
     Attributes:
@@ -53,8 +54,8 @@ def choose_donors(targets: NDArray[np.int64], max_classes: int, seed: int) -> Do
     return Donors(np.arange(len(targets)), np.array(same), np.array(others))
 
 
-@dataclass(frozen=True)
-class Moves:
+@dataclass(frozen=True, repr=False)
+class Moves(Brief):
     """Probabilities after swaps, for N recipients, R donors of other classes each, and C channels.
 
     Attributes:

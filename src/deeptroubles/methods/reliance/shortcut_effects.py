@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from deeptroubles.display import Brief
 from deeptroubles.methods.reliance.donor_swap import Moves
 from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH
 from deeptroubles.statistics.intervals import Interval
@@ -22,8 +23,8 @@ INNER_SHARE = 0.5
 """A cue is not the frame if an inner window has at least this share of the frame's effect."""
 
 
-@dataclass(frozen=True)
-class Effects:
+@dataclass(frozen=True, repr=False)
+class Effects(Brief):
     """How far each of C channels moves the prediction towards, and away from, each of K classes.
 
     Attributes:

@@ -12,6 +12,7 @@ from skimage.filters import threshold_otsu
 from torch import Tensor
 from torch.nn import functional
 
+from deeptroubles.display import Brief
 from deeptroubles.methods.segmentation.barrier_distance import barrier_distance
 from deeptroubles.methods.segmentation.border_contrast import border_contrast
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
@@ -24,8 +25,8 @@ RIM = 0.1
 """The share of the image along each side that is taken as background, so that a frame is not an object."""
 
 
-@dataclass(frozen=True)
-class Found:
+@dataclass(frozen=True, repr=False)
+class Found(Brief):
     """Objects in N images.
 
     Attributes:

@@ -12,6 +12,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.manifold import TSNE
 from torch import Tensor
 
+from deeptroubles.display import Brief
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.parameters import Count, Seed
@@ -29,8 +30,8 @@ GAP, SHADE = 2, 0.85
 """Pixels between the pictures of the drawn map, and the gray level of empty cells."""
 
 
-@dataclass(frozen=True)
-class ActivationAtlas:
+@dataclass(frozen=True, repr=False)
+class ActivationAtlas(Brief):
     """A map of a layer's activations, cut into grid x grid cells, row 0 at the top.
 
     Attributes:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, NonNegative, Positive, Seed
@@ -26,8 +27,8 @@ ALL = -1
 """The unit of pictures of directions and of whole layers."""
 
 
-@dataclass(frozen=True)
-class Visualization:
+@dataclass(frozen=True, repr=False)
+class Visualization(Brief):
     """Pictures that excite units of a layer, and the success of the optimization.
 
     Attributes:

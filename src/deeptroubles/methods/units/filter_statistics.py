@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deeptroubles.display import Brief
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.units.shared.activations import by_unit
@@ -25,8 +26,8 @@ MAX_UNITS = 4096
 """Duplicates are searched in layers of at most this many units, since all pairs are compared."""
 
 
-@dataclass(frozen=True)
-class FilterStatistics:
+@dataclass(frozen=True, repr=False)
+class FilterStatistics(Brief):
     """Statistics of all activations of a layer: U units, h x w positions, n images.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeptroubles.display import Brief
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.parameters import Count, Seed
@@ -17,8 +18,8 @@ from deeptroubles.network import open_network, reusing_reducers, unit_layers
 from deeptroubles.subject import Subject
 
 
-@dataclass(frozen=True)
-class Samples:
+@dataclass(frozen=True, repr=False)
+class Samples(Brief):
     """Images of every unit of a layer, the best first. U x k.
 
     Attributes:
@@ -32,8 +33,8 @@ class Samples:
     cells: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class LayerIndex:
+@dataclass(frozen=True, repr=False)
+class LayerIndex(Brief):
     """What the units of one layer respond to.
 
     Attributes:
@@ -69,8 +70,8 @@ class LayerIndex:
         return self.low.values[:, 0]
 
 
-@dataclass(frozen=True)
-class UnitIndex:
+@dataclass(frozen=True, repr=False)
+class UnitIndex(Brief):
     """What all units respond to.
 
     Attributes:

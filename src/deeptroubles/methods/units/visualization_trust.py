@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from deeptroubles.display import Brief
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.parameters import Seed
@@ -36,8 +37,8 @@ GRID = 16
 """The longer side to which images are scaled before their pixels are compared."""
 
 
-@dataclass(frozen=True)
-class Natural:
+@dataclass(frozen=True, repr=False)
+class Natural(Brief):
     """Natural images for each unit, by their positions. All U x K, in three disjoint groups.
 
     Attributes:
@@ -51,8 +52,8 @@ class Natural:
     weak: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Trust:
+@dataclass(frozen=True, repr=False)
+class Trust(Brief):
     """Measures of the faithfulness of pictures of units of a layer.
 
     Attributes:

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import html_pictures
 from deeptroubles.methods.attacks.shared.balls import Norm, lp_norm
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.pictures import picture
 from deeptroubles.subject import logits_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AttackResult:
     """What an attack found for each image.
 
@@ -31,6 +33,27 @@ class AttackResult:
     success: Tensor
     distance: Tensor
     queries: Tensor
+
+    def __repr__(self) -> str:
+        reached = self.distance[self.success]
+        median = f", median distance {float(reached.median()):.3g} where it did" if len(reached) else ""
+        return (
+            f"{type(self).__name__}: reached the goal on {len(reached)} of {len(self.success)} images{median}, "
+            f"{float(self.queries.float().mean()):.0f} queries per image"
+        )
+
+    def _repr_html_(self) -> str:
+        shown = []
+        for i, image in enumerate(self.images[:_SHOWN]):
+            did = f"distance {float(self.distance[i]):.3g}" if self.success[i] else "not reached: the clean image"
+            text = f"{i}: {did}"
+            shown.append((picture(image.detach().cpu().numpy(), text).src, text, text))
+        more = f"; the first {_SHOWN} are shown" if len(self.images) > _SHOWN else ""
+        return html_pictures(f"{self!r}{more}", shown)
+
+
+_SHOWN = 12
+"""How many images a notebook shows."""
 
 
 def scored(

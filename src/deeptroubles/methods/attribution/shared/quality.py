@@ -14,14 +14,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.methods.targets import Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
 
 STEPS = 20
 
 
-@dataclass(frozen=True)
-class Faithfulness:
+@dataclass(frozen=True, repr=False)
+class Faithfulness(Brief):
     """The target's probability as pixels are removed or added in the order of a map.
 
     Attributes:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deeptroubles.display import Brief
+
 BLOCKS = 4
 """Number of shuffled blocks of a control along the shorter side of its box."""
 
@@ -25,8 +27,8 @@ PLACES = {
 """Positions of something small: the share of the free space above it, and to its left."""
 
 
-@dataclass(frozen=True)
-class Overlay:
+@dataclass(frozen=True, repr=False)
+class Overlay(Brief):
     """Overlays of M images, or one overlay for any number of images (M = 1).
 
     Attributes:

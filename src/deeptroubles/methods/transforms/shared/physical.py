@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deeptroubles.display import Brief
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.shared.warp import rotation, translation, warp
 
@@ -34,8 +35,8 @@ class Conditions:
     blur: float = 0.7
 
 
-@dataclass(frozen=True)
-class Views:
+@dataclass(frozen=True, repr=False)
+class Views(Brief):
     """One view per image.
 
     Attributes:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeptroubles.display import Brief
 from deeptroubles.methods.units.shared.similarity import cosine
 
 
-@dataclass(frozen=True)
-class Agreement:
+@dataclass(frozen=True, repr=False)
+class Agreement(Brief):
     """Mean cosine similarity of a unit's pictures, in the features of an encoder. U each; NaN where there is no pair.
 
     Attributes:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deeptroubles.display import Brief
 from deeptroubles.images.labels import label_text
 from deeptroubles.statistics.auroc import Auroc, auroc
 from deeptroubles.statistics.intervals import Interval
@@ -25,8 +26,8 @@ MAX_VALUES = 50
 """Largest number of values of a text column that become attributes, the most frequent ones."""
 
 
-@dataclass(frozen=True)
-class Attributes:
+@dataclass(frozen=True, repr=False)
+class Attributes(Brief):
     """W attributes of R images.
 
     Attributes:
@@ -80,8 +81,8 @@ class Detector:
     purity: float
 
 
-@dataclass(frozen=True)
-class AttributeTable:
+@dataclass(frozen=True, repr=False)
+class AttributeTable(Brief):
     """How well each of U units detects each of W attributes.
 
     All intervals hold simultaneously at the requested level (Bonferroni over all units and tested attributes), so the

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.errors import ImagesError, UsageError, nearest
 
 PARAMETERIZATIONS = ("pixel", "fourier", "maco")
@@ -21,8 +22,8 @@ _IMAGENET_COLOR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, 
 """A square root of the covariance of ImageNet's colors: lucid 0.3.10, `optvis/param/color.py`."""
 
 
-@dataclass(frozen=True)
-class Spectrum:
+@dataclass(frozen=True, repr=False)
+class Spectrum(Brief):
     """Statistics of a set of images: the amplitude of each spatial frequency, and the covariance of colors.
 
     Attributes:

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeptroubles.display import Brief
 from deeptroubles.methods.units.shared.similarity import spearman
 
 MIN_GAP = 0.1
 """A layer is skipped unless natural images of one unit are more similar than those of different units by this much."""
 
 
-@dataclass(frozen=True)
-class PathSimilarity:
+@dataclass(frozen=True, repr=False)
+class PathSimilarity(Brief):
     """Similarity of activations inside the network, for each unit and layer: all U x L, from the first to the last.
 
     Attributes:
