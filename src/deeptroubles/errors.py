@@ -53,7 +53,8 @@ class RunFolderError(DeeptroublesError):
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Return ' Did you mean a, b or c?' for the known names closest to `name`, or '' when none is close."""
-    close = difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+    others = [each for each in known if each != name]  # the very text that was refused is no help
+    close = difflib.get_close_matches(name, others, n=count, cutoff=0.5)
     if not close:
         return ""
     head, last = close[:-1], close[-1]

@@ -149,13 +149,14 @@ def _load_others() -> None:
         entry.load()
 
 
-def chosen_checks(patterns: Sequence[str] | None) -> list[Check]:
-    """The checks of the given names or families, in order; where none is given, all but those on request.
+def chosen_checks(patterns: str | Sequence[str] | None) -> list[Check]:
+    """The checks of the given names or families (or of one), in order; where none is given, all but those on request.
 
     Raises:
         UsageError: A name is no check and no family.
     """
     known = all_checks()
+    patterns = [patterns] if isinstance(patterns, str) else patterns
     if not patterns:
         return [check for check in known.values() if not check.on_request]
     families = {c.family for c in known.values()}

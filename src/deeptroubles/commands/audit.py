@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from deeptroubles.checks.options import OPTIONS
 from deeptroubles.commands.console import command_line, out
-from deeptroubles.commands.images import ValueRange
+from deeptroubles.commands.images import PathColumn, ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.findings import Audit, Verdict, audit_to_json
 from deeptroubles.report import write_report
@@ -36,6 +36,7 @@ def audit_command(
     images: Annotated[str, typer.Option(help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
     label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    path_column: PathColumn = None,
     value_range: ValueRange = None,
     checks: Annotated[str | None, typer.Option(help="Checks or families, comma-separated. Default: all.")] = None,
     fail_on: Annotated[
@@ -53,7 +54,7 @@ def audit_command(
 
     result = audit(
         classifier,
-        load_images(images, label=label, value_range=value_range),
+        load_images(images, label=label, path_column=path_column, value_range=value_range),
         out_folder,
         checks=[name.strip() for name in checks.split(",")] if checks else None,
         seed=seed,

@@ -10,7 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
 
-from deeptroubles.commands.console import out
+from deeptroubles.commands.console import err, out
 from deeptroubles.commands.images import ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.errors import UsageError
@@ -49,6 +49,8 @@ def explain(
     images = load_images(image, value_range=value_range)
     picture = None if compare else images[0]  # reported before the model is loaded if unreadable
     classifier = load()
+    if classifier.outputs_note:
+        err.print(classifier.outputs_note, markup=False, highlight=False)
     from deeptroubles.report.figure import draw_heatmap, draw_sheet
     from deeptroubles.workflows.explain import compare_methods, explain_picture
 

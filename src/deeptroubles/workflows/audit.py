@@ -19,7 +19,7 @@ import torch
 
 from deeptroubles.checks.options import read_options
 from deeptroubles.checks.registry import Check, Result, chosen_checks
-from deeptroubles.classifier import Classifier
+from deeptroubles.classifier import Classifier, expect_classifier
 from deeptroubles.engine import Engine, LocalEngine, MakeEngine
 from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import Audit, Finding, Guide, ImageFacts, ModelFacts, Verdict, worst_first
@@ -37,7 +37,7 @@ def audit(
     images: ImageSet,
     out: Path | str | None = None,
     *,
-    checks: Sequence[str] | None = None,
+    checks: str | Sequence[str] | None = None,
     seed: int = 0,
     batch_size: int = 32,
     engine: MakeEngine = LocalEngine,
@@ -50,7 +50,7 @@ def audit(
         classifier: What is audited.
         images: What it is audited on.
         out: Folder for the run. An interrupted run in the same folder is resumed. Default: nothing is kept.
-        checks: Names or families of checks. Default: all but those that run on request only.
+        checks: Names or families of checks, or one of them. Default: all but those that run on request only.
         seed: Seed of everything random; the same seed gives the same findings.
         batch_size: How many images are processed at once.
         engine: Makes what does the work. Default: this process does.
@@ -105,6 +105,7 @@ def run_checks(
 
     Arguments and errors are those of `audit`; `identity` is what else the run is about.
     """
+    expect_classifier(classifier)
     started = time.monotonic()
     read = read_options(options, [option for check in planned for option in check.takes], classifier, images)
     folder = open_run(out, classifier, images, seed, **identity)
@@ -236,6 +237,7 @@ def _image_facts(images: ImageSet, recording: Recording) -> ImageFacts:
 def _notes(images: ImageSet, recording: Recording) -> tuple[str, ...]:
     """What a reader should know about how the images were loaded and the outputs and labels read; '' is nothing."""
     return (
+        *recording.subject.classifier.notes,
         recording.subject.classifier.outputs_note,
         *images.notes,
         recording.conversions,
