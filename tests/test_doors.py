@@ -55,8 +55,8 @@ def under(prefix, **more):
         (
             {"state_dict": under("model._orig_mod.", others=["criterion.weight", "auc.count"]), "epoch": 3},
             (
-                "w.pth: the prefix 'model._orig_mod.' was taken off the names of its weights; 2 tensors without it were "
-                "left out."
+                "w.pth: the prefix 'model._orig_mod.' was taken off the names of its weights; 2 tensors without it "
+                "were left out."
             ),
         ),
         (

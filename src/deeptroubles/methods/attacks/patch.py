@@ -47,7 +47,7 @@ class PatchResult:
 def patch(
     classifier: Classifier,
     images: Tensor,
-    target: int,
+    target: int | str,
     *,
     area: Share = 0.1,
     conditions: Conditions = ANYWHERE,
@@ -67,7 +67,7 @@ def patch(
     Args:
         classifier: The classifier.
         images: The backgrounds, N x C x H x W (or C x H x W), in [0, 1].
-        target: The class to cause.
+        target: The class to cause, its index or its name.
         area: Share of the image that the disc covers at a scale of 1.
         conditions: Bounds of the views.
         steps: Steps of Adam.
