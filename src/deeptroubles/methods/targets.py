@@ -22,8 +22,11 @@ Targets = int | str | Sequence[int | str] | Tensor | None
 Picture = Image.Image | NDArray[Any] | Path | str
 """An image that is not prepared: of Pillow, an array (H x W or H x W x 3, 8 bits or floats in [0, 1]), or a file."""
 
+Images = Tensor | Picture | Sequence[Tensor | Picture]
+"""What methods take as images: prepared ones (C x H x W or N x C x H x W, in [0, 1]) or pictures."""
 
-def as_batch(classifier: Classifier, images: Tensor | Picture | Sequence[Tensor | Picture]) -> Tensor:
+
+def as_batch(classifier: Classifier, images: Images) -> Tensor:
     """Accept one image (C x H x W) or a batch (N x C x H x W), on any device; return a batch on the classifier's.
 
     Pictures of Pillow, arrays of pictures and paths of files, one or several, are prepared first. An array of floats

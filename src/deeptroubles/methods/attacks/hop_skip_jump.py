@@ -13,7 +13,7 @@ from deeptroubles.methods.attacks.shared.balls import lp_norm, steepest_directio
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, Seed
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets, as_batch
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
 
@@ -29,7 +29,7 @@ OVERSHOOTS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
 def hop_skip_jump(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     targets: Targets = None,

@@ -16,7 +16,7 @@ from deeptroubles.methods.attacks.shared.printability import non_printability
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, NonNegative, Positive, Seed
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets, as_batch
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, see
 from deeptroubles.statistics.intervals import Interval
 
@@ -44,7 +44,7 @@ class MaskedResult(AttackResult):
 
 def masked_attack(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     mask: Tensor,
     labels: Targets = None,
     *,

@@ -10,7 +10,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.targets import Targets, as_batch, as_targets
+from deeptroubles.methods.targets import Images, Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
 
 
@@ -33,7 +33,7 @@ class OcclusionGain:
 
 def occlusion_gain(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     steps: Count = 3,

@@ -14,7 +14,7 @@ from deeptroubles.methods.attacks.shared.expectation import Render, ascend_expec
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Positive, Seed, Share
-from deeptroubles.methods.targets import as_batch
+from deeptroubles.methods.targets import Images, as_batch
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, place
 from deeptroubles.statistics.intervals import Interval
 
@@ -46,7 +46,7 @@ class PatchResult:
 
 def patch(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: int | str,
     *,
     area: Share = 0.1,

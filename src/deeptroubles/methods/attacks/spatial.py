@@ -13,7 +13,7 @@ from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets, as_batch
 from deeptroubles.methods.transforms.shared.warp import Border, rotation, translation, warp
 from deeptroubles.subject import logits_of
 
@@ -34,7 +34,7 @@ class SpatialResult(AttackResult):
 
 def spatial(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     targets: Targets = None,

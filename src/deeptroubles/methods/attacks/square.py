@@ -14,7 +14,7 @@ from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, lp_norm,
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative, Seed, Share
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets, as_batch
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
 
@@ -24,7 +24,7 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 def square(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     epsilon: NonNegative = 8 / 255,

@@ -11,7 +11,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.parameters import Count, Positive
-from deeptroubles.methods.targets import as_batch, as_targets
+from deeptroubles.methods.targets import Images, as_batch, as_targets
 from deeptroubles.subject import logits_of
 
 
@@ -35,7 +35,7 @@ class TargetMatrix:
 
 def target_matrix(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     *,
     classes: Sequence[int] | None = None,
     steps: Count = 100,

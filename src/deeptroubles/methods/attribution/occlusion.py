@@ -11,7 +11,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.targets import Targets, as_batch, as_targets, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, as_targets, target_score
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental import MIN_EDITS, LocalEdits
 from deeptroubles.subject import logits_of
@@ -39,7 +39,7 @@ class OcclusionScores:
 
 def occlusion(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     against: Targets = None,

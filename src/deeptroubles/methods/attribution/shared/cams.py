@@ -7,7 +7,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.methods.targets import Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
 from deeptroubles.network import Layer, Network, TracedNetwork, name_nodes, open_network
 
 AT_THE_END = (-2, -1)
@@ -37,7 +37,7 @@ def layer_with_positions(network: Network, name: str | None = None) -> Layer:
 
 
 def activations_and_gradients(
-    classifier: Classifier, images: Tensor, target: Targets, against: Targets, layer: str | None
+    classifier: Classifier, images: Images, target: Targets, against: Targets, layer: str | None
 ) -> tuple[Tensor, Tensor]:
     """Activations of a layer and the gradient of the score with respect to them, both N x C x h x w.
 
