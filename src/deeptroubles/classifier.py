@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from deeptroubles.errors import ModelError
+from deeptroubles.errors import ModelError, UsageError
 from deeptroubles.outputs import OUTPUTS, Outputs, contradiction, describe, recognize, squashes, to_logits
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -26,6 +26,10 @@ _PIL_FILTER = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+
+_MOST = 2.0
+"""Means and standard deviations of pixels in [0, 1] are far below this."""
 
 
 class Classifier(nn.Module):
@@ -58,6 +62,8 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    notes: tuple[str, ...] = ()
+    """What a reader should know about how it was loaded."""
 
     def __init__(
         self,
@@ -289,6 +295,16 @@ class Classifier(nn.Module):
             ) from error
 
 
+def expect_classifier(model: Any) -> None:
+    """Raise UsageError with what to do if a model is a bare module, or something else that is no `Classifier`."""
+    if isinstance(model, Classifier):
+        return
+    raise UsageError(
+        f"This takes a deeptroubles.Classifier, not a {type(model).__name__}; wrap the module in one, with the values "
+        "it was trained with: Classifier(module, size=224, mean=[...], std=[...], class_names=[...])."
+    )
+
+
 class evaluating:  # noqa: N801 (a context manager, read as a word)
     """Put every module of a model in eval mode, and each back in its own mode afterwards."""
 
@@ -311,8 +327,13 @@ def _per_channel(values: Sequence[float] | None, default: float, channels: int, 
         values = list(values) * channels
     if len(values) != channels:
         raise ModelError(f"{what} has {len(values)} values for {channels} channels; give one per channel.")
-    if what == "std" and any(v <= 0 for v in values):
-        raise ModelError("std must be above 0 in every channel.")
+    if what == "std" and any(not v > 0 for v in values):
+        raise ModelError("std must be above 0 in every channel; it divides the pixels.")
+    if not all(abs(v) <= _MOST for v in values):
+        raise ModelError(
+            f"{what} is {', '.join(f'{v:g}' for v in values)}, but pixels are in [0, 1]; values for pixels in 0..255 "
+            f"must be divided by 255 ({', '.join(f'{v / 255:.3g}' for v in values)})."
+        )
     return torch.tensor(values, dtype=torch.float32).view(1, channels, 1, 1)
 
 

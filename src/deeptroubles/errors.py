@@ -63,7 +63,7 @@ def closest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Return ' Did you mean a, b or c?' for the known names closest to `name`, or '' when none is close."""
-    close = closest(name, known, count)
+    close = closest(name, (each for each in known if each != name), count)  # the refused text itself is no help
     if not close:
         return ""
     head, last = close[:-1], close[-1]

@@ -175,8 +175,8 @@ def _load_others() -> None:
         entry.load()
 
 
-def chosen_checks(patterns: Sequence[str] | None, skip: Sequence[str] = ()) -> list[Check]:
-    """The checks of the given names or families, in order; where none is given, all but those on request.
+def chosen_checks(patterns: str | Sequence[str] | None, skip: str | Sequence[str] = ()) -> list[Check]:
+    """The checks of the given names or families (or of one), in order; where none is given, all but those on request.
 
     Args:
         patterns: Names or families to choose.
@@ -186,6 +186,8 @@ def chosen_checks(patterns: Sequence[str] | None, skip: Sequence[str] = ()) -> l
         UsageError: A name is no check and no family, or no check is left.
     """
     known = all_checks()
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    skip = [skip] if isinstance(skip, str) else skip
     refuse_unknown([*(patterns or ()), *skip], known)
     chosen = [c for c in known.values() if (named(c.name, patterns) if patterns else not c.on_request)]
     left = [c for c in chosen if not named(c.name, skip)]

@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
 
-from deeptroubles.commands.console import out
+from deeptroubles.commands.console import err, out
 from deeptroubles.commands.images import ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.errors import ImagesError, UnreadableImageError, UsageError
@@ -62,6 +62,8 @@ def explain(
     images = load_images(image, value_range=value_range)
     pictures = {} if compare else _first_readable(images)  # before the model is loaded
     classifier = load()
+    if classifier.outputs_note:
+        err.print(classifier.outputs_note, markup=False, highlight=False)
     from deeptroubles.report.figure import draw_heatmap, draw_sheet
     from deeptroubles.workflows.explain import compare_methods, explain_pictures
 

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+PathColumn = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The column of a manifest with the files. Default: `path`.")
+]
 ValueRange = Annotated[
     str | None,
     typer.Option(

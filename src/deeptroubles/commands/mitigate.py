@@ -12,7 +12,7 @@ from rich.markup import escape
 from deeptroubles.checks.options import COST_RATIO, POSITIVE, THRESHOLD
 from deeptroubles.commands.audit import print_findings
 from deeptroubles.commands.console import command_line, out
-from deeptroubles.commands.images import ValueRange
+from deeptroubles.commands.images import PathColumn, ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.findings import audit_to_json
 
@@ -25,6 +25,7 @@ def mitigate(
     group: Annotated[str, typer.Option(help="The column that says an image's group.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
     label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    path_column: PathColumn = None,
     value_range: ValueRange = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
@@ -39,7 +40,7 @@ def mitigate(
 
     found = run_mitigation(
         classifier,
-        load_images(images, label=label, value_range=value_range),
+        load_images(images, label=label, path_column=path_column, value_range=value_range),
         group,
         out_folder,
         seed=seed,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import typer
 
 from deeptroubles.checks.options import Option
-from deeptroubles.commands.console import doing
+from deeptroubles.commands.console import doing, err
 from deeptroubles.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def load_model(
             torch.zeros(1, device=chosen).item()
         except (RuntimeError, AssertionError, ImportError):
             raise UsageError(f"The device {device!r} is not available here; use --device cpu.") from None
-        return load_classifier(
+        classifier = load_classifier(
             model,
             size=_size(size),
             mean=_numbers(mean),
@@ -59,6 +59,9 @@ def load_model(
             weights=weights,
             outputs=outputs,
         ).to(chosen)
+    for note in classifier.notes:
+        err.print(note, markup=False, highlight=False)
+    return classifier
 
 
 def with_model(options: Sequence[Option[Any]] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from deeptroubles.commands.console import out
-from deeptroubles.commands.images import ValueRange
+from deeptroubles.commands.images import PathColumn, ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.workflows.choices import Around
 
@@ -22,6 +22,7 @@ def units(
     out_folder: Annotated[
         Path, typer.Option("--out", help="Folder for the run; that of an audit of the same model and images works too.")
     ],
+    path_column: PathColumn = None,
     value_range: ValueRange = None,
     layers: Annotated[str | None, typer.Option(help="Layers, comma-separated. Default: all that have weights.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Strongest, middling and weakest images of each unit.")] = 9,
@@ -39,7 +40,7 @@ def units(
     from deeptroubles.report.units import write_unit_pages
     from deeptroubles.workflows.units import analyze_units
 
-    found = load_images(images, value_range=value_range)
+    found = load_images(images, path_column=path_column, value_range=value_range)
     chosen = [name.strip() for name in layers.split(",")] if layers else None
     analyze_units(
         classifier,

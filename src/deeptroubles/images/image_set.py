@@ -174,6 +174,7 @@ class ImageSet:
             UsageError: There is no such column.
         """
         known = [str(name) for name in self.table.columns if name != "path"]
+        column = same_column(column, known)
         if column not in known:
             raise UsageError(
                 f"The images have no column {column!r} to be the label (they have {', '.join(known)})."
@@ -203,6 +204,12 @@ class ImageSet:
                     digest.update(kind + _content_hash(mask))
             digest.update("\0".join([*map(str, row), "\n"]).encode())
         return digest.hexdigest()
+
+
+def same_column(name: str, known: Sequence[str]) -> str:
+    """The one of the known columns that has this name, or else the only one that has it in another case."""
+    alike = [column for column in known if column.strip().casefold() == name.strip().casefold()]
+    return name if name in known or len(alike) != 1 else alike[0]
 
 
 def image_table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deeptroubles.errors import ImagesError, nearest
+from deeptroubles.errors import ImagesError, UsageError, nearest
 from deeptroubles.images.decoding import is_image_file, is_image_name
 from deeptroubles.images.demo import load_demo
 from deeptroubles.images.depth import parse_range
@@ -16,13 +16,17 @@ from deeptroubles.images.manifest import is_manifest, load_manifest
 from deeptroubles.images.published import load_published
 
 _ACCEPTED = (
-    "Give a folder of images, a manifest (.csv or .parquet) with a column 'path', an IDX file, an image file, a "
+    "Give a folder of images, a manifest (.csv, .tsv or .parquet) with a column 'path', an IDX file, an image file, a "
     "Hugging Face dataset (hf:NAME or hf:NAME:SPLIT), or demo."
 )
 
 
 def load_images(
-    source: str | Path, *, label: str | None = None, value_range: tuple[float, float] | str | None = None
+    source: str | Path,
+    *,
+    label: str | None = None,
+    path_column: str | None = None,
+    value_range: tuple[float, float] | str | None = None,
 ) -> ImageSet:
     """Find images to audit a classifier on. Files are listed here, and decoded when an image is asked for.
 
@@ -30,7 +34,7 @@ def load_images(
         source: One of
 
             * a folder with one subfolder per class, or simply of images;
-            * a CSV or Parquet manifest with a column `path` (relative to the manifest), and where known `label`,
+            * a CSV, TSV or Parquet manifest with a column `path` (relative to the manifest), and where known `label`,
               `group`, `mask`, `lat`, `lon`, `country` or any other column;
             * a folder of CelebA, FairFace, UTKFace or Waterbirds as they were published;
             * an IDX file of images as MNIST has them, with its labels beside it, or a folder of such files;
@@ -38,22 +42,29 @@ def load_images(
             * `hf:NAME` or `hf:NAME:SPLIT`, a Hugging Face dataset, or a folder that its `save_to_disk` wrote;
             * `demo`, photographs that come with scikit-image and scikit-learn.
         label: The column that is the label. Default: what the source says.
+        path_column: The column of a manifest that holds the files. Default: `path`.
         value_range: The stored values that are black and white in images with more than 8 bits, such as (0, 4095) or
             "0:4095". Default: the window of a DICOM file where values of different files are not comparable (all but
             CT); for other images one range, found in the values of all of them.
 
     Raises:
         ImagesError: There is no such source, or there are no images in it.
-        UsageError: There is no such column, or the range is none.
+        UsageError: There is no such column, the range is none, or a column of paths is named for something else.
     """
-    found = _load(source)
+    found = _load(source, path_column)
     if value_range is not None:
         text = value_range if isinstance(value_range, str) else "{}:{}".format(*value_range)
         found = found.in_range(parse_range(text))
     return found if label is None else found.labelled_by(label)
 
 
-def _load(source: str | Path) -> ImageSet:
+def _load(source: str | Path, path_column: str | None) -> ImageSet:
+    if path_column is not None:
+        manifest = Path(source).expanduser()
+        if not is_manifest(manifest):
+            raise UsageError(f"{source} is no manifest (.csv, .tsv or .parquet) and has no column of paths.")
+        if manifest.is_file():
+            return load_manifest(manifest, path_column)
     if source == "demo":
         return load_demo()
     if isinstance(source, str) and source.startswith("hf:"):

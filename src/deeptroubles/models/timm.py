@@ -22,22 +22,22 @@ def load(name: str, overrides: Overrides) -> Classifier:
     timm = import_extra("timm", "timm")
     if not timm.is_model(name):
         raise ModelError(f"timm has no model {name}.{nearest(name, timm.list_models())}")
-    module = _create(timm, name, overrides).eval()
+    module, note = _create(timm, name, overrides)
     known = {"name": name, **_preprocessing(timm.data.resolve_model_data_config(module))}
     if module.num_classes == CLASSES:
         known |= imagenet_names()
-    return build(module, known, overrides)
+    return build(module.eval(), known, overrides, note)
 
 
-def _create(timm: Any, name: str, overrides: Overrides) -> nn.Module:
+def _create(timm: Any, name: str, overrides: Overrides) -> tuple[nn.Module, str]:
+    """The model with its weights, and a note on how they were read."""
     weights, class_names = overrides.get("weights"), overrides.get("class_names")
     if weights is not None:
         classes = {} if class_names is None else {"num_classes": len(class_names)}
         module: nn.Module = timm.create_model(name, pretrained=False, **classes)
-        load_weights(module, weights)
-        return module
+        return module, load_weights(module, weights)
     try:
-        return timm.create_model(name, pretrained=True)  # type: ignore[no-any-return]
+        return timm.create_model(name, pretrained=True), ""
     except Exception as error:
         raise ModelError(
             f"timm could not get the weights of {name} ({quoted(error)}); check the name and the network, or "

@@ -24,23 +24,24 @@ def load(name: str, overrides: Overrides) -> Classifier:
     if name not in available:
         raise ModelError(f"torchvision has no classification model {name}.{nearest(name, available)}")
     published = models.get_model_weights(name).DEFAULT
-    module = _create(models, name, overrides).eval()
+    module, note = _create(models, name, overrides)
     categories = published.meta["categories"]
     names = imagenet_names() if len(categories) == CLASSES else {"class_names": categories}
-    return build(module, {"name": name, **_preprocessing(published.transforms()), **names}, overrides)
+    known = {"name": name, **_preprocessing(published.transforms()), **names}
+    return build(module.eval(), known, overrides, note)
 
 
-def _create(models: Any, name: str, overrides: Overrides) -> nn.Module:
+def _create(models: Any, name: str, overrides: Overrides) -> tuple[nn.Module, str]:
+    """The model with its weights, and a note on how they were read."""
     weights, class_names = overrides.get("weights"), overrides.get("class_names")
     if weights is not None:
         classes = {} if class_names is None else {"num_classes": len(class_names)}
         module: nn.Module = models.get_model(name, weights=None, **classes)
         if hasattr(module, "transform_input"):
             module.transform_input = True  # type: ignore[assignment]  # as for the published weights of Inception and GoogLeNet
-        load_weights(module, weights)
-        return module
+        return module, load_weights(module, weights)
     try:
-        return models.get_model(name, weights="DEFAULT", progress=False)  # type: ignore[no-any-return]
+        return models.get_model(name, weights="DEFAULT", progress=False), ""
     except (URLError, OSError, RuntimeError) as error:
         raise ModelError(
             f"torchvision could not get the weights of {name} ({quoted(error)}); check the network, or give a local "

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
-from deeptroubles.classifier import Classifier
+from deeptroubles.classifier import Classifier, expect_classifier
 from deeptroubles.network.hooked import HookedNetwork
 from deeptroubles.network.snapshot import Snapshot
 from deeptroubles.network.traced import TracedNetwork, trace
@@ -30,6 +30,7 @@ def open_network(classifier: Classifier) -> Network:
     If `torch.export` cannot trace a classifier (data-dependent control flow, an unsupported operation), module hooks
     are used instead, with a warning.
     """
+    expect_classifier(classifier)
     snapshot = Snapshot(classifier)
     before, network = _OPENED.get(classifier, (None, None))
     if network is None or before != snapshot:

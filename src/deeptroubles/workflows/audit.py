@@ -21,7 +21,7 @@ import torch
 from deeptroubles.checks.options import read_options
 from deeptroubles.checks.references import with_references
 from deeptroubles.checks.registry import Check, Result, all_checks, chosen_checks
-from deeptroubles.classifier import Classifier
+from deeptroubles.classifier import Classifier, expect_classifier
 from deeptroubles.engine import Engine, LocalEngine, MakeEngine
 from deeptroubles.errors import ModelError, RunFolderError
 from deeptroubles.findings import Audit, Finding, Guide, ImageFacts, ModelFacts, Verdict, worst_first
@@ -43,8 +43,8 @@ def audit(
     images: ImageSet,
     out: Path | str | None = None,
     *,
-    checks: Sequence[str] | None = None,
-    skip: Sequence[str] = (),
+    checks: str | Sequence[str] | None = None,
+    skip: str | Sequence[str] = (),
     seed: int = 0,
     batch_size: int = 32,
     engine: MakeEngine = LocalEngine,
@@ -58,8 +58,8 @@ def audit(
         images: What it is audited on.
         out: Folder for the run. An interrupted run in the same folder is resumed, and what the folder already holds
             of other checks stays in the report. Default: nothing is kept.
-        checks: Names or families of checks. Default: all but those that run on request only.
-        skip: Names or families of checks to leave out.
+        checks: Names or families of checks, or one of them. Default: all but those that run on request only.
+        skip: Names or families of checks to leave out, or one of them.
         seed: Seed of everything random; the same seed gives the same findings.
         batch_size: How many images are processed at once.
         engine: Makes what does the work. Default: this process does.
@@ -115,6 +115,7 @@ def run_checks(
 
     Arguments and errors are those of `audit`; `identity` is what else the run is about.
     """
+    expect_classifier(classifier)
     read = read_options(options, [option for check in planned for option in check.takes], classifier, images)
     folder = open_run(out, classifier, images, seed, **identity)
     with locked(folder.path) if folder else nullcontext():
@@ -317,6 +318,7 @@ def _image_facts(images: ImageSet, recording: Recording) -> ImageFacts:
 def _notes(images: ImageSet, recording: Recording) -> tuple[str, ...]:
     """What a reader should know about how the images were loaded and the outputs and labels read; '' is nothing."""
     return (
+        *recording.subject.classifier.notes,
         recording.subject.classifier.outputs_note,
         *images.notes,
         recording.conversions,

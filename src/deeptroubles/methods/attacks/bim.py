@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.shared.result import AttackResult
 from deeptroubles.methods.parameters import Count, NonNegative
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 
 
 def bim(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     epsilon: NonNegative = 8 / 255,

@@ -15,7 +15,7 @@ from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, Positive, Share
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.network import Network, open_network
 from deeptroubles.subject import logits_of
 
@@ -27,7 +27,7 @@ _HALVINGS = 8
 
 def ddn(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     targets: Targets = None,

@@ -12,7 +12,7 @@ from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.targets import Targets, as_batch, as_targets
+from deeptroubles.methods.targets import Images, Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
 
 
@@ -42,7 +42,7 @@ class DuplicationGain(Brief):
 
 def duplication_gain(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     steps: Count = 3,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.shared.balls import Norm
 from deeptroubles.methods.attacks.shared.goal import Loss
 from deeptroubles.methods.attacks.shared.result import AttackResult
 from deeptroubles.methods.parameters import Count, NonNegative
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 
 
 def fgsm(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     epsilon: NonNegative = 8 / 255,

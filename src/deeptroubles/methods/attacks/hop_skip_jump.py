@@ -15,7 +15,7 @@ from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Seed
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
 
@@ -31,7 +31,7 @@ OVERSHOOTS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
 def hop_skip_jump(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     targets: Targets = None,

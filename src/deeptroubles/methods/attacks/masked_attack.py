@@ -17,7 +17,7 @@ from deeptroubles.methods.attacks.shared.printability import non_printability
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, NonNegative, Positive, Seed
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, see
 from deeptroubles.statistics.intervals import Interval
 
@@ -45,7 +45,7 @@ class MaskedResult(AttackResult):
 
 def masked_attack(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     mask: Tensor,
     labels: Targets = None,
     *,

@@ -12,12 +12,12 @@ from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.iterate import iterate
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 
 
 def mi_fgsm(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     epsilon: NonNegative = 8 / 255,

@@ -11,7 +11,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
 from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.targets import Targets, as_batch, as_targets
+from deeptroubles.methods.targets import Images, Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
 
 
@@ -34,7 +34,7 @@ class OcclusionGain(Brief):
 
 def occlusion_gain(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     steps: Count = 3,

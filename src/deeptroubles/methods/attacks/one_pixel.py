@@ -11,7 +11,7 @@ from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.iterate import loss_gradient
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.subject import logits_of
@@ -24,7 +24,7 @@ MAX_CHANNELS = 3
 
 def one_pixel(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     targets: Targets = None,

@@ -12,7 +12,7 @@ from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, NonNegative, Seed
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.progress import track
@@ -24,7 +24,7 @@ TARGET_ABOVE, TRUE_BELOW = 0.9, 0.05
 
 def one_pixel_evolution(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     targets: Targets = None,

@@ -15,7 +15,7 @@ from deeptroubles.methods.attacks.shared.expectation import Render, ascend_expec
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Positive, Seed, Share
-from deeptroubles.methods.targets import as_batch
+from deeptroubles.methods.targets import Images, as_batch
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, place
 from deeptroubles.statistics.intervals import Interval
 
@@ -47,8 +47,8 @@ class PatchResult(Brief):
 
 def patch(
     classifier: Classifier,
-    images: Tensor,
-    target: int,
+    images: Images,
+    target: int | str,
     *,
     area: Share = 0.1,
     conditions: Conditions = ANYWHERE,
@@ -68,7 +68,7 @@ def patch(
     Args:
         classifier: The classifier.
         images: The backgrounds, N x C x H x W (or C x H x W), in [0, 1].
-        target: The class to cause.
+        target: The class to cause, its index or its name.
         area: Share of the image that the disc covers at a scale of 1.
         conditions: Bounds of the views.
         steps: Steps of Adam.

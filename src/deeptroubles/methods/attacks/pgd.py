@@ -12,13 +12,13 @@ from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.methods.attacks.shared.iterate import iterate
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative, Positive, Seed
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.subject import logits_of
 
 
 def pgd(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     epsilon: NonNegative = 8 / 255,

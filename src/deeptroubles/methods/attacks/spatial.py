@@ -14,7 +14,7 @@ from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.methods.transforms.shared.warp import Border, rotation, translation, warp
 from deeptroubles.subject import logits_of
 
@@ -35,7 +35,7 @@ class SpatialResult(AttackResult):
 
 def spatial(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     targets: Targets = None,

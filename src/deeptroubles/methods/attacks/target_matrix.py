@@ -13,7 +13,7 @@ from deeptroubles.display import Brief
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.parameters import Count, Positive
-from deeptroubles.methods.targets import as_targets
+from deeptroubles.methods.targets import Images, as_targets
 from deeptroubles.subject import logits_of
 
 
@@ -37,7 +37,7 @@ class TargetMatrix(Brief):
 
 def target_matrix(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     *,
     classes: Sequence[int] | None = None,
     steps: Count = 100,

@@ -12,13 +12,13 @@ from deeptroubles.errors import NeedsGraphError
 from deeptroubles.methods.attribution.shared.cams import layer_with_positions
 from deeptroubles.methods.attribution.shared.perturbation import score_of_each
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets, as_batch
 from deeptroubles.network import Grid, TracedNetwork, open_network
 
 
 def ablation_cam(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     against: Targets = None,

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError
 from deeptroubles.methods.attribution.shared.cams import activations_and_gradients, layer_with_positions
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.network import Grid, Layer, TracedNetwork, name_nodes, open_network
 
 SAME_VALUES = {
@@ -29,7 +29,7 @@ SAME_VALUES = {
 """Operations between pooling and linear layer that change no value (dropout is inactive in eval mode)."""
 
 
-def cam(classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None) -> Tensor:
+def cam(classifier: Classifier, images: Images, target: Targets = None, *, against: Targets = None) -> Tensor:
     """Map of the last layer's channels, weighted by the weights of the class in the linear layer after the pooling.
 
     Only for networks that end in global average pooling and one linear layer, as ResNets do; the map

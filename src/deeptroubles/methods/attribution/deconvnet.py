@@ -9,10 +9,10 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.rectifiers import pixel_gradient, positive
-from deeptroubles.methods.targets import Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
 
 
-def deconvnet(classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None) -> Tensor:
+def deconvnet(classifier: Classifier, images: Images, target: Targets = None, *, against: Targets = None) -> Tensor:
     """Gradient of the target's logit in which every rectifier rectifies the backward signal.
 
     Max-pooling sends the signal back to the maximum (the paper's switches). All rectifiers are covered: modules,

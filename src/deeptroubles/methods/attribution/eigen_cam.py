@@ -7,11 +7,11 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.cams import layer_with_positions
-from deeptroubles.methods.targets import Targets, as_batch, as_targets
+from deeptroubles.methods.targets import Images, Targets, as_batch, as_targets
 from deeptroubles.network import open_network
 
 
-def eigen_cam(classifier: Classifier, images: Tensor, target: Targets = None, *, layer: str | None = None) -> Tensor:
+def eigen_cam(classifier: Classifier, images: Images, target: Targets = None, *, layer: str | None = None) -> Tensor:
     """Map of the layer's activations along their first principal direction. It does not depend on the class.
 
     The target is accepted (and checked) as in every method, but the map is the same for all targets. At the layer's own

@@ -8,12 +8,12 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
 from deeptroubles.methods.attribution.shared.perturbation import baseline_color
 from deeptroubles.methods.masking import refuse_zero
-from deeptroubles.methods.targets import Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
 
 
 def gradient_x_input(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     against: Targets = None,

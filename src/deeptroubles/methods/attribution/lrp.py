@@ -16,7 +16,7 @@ from deeptroubles.errors import ModelError, NeedsGraphError, UsageError, nearest
 from deeptroubles.methods.attribution.shared import lrp_rules
 from deeptroubles.methods.attribution.shared.lrp_operations import Step, operation_name, propagate
 from deeptroubles.methods.parameters import NonNegative
-from deeptroubles.methods.targets import Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
 from deeptroubles.network import TracedNetwork, fuse_batch_norm, open_network
 
 RuleName = Literal["composite", "epsilon", "gamma", "alpha_beta"]
@@ -47,7 +47,7 @@ class Relevance(Brief):
 
 def lrp(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     against: Targets = None,
@@ -96,7 +96,7 @@ def lrp(
 
 def lrp_relevance(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     against: Targets = None,

@@ -12,7 +12,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.targets import Targets, as_batch, as_targets, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, as_targets, target_score
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental import MIN_EDITS, LocalEdits
 from deeptroubles.subject import logits_of
@@ -40,7 +40,7 @@ class OcclusionScores(Brief):
 
 def occlusion(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     against: Targets = None,

@@ -10,13 +10,13 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attribution.shared.perturbation import baseline_color, blend, score_of_each
 from deeptroubles.methods.parameters import Count, Seed, Share
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets, as_batch
 from deeptroubles.subject import logits_of
 
 
 def rise(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     against: Targets = None,

@@ -7,10 +7,10 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
 from deeptroubles.methods.masking import refuse_zero
-from deeptroubles.methods.targets import Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
 
 
-def saliency(classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None) -> Tensor:
+def saliency(classifier: Classifier, images: Images, target: Targets = None, *, against: Targets = None) -> Tensor:
     """Map of the gradient of the target's logit with respect to the pixels, summed over the color channels.
 
     Positive where a brighter pixel (by the same amount in all channels) raises the score, negative where it lowers it.

@@ -10,14 +10,14 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.cams import layer_with_positions
 from deeptroubles.methods.attribution.shared.perturbation import baseline_color, blend, score_of_each
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets, as_batch
 from deeptroubles.network import open_network
 from deeptroubles.subject import logits_of
 
 
 def score_cam(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     against: Targets = None,

@@ -11,13 +11,13 @@ from deeptroubles.methods.attribution.shared.gradients import pixel_gradients
 from deeptroubles.methods.attribution.shared.perturbation import score_of_each
 from deeptroubles.methods.masking import refuse_zero
 from deeptroubles.methods.parameters import Count, NonNegative, Seed
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets, as_batch
 from deeptroubles.subject import logits_of
 
 
 def smooth_grad(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     against: Targets = None,

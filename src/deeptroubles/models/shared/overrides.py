@@ -29,8 +29,11 @@ class Overrides(TypedDict, total=False):
     name: str | None
 
 
-def build(module: nn.Module, known: Mapping[str, Any], overrides: Overrides) -> Classifier:
-    """Make a classifier of a module, of what its source knows and of what was given by hand, which wins."""
+def build(module: nn.Module, known: Mapping[str, Any], overrides: Overrides, note: str = "") -> Classifier:
+    """Make a classifier of a module, of what its source knows and of what was given by hand, which wins.
+
+    `note` is what a reader should know about how the weights were read.
+    """
     given = {key: value for key, value in overrides.items() if key != "weights"}
     settings = {**known, **given}
     if "class_names" in given:
@@ -42,4 +45,6 @@ def build(module: nn.Module, known: Mapping[str, Any], overrides: Overrides) -> 
             f"Nothing says how large the input of {settings['name']} is; give its height and width in pixels with "
             "size=... (on the command line: --size)."
         )
-    return Classifier(module, **settings)
+    classifier = Classifier(module, **settings)
+    classifier.notes = (note,) if note else ()
+    return classifier

@@ -13,17 +13,55 @@ from torch import Tensor, nn
 from deeptroubles.errors import ModelError
 from deeptroubles.models.shared.extras import import_extra
 
+_INSIDE = ("state_dict", "model_state_dict", "model")
+"""Names under which training scripts keep the weights beside the optimizer."""
+_COMPILED = "_orig_mod."
 
-def load_weights(module: nn.Module, path: str | PathLike[str]) -> None:
-    """Put the weights of a safetensors file or of a saved state dict into a module."""
+
+def load_weights(module: nn.Module, path: str | PathLike[str]) -> str:
+    """Put the weights of a safetensors file or of a saved state dict into a module.
+
+    A prefix that a wrapper put before all names (`module.` of DataParallel, `_orig_mod.` of torch.compile, the
+    attribute of a Lightning module) is taken off.
+
+    Returns:
+        One sentence on what was taken off and left out; '' if nothing.
+
+    Raises:
+        ModelError: The file is missing, holds more than weights, or its weights are not those of the module.
+    """
+    weights, note = _fitted(_read(Path(path)), list(module.state_dict()))
     try:
-        module.load_state_dict(_read(Path(path)))
+        module.load_state_dict(weights)
     except RuntimeError as error:
         problem = str(error).splitlines()[1:2] or [str(error)]
         raise ModelError(
             f"{path} does not fit the model ({problem[0].strip()[:200]}); it must hold all its weights and no others. "
             "If the model has its own classes, give their names as well, so that the last layer gets their number."
         ) from error
+    return f"{Path(path).name}: {note}." if note else ""
+
+
+def _fitted(weights: dict[str, Tensor], wanted: list[str]) -> tuple[dict[str, Tensor], str]:
+    """The weights under the names that a module has, and what was done to get there.
+
+    The prefix is the shortest one under which all wanted names are found. Without one, weights stay as they are.
+    """
+    plain = {name.replace(_COMPILED, ""): weight for name, weight in weights.items()}
+    original = {name.replace(_COMPILED, ""): name for name in weights}
+    if len(plain) < len(weights) or not wanted:
+        return weights, ""
+    ends = (name.removesuffix(wanted[0]) for name in plain if name.endswith(wanted[0]))
+    for prefix in sorted((end for end in ends if not end or end.endswith(".")), key=len):
+        if all(prefix + name in plain for name in wanted if not name.endswith("num_batches_tracked")):
+            inside = {name.removeprefix(prefix): w for name, w in plain.items() if name.startswith(prefix)}
+            taken_off = original[prefix + wanted[0]].removesuffix(wanted[0])
+            others = len(plain) - len(inside)
+            said = [f"the prefix {taken_off!r} was taken off the names of its weights"] if taken_off else []
+            if others:
+                said.append(f"{others} tensors without it were left out")
+            return inside, "; ".join(said)
+    return weights, ""
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -38,7 +76,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than weights, or is damaged, and is not read, because reading pickled Python objects "
             "can run code; save the weights alone: torch.save(model.state_dict(), FILE)."
         ) from error
-    for key in ("state_dict", "model"):  # training scripts save the weights beside the optimizer under these names
+    for key in _INSIDE:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):

@@ -86,8 +86,13 @@ def _per_image(values: Tensor, like: Tensor) -> Tensor:
 
 
 def check_ball(epsilon: float, norm: str) -> None:
-    """Raises UsageError when the norm does not exist or epsilon is negative."""
+    """Raises UsageError when the norm does not exist, or epsilon is negative or meant for 0..255."""
     if norm not in NORMS:
         raise UsageError(f"There is no norm {norm!r}; choose one of {', '.join(NORMS)}.")
     if epsilon < 0:
         raise UsageError(f"Epsilon is {epsilon:g}; give 0 or more, for pixels in [0, 1].")
+    if norm == "linf" and epsilon > 1:
+        raise UsageError(
+            f"Epsilon is {epsilon:g}, but pixels are in [0, 1] and no change is larger than 1; {epsilon:g} of 255 is "
+            f"{epsilon:g}/255 = {epsilon / 255:.3g}."
+        )

@@ -6,10 +6,10 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.methods.targets import as_batch
+from deeptroubles.methods.targets import Images, as_batch
 
 
-def clean_batch(classifier: Classifier, images: Tensor, *, eight_bit: bool) -> Tensor:
+def clean_batch(classifier: Classifier, images: Images, *, eight_bit: bool) -> Tensor:
     """The images as a batch; with `eight_bit` as a file holds them, so that all an attack does is on the same grid.
 
     Raises:

@@ -7,7 +7,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
 from deeptroubles.methods.masking import refuse_zero
-from deeptroubles.methods.targets import Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
 from deeptroubles.network import Grid, Layer, Network, open_network
 
 
@@ -28,7 +28,7 @@ def layer_with_positions(network: Network, name: str | None = None) -> tuple[Lay
 
 
 def activations_and_gradients(
-    classifier: Classifier, images: Tensor, target: Targets, against: Targets, layer: str | None
+    classifier: Classifier, images: Images, target: Targets, against: Targets, layer: str | None
 ) -> tuple[Tensor, Tensor]:
     """Activations of a layer and the gradient of the score with respect to them, both N x C x h x w.
 
