@@ -268,11 +268,11 @@ class Rooted(nn.Module):
 
     def __init__(self, root) -> None:
         super().__init__()
-        self.parts, self.root = Plain(seed=4), root
+        parts = list(Plain(seed=4))
+        self.before, self.root, self.after = nn.Sequential(*parts[:3]), root, nn.Sequential(*parts[3:])
 
     def forward(self, x):
-        x = self.parts[:3](x)
-        return self.parts[3:](self.root(x))
+        return self.after(self.root(self.before(x)))
 
 
 @pytest.mark.parametrize("method", [guided_backprop, deconvnet, saliency])
