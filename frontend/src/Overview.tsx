@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import type { Audit } from "./audit";
-import { countBy, VERDICT_WORDS, VERDICTS, type Entry } from "./data";
+import { countBy, needsAttention, VERDICT_WORDS, VERDICTS, type Entry } from "./data";
 import { formatCount } from "./drawing/format";
 import { VerdictBadge, VerdictIcon } from "./VerdictBadge";
 import { goTo, writeView, type View } from "./view";
@@ -13,14 +13,14 @@ interface Props {
   onChange: (view: View) => void;
 }
 
-/** All findings, one line each, with filters above. */
+/** What needs attention, one line each, with the filters of all findings above. */
 export function Overview({ entries, shown, guides, view, onChange }: Props) {
   return (
     <section aria-labelledby="overview-title" className="overview">
       <h2 id="overview-title">Overview</h2>
       <Filters entries={entries} shown={shown} view={view} onChange={onChange} />
       <ol className="overview-list">
-        {shown.map(({ id, finding }) => (
+        {shown.filter(needsAttention).map(({ id, finding }) => (
           <li key={id}>
             <a
               href={writeView({ ...view, finding: id })}

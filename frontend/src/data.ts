@@ -24,6 +24,11 @@ export function entriesOf(audit: Audit): Entry[] {
   });
 }
 
+/** Whether a finding stands in the overview and is open from the start; the others are folded to one line. */
+export function needsAttention({ finding }: Entry): boolean {
+  return ["fail", "error", "warn"].includes(finding.verdict);
+}
+
 /** The family of a check: the part of its name before the dot. */
 export function familyOf(check: string): string {
   return check.split(".", 1)[0] ?? check;

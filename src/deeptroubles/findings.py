@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, computed_field
 
 SCHEMA_VERSION = 1
 Number = int | float
@@ -272,6 +272,65 @@ class Audit:
         """Count the findings of each verdict, worst first, leaving out verdicts that did not occur."""
         counts = {verdict: sum(f.verdict == verdict for f in self.findings) for verdict in Verdict}
         return {verdict: count for verdict, count in counts.items() if count}
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorators above @property
+    @property
+    def summary(self) -> list[str]:
+        """In at most three lines: is it right for the right reasons, how many verdicts, what was not tested."""
+        return [line for line in (_answer(self), _counted(self), _not_tested(self)) if line]
+
+
+_COUNTED = {
+    Verdict.FAIL: ("problem", "problems"),
+    Verdict.ERROR: ("crashed", "crashed"),
+    Verdict.WARN: ("warning", "warnings"),
+    Verdict.INCONCLUSIVE: ("inconclusive", "inconclusive"),
+    Verdict.PASS: ("passed", "passed"),
+    Verdict.SKIPPED: ("skipped", "skipped"),
+}
+_MOST_NAMES = 6
+
+
+def _answer(audit: Audit) -> str:
+    """Whether the classifier is right for the right reasons, with the claim of the worst finding."""
+    counts = audit.verdicts()
+    worst = {verdict: next(f.claim for f in audit.findings if f.verdict == verdict) for verdict in counts}
+    passed = counts.get(Verdict.PASS, 0)
+    unclear = counts.get(Verdict.INCONCLUSIVE, 0) + counts.get(Verdict.ERROR, 0)
+    if Verdict.FAIL in worst:
+        return f"Not entirely. {worst[Verdict.FAIL]}"
+    if audit.status == "running":
+        return "Not known yet: the audit is still running."
+    if Verdict.WARN in worst:
+        return f"Perhaps not entirely. {worst[Verdict.WARN]}"
+    if unclear and unclear >= passed:
+        return f"Not known: {unclear} of {unclear + passed} findings reached no verdict."
+    if passed:
+        families = dict.fromkeys(f.check.split(".")[0] for f in audit.findings if f.verdict == Verdict.PASS)
+        return f"As far as tested, yes: no problem was found in {_listed(sorted(families))}."
+    return "Not known: no check could run." if counts else "Not known: no check was asked for."
+
+
+def _counted(audit: Audit) -> str:
+    """How many findings have each verdict, worst first."""
+    counts = ", ".join(f"{count} {_COUNTED[verdict][count > 1]}" for verdict, count in audit.verdicts().items())
+    return f"Findings: {counts}." if counts else ""
+
+
+def _not_tested(audit: Audit) -> str:
+    """The checks that were skipped or crashed."""
+    untested = {Verdict.SKIPPED, Verdict.ERROR}
+    tested = {f.check for f in audit.findings if f.verdict not in untested}
+    names = list(dict.fromkeys(f.check for f in audit.findings if f.check not in tested))
+    return f"Not tested: {_listed(names)}." if names else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as English lists them; of many names the first, and how many more."""
+    shown = list(names[:_MOST_NAMES])
+    if len(names) > _MOST_NAMES:
+        shown.append(f"{len(names) - _MOST_NAMES} more")
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 
 _RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}

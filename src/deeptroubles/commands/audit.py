@@ -71,13 +71,16 @@ def audit_command(
 
 
 def print_findings(result: Audit) -> None:
-    """Print the findings of an audit, worst first, and how many images they are about."""
+    """Print the findings of an audit, worst first, its summary, and how many images it is about."""
     whole = (Column(name, no_wrap=True) for name in ("verdict", "check"))
     table = Table(*whole, "finding", box=box.SIMPLE_HEAD, pad_edge=False)
     for finding in result.findings:
         mark, style = _STYLE[finding.verdict]
         table.add_row(f"[{style}]{mark} {finding.verdict}[/]", finding.check, escape(finding.claim))
     out.print(table)
+    out.print(f"Is {result.model.name} right for the right reasons?", style="bold", markup=False, highlight=False)
+    for line in result.summary:
+        out.print(line, markup=False, highlight=False)
     facts = result.images
     unreadable = f", {len(facts.unreadable)} unreadable" if facts.unreadable else ""
     out.print(
