@@ -1,8 +1,10 @@
 import type { ReactNode } from "react";
 import type { Audit } from "./audit";
 import { VERDICT_MEANINGS, VERDICTS } from "./data";
+import { Disclosure } from "./Disclosure";
 import { formatCount } from "./drawing/format";
 import { TableView } from "./evidence/TableView";
+import { Facts } from "./Facts";
 import { VerdictBadge } from "./VerdictBadge";
 
 /** What a reader needs to interpret and reproduce the audit. */
@@ -58,7 +60,9 @@ export function Appendix({ audit, printing }: { audit: Audit; printing: boolean 
       )}
       {images.credits.length > 0 && (
         <Part title="Image credits">
-          <Lines lines={images.credits} />
+          <Disclosure summary={formatCount(images.credits.length, "credit")} forceOpen={printing}>
+            <Lines lines={images.credits} />
+          </Disclosure>
         </Part>
       )}
       <Part title="How to reproduce this audit">
@@ -66,15 +70,17 @@ export function Appendix({ audit, printing }: { audit: Audit; printing: boolean 
           <code>{audit.command}</code>
         </pre>
         <Facts
-          facts={{
+          facts={Object.entries({
             Seed: String(audit.seed),
             Model: model.source,
             "Model fingerprint": model.fingerprint,
             Preprocessing: model.preprocessing,
             Images: images.name,
             "Image fingerprint": images.fingerprint,
-            ...audit.environment,
-          }}
+            Environment: Object.entries(audit.environment)
+              .map(([name, value]) => `${name} ${value}`)
+              .join(", "),
+          }).filter(([, value]) => value !== "")}
         />
       </Part>
     </section>
@@ -100,18 +106,3 @@ function Lines({ lines }: { lines: readonly string[] }) {
   );
 }
 
-function Facts({ facts }: { facts: Record<string, string> }) {
-  const known = Object.entries(facts).filter(([, value]) => value !== "");
-  return (
-    <table className="plain">
-      <tbody>
-        {known.map(([name, value]) => (
-          <tr key={name}>
-            <th scope="row">{name}</th>
-            <td>{value}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
-}

@@ -1,6 +1,6 @@
 import type { Guide } from "./audit";
-import type { Entry } from "./data";
-import { Disclosure } from "./Disclosure";
+import { needsAttention, type Entry } from "./data";
+import { Disclosure, useDetails } from "./Disclosure";
 import { formatNumber, type Maybe } from "./drawing/format";
 import { EvidenceList } from "./evidence/EvidenceList";
 import { Prose } from "./Prose";
@@ -13,39 +13,34 @@ interface Props {
   printing: boolean;
 }
 
-export function FindingCard({ entry: { id, finding }, guide, seconds, printing }: Props) {
+/** A finding: one line that opens. What needs attention is open from the start; the rest is rendered too, for print. */
+export function FindingCard({ entry, guide, seconds, printing }: Props) {
+  const { id, finding } = entry;
+  const details = useDetails(needsAttention(entry), printing);
   return (
-    <article id={id} className={`finding finding-${finding.verdict}`} aria-labelledby={`${id}--claim`} tabIndex={-1}>
-      <div className="finding-margin">
-        <VerdictBadge verdict={finding.verdict} />
-        <p className="check-name">
-          <a href={`#${encodeURIComponent(id)}`} aria-label={`Link to ${id}`}>
-            <CheckName name={finding.check} />
-          </a>
-        </p>
-        {typeof seconds === "number" && <p className="duration">{formatNumber(seconds)}{"\u202f"}s</p>}
-      </div>
-      <div className="finding-body">
-        {guide && <p className="question">{guide.question}</p>}
-        <h3 id={`${id}--claim`}>{finding.claim}</h3>
-        {finding.criterion && (
-          <p className="criterion">
-            <span className="label">Criterion:</span> {finding.criterion}
-          </p>
-        )}
-        <EvidenceList evidence={finding.evidence} printing={printing} />
-        {finding.caveats.length > 0 && (
-          <div className="caveats">
-            <h4>Limitations of this finding</h4>
-            <ul>
-              {finding.caveats.map((caveat, i) => (
-                <li key={i}>{caveat}</li>
-              ))}
-            </ul>
-          </div>
-        )}
-        {guide && <AboutCheck guide={guide} printing={printing} />}
-      </div>
+    <article id={id} className="finding" aria-labelledby={`${id}--claim`} tabIndex={-1}>
+      <details {...details}>
+        <summary>
+          <VerdictBadge verdict={finding.verdict} />
+          <span className="check-name">
+            <a href={`#${encodeURIComponent(id)}`} aria-label={`Link to ${id}`}>
+              <CheckName name={finding.check} />
+            </a>
+          </span>
+          {guide && <span className="question">{guide.question}</span>}
+          <h3 id={`${id}--claim`}>{finding.claim}</h3>
+        </summary>
+        <div className="finding-body">
+          {finding.criterion && (
+            <p className="criterion">
+              <span className="label">Criterion:</span> {finding.criterion}
+            </p>
+          )}
+          <EvidenceList finding={finding} printing={printing} />
+          {guide && <AboutCheck guide={guide} printing={printing} />}
+          {typeof seconds === "number" && <p className="duration">Measured in {formatNumber(seconds)}{"\u202f"}s.</p>}
+        </div>
+      </details>
     </article>
   );
 }

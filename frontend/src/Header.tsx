@@ -1,26 +1,6 @@
-import type { Audit, Verdict } from "./audit";
-import { countBy } from "./data";
+import type { Audit } from "./audit";
+import { Facts } from "./Facts";
 import { formatCount, formatDate, formatDuration } from "./drawing/format";
-
-const PHRASES: readonly [Verdict, (count: number) => string][] = [
-  ["fail", (count) => `${formatCount(count, "problem")} found`],
-  ["warn", (count) => formatCount(count, "warning")],
-  ["inconclusive", (count) => `${count} inconclusive`],
-  ["pass", (count) => `${count} passed`],
-  ["error", (count) => `${formatCount(count, "check")} crashed`],
-  ["skipped", (count) => `${count} skipped`],
-];
-
-/** The number of findings of each verdict in one sentence. It makes no claim beyond the checks that ran. */
-function summarize(audit: Audit): string {
-  const common = audit.findings.filter((finding) => finding.common).length;
-  const counts = countBy(audit.findings.filter((finding) => !finding.common), (finding) => finding.verdict);
-  const parts = PHRASES.filter(([verdict]) => counts.has(verdict)).map(([verdict, phrase]) => phrase(counts.get(verdict)!));
-  if (common > 0) parts.push(`and ${formatCount(common, "problem")} of nearly every network`);
-  if (parts.length === 0) return "No checks have run yet.";
-  const problems = counts.has("fail") ? [] : ["No problem found by these checks"];
-  return `${[...problems, ...parts].join(", ")}.`;
-}
 
 export function Header({ audit }: { audit: Audit }) {
   const { model, images } = audit;
@@ -36,18 +16,15 @@ export function Header({ audit }: { audit: Audit }) {
       <h1>
         Is <span className="model-name">{model.name}</span> right for the right reasons?
       </h1>
-      <p className="summary">{summarize(audit)}</p>
+      <div className="summary">
+        {audit.summary.map((line, i) => (
+          <p key={i}>{line}</p>
+        ))}
+      </div>
       {audit.status === "running" && (
         <p className="notice">This audit is still running. The findings so far are listed below.</p>
       )}
-      <dl className="facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts facts={facts} />
     </header>
   );
 }

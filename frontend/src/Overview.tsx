@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import type { Audit } from "./audit";
-import { apart, COMMON_TITLE, countBy, VERDICT_WORDS, VERDICTS, type Entry } from "./data";
+import { apart, COMMON_TITLE, countBy, needsAttention, VERDICT_WORDS, VERDICTS, type Entry } from "./data";
 import { formatCount } from "./drawing/format";
 import { VerdictBadge, VerdictIcon } from "./VerdictBadge";
 import { goTo, writeView, type View } from "./view";
@@ -13,14 +13,14 @@ interface Props {
   onChange: (view: View) => void;
 }
 
-/** All findings, one line each, with filters above. */
+/** What needs attention, one line each, with the filters of all findings above. */
 export function Overview({ entries, shown, guides, view, onChange }: Props) {
   const { own, common } = apart(shown);
   return (
     <section aria-labelledby="overview-title" className="overview">
       <h2 id="overview-title">Overview</h2>
       <Filters entries={entries} shown={shown} view={view} onChange={onChange} />
-      <Lines entries={own} guides={guides} view={view} />
+      <Lines entries={own.filter(needsAttention)} guides={guides} view={view} />
       {common.length > 0 && (
         <>
           <h3 className="overview-apart">{COMMON_TITLE}</h3>

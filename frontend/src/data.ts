@@ -34,6 +34,11 @@ export function apart(entries: readonly Entry[]): { own: Entry[]; common: Entry[
   return { own: entries.filter((e) => !e.finding.common), common: entries.filter((e) => e.finding.common) };
 }
 
+/** Whether a finding is open from the start; the others, and problems of nearly every network, are folded to one line. */
+export function needsAttention({ finding }: Entry): boolean {
+  return !finding.common && ["fail", "error", "warn"].includes(finding.verdict);
+}
+
 /** The family of a check: the part of its name before the dot. */
 export function familyOf(check: string): string {
   return check.split(".", 1)[0] ?? check;

@@ -54,9 +54,10 @@ export function useView(): [View, (view: View) => void] {
   return [view, change];
 }
 
-/** Scroll to an element and move the keyboard focus to it. */
+/** Scroll to an element, open it if it is folded, and move the keyboard focus to it. */
 export function goTo(id: string): void {
   const element = document.getElementById(id);
+  element?.querySelector(":scope > details")?.setAttribute("open", "");
   element?.scrollIntoView();
   element?.focus({ preventScroll: true });
 }

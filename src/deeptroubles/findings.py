@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, computed_field
 
 from deeptroubles.display import Brief, html_table
 
@@ -307,6 +307,12 @@ class Audit:
         counts = {verdict: sum(f.verdict == verdict and not f.common for f in self.findings) for verdict in Verdict}
         return {verdict: count for verdict, count in counts.items() if count}
 
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorators above @property
+    @property
+    def summary(self) -> list[str]:
+        """In at most three lines: is it right for the right reasons, how many verdicts, what was not tested."""
+        return [line for line in (_answer(self), _counted(self), _not_tested(self)) if line]
+
     def __repr__(self) -> str:
         worst = [f"  {finding!r}" for finding in self.findings[:_FIRST]]
         more = len(self.findings) - len(worst)
@@ -323,13 +329,70 @@ class Audit:
 
 
 _FIRST = 5
-"""How many findings an audit prints."""
+"""The number of findings that an audit prints."""
 
 
 def _with_interval(estimate: Estimate) -> str:
     of = "{:.1%}" if estimate.unit in {"share", "probability"} else "{:.4g}"
     value, low, high = (of.format(number) for number in (estimate.value, estimate.low, estimate.high))
     return f"{value} ({low} to {high}, {estimate.level:.0%} interval, n = {estimate.n})"
+
+
+_COUNTED = {
+    Verdict.FAIL: ("problem", "problems"),
+    Verdict.ERROR: ("crashed", "crashed"),
+    Verdict.WARN: ("warning", "warnings"),
+    Verdict.INCONCLUSIVE: ("inconclusive", "inconclusive"),
+    Verdict.PASS: ("passed", "passed"),
+    Verdict.SKIPPED: ("skipped", "skipped"),
+}
+_MOST_NAMES = 6
+
+
+def _answer(audit: Audit) -> str:
+    """Whether the classifier is right for the right reasons, with the claim of the worst finding."""
+    counts = audit.verdicts()
+    own = [finding for finding in audit.findings if not finding.common]
+    worst = {verdict: next(f.claim for f in own if f.verdict == verdict) for verdict in counts}
+    passed = counts.get(Verdict.PASS, 0)
+    unclear = counts.get(Verdict.INCONCLUSIVE, 0) + counts.get(Verdict.ERROR, 0)
+    if Verdict.FAIL in worst:
+        return f"Not entirely. {worst[Verdict.FAIL]}"
+    if audit.status == "running":
+        return "Not known yet: the audit is still running."
+    if Verdict.WARN in worst:
+        return f"Perhaps not entirely. {worst[Verdict.WARN]}"
+    if passed > unclear:
+        families = dict.fromkeys(f.check.split(".")[0] for f in audit.findings if f.verdict == Verdict.PASS)
+        return f"As far as tested, yes: no problem was found in {_listed(sorted(families))}."
+    if passed or unclear:
+        return f"Not known: {unclear} of {unclear + passed} findings reached no verdict."
+    return "Not known: no check could run." if counts else "Not known: no check about this model ran."
+
+
+def _counted(audit: Audit) -> str:
+    """How many findings have each verdict, worst first."""
+    counts = [f"{count} {_COUNTED[verdict][count > 1]}" for verdict, count in audit.verdicts().items()]
+    common = sum(finding.common for finding in audit.findings)
+    if common:
+        counts.append(f"{common} {'problem' if common == 1 else 'problems'} of nearly every network")
+    return f"Findings: {', '.join(counts)}." if counts else ""
+
+
+def _not_tested(audit: Audit) -> str:
+    """The checks that were skipped or crashed."""
+    untested = {Verdict.SKIPPED, Verdict.ERROR}
+    tested = {f.check for f in audit.findings if f.verdict not in untested}
+    names = list(dict.fromkeys(f.check for f in audit.findings if f.check not in tested))
+    return f"Not tested: {_listed(names)}." if names else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as English lists them; of many names the first, and how many more."""
+    shown = list(names[:_MOST_NAMES])
+    if len(names) > _MOST_NAMES:
+        shown.append(f"{len(names) - _MOST_NAMES} more")
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 
 _RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(not report.BUNDLE.is_file(), reason="the page is
 
 Open = Callable[..., Page]
 FINDINGS = "article.finding"
+ATTENTION = {Verdict.FAIL, Verdict.ERROR, Verdict.WARN}
 
 
 def load_sample() -> ModuleType:
@@ -70,7 +71,7 @@ def open_report(browser: Browser, address: str) -> Iterator[Open]:
     assert problems == []
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 768, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_opens_from_disk_without_messages_and_fits_the_screen(open_report: Open, width: int, scheme: str) -> None:
     page = open_report(width=width, color_scheme=scheme)
@@ -78,10 +79,16 @@ def test_it_opens_from_disk_without_messages_and_fits_the_screen(open_report: Op
     expect(page.locator(FINDINGS)).to_have_count(9)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for summary in page.locator("summary").all():
-        summary.click()
+    page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
+    expect(page.get_by_text("Why it matters").last).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.evaluate("Promise.all([...document.images].map((image) => image.decode()))")  # raises for a broken image
+
+
+def test_the_question_in_the_title_is_answered_below_it(open_report: Open) -> None:
+    summary = load_sample().sample_audit().summary
+    assert summary[0].startswith("Not entirely. ")
+    expect(open_report().locator("h1 + .summary p")).to_have_text(summary)
 
 
 def test_hostile_text_is_shown_and_not_executed(open_report: Open) -> None:
@@ -159,12 +166,48 @@ def test_findings_keep_the_order_of_the_audit(browser: Browser, tmp_path: Path) 
     expect(page.locator(FINDINGS)).to_have_count(9)
     overview, cards = (page.locator(part).all_text_contents() for part in (".overview-claim", f"{FINDINGS} h3"))
     page.close()
-    assert overview == cards == [finding.claim for finding in findings]
+    assert cards == [finding.claim for finding in findings]
+    assert overview == [finding.claim for finding in findings if finding.verdict in ATTENTION]
+
+
+def test_findings_that_need_no_attention_are_one_line_until_they_are_opened(open_report: Open) -> None:
+    page = open_report()
+    folded = page.locator(f"{FINDINGS}:has(> details:not([open]))")
+    verdicts = [finding.verdict for finding in load_sample().sample_audit().findings]
+    expect(folded).to_have_count(sum(verdict not in ATTENTION for verdict in verdicts))
+    assert all(card.bounding_box()["height"] < 45 for card in folded.all())
+    shift = page.locator("[id='invariance.shift']")
+    summary = shift.locator("summary").first
+    expect(shift.locator(".criterion")).to_be_hidden()
+    summary.press("Enter")
+    expect(shift.locator(".criterion")).to_be_visible()
+    summary.press("Space")
+    expect(shift.locator(".criterion")).to_be_hidden()
+    summary.click()
+    expect(shift.locator(".criterion")).to_be_visible()
 
 
 def in_view(page: Page, id_: str) -> bool:
-    box = page.locator(f"[id='{id_}']").bounding_box()
-    return box is not None and -5 <= box["y"] < 300
+    """Whether the heading is at the top of the screen, and what it is about below it."""
+    box = page.locator(f"[id='{id_}'] h3").bounding_box()
+    return box is not None and 0 <= box["y"] < 150 and page.locator(f"[id='{id_}'] > details[open]").count() == 1
+
+
+@pytest.mark.parametrize("width", [1280, 768, 390])
+@pytest.mark.parametrize("finding", ["performance.accuracy", "performance.confident_mistakes", "fairness.groups"])
+def test_a_link_to_a_finding_lands_on_its_heading_and_opens_it(open_report: Open, width: int, finding: str) -> None:
+    page = open_report(f"#{finding}", width=width)
+    expect(page.locator(f"[id='{finding}']")).to_be_focused()
+    assert in_view(page, finding)
+
+
+def test_a_second_click_on_a_link_opens_what_was_folded_again(open_report: Open) -> None:
+    page = open_report("#performance.accuracy")
+    accuracy = page.locator("[id='performance.accuracy']")
+    accuracy.locator("summary").first.press("Enter")
+    expect(accuracy.locator(".criterion")).to_be_hidden()
+    page.locator(".overview-list a", has_text="performance.accuracy").click()
+    expect(accuracy.locator(".criterion")).to_be_visible()
 
 
 def test_a_link_scrolls_to_a_finding(open_report: Open) -> None:
@@ -172,7 +215,7 @@ def test_a_link_scrolls_to_a_finding(open_report: Open) -> None:
     expect(page.locator("[id='invariance.shift']")).to_be_focused()
     assert in_view(page, "invariance.shift")
     page.evaluate("window.scrollTo(0, 0)")
-    page.locator(".overview-list a", has_text="misclassified").click()
+    page.locator(".overview-list a", has_text="performance.confident_mistakes").click()
     expect(page.locator("[id='performance.confident_mistakes']")).to_be_focused()
     assert page.url.endswith("#performance.confident_mistakes")
     assert in_view(page, "performance.confident_mistakes")
@@ -249,7 +292,8 @@ def test_every_control_is_reachable_by_tab(open_report: Open) -> None:
     page = open_report("#?family=reliance")
     expected = page.evaluate(
         """() => [...document.querySelectorAll("a[href], button:not(:disabled), input:not(:disabled), summary,"
-             + " [tabindex='0']")].map((element, i) => (element.dataset.at = i, i))"""
+             + " [tabindex='0']")].filter((element) => element.checkVisibility())
+             .map((element, i) => (element.dataset.at = i, i))"""
     )
     reached = set()
     for _ in range(len(expected) + 10):
@@ -262,7 +306,7 @@ def test_every_control_is_reachable_by_tab(open_report: Open) -> None:
 
 
 def test_an_image_is_enlarged_and_closed_with_the_keyboard(open_report: Open) -> None:
-    page = open_report()
+    page = open_report("#invariance.shift")
     opener = page.locator("[id='invariance.shift'] .enlarge").first
     opener.press("Enter")
     dialog = page.get_by_role("dialog")
@@ -346,7 +390,7 @@ def test_a_curve_shows_its_values(open_report: Open) -> None:
 
 
 def test_estimates_are_written_out(open_report: Open) -> None:
-    page = open_report()
+    page = open_report("#fairness.groups")
     text = page.locator("[id='performance.accuracy'] .estimate-text").first.inner_text()
     assert re.sub(r"\s+", " ", text) == "Accuracy 42% (31% to 54%, n = 1,024)"
     unknown = page.locator("[id='fairness.groups'] .estimate-text").last.inner_text()

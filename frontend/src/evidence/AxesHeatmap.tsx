@@ -14,6 +14,8 @@ interface Props {
   printing: boolean;
 }
 
+const MOST_HEIGHT = 340; // of a map whose rows stay readable
+const LEAST_CELL_HEIGHT = 20;
 const CHAR_WIDTH = 6.6; // approximate, in tick labels
 const longest = (labels: readonly string[]) => Math.max(0, ...labels.map((label) => label.length));
 const truncate = (label: string) => (label.length > 22 ? `${label.slice(0, 21)}…` : label);
@@ -33,7 +35,8 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
   const cell = Math.max(3, Math.min(52, (available - left - 12) / columns));
   const slanted = longest(xTicks) * CHAR_WIDTH > (cell * columns) / Math.max(1, xTicks.length);
   const bottom = 14 + (slanted ? longest(xTicks) * CHAR_WIDTH * 0.72 + 10 : 14);
-  const [width, height] = [cell * columns, cell * rows];
+  const cellHeight = Math.min(cell, Math.max(LEAST_CELL_HEIGHT, MOST_HEIGHT / rows));
+  const [width, height] = [cell * columns, cellHeight * rows];
   const step = slanted ? Math.ceil(15 / cell) : 1;
   const size = { width: left + width + 12, height: height + bottom + (xLabel ? 20 : 0) };
 
@@ -70,7 +73,7 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
             onPointerLeave={() => setReadout(null)}
           />
           <rect className="frame" width={width} height={height} />
-          <CellNumbers {...{ values, scale, cell }} />
+          <CellNumbers {...{ values, scale, cell, cellHeight }} />
           {yTicks.map((tick, i) => (
             <text key={i} className="tick" x={-8} y={((i + 0.5) * height) / yTicks.length} dy="0.32em" textAnchor="end">
               {tick}
@@ -109,7 +112,14 @@ export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props)
   );
 }
 
-function CellNumbers({ values, scale, cell }: { values: Heatmap["values"]; scale: ColorScale; cell: number }) {
+interface CellNumbersProps {
+  values: Heatmap["values"];
+  scale: ColorScale;
+  cell: number;
+  cellHeight: number;
+}
+
+function CellNumbers({ values, scale, cell, cellHeight }: CellNumbersProps) {
   const widest = longest(values.flat().map((value) => (value === null ? "" : formatNumber(value))));
   if (cell < Math.max(24, widest * CHAR_WIDTH + 6)) return null; // hovering shows the number
   return values.flatMap((row, y) =>
@@ -119,7 +129,7 @@ function CellNumbers({ values, scale, cell }: { values: Heatmap["values"]; scale
           key={`${y}.${x}`}
           className="heat-number"
           x={(x + 0.5) * cell}
-          y={(y + 0.5) * cell}
+          y={(y + 0.5) * cellHeight}
           dy="0.33em"
           fill={textColorOn(scale.color(value))}
         >

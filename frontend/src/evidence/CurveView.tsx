@@ -6,7 +6,7 @@ import { useWidth } from "../hooks";
 import { Legend, MARKERS, SeriesLine } from "./CurveLines";
 import { DataTable } from "./DataTable";
 
-const HEIGHT = 300;
+const HEIGHT = 240;
 const MARGIN = { top: 12, right: 16, bottom: 46, left: 58 };
 
 /** Lines over a common x axis, with their intervals as bands. */

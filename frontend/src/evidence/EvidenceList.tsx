@@ -1,25 +1,51 @@
 import type { Estimate, Finding } from "../audit";
+import { Caveats } from "./Caveats";
 import { CurveView } from "./CurveView";
 import { EstimatesView } from "./EstimatesView";
 import { HeatmapsView } from "./HeatmapsView";
-import { ImageGridView } from "./ImageGridView";
+import { ImageGridView, isShortStrip } from "./ImageGridView";
 import { TableView } from "./TableView";
 import { WorldMapView } from "./WorldMapView";
 
 type Evidence = Finding["evidence"][number];
+type Item = Estimate[] | Exclude<Evidence, Estimate>;
 
-/** The evidence of a finding. Each kind has one renderer; a kind without a renderer fails the build. */
-export function EvidenceList({ evidence, printing }: { evidence: readonly Evidence[]; printing: boolean }) {
-  return groupEstimates(evidence).map((item, i) =>
-    Array.isArray(item) ? (
-      <EstimatesView key={i} estimates={item} />
-    ) : (
-      <EvidenceView key={i} evidence={item} printing={printing} />
-    ),
+/** The evidence of a finding and its limitations. On a wide screen two small items stand side by side. */
+export function EvidenceList({ finding, printing }: { finding: Finding; printing: boolean }) {
+  const items = groupEstimates(finding.evidence);
+  return (
+    <div className="evidence-list">
+      {items.map((item, i) => (
+        <div key={i} className={isSmall(item) ? "half" : ""}>
+          <EvidenceView evidence={item} printing={printing} />
+        </div>
+      ))}
+      {finding.caveats.length > 0 && (
+        <div className={hasGap(items) ? "half" : ""}>
+          <Caveats caveats={finding.caveats} />
+        </div>
+      )}
+    </div>
   );
 }
 
-function EvidenceView({ evidence, printing }: { evidence: Exclude<Evidence, Estimate>; printing: boolean }) {
+/** Whether a small item is alone in its row. */
+function hasGap(items: readonly Item[]): boolean {
+  const runs = items.map((item) => (isSmall(item) ? "s" : " ")).join("").split(" ");
+  return runs.some((run) => run.length % 2 === 1);
+}
+
+/** Whether half of a wide screen is enough for it. */
+function isSmall(item: Item): boolean {
+  if (Array.isArray(item)) return false;
+  if (item.kind === "image_grid") return isShortStrip(item);
+  if (item.kind === "heatmaps") return item.items.length === 1 && (item.items[0]!.values[0]?.length ?? 0) <= 10;
+  return item.kind === "curve";
+}
+
+/** Each kind has one renderer; a kind without a renderer fails the build. */
+function EvidenceView({ evidence, printing }: { evidence: Item; printing: boolean }) {
+  if (Array.isArray(evidence)) return <EstimatesView estimates={evidence} />;
   switch (evidence.kind) {
     case "table":
       return <TableView table={evidence} printing={printing} />;
@@ -35,8 +61,8 @@ function EvidenceView({ evidence, printing }: { evidence: Exclude<Evidence, Esti
 }
 
 /** Consecutive estimates with the same unit share an axis, so that their intervals can be compared. */
-function groupEstimates(evidence: readonly Evidence[]): (Estimate[] | Exclude<Evidence, Estimate>)[] {
-  const groups: (Estimate[] | Exclude<Evidence, Estimate>)[] = [];
+function groupEstimates(evidence: readonly Evidence[]): Item[] {
+  const groups: Item[] = [];
   for (const item of evidence) {
     const last = groups.at(-1);
     if (item.kind !== "estimate") groups.push(item);

@@ -1,23 +1,19 @@
-import { useId, useState } from "react";
+import { useState } from "react";
 import type { ImageGrid } from "../audit";
 import { Lightbox } from "./Lightbox";
 import { PictureView } from "./PictureView";
 
+/** Whether the steps of a strip fit side by side, on a phone too. */
+export const isShortStrip = ({ strip, items }: ImageGrid) => strip && items.length <= 4;
+
 /** Images in a grid, or as a sequence of steps. A click enlarges them. */
 export function ImageGridView({ grid }: { grid: ImageGrid }) {
   const [open, setOpen] = useState<number | null>(null);
-  const title = useId();
   return (
     <div className="evidence">
-      <h4 id={title}>{grid.title}</h4>
+      <h4>{grid.title}</h4>
       {grid.items.length === 0 && <p className="quiet">No images.</p>}
-      {grid.strip ? (
-        <div className="scroll" role="region" aria-labelledby={title} tabIndex={0}>
-          <Items grid={grid} onOpen={setOpen} />
-        </div>
-      ) : (
-        <Items grid={grid} onOpen={setOpen} />
-      )}
+      <Items grid={grid} onOpen={setOpen} />
       {open !== null && <Lightbox items={grid.items} index={open} onMove={setOpen} onClose={() => setOpen(null)} />}
     </div>
   );
@@ -25,8 +21,9 @@ export function ImageGridView({ grid }: { grid: ImageGrid }) {
 
 function Items({ grid, onOpen }: { grid: ImageGrid; onOpen: (index: number) => void }) {
   const List = grid.strip ? "ol" : "ul";
+  const steps = isShortStrip(grid) ? { gridTemplateColumns: `repeat(${grid.items.length}, minmax(0, 7.5rem))` } : {};
   return (
-    <List className={grid.strip ? "pictures strip" : "pictures"}>
+    <List className={grid.strip ? "pictures strip" : "pictures"} style={steps}>
       {grid.items.map(({ picture, caption, note }, i) => (
         <li key={i}>
           <figure>

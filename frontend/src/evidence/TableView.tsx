@@ -10,6 +10,7 @@ interface Sorting {
 }
 
 const FIRST_ROWS = 12;
+const MANY_COLUMNS = 8;
 const NUMERIC: ReadonlySet<Column["kind"]> = new Set(["number", "share", "probability"]);
 const isPicture = (cell: Cell | undefined): cell is Picture =>
   cell !== null && typeof cell === "object" && !Array.isArray(cell);
@@ -59,7 +60,7 @@ export function TableView({ table, printing }: { table: Table; printing: boolean
     <div className="evidence">
       <h4 id={title}>{table.title}</h4>
       <div className="scroll" role="region" aria-labelledby={title} tabIndex={0}>
-        <table className="data">
+        <table className={table.columns.length >= MANY_COLUMNS ? "data many" : "data"}>
           <thead>
             <tr>
               {table.columns.map((column, i) => (

@@ -96,12 +96,15 @@ def _names(text: str | None) -> list[str]:
 
 
 def print_findings(result: Audit) -> None:
-    """Print the findings of an audit, worst first, and how many images they are about."""
+    """Print the findings of an audit, worst first, its summary, and how many images it is about."""
     out.print(_table([finding for finding in result.findings if not finding.common]))
     common = [finding for finding in result.findings if finding.common]
     if common:
         out.print(f"{COMMON}:", soft_wrap=True)
         out.print(_table(common))
+    out.print(f"Is {result.model.name} right for the right reasons?", style="bold", markup=False, highlight=False)
+    for line in result.summary:
+        out.print(line, markup=False, highlight=False)
     facts = result.images
     for note in facts.notes:
         out.print(escape(note), highlight=False)
