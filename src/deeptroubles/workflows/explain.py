@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from deeptroubles.classifier import Classifier
+from deeptroubles.classifier import Classifier, expect_classifier
 from deeptroubles.errors import ImagesError, ModelError, UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import find_class
 from deeptroubles.methods.attribution.shared.quality import faithfulness
 from deeptroubles.methods.catalogue import ATTRIBUTION, Method, find_method
+from deeptroubles.methods.targets import Images, as_batch
 from deeptroubles.progress import track
 from deeptroubles.statistics.intervals import Interval, mean_share
 from deeptroubles.subject import logits_of, readable_pixels
@@ -66,13 +66,13 @@ class MethodComparison:
 
 
 def explain_picture(
-    classifier: Classifier, picture: Image.Image, methods: Sequence[str], target: str | None = None, **settings: Any
+    classifier: Classifier, picture: Images, methods: Sequence[str], target: str | None = None, **settings: Any
 ) -> Explanation:
     """Explain one picture.
 
     Args:
         classifier: The classifier.
-        picture: Any picture.
+        picture: Any picture: of Pillow, an array, a file or a tensor; of several the first.
         methods: Names of attribution methods.
         target: Class name or index. Default: the most likely class.
         settings: Passed to the methods that have such a setting.
@@ -86,7 +86,7 @@ def explain_picture(
     unknown = settings.keys() - set().union(*takes.values())
     if unknown:
         raise UsageError(f"{' and '.join(methods)} has no {' or '.join(sorted(unknown))}.")
-    pixels = classifier.prepare(picture)[None].to(classifier.device)
+    pixels = as_batch(classifier, picture)[:1]
     probabilities = logits_of(classifier, pixels)[0].softmax(0)
     which = int(probabilities.argmax()) if target is None else find_class(classifier, target)
     maps, impossible = {}, {}
@@ -120,6 +120,7 @@ def compare_methods(
         UsageError: There is no such method.
         ImagesError: No image can be read.
     """
+    expect_classifier(classifier)
     pixels = readable_pixels(classifier, images, range(len(images)))[0]
     if not len(pixels):
         raise ImagesError("None of the images could be read.")
