@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from deeptroubles.classifier import Classifier
+from deeptroubles.classifier import Classifier, expect_classifier
 from deeptroubles.display import Brief
 from deeptroubles.errors import ImagesError, ModelError, UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import find_class
 from deeptroubles.methods.attribution.shared.quality import faithfulness, is_constant
 from deeptroubles.methods.catalogue import ATTRIBUTION, DEFAULT_ATTRIBUTION, Method, find_method
+from deeptroubles.methods.targets import Images, as_batch
 from deeptroubles.progress import track
 from deeptroubles.statistics.intervals import Interval, mean_share
 from deeptroubles.subject import logits_of, readable_pixels
@@ -67,17 +67,13 @@ class MethodComparison:
 
 
 def explain_pictures(
-    classifier: Classifier,
-    pictures: Sequence[Image.Image],
-    methods: Sequence[str] = (),
-    target: str | None = None,
-    **settings: Any,
+    classifier: Classifier, pictures: Images, methods: Sequence[str] = (), target: str | None = None, **settings: Any
 ) -> Explanation:
     """Explain some pictures.
 
     Args:
         classifier: The classifier.
-        pictures: Any pictures.
+        pictures: One picture or several: of Pillow, arrays, files or tensors.
         methods: Names of attribution methods. Default: the first of `DEFAULT_ATTRIBUTION` that works for this
             classifier and has the settings.
         target: Class name or index. Default: the most likely class of each picture.
@@ -94,7 +90,7 @@ def explain_pictures(
     unknown = settings.keys() - set().union(*takes.values())
     if unknown:
         raise UsageError(f"{' and '.join(chosen)} has no {' or '.join(sorted(unknown))}.")
-    pixels = torch.stack([classifier.prepare(picture) for picture in pictures]).to(classifier.device)
+    pixels = as_batch(classifier, pictures)
     probabilities = logits_of(classifier, pixels).softmax(1)
     which = probabilities.argmax(1)
     if target is not None:
@@ -147,6 +143,7 @@ def compare_methods(
         UsageError: There is no such method.
         ImagesError: No image can be read.
     """
+    expect_classifier(classifier)
     pixels = readable_pixels(classifier, images, range(len(images)))[0]
     if not len(pixels):
         raise ImagesError("None of the images could be read.")

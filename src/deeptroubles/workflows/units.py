@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from deeptroubles.classifier import Classifier
+from deeptroubles.classifier import Classifier, expect_classifier
 from deeptroubles.engine import Engine, LocalEngine, MakeEngine, code_fingerprint
 from deeptroubles.images import ImageSet
 from deeptroubles.methods.eight_bits import to_bytes
@@ -79,6 +79,7 @@ def analyze_units(
         ModelError: There is no such layer.
         RunFolderError: The folder holds another run, or cannot be written.
     """
+    expect_classifier(classifier)
     worker = engine(open_run(out, classifier, images, seed), batch_size)
     subject, _, _ = read_subject(classifier, images, worker)
     store = UnitStore(out, f"{code_fingerprint()} {subject.fingerprint}")
