@@ -18,7 +18,7 @@ from deeptroubles.methods.fairness.groupings import fit_groups, groupings, one_c
 from deeptroubles.methods.targets import as_batch, as_targets
 from deeptroubles.models.shared.weights import load_weights
 from deeptroubles.network import open_network
-from deeptroubles.workflows.explain import compare_methods, explain_picture
+from deeptroubles.workflows.explain import compare_methods, explain_pictures
 
 SIZE = 8
 
@@ -150,7 +150,7 @@ def test_classes_are_taken_by_name(classifier):
     [
         audit,
         lambda net, images: open_network(net),
-        lambda net, images: explain_picture(net, images[0], ["saliency"]),
+        lambda net, images: explain_pictures(net, [images[0]], ["saliency"]),
         lambda net, images: compare_methods(net, images, ["saliency"]),
         lambda net, images: analyze_units(net, images, "nowhere"),
         lambda net, images: saliency(net, torch.rand(1, 3, SIZE, SIZE)),

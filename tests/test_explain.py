@@ -7,7 +7,7 @@ from PIL import Image
 
 from deeptroubles import Classifier, ImageSet
 from deeptroubles.errors import ModelError
-from deeptroubles.workflows.explain import compare_methods, explain_picture
+from deeptroubles.workflows.explain import compare_methods, explain_pictures
 from tests.checks.test_reliance_map_sanity import Rounding
 from tests.networks import formula
 
@@ -18,8 +18,8 @@ def test_a_zero_gradient_is_refused_with_advice_and_other_methods_go_on():
     classifier = Classifier(Rounding(), size=20)
     picture = Image.fromarray(PIXELS[0])
     with pytest.raises(ModelError, match=r"is zero.* occlusion or rise"):
-        explain_picture(classifier, picture, ["saliency"])
-    found = explain_picture(classifier, picture, ["saliency", "grad_cam", "occlusion"])
+        explain_pictures(classifier, picture, ["saliency"])
+    found = explain_pictures(classifier, picture, ["saliency", "grad_cam", "occlusion"])
     assert list(found.maps) == ["grad_cam", "occlusion"]
     assert list(found.impossible) == ["saliency"]
 
@@ -29,7 +29,7 @@ def test_a_constant_map_is_no_map():
     classifier = formula(lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1), size=20)
     picture = Image.fromarray(PIXELS[0])
     with pytest.raises(ModelError, match=r"saliency is 0\.0025 everywhere"):
-        explain_picture(classifier, picture, ["saliency"])
+        explain_pictures(classifier, picture, ["saliency"])
     compared = {
         each.method: each
         for each in compare_methods(classifier, ImageSet.from_arrays(PIXELS), ["saliency", "occlusion"])
