@@ -158,6 +158,17 @@ def test_right_labels_are_not_called_wrong():
     assert listed / (200 * runs) < 0.005
 
 
+def test_own_mistakes_are_the_second_most_likely_class_and_wrong_labels_are_not():
+    truth = np.arange(400) % 5
+    random = np.random.default_rng(0)
+    logits = 5 * np.eye(5)[truth] + random.standard_t(3, (400, 5))
+    mistakes, sure = np.flatnonzero(logits.argmax(1) != truth), 50 * np.eye(5)[truth] + random.normal(size=(400, 5))
+    assert label_errors(logits, truth).second_share(mistakes).low > 0.2
+    share = label_errors(sure, (truth + random.integers(1, 5, 400)) % 5).second_share(np.arange(400))
+    assert share.low < 0 < share.high
+    assert label_errors(logits[:, :2], truth % 2).second_share(np.arange(9)) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("logits", [np.zeros((30, 3)), np.full((30, 3), 7.0), np.eye(3)[np.zeros(30, dtype=int)]])
 def test_a_classifier_that_knows_nothing_accuses_nobody(logits):
     found = label_errors(logits, np.arange(30) % 3)

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from scipy.interpolate import CubicSpline
 from scipy.special import log_softmax
 
-from deeptroubles.statistics.intervals import Interval
+from deeptroubles.statistics.intervals import Interval, wilson
 
 Floats = NDArray[np.float64]
 
@@ -32,12 +32,28 @@ class LabelErrors:
         temperature: What the logits are divided by to be calibrated; above 1 the classifier is overconfident.
         own_mistakes: The mean probability that the calibrated classifier's most likely class is not the true one.
         suspicion: N, the probability that each label is wrong, by what was fitted on the other folds.
+        second: N, whether each label is the second most likely class.
+        classes: K.
     """
 
     share: Interval
     temperature: float
     own_mistakes: float
     suspicion: Floats
+    second: NDArray[np.bool_]
+    classes: int
+
+    def second_share(self, rows: NDArray[np.integer]) -> Interval:
+        """How much more often than by chance the labels of some images are the second most likely class.
+
+        Labels that were replaced at random are so 1 time in K - 1; the classifier's own mistakes more often. 0 is
+        chance and 1 always; of two classes there is nothing to compare, and it is 0.
+        """
+        chance = 1 / (self.classes - 1)
+        if chance == 1:
+            return Interval(0.0, 0.0, 0.0)
+        seen = wilson(int(self.second[rows].sum()), len(rows))
+        return Interval(*((share - chance) / (1 - chance) for share in seen))
 
 
 def label_errors(
@@ -86,6 +102,8 @@ def label_errors(
         temperature=unit * float(np.exp(log_t)),
         own_mistakes=float(mistakes.mean()),
         suspicion=suspicion,
+        second=(scores > scores[np.arange(len(labels)), labels, None]).sum(1) == 1,
+        classes=scores.shape[1],
     )
 
 

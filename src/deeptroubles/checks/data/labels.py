@@ -26,8 +26,11 @@ LIMITS = Limits(
     warn_at=0.005,
     fail_at=0.05,
     note=f"Also inconclusive if the calibrated classifier expects to be wrong on more than {percent(TOO_WEAK)} of "
-    "images. The thresholds are conventions: carefully made test sets have about 0.5% wrong labels.",
+    "images, or if the labels that it suspects are its second most likely class too often, as its own mistakes are. "
+    "The thresholds are conventions: carefully made test sets have about 0.5% wrong labels.",
 )
+LIKE_MISTAKES = 0.1
+"""Suspect labels are the classifier's own mistakes if they are the second most likely class this much beyond chance."""
 MAX_IMAGES = 5000
 """The share is estimated on no more images than this."""
 SUSPECT = 0.5
@@ -39,9 +42,14 @@ EXAMPLES_SHOWN, MAX_ROWS = 24, 20
 
 def verdict_of(found: LabelErrors) -> Verdict:
     """Judge the share of wrong labels."""
-    if found.own_mistakes > TOO_WEAK:
+    if found.own_mistakes > TOO_WEAK or like_mistakes(found):
         return Verdict.INCONCLUSIVE
     return LIMITS.verdict(found.share, len(found.suspicion))
+
+
+def like_mistakes(found: LabelErrors) -> bool:
+    """Whether the suspect labels are the second most likely class too often to be wrong at random."""
+    return found.second_share(suspects(found)).low > LIKE_MISTAKES
 
 
 def suspects(found: LabelErrors) -> NDArray[np.int64]:
@@ -104,13 +112,15 @@ class DataLabels:
         )
         if self.labels:
             claim += (
-                f"; {plural(len(self.labels), 'label is', 'labels are')} listed as suspect, the clearest "
-                f"{self.labels[0]}, predicted as {self.suggested[0]}"
+                f"; {plural(len(self.labels), 'label is', 'labels are')} listed as suspect (the clearest case is "
+                f"labelled {self.labels[0]} and predicted as {self.suggested[0]})"
             )
         return f"{claim}{self._why_open() if verdict == Verdict.INCONCLUSIVE else ''}."
 
     def _why_open(self) -> str:
-        """Why the interval is too wide for a verdict."""
+        """Why there is no verdict."""
+        if like_mistakes(self.found):
+            return ", but these are its second most likely class too often, as its own mistakes are"
         if self.estimated >= MIN_IMAGES and self.found.temperature > OVERCONFIDENT:
             return "; the classifier is too overconfident to narrow this down with so few images"
         return "; there are too few images to narrow this down"
