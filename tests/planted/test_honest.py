@@ -8,7 +8,15 @@ from deeptroubles import Classifier, ImageSet, Verdict, audit
 from deeptroubles.planted.networks import trained
 from deeptroubles.planted.planting import draw, image_set
 
-SLOW = ("reliance.occlusion_gain", "reliance.texture", "reliance.clusters")
+SLOW = (
+    "reliance.occlusion_gain",
+    "reliance.texture",
+    "reliance.clusters",
+    "adversarial.one_pixel",
+    "adversarial.fooling",
+    "adversarial.patch",
+    "units.visualization_trust",
+)
 """Checks that would take most of the time here, and have honest cases of their own."""
 
 
