@@ -18,6 +18,7 @@ from deeptroubles.methods.attacks.random_noise import random_noise
 from deeptroubles.methods.attacks.shared.balls import NORMS, lp_norm, project, quantize, steepest_direction, uniform
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.subject import logits_of
+from tests import digits
 from tests.networks import Plain
 
 SIDE, COUNT = 8, 6
@@ -188,3 +189,11 @@ def test_errors_say_what_to_do(trained):
         pgd(classifier, images, labels, loss="ce")
     with pytest.raises(UsageError, match="0 or more"):
         pgd(classifier, images, labels, epsilon=-1)
+
+
+def test_the_default_step_under_l1_finds_more_than_steps_of_epsilon():
+    """Steps as long as the ball is wide jump from one few pixels to the next."""
+    classifier, (images, labels) = digits.trained(), digits.unseen(200)
+    labels = torch.as_tensor(labels)
+    default = pgd(classifier, images, labels, norm="l1", epsilon=2.0).success.sum()
+    assert default > pgd(classifier, images, labels, norm="l1", epsilon=2.0, step_size=2.0).success.sum()

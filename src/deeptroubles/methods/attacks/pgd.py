@@ -48,8 +48,8 @@ def pgd(
         loss: `cross_entropy` (the strongest in one run on the networks we measured), `margin` (the strongest with
             restarts) or `dlr`.
         steps: Steps per run.
-        step_size: In the units of epsilon. Default: linf: 2.5 epsilon / steps, at least 1/255; l2: epsilon, decreasing
-            to 0; l1: epsilon, because the projection undoes most of a step.
+        step_size: In the units of epsilon. Default: linf: 2.5 epsilon / steps, at least 1/255; l2: epsilon,
+            decreasing to 0; l1: epsilon, decreasing to 0 in the second half of the steps.
         restarts: Number of runs, including the first.
         eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         seed: Seed of the random starts.
@@ -76,7 +76,8 @@ def pgd(
             return step_size
         if norm == "linf":
             return max(2.5 * epsilon / steps, 1 / 255 if eight_bit else 0.0)
-        return epsilon * (1 - step / steps if norm == "l2" else 1)
+        left = 1 - step / steps
+        return epsilon * (left if norm == "l2" else min(1, 2 * left))
 
     for attempt in range(restarts):
         clean, radius = batch[rows], torch.full((len(rows),), epsilon, device=batch.device)
