@@ -15,12 +15,13 @@ interface Props {
 
 /** What needs attention, one line each, with the filters of all findings above. */
 export function Overview({ entries, shown, guides, view, onChange }: Props) {
+  const listed = shown.filter(needsAttention);
   return (
     <section aria-labelledby="overview-title" className="overview">
       <h2 id="overview-title">Overview</h2>
       <Filters entries={entries} shown={shown} view={view} onChange={onChange} />
       <ol className="overview-list">
-        {shown.filter(needsAttention).map(({ id, finding }) => (
+        {listed.map(({ id, finding }) => (
           <li key={id}>
             <a
               href={writeView({ ...view, finding: id })}
@@ -36,6 +37,7 @@ export function Overview({ entries, shown, guides, view, onChange }: Props) {
           </li>
         ))}
       </ol>
+      {shown.length > 0 && listed.length === 0 && <p className="quiet">None of these findings needs attention.</p>}
     </section>
   );
 }

@@ -482,6 +482,15 @@ def test_passes_hardly_lengthen_the_page(open_findings: Callable[[list[Finding],
     assert heights[1] - heights[0] < 29 * 45
 
 
+def test_a_page_without_problems_says_so(open_findings: Callable[[list[Finding], int], Page]) -> None:
+    page = open_findings([load_sample().shift()], 1280)
+    expect(page.locator(".summary p").first).to_have_text(re.compile("^As far as tested, yes: "))
+    expect(page.locator(".overview")).to_contain_text("None of these findings needs attention.")
+    empty = open_findings([], 1280)
+    expect(empty.locator(".summary p")).to_have_text(["Not known: no check was asked for."])
+    expect(empty.locator("#findings")).to_contain_text("No findings to show.")
+
+
 @pytest.mark.parametrize(("width", "columns"), [(1280, 10), (768, 8), (390, 4)])
 def test_a_table_wraps_before_it_scrolls(
     open_findings: Callable[[list[Finding], int], Page], width: int, columns: int
