@@ -16,11 +16,13 @@ interface Props {
 /** What needs attention, one line each, with the filters of all findings above. */
 export function Overview({ entries, shown, guides, view, onChange }: Props) {
   const { own, common } = apart(shown);
+  const listed = own.filter(needsAttention);
   return (
     <section aria-labelledby="overview-title" className="overview">
       <h2 id="overview-title">Overview</h2>
       <Filters entries={entries} shown={shown} view={view} onChange={onChange} />
-      <Lines entries={own.filter(needsAttention)} guides={guides} view={view} />
+      <Lines entries={listed} guides={guides} view={view} />
+      {shown.length > 0 && listed.length === 0 && <p className="quiet">None of these findings needs attention.</p>}
       {common.length > 0 && (
         <>
           <h3 className="overview-apart">{COMMON_TITLE}</h3>

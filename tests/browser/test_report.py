@@ -460,6 +460,60 @@ def test_badges_and_secondary_text_have_enough_contrast(open_report: Open, schem
     assert [(text, contrast) for text, contrast in contrasts if contrast < 4.5] == []
 
 
+@pytest.fixture
+def open_findings(browser: Browser, tmp_path: Path) -> Iterator[Callable[[list[Finding], int], Page]]:
+    """Open a report of other findings, on a screen of some width."""
+    page = browser.new_page()
+
+    def open_page(findings: list[Finding], width: int) -> Page:
+        report.write_report(load_sample().sample_audit(findings), tmp_path / "report.html")
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto((tmp_path / "report.html").as_uri())
+        return page
+
+    yield open_page
+    page.close()
+
+
+def test_passes_hardly_lengthen_the_page(open_findings: Callable[[list[Finding], int], Page]) -> None:
+    shift = load_sample().shift()
+    passes = [dataclasses.replace(shift, check=f"stability.check{i}") for i in range(30)]
+    heights = [open_findings(some, 1280).evaluate("document.body.scrollHeight") for some in (passes[:1], passes)]
+    assert heights[1] - heights[0] < 29 * 45
+
+
+def test_a_page_without_problems_says_so(open_findings: Callable[[list[Finding], int], Page]) -> None:
+    page = open_findings([load_sample().shift()], 1280)
+    expect(page.locator(".summary p").first).to_have_text(re.compile("^As far as tested, yes: "))
+    expect(page.locator(".overview")).to_contain_text("None of these findings needs attention.")
+    empty = open_findings([], 1280)
+    expect(empty.locator(".summary p")).to_have_text(["Not known: no check was asked for."])
+    expect(empty.locator("#findings")).to_contain_text("No findings to show.")
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1280, 10), (768, 8), (390, 4)])
+def test_a_table_wraps_before_it_scrolls(
+    open_findings: Callable[[list[Finding], int], Page], width: int, columns: int
+) -> None:
+    names = [Column(name="class"), *(Column(name=f"share of kind {i}", kind="share") for i in range(columns - 1))]
+    table = Table(title="Many columns", columns=names, rows=[["football helmet", *[0.53] * (columns - 1)]])
+    finding = Finding(check="family.check", verdict=Verdict.FAIL, claim="Claim.", criterion="", evidence=[table])
+    page = open_findings([finding], width)
+    region = page.locator("[id='family.check'] .scroll")
+    assert region.evaluate("(region) => region.scrollWidth - region.clientWidth") <= 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [1280, 768, 390])
+def test_before_and_after_stand_side_by_side(open_report: Open, width: int) -> None:
+    page = open_report("#invariance.shift", width=width)
+    tops = page.locator("[id='invariance.shift'] .strip img").evaluate_all(
+        "(images) => images.slice(0, 3).map((image) => image.getBoundingClientRect().top)"
+    )
+    assert len(tops) == 3
+    assert len(set(tops)) == 1
+
+
 def test_three_hundred_images_load_fast(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     sample = load_sample()
