@@ -15,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from deeptroubles.commands.audit import audit_command
+from deeptroubles.commands.compare import compare
 from deeptroubles.commands.console import err
 from deeptroubles.commands.explain import explain
 from deeptroubles.commands.lists import checks, help_command, methods, models
@@ -36,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("audit")(audit_command)
-for _command in (explain, units, visualize, mitigate, stylize, planted, checks, methods, models):
+for _command in (explain, compare, units, visualize, mitigate, stylize, planted, checks, methods, models):
     app.command()(_command)
 app.command("help")(help_command)
 
