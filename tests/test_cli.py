@@ -734,7 +734,7 @@ def test_methods_are_compared_on_the_images_that_can_be_read(run, here):
     assert (code, err) == (0, "")
     rows = {line.split()[0]: line for line in out.splitlines() if line.split() and line.split()[0] in ATTRIBUTION}
     assert rows.keys() == ATTRIBUTION.keys()
-    assert re.search(r"0\.\d{3} \(0\.\d\d to 0\.\d\d\)", rows["occlusion"])
+    assert len(re.findall(r"-?\d\.\d\d \(-?\d\.\d\d to \d\.\d\d\)", rows["occlusion"])) == 4
     assert "Most faithful first" in out
 
 

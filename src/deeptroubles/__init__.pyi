@@ -21,7 +21,9 @@ from .report import write_report as write_report
 from .report.heatmap import heatmap as heatmap
 from .report.units import write_unit_pages as write_unit_pages
 from .run.folder import read_audit as read_audit
+from .statistics.error_consistency import error_consistency as error_consistency
 from .workflows.audit import audit as audit
+from .workflows.compare_errors import compare_errors as compare_errors
 from .workflows.mitigate import mitigate as mitigate
 from .workflows.stylize import stylize_images as stylize_images
 from .workflows.units import analyze_units as analyze_units

@@ -3,11 +3,17 @@
 Written by `make generate`.
 """
 
+from deeptroubles.methods.attacks.apgd import apgd
+from deeptroubles.methods.attacks.apgd_t import apgd_t
+from deeptroubles.methods.attacks.auto_attack import auto_attack
 from deeptroubles.methods.attacks.bim import bim
+from deeptroubles.methods.attacks.carlini_wagner import carlini_wagner
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.attacks.deep_fool import deep_fool
 from deeptroubles.methods.attacks.duplication_gain import duplication_gain
+from deeptroubles.methods.attacks.fab_t import fab_t
 from deeptroubles.methods.attacks.fgsm import fgsm
+from deeptroubles.methods.attacks.fmn import fmn
 from deeptroubles.methods.attacks.fooling_ascent import fooling_ascent
 from deeptroubles.methods.attacks.hop_skip_jump import hop_skip_jump
 from deeptroubles.methods.attacks.map_elites import map_elites
@@ -24,11 +30,17 @@ from deeptroubles.methods.attacks.square import square
 from deeptroubles.methods.attacks.target_matrix import target_matrix
 
 __all__ = [
+    "apgd",
+    "apgd_t",
+    "auto_attack",
     "bim",
+    "carlini_wagner",
     "ddn",
     "deep_fool",
     "duplication_gain",
+    "fab_t",
     "fgsm",
+    "fmn",
     "fooling_ascent",
     "hop_skip_jump",
     "map_elites",

@@ -6,7 +6,9 @@ Written by `make generate`.
 from deeptroubles.methods.attribution.ablation_cam import ablation_cam
 from deeptroubles.methods.attribution.cam import cam
 from deeptroubles.methods.attribution.deconvnet import deconvnet
+from deeptroubles.methods.attribution.deep_lift import deep_lift
 from deeptroubles.methods.attribution.eigen_cam import eigen_cam
+from deeptroubles.methods.attribution.full_grad import full_grad
 from deeptroubles.methods.attribution.grad_cam import grad_cam
 from deeptroubles.methods.attribution.grad_cam_plus_plus import grad_cam_plus_plus
 from deeptroubles.methods.attribution.gradient_x_input import gradient_x_input
@@ -27,7 +29,9 @@ __all__ = [
     "ablation_cam",
     "cam",
     "deconvnet",
+    "deep_lift",
     "eigen_cam",
+    "full_grad",
     "grad_cam",
     "grad_cam_plus_plus",
     "gradient_x_input",

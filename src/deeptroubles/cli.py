@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 
 from deeptroubles.commands.audit import audit_command
+from deeptroubles.commands.compare import compare
 from deeptroubles.commands.console import err
 from deeptroubles.commands.explain import explain
 from deeptroubles.commands.layers import layers
@@ -39,7 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("audit")(audit_command)
-for _command in (explain, layers, units, visualize, mitigate, stylize, planted, checks, methods, models):
+_COMMANDS = (explain, compare, layers, units, visualize, mitigate, stylize, planted, checks, methods, models)
+for _command in _COMMANDS:
     app.command()(_command)
 app.command("help")(help_command)
 

@@ -18,6 +18,7 @@ from tests.networks import Plain
 SIZE = (20, 24)
 NEVER_NEGATIVE = {
     "eigen_cam": "its sign is that of the activations, which come from a ReLU",
+    "full_grad": "a sum of absolute values",
     "grad_cam_plus_plus": "the formula takes the positive gradients only, and activations come from a ReLU",
     "layer_cam": "the formula takes the positive gradients only, and activations come from a ReLU",
     "rise": "a mean of probabilities",

@@ -1,4 +1,4 @@
-"""Attacks against those of foolbox and torchattacks: the same network, images, epsilon, steps and tries.
+"""Attacks against those of foolbox, torchattacks and pyautoattack: the same network, images, epsilon, steps and tries.
 
 Ours are scored on 8-bit images, in eval mode, after the attack; theirs in single precision, which is a little easier.
 """
@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from deeptroubles.methods.attacks.apgd import apgd
+from deeptroubles.methods.attacks.apgd_t import apgd_t
+from deeptroubles.methods.attacks.auto_attack import auto_attack
 from deeptroubles.methods.attacks.bim import bim
+from deeptroubles.methods.attacks.carlini_wagner import carlini_wagner
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.attacks.deep_fool import deep_fool
+from deeptroubles.methods.attacks.fab_t import fab_t
 from deeptroubles.methods.attacks.fgsm import fgsm
+from deeptroubles.methods.attacks.fmn import fmn
 from deeptroubles.methods.attacks.hop_skip_jump import hop_skip_jump
 from deeptroubles.methods.attacks.mi_fgsm import mi_fgsm
 from deeptroubles.methods.attacks.one_pixel import one_pixel
@@ -130,6 +136,67 @@ def test_deep_fool_of_torchattacks_stops_on_the_boundary(torchattacks, subject):
     assert broken(few, of_torchattacks(few, torchattacks.DeepFool(classifier, steps=20))) < 24
     for batch_size in (24, 5):
         assert ours(few, deep_fool, steps=20, eight_bit=False, batch_size=batch_size) == 24
+
+
+def test_fmn_finds_perturbations_as_small_as_those_of_foolbox(foolbox, subject):
+    _, images, _ = subject
+    found = fmn(*subject, steps=100, eight_bit=False)
+    theirs = of_foolbox(foolbox, subject, foolbox.attacks.LInfFMNAttack(steps=100))
+    assert found.success.sum() >= broken(subject, theirs)
+    assert found.distance.mean() <= (theirs - images).flatten(1).abs().amax(1).mean() * 1.01
+
+
+def test_carlini_wagner_finds_perturbations_as_small_as_those_of_foolbox(foolbox, subject):
+    few = (subject[0], subject[1][:16], subject[2][:16])
+    found = carlini_wagner(*few, steps=200, search_steps=5, eight_bit=False)
+    theirs = of_foolbox(foolbox, few, foolbox.attacks.L2CarliniWagnerAttack(steps=200, binary_search_steps=5))
+    assert found.success.sum() >= broken(few, theirs)
+    assert found.distance.mean() <= (theirs - few[1]).flatten(1).norm(dim=1).mean() * 1.01
+
+
+@pytest.fixture(scope="module")
+def autoattack():
+    return pytest.importorskip("pyautoattack")
+
+
+def of_autoattack(subject, attack) -> torch.Tensor:
+    """The images that an attack of the reference implementation finds."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return attack.perturb(*subject[1:])
+
+
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 30 / 255), ("l2", 0.6)])
+def test_auto_pgd_of_the_reference_implementation(norm, epsilon, autoattack, subject):
+    """Over five random starts, since one start finds up to two images more or fewer, in theirs as in ours."""
+    from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
+
+    settings = {"n_iter": 100, "norm": norm.capitalize(), "eps": epsilon, "device": "cpu"}
+    mine = {"norm": norm, "epsilon": epsilon, "steps": 100, "eight_bit": False}
+    peers = [APGDAttack(subject[0], loss="ce", seed=seed, **settings) for seed in range(5)]
+    theirs = sum(broken(subject, of_autoattack(subject, peer)) for peer in peers)
+    assert sum(ours(subject, apgd, seed=seed, **mine) for seed in range(5)) >= theirs
+    theirs = broken(subject, of_autoattack(subject, APGDAttack_targeted(subject[0], **settings)))
+    assert ours(subject, apgd_t, **mine) >= theirs
+
+
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 30 / 255), ("l2", 0.6)])
+def test_fab_t_of_the_reference_implementation(norm, epsilon, autoattack, subject):
+    from pyautoattack.fab_pt import FABAttack_PT
+
+    peer = FABAttack_PT(
+        subject[0], norm=norm.capitalize(), n_iter=STEPS, eps=epsilon, targeted=True, n_target_classes=3, device="cpu"
+    )
+    found = ours(subject, fab_t, norm=norm, epsilon=epsilon, steps=STEPS, candidates=3, eight_bit=False)
+    assert found >= broken(subject, of_autoattack(subject, peer))
+
+
+def test_autoattack_of_the_reference_implementation(autoattack, subject):
+    few = (subject[0], subject[1][:12], subject[2][:12])
+    peer = autoattack.AutoAttack(few[0], eps=24 / 255, norm="Linf", seed=0)
+    with torch.random.fork_rng():
+        theirs = peer.run_standard_evaluation(*few[1:])[0]
+    assert ours(few, auto_attack, epsilon=24 / 255, eight_bit=False) == broken(few, theirs)
 
 
 @pytest.mark.parametrize(("norm", "epsilon", "name"), [("linf", 0.1, "Linf"), ("l2", 1.0, "L2")])

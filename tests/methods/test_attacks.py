@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 from deeptroubles import Classifier
 from deeptroubles.errors import UsageError
+from deeptroubles.methods.attacks.apgd import apgd
+from deeptroubles.methods.attacks.apgd_t import apgd_t
 from deeptroubles.methods.attacks.bim import bim
+from deeptroubles.methods.attacks.carlini_wagner import carlini_wagner
 from deeptroubles.methods.attacks.ddn import ddn
 from deeptroubles.methods.attacks.deep_fool import deep_fool
+from deeptroubles.methods.attacks.fab_t import fab_t
 from deeptroubles.methods.attacks.fgsm import fgsm
+from deeptroubles.methods.attacks.fmn import fmn
 from deeptroubles.methods.attacks.mi_fgsm import mi_fgsm
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.random_noise import random_noise
@@ -88,7 +95,20 @@ def test_targeted_ddn_finds_the_boundary_of_the_target():
     assert (logits_of(classifier, found.images).argmax(1) == targets).all()
 
 
-ATTACKS = [fgsm, bim, mi_fgsm, pgd, random_noise, ddn, deep_fool]
+ATTACKS = [
+    fgsm,
+    bim,
+    mi_fgsm,
+    pgd,
+    partial(apgd, steps=20),
+    partial(apgd_t, steps=10),
+    random_noise,
+    ddn,
+    deep_fool,
+    partial(fab_t, steps=10),
+    partial(fmn, steps=30),
+    partial(carlini_wagner, steps=20),
+]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +144,7 @@ def test_wrong_answers_succeed_at_once(attack, trained):
     assert (found.distance == 0).all()
 
 
-@pytest.mark.parametrize("attack", [fgsm, bim, mi_fgsm, pgd, random_noise])
+@pytest.mark.parametrize("attack", [fgsm, bim, mi_fgsm, pgd, apgd, apgd_t, random_noise, fab_t])
 @pytest.mark.parametrize("epsilon", [0.0, 4 / 255, 0.3])
 def test_perturbations_stay_in_the_ball(attack, epsilon, trained):
     classifier, images, labels = trained

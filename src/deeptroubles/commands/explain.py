@@ -117,12 +117,18 @@ def _first_readable(images: ImageSet) -> dict[str, Image]:
 
 
 def _print_comparison(compared: list[MethodComparison]) -> None:
-    whole = [Column(name, no_wrap=True) for name in ("method", "deletion area", "insertion area", "seconds")]
-    table = Table(*whole, box=box.SIMPLE_HEAD, pad_edge=False)
+    names = ("method", "deletion", "insertion", "ROAD", "infidelity", "seconds")
+    table = Table(*(Column(name, no_wrap=True) for name in names), box=box.SIMPLE_HEAD, pad_edge=False)
     for each in compared:
-        areas = (f"{a.value:.3f} ({a.low:.2f} to {a.high:.2f})" for a in (each.deletion, each.insertion) if a)
+        measures = (each.deletion, each.insertion, each.road, each.infidelity)
+        cells = (f"{m.value:.2f} ({m.low:.2f} to {m.high:.2f})" for m in measures if m)
         table.add_row(
-            each.method, *(areas if not each.impossible else ("does not work here", "")), f"{each.seconds:.2f}"
+            each.method,
+            *(cells if not each.impossible else ("does not work here", *[""] * (len(measures) - 1))),
+            f"{each.seconds:.2f}",
         )
     out.print(table)
-    out.print("Most faithful first: deletion should be low, insertion high; intervals (95%) are over images.")
+    out.print(
+        "Most faithful first, by insertion minus deletion: deletion and infidelity should be low, insertion and ROAD "
+        "high; intervals (95%) are over images."
+    )

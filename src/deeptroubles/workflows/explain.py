@@ -16,11 +16,13 @@ from deeptroubles.display import Brief
 from deeptroubles.errors import ImagesError, ModelError, UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import find_class
+from deeptroubles.methods.attribution.shared.infidelity import infidelity
 from deeptroubles.methods.attribution.shared.quality import faithfulness, is_constant
+from deeptroubles.methods.attribution.shared.road import road
 from deeptroubles.methods.catalogue import ATTRIBUTION, DEFAULT_ATTRIBUTION, Method, find_method
 from deeptroubles.methods.targets import Images, as_batch
 from deeptroubles.progress import track
-from deeptroubles.statistics.intervals import Interval, mean_share
+from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.subject import logits_of, readable_pixels
 
 MOST_LIKELY = 5
@@ -55,6 +57,10 @@ class MethodComparison:
         method: Its name.
         deletion: Mean area under the deletion curves; lower is better.
         insertion: Mean area under the insertion curves; higher is better.
+        road: Mean probability with the least relevant pixels removed minus that with the most relevant ones removed
+            (ROAD); higher is better, 0 is a random order.
+        infidelity: Mean squared error of the map as a prediction of how much the logit falls when squares are covered,
+            as a share of the mean squared fall; lower is better, at most 1.
         seconds: Time for one map.
         impossible: Why it cannot explain this classifier; '' when it can.
     """
@@ -62,6 +68,8 @@ class MethodComparison:
     method: str
     deletion: Interval | None = None
     insertion: Interval | None = None
+    road: Interval | None = None
+    infidelity: Interval | None = None
     seconds: float = 0.0
     impossible: str = ""
 
@@ -158,7 +166,7 @@ def compare_methods(
 def _compare(
     classifier: Classifier, pixels: torch.Tensor, targets: torch.Tensor, method: Method, batch_size: int
 ) -> MethodComparison:
-    deletion, insertion, seconds = [], [], 0.0
+    deletion, insertion, gaps, errors, seconds = [], [], [], [], 0.0
     for part, wanted in zip(torch.split(pixels, BLOCK), torch.split(targets, BLOCK), strict=True):
         started = time.perf_counter()
         try:
@@ -172,7 +180,10 @@ def _compare(
         curves = faithfulness(classifier, part[shown], maps[shown], wanted[shown], batch_size=batch_size)
         deletion.append(curves.deletion_area)
         insertion.append(curves.insertion_area)
+        gaps.append(road(classifier, part[shown], maps[shown], wanted[shown], batch_size=batch_size).gap)
+        errors.append(infidelity(classifier, part[shown], maps[shown], wanted[shown], batch_size=batch_size).share)
     if not deletion:
         return MethodComparison(method.name, impossible="Its maps are constant: they show nothing.")
-    areas = [mean_share(torch.cat(parts).cpu().numpy()) for parts in (deletion, insertion)]
-    return MethodComparison(method.name, areas[0], areas[1], seconds / len(pixels))
+    shares = [mean_share(torch.cat(parts).cpu().numpy()) for parts in (deletion, insertion, errors)]
+    gap = mean_difference(torch.cat(gaps).cpu().numpy())
+    return MethodComparison(method.name, shares[0], shares[1], gap, shares[2], seconds / len(pixels))

@@ -8,7 +8,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, project, steepest_direction, uniform
 from deeptroubles.methods.attacks.shared.clean import clean_batch
-from deeptroubles.methods.attacks.shared.goal import Goal, Loss
+from deeptroubles.methods.attacks.shared.goal import Goal, Loss, other_classes
 from deeptroubles.methods.attacks.shared.iterate import iterate
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.parameters import Count, NonNegative, Positive, Seed
@@ -95,9 +95,8 @@ def pgd(
             generator = torch.Generator().manual_seed(seed + attempt)
             start = (clean + uniform(clean, radius, norm, generator)).clamp(0, 1)
             if not goal.targeted:
-                rival = _ranked_others(classifier, clean, goal.classes[rows], batch_size)[
-                    :, attempt % (classifier.classes - 1)
-                ]
+                others = other_classes(logits_of(classifier, clean, batch_size), goal.classes[rows])
+                rival = others[:, attempt % (classifier.classes - 1)]
         images_found, reached, shown = iterate(
             classifier,
             clean,
@@ -115,9 +114,3 @@ def pgd(
         if not len(rows):
             break
     return scored(classifier, batch, found, goal, norm, queries, batch_size)
-
-
-def _ranked_others(classifier: Classifier, clean: Tensor, classes: Tensor, batch_size: int) -> Tensor:
-    """The classes other than the true one, the most likely first, N x K."""
-    logits = logits_of(classifier, clean, batch_size)
-    return logits.scatter(1, classes[:, None], -torch.inf).argsort(1, descending=True)

@@ -15,6 +15,9 @@ from deeptroubles.methods.targets import Targets, as_targets
 Loss = Literal["cross_entropy", "margin", "dlr"]
 LOSSES: tuple[Loss, ...] = ("cross_entropy", "margin", "dlr")
 
+_ROUNDING = 1e-5
+"""As a share of the largest logit."""
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -44,12 +47,17 @@ class Goal:
         hit = logits.argmax(1) == self.classes
         return (hit if self.targeted else ~hit) & logits.isfinite().all(1)
 
+    def clearly_reached(self, logits: Tensor) -> Tensor:
+        """Which images (N) reach the goal by more than what rounding changes from one batch to another."""
+        return self.reached(logits) & (self.loss(logits, "margin") > rounding(logits))
+
     def loss(self, logits: Tensor, kind: Loss, rival: Tensor | None = None) -> Tensor:
         """How close each image is to the goal, N; higher is closer.
 
         `cross_entropy`; `margin`, the lead of the best other class over the class (Carlini and Wagner 2017, f6); `dlr`,
         the margin divided by the difference of the first and third logits, which is invariant to the scale of the
-        logits (Croce and Hein 2020, eq. 6; with a target, eq. 7). With too few classes for it, `dlr` is the margin.
+        logits (Croce and Hein 2020, eq. 6; with a target or a rival, eq. 7). With too few classes for it, `dlr` is the
+        margin.
 
         Args:
             logits: N x K.
@@ -69,7 +77,18 @@ class Goal:
         other = others.amax(1) if rival is None else logits.gather(1, rival[:, None])[:, 0]
         margin = sign * (other - own)
         ordered = logits.detach().sort(1, descending=True).values
-        if kind == "margin" or logits.shape[1] < (4 if self.targeted else 3):
+        aimed = self.targeted or rival is not None
+        if kind == "margin" or logits.shape[1] < (4 if aimed else 3):
             return margin
-        third = ordered[:, 2] if not self.targeted else (ordered[:, 2] + ordered[:, 3]) / 2
+        third = (ordered[:, 2] + ordered[:, 3]) / 2 if aimed else ordered[:, 2]
         return margin / (ordered[:, 0] - third).clamp(min=1e-12)
+
+
+def rounding(logits: Tensor) -> Tensor:
+    """By how much logits (N x K) may differ from one batch to another in single precision, N."""
+    return _ROUNDING * logits.abs().amax(1)
+
+
+def other_classes(logits: Tensor, classes: Tensor) -> Tensor:
+    """The classes other than one of each image (N), the most likely first: N x (K - 1)."""
+    return logits.scatter(1, classes[:, None], -torch.inf).argsort(1, descending=True)[:, :-1]

@@ -26,6 +26,39 @@ def loss_gradient(
     return recorded.logits, gradients[PIXELS]
 
 
+def quick_gradient(classifier: Classifier) -> Callable[[Tensor, Goal, Loss, Tensor | None], tuple[Tensor, Tensor]]:
+    """`loss_gradient` of the classifier's network in its quickest form."""
+    network = open_network(classifier)
+    if not isinstance(network, TracedNetwork):
+        return lambda *arguments: loss_gradient(network, *arguments)
+    quick = optimized(network, [])
+    return lambda pixels, *rest: loss_gradient(quick, in_fast_layout(quick, pixels), *rest)
+
+
+def hold(
+    classifier: Classifier, hit: Tensor, here: Tensor, clean: Tensor, goal: Goal, *, eight_bit: bool
+) -> tuple[Tensor, Tensor]:
+    """The images that reached the goal, in the form in which they are returned.
+
+    Args:
+        classifier: The classifier.
+        hit: Which images (N) reached the goal.
+        here: The current versions, N x C x H x W.
+        clean: The unchanged images, N x C x H x W.
+        goal: What is wanted.
+        eight_bit: Whether an image must reach the goal after rounding to 8 bits; the rounded image may not reach what
+            the float image does.
+
+    Returns:
+        Which images still reach the goal (N), and these images.
+    """
+    if not eight_bit or not hit.any():
+        return hit, here[hit]
+    kept = quantize(here[hit], clean[hit])
+    held = goal[hit].reached(logits_of(classifier, kept, len(kept)))
+    return hit.masked_scatter(hit, held), kept[held]
+
+
 def iterate(
     classifier: Classifier,
     clean: Tensor,
@@ -56,9 +89,7 @@ def iterate(
     Returns:
         The images found (rounded with `eight_bit`), which of them reached the goal, and the queries of each.
     """
-    network = open_network(classifier)
-    if isinstance(network, TracedNetwork):
-        network = optimized(network, [])
+    gradient_at = quick_gradient(classifier)
     found = clean.clone()
     reached = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
     queries = torch.zeros(len(clean), dtype=torch.long, device=clean.device)
@@ -66,18 +97,12 @@ def iterate(
         rows, here = chunk, start[chunk]
         for step in range(steps + 1):
             wanted = goal[rows]
-            shown = in_fast_layout(network, here) if isinstance(network, TracedNetwork) else here
-            logits, gradient = loss_gradient(network, shown, wanted, loss, None if rival is None else rival[rows])
-            queries[rows] += 1
-            hit = wanted.reached(logits)
-            if hit.any():
-                kept = quantize(here[hit], clean[rows[hit]]) if eight_bit else here[hit]
-                if eight_bit:  # the rounded image may not reach what the float image does
-                    held = goal[rows[hit]].reached(logits_of(classifier, kept, batch_size))
-                    queries[rows[hit]] += 1
-                    hit, kept = hit.masked_scatter(hit, held), kept[held]
-                found[rows[hit]], reached[rows[hit]] = kept, True
-                rows, here, gradient = rows[~hit], here[~hit], gradient[~hit]
+            logits, gradient = gradient_at(here, wanted, loss, None if rival is None else rival[rows])
+            reaching = wanted.reached(logits)
+            queries[rows] += 1 + (reaching & eight_bit)
+            hit, kept = hold(classifier, reaching, here, clean[rows], wanted, eight_bit=eight_bit)
+            found[rows[hit]], reached[rows[hit]] = kept, True
+            rows, here, gradient = rows[~hit], here[~hit], gradient[~hit]
             if not len(rows) or step == steps:
                 break
             here = update(step, rows, here, gradient).clamp(0, 1)

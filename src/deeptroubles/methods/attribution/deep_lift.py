@@ -1,0 +1,143 @@
+"""DeepLIFT: the difference of the score to a baseline, passed back operation by operation (Shrikumar et al., 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from deeptroubles.classifier import Classifier
+from deeptroubles.errors import ModelError
+from deeptroubles.methods.attribution.shared.graph_walk import GraphWalk, open_graph
+from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step, operation_name
+from deeptroubles.methods.attribution.shared.lrp_rules import vjp
+from deeptroubles.methods.attribution.shared.perturbation import baseline_color
+from deeptroubles.methods.targets import Targets, as_batch, target_score
+from deeptroubles.subject import logits_of
+
+_TINY = 1e-5
+"""Below this difference of an activation's input, its gradient takes the place of the quotient."""
+
+
+def deep_lift(
+    classifier: Classifier,
+    images: Tensor,
+    target: Targets = None,
+    *,
+    against: Targets = None,
+    baseline: float | Tensor | None = None,
+) -> Tensor:
+    """Map of (pixel - baseline) times its multiplier, summed over the color channels.
+
+    Raw and signed, in logits. Completeness: the map sums to the score of the image minus the score of the baseline.
+    Activations follow the rescale rule: their multiplier is the change of the output divided by the change of the
+    input. Maxima go to the position that decides the change; products are divided evenly between their factors.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W (or C x H x W), in [0, 1].
+        target: Class index, for all images or one each. Default: the predicted class of each image.
+        against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
+        baseline: The reference image: a gray level, or a tensor that broadcasts to an image. Default: the
+            classifier's mean color, which its normalization maps to 0.
+
+    Returns:
+        N x H x W.
+
+    Raises:
+        ModelError: The model cannot be traced, or contains an operation without a rule.
+        UsageError: The target is not a class.
+
+    References:
+        A. Shrikumar, P. Greenside, A. Kundaje: Learning Important Features Through Propagating Activation Differences,
+        ICML 2017, sections 3.1 to 3.5.1 (rescale rule).
+    """
+    batch = as_batch(classifier, images)
+    start = baseline_color(classifier, baseline, batch).expand_as(batch)
+    network = open_graph(classifier, "DeepLIFT")
+    wanted = logits_of(classifier, batch).argmax(1) if target is None else target
+    with torch.inference_mode(mode=False):
+        walk, reference = (GraphWalk(network, pixels.clone()) for pixels in (batch, start))
+
+        def backward(step: Step) -> Shares:
+            now, before = ([walk.values[n] for n in step.inputs], [reference.values[n] for n in step.inputs])
+            parts = _rule(step)(step.compute, now, before, step.relevance)
+            return dict(zip(step.inputs, parts, strict=True))
+
+        multipliers = walk.back(target_score(classifier, wanted, against), backward)[1]
+    return (multipliers * (batch - start)).sum(1)
+
+
+Rule = Callable[[Callable[..., Tensor], list[Tensor], list[Tensor], Tensor], list[Tensor]]
+"""From an operation, its inputs for the image and for the baseline, and the multipliers of its output, to those of its
+inputs. Each rule keeps the sum of multiplier times difference."""
+
+
+def _linear(compute: Callable[..., Tensor], now: list[Tensor], before: list[Tensor], signal: Tensor) -> list[Tensor]:
+    """Operations that are linear in each input: the gradient halfway, which is exact for products of two as well."""
+    return vjp(compute, [(a + b) / 2 for a, b in zip(now, before, strict=True)], signal)
+
+
+def _rescale(compute: Callable[..., Tensor], now: list[Tensor], before: list[Tensor], signal: Tensor) -> list[Tensor]:
+    """Activations: change of the output over change of the input."""
+    difference = now[0] - before[0]
+    quotient = (compute(now[0]) - compute(before[0])) / torch.where(difference == 0, 1.0, difference)
+    return [torch.where(difference.abs() < _TINY, vjp(compute, now, signal)[0], signal * quotient)]
+
+
+def _maximum(compute: Callable[..., Tensor], now: list[Tensor], before: list[Tensor], signal: Tensor) -> list[Tensor]:
+    """Maxima: a rise goes to where the new maximum is, a fall to where the old one was."""
+    rise = compute(*now) - compute(*before)
+    gained, lost = vjp(compute, now, signal * rise.clamp(min=0)), vjp(compute, before, signal * rise.clamp(max=0))
+    differences = [a - b for a, b in zip(now, before, strict=True)]
+    return [
+        torch.where(d == 0, 0.0, (up + down) / torch.where(d == 0, 1.0, d))
+        for d, up, down in zip(differences, gained, lost, strict=True)
+    ]
+
+
+def _rule(step: Step) -> Rule:
+    name = operation_name(step.source)
+    constant_divisor = name == "div" and step.source.args[1] not in step.signals
+    if name in _RULES or constant_divisor:
+        return _linear if constant_divisor else _RULES[name]
+    raise ModelError(
+        f"DeepLIFT has no rule for {name!r} (at {step.node.name}), and a guess would give a wrong map; use "
+        "integrated_gradients or occlusion instead."
+    )
+
+
+_LINEAR = (
+    *(
+        "conv2d",
+        "linear",
+        "batch_norm",
+        "addmm",
+        "mm",
+        "bmm",
+        "matmul",
+        "add",
+        "sub",
+        "rsub",
+        "mul",
+        "neg",
+        "mean",
+        "sum",
+    ),
+    *("avg_pool2d", "adaptive_avg_pool2d", "upsample_bilinear2d", "upsample_nearest2d", "pad", "constant_pad_nd"),
+    *("view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t", "squeeze", "unsqueeze"),
+    *("expand", "expand_as", "clone", "contiguous", "slice", "select", "narrow", "split", "split_with_sizes", "chunk"),
+    *("unbind", "cat", "stack", "channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle"),
+    *("roll", "flip", "repeat", "slice_scatter", "select_scatter", "dropout", "alias", "detach", "_to_copy", "to"),
+)
+_ACTIVATIONS = (
+    *("relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu"),
+    *("silu", "mish", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus", "exp", "log", "sqrt", "rsqrt", "abs"),
+)
+_MAXIMA = ("max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool2d", "amax", "maximum")
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(_LINEAR, _linear),
+    **dict.fromkeys(_ACTIVATIONS, _rescale),
+    **dict.fromkeys(_MAXIMA, _maximum),
+}

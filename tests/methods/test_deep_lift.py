@@ -1,0 +1,151 @@
+"""DeepLIFT and FullGrad: completeness, closed forms, and captum."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from deeptroubles import Classifier
+from deeptroubles.errors import ModelError
+from deeptroubles.methods.attribution.deep_lift import deep_lift
+from deeptroubles.methods.attribution.full_grad import full_grad, full_gradients
+from deeptroubles.methods.attribution.gradient_x_input import gradient_x_input
+from deeptroubles.network import open_network
+from deeptroubles.subject import logits_of
+from tests.networks import Plain, Shared, Untraceable, formula
+
+SIZE = (12, 16)
+
+
+class Gated(nn.Module):
+    """Squeeze-and-excitation, a ReLU6 that saturates, SiLU, average pooling, and a layer that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.gate, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = nn.functional.relu6(20 * self.first(x))
+        x = nn.functional.silu(self.second(x)) + self.second(x).relu()
+        x = x * self.gate(x.mean((2, 3))).sigmoid()[:, :, None, None]
+        return self.head(nn.functional.avg_pool2d(x, 4).amax((2, 3)))
+
+
+def seeded(make):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return make()
+
+
+@pytest.fixture(scope="module", params=[Plain, Shared, Gated], ids=lambda make: make.__name__)
+def classifier(request):
+    return Classifier(seeded(request.param).eval(), size=SIZE, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(4, 3, *SIZE, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("baseline", [None, 0.0, 0.9])
+def test_deep_lift_sums_to_the_difference_to_the_baseline(classifier, images, baseline):
+    maps = deep_lift(classifier, images, 1, baseline=baseline)
+    color = classifier.mean[0] if baseline is None else torch.tensor(baseline)
+    start = logits_of(classifier, color.expand_as(images).contiguous())
+    expected = logits_of(classifier, images)[:, 1] - start[:, 1]
+    assert torch.allclose(maps.sum((1, 2)), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_full_gradients_sum_to_the_score(classifier, images):
+    found = full_gradients(classifier, images, 2, against=0)
+    logits = logits_of(classifier, images)
+    total = found.pixels.sum((1, 2, 3)) + sum(part.flatten(1).sum(1) for part in found.biases.values())
+    assert torch.allclose(found.score, logits[:, 2] - logits[:, 0], atol=1e-5)
+    assert torch.allclose(total, found.score, atol=1e-4, rtol=1e-4)
+
+
+def test_without_biases_the_pixels_have_all_of_the_score(images):
+    model = seeded(
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(560, 3, bias=False))
+    )
+    classifier = Classifier(model, size=SIZE, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2))
+    found = full_gradients(classifier, images, 1)
+    assert not found.biases
+    assert torch.allclose(found.pixels.sum(1), gradient_x_input(classifier, images, 1), atol=1e-5)
+    assert torch.allclose(found.pixels.sum((1, 2, 3)), logits_of(classifier, images)[:, 1], atol=1e-4)
+
+
+def test_the_bias_terms_of_one_convolution_by_hand():
+    """ReLU(w x + b) summed: where it is active the pixel's term is w x and the bias term b."""
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2, bias=False))
+    model[0].weight.data.fill_(2.0)
+    model[0].bias.data.fill_(-1.0)
+    model[3].weight.data = torch.tensor([[1.0, 1, 1, 1], [0, 0, 0, 0]])
+    pixels = torch.tensor([[[[0.25, 1.0], [0.75, 0.0]]]])
+    classifier = Classifier(model, size=2, channels=1)
+    found = full_gradients(classifier, pixels, 0)
+    assert torch.allclose(found.pixels, torch.tensor([[[[0.0, 2.0], [1.5, 0.0]]]]))
+    (bias,) = found.biases.values()
+    assert torch.allclose(bias, torch.tensor([[[[0.0, -1.0], [-1.0, 0.0]]]]))
+    assert torch.allclose(full_grad(classifier, pixels, 0), torch.tensor([[[0.0, 2.0], [1.75, 0.0]]]))
+
+
+def test_deep_lift_on_a_linear_classifier_is_weight_times_difference():
+    weights = torch.randn(1, 1, 9, 9, generator=torch.Generator().manual_seed(3))
+    linear = formula(lambda x: torch.stack([(x * weights).sum((1, 2, 3)), 0 * x.sum((1, 2, 3))], 1), 9)
+    pixels = torch.rand(2, 1, 9, 9, generator=torch.Generator().manual_seed(4))
+    assert torch.allclose(deep_lift(linear, pixels, 0, baseline=0.5), ((pixels - 0.5) * weights)[:, 0], atol=1e-5)
+
+
+def test_the_rescale_rule_reaches_what_the_gradient_misses():
+    """1 - ReLU(1 - x) is flat above 1: its gradient there is 0, its difference to that of 0 is not (figure 1)."""
+    step = formula(lambda x: torch.stack([(1 - (1 - 2 * x).relu()).sum((1, 2, 3)), 0 * x.sum((1, 2, 3))], 1), 4)
+    pixels = torch.full((1, 1, 4, 4), 0.9)
+    assert torch.allclose(deep_lift(step, pixels, 0, baseline=0.0), torch.ones(1, 4, 4), atol=1e-5)
+    assert gradient_x_input(step, pixels, 0, baseline=0.0).abs().max() == 0
+
+
+def test_deep_lift_of_captum(images):
+    """Captum needs every activation to be a module of its own, used once; there the two agree."""
+    attr = pytest.importorskip("captum.attr")
+    model = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 5, 3),
+            nn.BatchNorm2d(5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(5, 6, 3),
+            nn.Tanh(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(24, 8),
+            nn.Sigmoid(),
+            nn.Linear(8, 3),
+        )
+    ).eval()
+    classifier = Classifier(model, size=SIZE)
+    pixels = images.clone().requires_grad_()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it sets hooks
+        theirs = attr.DeepLift(model).attribute(pixels, torch.full_like(images, 0.3), target=1).sum(1).detach()
+    assert torch.allclose(deep_lift(classifier, images, 1, baseline=0.3), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", [deep_lift, full_grad])
+def test_what_has_no_graph_or_no_rule_is_an_error(method, images):
+    untraced = Classifier(Untraceable(), size=SIZE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it could not be traced
+        open_network(untraced)
+    with pytest.raises(ModelError, match="needs the traced graph"):
+        method(untraced, images)
+
+
+def test_operations_without_a_rule_are_named(images):
+    softened = formula(lambda x: x.flatten(2).softmax(2)[:, :, :3].sum(1), SIZE, 3)
+    with pytest.raises(ModelError, match="no rule for"):
+        deep_lift(softened, images)
