@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.auto_pgd import Schedule, auto_pgd
 from deeptroubles.methods.attacks.shared.balls import Norm
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.methods.attacks.shared.result import AttackResult
 from deeptroubles.methods.parameters import Count, NonNegative, Seed, Share
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets
 
 
 def apgd(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     epsilon: NonNegative = 8 / 255,
@@ -61,7 +60,7 @@ def apgd(
         attacks, ICML 2020, algorithm 1 and section 3.
     """
     schedule = Schedule(epsilon, norm, steps, rho)
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     goal = Goal.of(classifier, len(batch), labels, targets)
     return auto_pgd(
         classifier,

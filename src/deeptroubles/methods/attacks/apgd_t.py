@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.auto_pgd import Schedule, auto_pgd
 from deeptroubles.methods.attacks.shared.balls import Norm
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal, other_classes
 from deeptroubles.methods.attacks.shared.result import AttackResult
 from deeptroubles.methods.parameters import Count, NonNegative, Seed, Share
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.subject import logits_of
 
 
 def apgd_t(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     epsilon: NonNegative = 8 / 255,
@@ -58,7 +57,7 @@ def apgd_t(
         attacks, ICML 2020, algorithm 1 and equation 7.
     """
     schedule = Schedule(epsilon, norm, steps, rho)
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     goal = Goal.of(classifier, len(batch), labels, None)
     others = other_classes(logits_of(classifier, batch, batch_size), goal.classes)
     return auto_pgd(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
@@ -15,11 +14,12 @@ from deeptroubles.methods.attacks.apgd import apgd
 from deeptroubles.methods.attacks.apgd_t import apgd_t
 from deeptroubles.methods.attacks.fab_t import fab_t
 from deeptroubles.methods.attacks.shared.balls import Norm, check_ball
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.attacks.square import square
 from deeptroubles.methods.parameters import Count, NonNegative, Seed
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.subject import logits_of
 
 
@@ -36,7 +36,7 @@ class AutoAttackResult(AttackResult):
 
 def auto_attack(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     epsilon: NonNegative = 8 / 255,
@@ -75,7 +75,7 @@ def auto_attack(
     check_ball(epsilon, norm)
     if norm == "l1":
         raise UsageError("AutoAttack supports the norms linf and l2; choose one of them.")
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     goal = Goal.of(classifier, len(batch), labels, None)
     attacks: dict[str, Callable[..., AttackResult]] = {
         "apgd_ce": partial(apgd, seed=seed),

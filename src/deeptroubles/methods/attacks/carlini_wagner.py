@@ -7,12 +7,13 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import lp_norm
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.iterate import quick_gradient
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, NonNegative, Positive
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.subject import logits_of
 
 _INSIDE = 0.999999
@@ -25,7 +26,7 @@ _CHECKS, _PROGRESS = 5, 0.9999
 
 def carlini_wagner(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     targets: Targets = None,
@@ -64,7 +65,7 @@ def carlini_wagner(
     References:
         N. Carlini, D. Wagner, Towards evaluating the robustness of neural networks, S&P 2017, sections 5 (f6) and 6.A.
     """
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     goal = Goal.of(classifier, len(batch), labels, targets)
     found, best = batch.clone(), torch.full((len(batch),), torch.inf, device=batch.device)
     queries = torch.ones(len(batch), dtype=torch.long, device=batch.device)

@@ -8,19 +8,20 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, lp_norm
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal, other_classes
 from deeptroubles.methods.attacks.shared.hyperplanes import to_hyperplane
 from deeptroubles.methods.attacks.shared.iterate import quick_gradient
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, NonNegative, Positive, Share
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.subject import logits_of
 
 
 def fab_t(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     norm: Norm = "linf",
@@ -68,7 +69,7 @@ def fab_t(
     check_ball(epsilon or 0.0, norm)
     if norm == "l1":
         raise UsageError("FAB-T supports the norms linf and l2; choose one of them.")
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     goal = Goal.of(classifier, len(batch), labels, None)
     logits = logits_of(classifier, batch, batch_size)
     others = other_classes(logits, goal.classes)[:, :candidates]

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import Norm, check_ball, lp_norm, project, steepest_direction
+from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal, rounding
 from deeptroubles.methods.attacks.shared.iterate import quick_gradient
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Positive, Share
-from deeptroubles.methods.targets import Targets, as_batch
+from deeptroubles.methods.targets import Images, Targets
 from deeptroubles.subject import logits_of
 
 _DUAL: dict[Norm, Norm] = {"linf": "l1", "l2": "l2", "l1": "linf"}
@@ -24,7 +25,7 @@ _LAST_GAMMA = 0.001
 
 def fmn(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     labels: Targets = None,
     *,
     norm: Norm = "linf",
@@ -63,7 +64,7 @@ def fmn(
         algorithm 1.
     """
     check_ball(0, norm)
-    batch = as_batch(classifier, images)
+    batch = clean_batch(classifier, images, eight_bit=eight_bit)
     goal = Goal.of(classifier, len(batch), labels, targets)
     found = batch.clone()
     rows = (~goal.reached(logits_of(classifier, batch, batch_size))).nonzero()[:, 0]

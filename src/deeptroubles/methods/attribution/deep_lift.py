@@ -13,7 +13,7 @@ from deeptroubles.methods.attribution.shared.graph_walk import GraphWalk, open_g
 from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step, operation_name
 from deeptroubles.methods.attribution.shared.lrp_rules import vjp
 from deeptroubles.methods.attribution.shared.perturbation import baseline_color
-from deeptroubles.methods.targets import Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
 from deeptroubles.subject import logits_of
 
 _TINY = 1e-5
@@ -22,7 +22,7 @@ _TINY = 1e-5
 
 def deep_lift(
     classifier: Classifier,
-    images: Tensor,
+    images: Images,
     target: Targets = None,
     *,
     against: Targets = None,

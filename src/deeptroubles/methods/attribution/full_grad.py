@@ -13,7 +13,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.graph_walk import GraphWalk, open_graph
 from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step
 from deeptroubles.methods.attribution.shared.lrp_rules import vjp
-from deeptroubles.methods.targets import Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FullGradients:
     biases: dict[str, Tensor]
 
 
-def full_grad(classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None) -> Tensor:
+def full_grad(classifier: Classifier, images: Images, target: Targets = None, *, against: Targets = None) -> Tensor:
     """Map of the gradient times the pixels, plus the gradients times the biases of every layer with positions.
 
     As in the paper, each layer's contributions are made positive, scaled to [0, 1], summed over its channels and
@@ -62,7 +62,7 @@ def full_grad(classifier: Classifier, images: Tensor, target: Targets = None, *,
 
 
 def full_gradients(
-    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None
+    classifier: Classifier, images: Images, target: Targets = None, *, against: Targets = None
 ) -> FullGradients:
     """The score distributed over the pixels and the biases; exact for every differentiable network.
 
