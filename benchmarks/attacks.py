@@ -2,13 +2,13 @@
 
 Same classifier, images, epsilon and steps, one process. Run `python benchmarks/attacks.py [--threads 1]`. With one
 thread, ratios vary less on a busy machine, because threads that wait for each other count. The other libraries are
-measured if they are installed (`pip install --no-deps foolbox torchattacks pyautoattack`, and their dependencies). The
-classifier is a small network, trained in seconds on digits that are scaled to 32 x 32 pixels and randomly colored. Times
-are minima over rounds; candidates alternate, so that load on the machine affects all of them. Ratios are of CPU seconds
-over all threads, which depend little on other programs. `broken` counts images for which the attack succeeds. Ours are
-evaluated on 8-bit images (those of AutoAttack, and FMN, in single precision like their peers), theirs in single
-precision. PGD is faster because broken images leave the batch (the gain grows with epsilon) and because of the memory
-layout, the one-pixel attack because only what a pixel changes is computed.
+measured if they are installed (`pip install --no-deps foolbox torchattacks pyautoattack`, and their dependencies).
+The classifier is a small network, trained in seconds on digits that are scaled to 32 x 32 pixels and randomly
+colored. Times are minima over rounds; candidates alternate, so that load on the machine affects all of them. Ratios
+are of CPU seconds over all threads, which depend little on other programs. `broken` counts images for which the
+attack succeeds. Ours are evaluated on 8-bit images (those of AutoAttack, and FMN, in single precision like their
+peers), theirs in single precision. PGD is faster because broken images leave the batch (the gain grows with epsilon)
+and because of the memory layout, the one-pixel attack because only what a pixel changes is computed.
 """
 
 from __future__ import annotations
