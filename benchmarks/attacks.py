@@ -1,25 +1,28 @@
-"""The cost of attacks, compared with foolbox and torchattacks: same classifier, images, epsilon and steps, one process.
+"""The cost of attacks, compared with foolbox, torchattacks and pyautoattack.
 
-Run `python benchmarks/attacks.py [--threads 1]`. With one thread, ratios vary less on a busy machine, because threads
-that wait for each other count. The other libraries are measured if they are installed (`pip install --no-deps foolbox
-torchattacks`, and their dependencies). The classifier is a small network, trained in seconds on digits that are scaled
-to 32 x 32 pixels and randomly colored. Times are minima over rounds; candidates alternate, so that load on the machine
-affects all of them. Ratios are of CPU seconds over all threads, which depend little on other programs. `broken` counts
-images for which the attack succeeds. Ours are evaluated on 8-bit images, theirs in single precision. PGD is faster
-because broken images leave the batch (the gain grows with epsilon) and because of the memory layout, the one-pixel
-attack because only what a pixel changes is computed.
+Same classifier, images, epsilon and steps, one process. Run `python benchmarks/attacks.py [--threads 1]`. With one
+thread, ratios vary less on a busy machine, because threads that wait for each other count. The other libraries are
+measured if they are installed (`pip install --no-deps foolbox torchattacks pyautoattack`, and their dependencies).
+The classifier is a small network, trained in seconds on digits that are scaled to 32 x 32 pixels and randomly
+colored. Times are minima over rounds; candidates alternate, so that load on the machine affects all of them. Ratios
+are of CPU seconds over all threads, which depend little on other programs. `broken` counts images for which the
+attack succeeds. Ours are evaluated on 8-bit images (those of AutoAttack, and FMN, in single precision like their
+peers), theirs in single precision. PGD is faster because broken images leave the batch (the gain grows with epsilon)
+and because of the memory layout, the one-pixel attack because only what a pixel changes is computed.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import platform
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,9 +34,15 @@ from tests.digits import digits
 from tests.torchvision_shim import declare_operators
 
 import deeptroubles as dt
+from deeptroubles.methods.attacks.apgd import apgd
+from deeptroubles.methods.attacks.apgd_t import apgd_t
+from deeptroubles.methods.attacks.fab_t import fab_t
+from deeptroubles.methods.attacks.fmn import fmn
 from deeptroubles.methods.attacks.map_elites import ENCODINGS, map_elites
 from deeptroubles.methods.attacks.one_pixel import corners, one_pixel, pixel_logits, set_pixels
 from deeptroubles.methods.attacks.pgd import pgd
+from deeptroubles.methods.attacks.shared.balls import lp_norm
+from deeptroubles.methods.attacks.shared.result import AttackResult
 from deeptroubles.network import open_network
 from deeptroubles.network.incremental import LocalEdits
 from deeptroubles.subject import logits_of
@@ -106,6 +115,44 @@ def of_pgd(classifier: dt.Classifier, images: Tensor, labels: Tensor, epsilon: f
         other = torchattacks.PGD(classifier, eps=epsilon, alpha=step, steps=STEPS)
         candidates["torchattacks"] = lambda: (other(images, labels), float(STEPS))
     return candidates
+
+
+def of_auto_attack(classifier: dt.Classifier, images: Tensor, labels: Tensor) -> dict[str, dict[str, Candidate]]:
+    """The gradient attacks of AutoAttack, and FMN, with the settings and steps of their peers, in single precision."""
+
+    def ours(attack: Callable[..., AttackResult], **settings: Any) -> Candidate:
+        def run() -> tuple[Tensor, float]:
+            found = attack(classifier, images, labels, eight_bit=False, **settings)
+            return found.images, float(found.queries.float().mean())
+
+        return run
+
+    ball = {"epsilon": EPSILONS[0]}
+    rows = {
+        "APGD-CE": {"deeptroubles": ours(apgd, **ball)},
+        "APGD-T": {"deeptroubles": ours(apgd_t, **ball)},
+        "FAB-T": {"deeptroubles": ours(fab_t, **ball)},
+        "FMN": {"deeptroubles": ours(fmn)},
+    }
+    if importlib.util.find_spec("pyautoattack"):
+        from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted  # noqa: PLC0415
+        from pyautoattack.fab_pt import FABAttack_PT  # noqa: PLC0415
+
+        settings = {"norm": "Linf", "eps": EPSILONS[0], "n_iter": 100, "device": "cpu"}
+        peers = {
+            "APGD-CE": APGDAttack(classifier, loss="ce", **settings),
+            "APGD-T": APGDAttack_targeted(classifier, **settings),
+            "FAB-T": FABAttack_PT(classifier, n_restarts=1, targeted=True, **settings),
+        }
+        for name, peer in peers.items():
+            rows[name]["pyautoattack"] = lambda peer=peer: (peer.perturb(images, labels).detach(), math.nan)
+    if importlib.util.find_spec("foolbox"):
+        import foolbox  # noqa: PLC0415
+
+        model, goal = foolbox.PyTorchModel(classifier, bounds=(0, 1)), foolbox.criteria.Misclassification(labels)
+        attack = foolbox.attacks.LInfFMNAttack(steps=100)
+        rows["FMN"]["foolbox"] = lambda: (attack(model, images, goal, epsilons=None)[1], 100.0)
+    return rows
 
 
 def of_one_pixel(classifier: dt.Classifier, images: Tensor, labels: Tensor, *, targeted: bool) -> dict[str, Candidate]:
@@ -241,6 +288,18 @@ def main() -> None:
             results,
             lambda x: logits_of(classifier, x).argmax(1) != labels,
         )
+
+    for name, candidates in of_auto_attack(classifier, images, labels).items():
+        within = math.inf if name == "FMN" else EPSILONS[0] + 1e-6
+
+        def broken(x: Tensor, within: float = within) -> Tensor:
+            return (logits_of(classifier, x).argmax(1) != labels) & (lp_norm(x - images, "linf") <= within)
+
+        results = measured(candidates, 1)
+        table(f"{name}, 100 steps", results, broken)
+        if name == "FMN":
+            for candidate, one in results.items():
+                print(f"FMN of {candidate}: mean distance {255 * lp_norm(one.images - images, 'linf').mean():.3f}/255")
 
     logits = logits_of(classifier, images)
     lead = logits.gather(1, labels[:, None])[:, 0] - logits.scatter(1, labels[:, None], -torch.inf).amax(1)
