@@ -15,10 +15,16 @@ from tests.networks import Plain
 
 SIZE, COUNT = 12, 24
 SETTINGS = {
+    "apgd": {"epsilon": 0.015, "steps": 10},
+    "apgd_t": {"epsilon": 0.015, "steps": 10},
+    "auto_attack": {"epsilon": 0.015},
     "bim": {"epsilon": 0.02},
+    "carlini_wagner": {"steps": 50, "search_steps": 4, "step_size": 0.05},
     "ddn": {"steps": 20},
     "deep_fool": {},
+    "fab_t": {"epsilon": 0.05, "steps": 10},
     "fgsm": {"epsilon": 0.03},
+    "fmn": {"steps": 30},
     "hop_skip_jump": {"steps": 2, "init_num_evals": 20},
     "mi_fgsm": {"epsilon": 0.02},
     "one_pixel": {"limit": 200},
