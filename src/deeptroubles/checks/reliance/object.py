@@ -71,8 +71,8 @@ class ObjectEvidence:
             if count
             else f"Inconclusive: 0 of {len(known)} images have positive evidence for the prediction.",
             criterion=f"Fails if the object's share of the evidence exceeds its area by at most {percent(MARGIN)} "
-            f"(entire 95% interval), warns if it is at least {percent(MARGIN)} below that of a centered disc, and "
-            f"passes if it is at least {percent(MARGIN)} above. Inconclusive otherwise, and with fewer than "
+            f"(entire 95% interval), and passes if it is at least {percent(MARGIN)} above that of a centered disc. "
+            "Inconclusive otherwise, because maps of networks that use the object can be diffuse, and with fewer than "
             f"{MIN_IMAGES} images.",
             evidence=self._evidence(count, over_area, over_center, pointed),
             caveats=[
@@ -128,8 +128,6 @@ def _verdict(over_area: Interval, over_center: Interval, count: int) -> Verdict:
         return Verdict.INCONCLUSIVE
     if over_area.high <= MARGIN:
         return Verdict.FAIL
-    if over_center.high <= -MARGIN:
-        return Verdict.WARN
     return Verdict.PASS if over_center.low >= MARGIN else Verdict.INCONCLUSIVE
 
 
