@@ -176,7 +176,11 @@ class Said(Silent):
 
 def test_checks_can_be_left_out():
     result = audit(classifier(), colors(), checks=["performance", "data.balance"], skip=["performance.accuracy"])
-    assert set(result.durations) == {"performance.calibration", "performance.out_of_distribution", "data.balance"}
+    assert set(result.durations) - {"data.classes"} == {
+        "performance.calibration",
+        "performance.out_of_distribution",
+        "data.balance",
+    }
     with pytest.raises(UsageError, match=r"no check 'perfromance'\. Did you mean performance"):
         audit(classifier(), colors(), skip=["perfromance"])
     with pytest.raises(UsageError, match="No check is left"):

@@ -86,7 +86,7 @@ def test_only_skipped_checks_answer_nothing() -> None:
 
 
 def test_an_empty_audit_and_a_running_one_answer_nothing() -> None:
-    assert audit().summary == ["Not known: no check was asked for."]
+    assert audit().summary == ["Not known: no check about this model ran."]
     assert audit(status="running").summary == ["Not known yet: the audit is still running."]
     running = audit(finding("pass"), status="running")
     assert running.summary == ["Not known yet: the audit is still running.", "Findings: 1 passed."]

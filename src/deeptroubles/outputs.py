@@ -17,6 +17,7 @@ Outputs = Literal["logits", "probabilities", "sigmoid"]
 OUTPUTS: tuple[Outputs, ...] = get_args(Outputs)
 
 _SAME_SUM = 1e-3
+_ABOUT_1 = 0.05
 _SQUASHING = {"Sigmoid", "Softmax", "Tanh", "Hardsigmoid", "Clamp", "Exp", "Erf", "Atan"}
 _WEIGHTED = {"Addmm", "Mm", "Bmm", "Baddbmm", "Convolution", "MkldnnConvolution"}
 _CERTAIN = 2.0**-24
@@ -31,14 +32,15 @@ def recognize(values: Tensor, *, squashed: bool | None = None) -> Outputs:
         squashed: Whether the network's last operations bound its outputs; None if that is not known.
 
     Returns:
-        `probabilities` if no value is negative and all rows have the same sum; `sigmoid` if all values are in [0, 1]
+        `probabilities` if no value is negative and all rows have the same sum, which is about 1 or bounded by the
+        network (100 for percentages); `sigmoid` if all values are in [0, 1]
         and the network bounds them (if that is not known: and there is one output, or values on both sides of 0.5);
         `logits` otherwise.
     """
     if not len(values) or values.min() < 0:
         return "logits"
     single, high = values.shape[1] == 1, values.max()
-    if not single and _same_sums(values):
+    if not single and _same_sums(values) and (squashed is not False or abs(values.sum(1).mean() - 1) < _ABOUT_1):
         return "probabilities"
     if squashed is None:
         squashed = single or bool(values.min() < 0.5 < high)

@@ -49,10 +49,15 @@ def test_few_images_are_inconclusive():
     assert finding.verdict == Verdict.INCONCLUSIVE
 
 
+def found_in(result):
+    """The finding of this check; where labels fit another order better, there is one about the classes too."""
+    return next(f for f in result.findings if f.check == "performance.accuracy")
+
+
 def test_worse_than_the_most_common_class_fails():
     names = ("red", "green", "blue")
     classifier = formula(lambda x: -x.mean((2, 3)) * 5, 8, 3, names)
-    (finding,) = audit(classifier, colors(), checks=["performance.accuracy"]).findings
+    finding = found_in(audit(classifier, colors(), checks=["performance.accuracy"]))
     assert finding.verdict == Verdict.FAIL
 
 
@@ -61,7 +66,7 @@ def of_one_class(predicted: str) -> tuple[Verdict, str]:
     bias = torch.tensor([10.0 * (name == predicted) for name in COLOURS])
     images = ImageSet.from_arrays(np.full((20, 8, 8, 3), 99, dtype=np.uint8), ["red"] * 20)
     classifier = formula(lambda x: x.mean((2, 3)) + bias, 8, 3, COLOURS)
-    (finding,) = audit(classifier, images, checks=["performance.accuracy"]).findings
+    finding = found_in(audit(classifier, images, checks=["performance.accuracy"]))
     return finding.verdict, finding.claim
 
 

@@ -44,7 +44,11 @@ def test_the_wheel_carries_the_package_and_nothing_else(wheel):
     assert all(name.startswith("deeptroubles/") for name in package)
     modules = {path.relative_to(SOURCE.parent).as_posix() for path in SOURCE.rglob("*.py")}
     assert {name for name in package if name.endswith(".py")} == modules
-    pages = {f"deeptroubles/report/{name}" for name in ("bundle.html", "units.html.jinja")}
+    pages = {
+        "deeptroubles/report/bundle.html",
+        "deeptroubles/report/units.html.jinja",
+        "deeptroubles/checks/references.json",
+    }
     tables = {f"deeptroubles/methods/geography/{name}" for name in ("borders.npz", "countries.csv")}
     assert package - modules == {*pages, *tables, "deeptroubles/py.typed", "deeptroubles/__init__.pyi"}
     assert any(name.endswith("licenses/LICENSE") for name in names)

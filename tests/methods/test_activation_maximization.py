@@ -495,7 +495,7 @@ def test_functional_and_reused_operations():
         ({"parameterization": "fft"}, "pixel, fourier, maco"),
         ({"parameterization": "maco"}, "needs spectrum"),
         ({"spectrum": Spectrum(torch.ones(3, 3), torch.ones(3), torch.eye(3))}, "does not fit"),
-        ({"start": "gray"}, "no start"),
+        ({"start": "black"}, "no start"),
         ({"start": torch.zeros(3, 9, 9)}, "the shape"),
         ({"start": torch.zeros(3, 3, *SIZE)}, "3 start images were given for 1"),
         ({"parameterization": "maco", "spectrum": "data", "start": "gray"}, "no phases"),

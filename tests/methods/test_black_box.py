@@ -13,6 +13,7 @@ from deeptroubles.methods.attacks.hop_skip_jump import hop_skip_jump
 from deeptroubles.methods.attacks.pgd import pgd
 from deeptroubles.methods.attacks.random_noise import random_noise
 from deeptroubles.methods.attacks.square import HALVINGS, _side, _wave, square
+from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.subject import logits_of
 from tests.digits import trained, unseen
 from tests.methods.test_attacks import linear, smallest
@@ -74,7 +75,7 @@ def test_a_target_is_reached(attack):
 @every
 def test_a_classifier_that_cannot_be_broken_ends_in_failure(attack):
     classifier = formula(lambda x: torch.stack([x.mean((1, 2, 3)) * 0 + 2, x.mean((1, 2, 3)) * 0], 1), size=8)
-    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    images = as_8_bit(torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
     found = attack(classifier, images, torch.zeros(3, dtype=torch.long))
     assert not found.success.any()
     assert torch.equal(found.images, images)

@@ -97,7 +97,7 @@ def _print_explanation(found: Explanation, names: Sequence[str], available: int)
     if available > len(names):
         out.print(f"\nDrawn: {len(names)} of {available} images, the first that can be read.", highlight=False)
     for name, why in found.impossible.items():
-        out.print(f"{name} does not work here: {escape(why)}", style="yellow", highlight=False)
+        out.print(f"{name} does not work here: {escape(why)}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def _first_readable(images: ImageSet) -> dict[str, Image]:

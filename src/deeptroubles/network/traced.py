@@ -208,8 +208,10 @@ class TracedNetwork:
     def _first_with_effect(self, layers: Iterable[Layer]) -> Layer | None:
         """The first layer on whose positions the logits depend, as far as gradients show."""
         generator = torch.Generator().manual_seed(0)
-        pixels = torch.rand(2, self.classifier.channels, *self.classifier.size, generator=generator).to(self.device)
-        weights = torch.linspace(1, 2, self.classifier.classes, device=self.device)
+        pixels = torch.rand(2, self.classifier.channels, *self.classifier.size, generator=generator).to(
+            self.classifier.mean
+        )
+        weights = torch.linspace(1, 2, self.classifier.classes).to(self.classifier.mean)
         tried = set[fx.Node]()
         for layer in layers:
             node = self._nodes[layer.name]
@@ -222,7 +224,7 @@ class TracedNetwork:
 
     @cached_property
     def _grids(self) -> dict[fx.Node, Grid]:
-        pixels = torch.full((1, self.classifier.channels, *self.classifier.size), 0.5, device=self.device)
+        pixels = self.classifier.mean.new_full((1, self.classifier.channels, *self.classifier.size), 0.5)
         with evaluating(self.classifier):
             return find_grids(self._root, pixels)
 

@@ -87,7 +87,7 @@ def mitigate(
         command=command,
         mitigation=group,
     )
-    results = cast("Sequence[Mitigated]", list(checked.results.values()))
+    results = cast("Sequence[Mitigated]", [checked.results[c.name] for c in planned if c.name in checked.results])
     for result in results:
         if isinstance(result.problem, UsageError) or (result.problem and not any(r.found for r in results)):
             raise result.problem
