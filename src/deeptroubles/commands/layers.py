@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
 
-from deeptroubles.commands.console import out
+from deeptroubles.commands.console import out, print_whole
 from deeptroubles.commands.model import Load, with_model
 
 
@@ -48,10 +48,7 @@ def layers(
             _sides(layer.positions),
             _sides(layer.receptive_field),
         )
-    out.print(table, width=_WIDE, crop=False, no_wrap=True)  # names are whole, whatever the width of the terminal
-
-
-_WIDE = 1000
+    print_whole(table)
 
 
 def _sides(sides: tuple[int, ...] | None) -> str:

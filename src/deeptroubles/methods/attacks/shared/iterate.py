@@ -101,7 +101,7 @@ def iterate(
             reaching = wanted.reached(logits)
             queries[rows] += 1 + (reaching & eight_bit)
             hit, kept = hold(classifier, reaching, here, clean[rows], wanted, eight_bit=eight_bit)
-            found[rows[hit]], reached[rows[hit]] = kept, True
+            found[rows[hit]], reached[rows[hit]] = kept.to(found), True
             rows, here, gradient = rows[~hit], here[~hit], gradient[~hit]
             if not len(rows) or step == steps:
                 break
