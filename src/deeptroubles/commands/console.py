@@ -17,6 +17,7 @@ out, err = Console(), Console(stderr=True)
 _READABLE = 24
 """The narrowest column of running text."""
 _INDENT = 4
+_WIDE = 1000
 _OF_ENTRIES = {"Args:", "Attributes:", "Raises:"}
 """The sections of a docstring whose lines are entries."""
 
@@ -47,6 +48,11 @@ def print_rows(first: str, second: str, rows: list[tuple[str, str]]) -> None:
     for row in rows:
         table.add_row(*map(escape, row))
     out.print(table)
+
+
+def print_whole(table: Table) -> None:
+    """Print a table whose cells are whole, whatever the width of the terminal."""
+    out.print(table, width=_WIDE, crop=False, no_wrap=True)
 
 
 def print_docstring(text: str) -> None:

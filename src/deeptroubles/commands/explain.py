@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
 
-from deeptroubles.commands.console import err, out
+from deeptroubles.commands.console import err, out, print_whole
 from deeptroubles.commands.images import ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.errors import ImagesError, UnreadableImageError, UsageError
@@ -127,7 +127,7 @@ def _print_comparison(compared: list[MethodComparison]) -> None:
             *(cells if not each.impossible else ("does not work here", *[""] * (len(measures) - 1))),
             f"{each.seconds:.2f}",
         )
-    out.print(table)
+    print_whole(table)
     out.print(
         "Most faithful first, by insertion minus deletion: deletion and infidelity should be low, insertion and ROAD "
         "high; intervals (95%) are over images."
