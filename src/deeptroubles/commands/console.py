@@ -52,7 +52,7 @@ def print_rows(first: str, second: str, rows: list[tuple[str, str]]) -> None:
 
 def print_whole(table: Table) -> None:
     """Print a table whose cells are whole, whatever the width of the terminal."""
-    out.print(table, width=_WIDE, crop=False, no_wrap=True)
+    Console(file=out.file, width=_WIDE, force_terminal=out.is_terminal, no_color=out.no_color).print(table)
 
 
 def print_docstring(text: str) -> None:
