@@ -79,3 +79,12 @@ def test_the_example_works(tmp_path, monkeypatch):
     assert findings_to_json(held.findings) == findings_to_json(result.findings)
     deeptroubles.write_report(result, tmp_path / "report.html")
     assert result.findings[0].claim in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_command_line_starts_without_heavy_imports():
+    code = (
+        "import sys, deeptroubles.cli\n"
+        "print(sorted({'torch', 'numpy', 'scipy', 'pandas', 'PIL', 'matplotlib'} & sys.modules.keys()))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from deeptroubles.statistics.intervals import Interval
+if TYPE_CHECKING:  # the command line words numbers without loading SciPy
+    from deeptroubles.statistics.intervals import Interval
 
 
 def percent(share: float) -> str:
