@@ -6,6 +6,8 @@ import ast
 import inspect
 import re
 import shutil
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
