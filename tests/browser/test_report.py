@@ -487,7 +487,7 @@ def test_a_page_without_problems_says_so(open_findings: Callable[[list[Finding],
     expect(page.locator(".summary p").first).to_have_text(re.compile("^As far as tested, yes: "))
     expect(page.locator(".overview")).to_contain_text("None of these findings needs attention.")
     empty = open_findings([], 1280)
-    expect(empty.locator(".summary p")).to_have_text(["Not known: no check was asked for."])
+    expect(empty.locator(".summary p")).to_have_text(["Not known: no check about this model ran."])
     expect(empty.locator("#findings")).to_contain_text("No findings to show.")
 
 

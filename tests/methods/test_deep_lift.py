@@ -35,13 +35,29 @@ class Gated(nn.Module):
         return self.head(nn.functional.avg_pool2d(x, 4).amax((2, 3)))
 
 
+class Normalized(nn.Module):
+    """Layer norm over channels, with weights, before and after an activation, as in ConvNeXt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 8)
+        self.norms = nn.ModuleList([nn.LayerNorm(6), nn.LayerNorm(8, elementwise_affine=False)])
+        self.head = nn.Linear(8, 3)
+        nn.init.normal_(self.norms[0].weight)
+        nn.init.normal_(self.norms[0].bias)
+
+    def forward(self, x):
+        x = self.norms[0](self.first(x).permute(0, 2, 3, 1))
+        return self.head(self.norms[1](nn.functional.gelu(self.second(x)).mean((1, 2))))
+
+
 def seeded(make):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return make()
 
 
-@pytest.fixture(scope="module", params=[Plain, Shared, Gated], ids=lambda make: make.__name__)
+@pytest.fixture(scope="module", params=[Plain, Shared, Gated, Normalized], ids=lambda make: make.__name__)
 def classifier(request):
     return Classifier(seeded(request.param).eval(), size=SIZE, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2))
 

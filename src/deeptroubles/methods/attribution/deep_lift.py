@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -97,8 +98,30 @@ def _maximum(compute: Callable[..., Tensor], now: list[Tensor], before: list[Ten
     ]
 
 
+def _layer_norm(step: Step) -> Rule:
+    """(x - mean) times the reciprocal of the deviation: a product, of which both factors depend on x."""
+    dims, weight = tuple(range(-len(step.argument(1)), 0)), step.argument(2, "weight")
+    epsilon = step.argument(4, "eps", 1e-5)
+
+    def rule(_: Callable[..., Tensor], now: list[Tensor], before: list[Tensor], signal: Tensor) -> list[Tensor]:
+        signal = signal if weight is None else signal * weight
+        centered = [x - x.mean(dims, keepdim=True) for x in (now[0], before[0])]
+        variances = [d.square().mean(dims, keepdim=True) + epsilon for d in centered]
+        both, reciprocals = centered[0] + centered[1], [v.rsqrt() for v in variances]
+        change = variances[0] - variances[1]
+        quotient = (reciprocals[0] - reciprocals[1]) / torch.where(change == 0, 1.0, change)
+        slope = torch.where(change.abs() < _TINY, -0.5 * reciprocals[0] ** 3, quotient)
+        of_variance = (signal * both / 2).sum(dims, keepdim=True) * slope / math.prod(now[0].shape[d] for d in dims)
+        found = signal * (reciprocals[0] + reciprocals[1]) / 2 + of_variance * both
+        return [found - found.mean(dims, keepdim=True)]
+
+    return rule
+
+
 def _rule(step: Step) -> Rule:
     name = operation_name(step.source)
+    if name == "layer_norm":
+        return _layer_norm(step)
     constant_divisor = name == "div" and step.source.args[1] not in step.signals
     if name in _RULES or constant_divisor:
         return _linear if constant_divisor else _RULES[name]

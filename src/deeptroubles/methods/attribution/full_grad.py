@@ -10,14 +10,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.methods.attribution.shared.graph_walk import GraphWalk, open_graph
 from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step
 from deeptroubles.methods.attribution.shared.lrp_rules import vjp
 from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
 
 
-@dataclass(frozen=True)
-class FullGradients:
+@dataclass(frozen=True, repr=False)
+class FullGradients(Brief):
     """How the score is distributed: the sums of `pixels` and of all `biases` are together the score.
 
     Attributes:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.methods.attribution.shared.perturbation import score_of_each
 from deeptroubles.methods.attribution.shared.quality import to_pixels
 from deeptroubles.methods.targets import Targets, as_batch
@@ -16,8 +17,8 @@ from deeptroubles.subject import logits_of
 SQUARES = 100
 
 
-@dataclass(frozen=True)
-class Infidelity:
+@dataclass(frozen=True, repr=False)
+class Infidelity(Brief):
     """The mean squared error of a map as a prediction of the score's fall, over random squares.
 
     Attributes:

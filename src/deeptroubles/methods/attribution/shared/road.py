@@ -14,6 +14,7 @@ from scipy.sparse.linalg import splu
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.methods.attribution.shared.quality import to_pixels
 from deeptroubles.methods.targets import Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
@@ -24,8 +25,8 @@ _NEIGHBORS = {(0, 1): 1 / 6, (1, 0): 1 / 6, (1, 1): 1 / 12, (1, -1): 1 / 12}
 """Weights of the neighbors of a pixel, below and to the right; those opposite have the same."""
 
 
-@dataclass(frozen=True)
-class Road:
+@dataclass(frozen=True, repr=False)
+class Road(Brief):
     """The target's probability as pixels are removed.
 
     Attributes:
