@@ -23,6 +23,7 @@ def benchmark():
 @pytest.mark.xdist_group("mini benchmark")
 def test_networks_that_rely_on_a_cue_are_separated_from_one_that_does_not(benchmark, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(benchmark, "FOLDER", tmp_path)
+    monkeypatch.setattr(benchmark, "CUES", {name: benchmark.CUES[name] for name in ("tag", "frame")})
     chosen = [
         benchmark.Job("tag", 0.95, "plain", 60),
         benchmark.Job("frame", 0.95, "residual", 61),
