@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deeptroubles import Classifier, grad_cam
+from deeptroubles import Classifier, grad_cam, open_network
 from deeptroubles.errors import ModelError, NeedsGraphError
 from deeptroubles.methods.attribution.ablation_cam import ablation_cam
 from deeptroubles.methods.attribution.cam import cam
@@ -468,3 +468,28 @@ def test_it_equals_pytorch_grad_cam_before_the_last_relu_and_the_scaling(deep, i
         )
     ours = method(classifier, images, 1, layer=str(layer))
     torch.testing.assert_close(ours, torch.as_tensor(theirs), atol=1e-4, rtol=1e-3)
+
+
+class PaddedShortcut(nn.Module):
+    """Two blocks whose shortcuts take every second pixel and add channels of zeros (He et al. 2016, option A)."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            [nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(4, 8, 3, 2, 1), nn.Conv2d(8, 16, 3, 2, 1)]
+        )
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x):
+        x = self.convolutions[0](x).relu()
+        for convolution in self.convolutions[1:]:
+            added = x.shape[1] // 2
+            shortcut = nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, added, added))
+            x = (convolution(x) + shortcut).relu()
+        return self.head(x.mean((2, 3)))
+
+
+def test_the_default_layer_is_the_last_one_behind_padded_shortcuts_too():
+    classifier = Classifier(PaddedShortcut(), size=16)
+    assert open_network(classifier).last_with_positions.shape == (16, 4, 4)
+    assert grad_cam(classifier, torch.rand(1, 3, 16, 16)).shape == (1, 4, 4)

@@ -190,12 +190,22 @@ def _compact(places: Tensor) -> Tensor:
 
 
 def _joined(known: Iterable[Tensor], shape: Sequence[int]) -> Tensor:
-    """The places of an elementwise operation: where two inputs have different ones, the middle between them."""
-    first, *others = (_compact(places) for places in known)
+    """The places of an elementwise operation: of the input that knows most; of inputs far apart, the middle.
+
+    Inputs that differ by less than a cell are the same positions: a slice with a step has the place of its first
+    element, and a convolution with a stride that of the middle.
+    """
+    first, *others = sorted((_compact(places) for places in known), key=_unknown)
+    there = first[~first.isnan()]
+    cell = 1 / max(1, min(len(torch.unique(part)) for part in (there.real, there.imag)))
     for other in others:
-        middle = torch.where((first - other).abs() < _SAME, first, (first + other) / 2)
+        middle = torch.where((first - other).abs() < cell, first, (first + other) / 2)
         first = torch.where(first.isnan(), other, torch.where(other.isnan(), first, middle))
     return first.expand(tuple(shape))
+
+
+def _unknown(places: Tensor) -> float:
+    return float(places.isnan().double().mean())
 
 
 def _mixed(places: Tensor, dims: Sequence[int], shape: Sequence[int]) -> Tensor | None:
