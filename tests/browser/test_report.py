@@ -418,7 +418,7 @@ def test_every_picture_is_printed_though_it_was_never_on_the_screen(open_report:
     printed = PdfDocument(page.pdf())
     drawn = [picture for sheet in printed for picture in sheet.get_objects(filter=[FPDF_PAGEOBJ_IMAGE])]
     page.emulate_media(media="print")
-    assert len(drawn) == page.evaluate(DRAWINGS)
+    page.wait_for_function(f"{DRAWINGS} === {len(drawn)}", timeout=5000)  # the page opens what is folded a moment later
 
 
 def test_a_page_that_is_printed_as_soon_as_it_has_loaded_is_complete(
