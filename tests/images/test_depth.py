@@ -249,7 +249,7 @@ def test_one_note_counts_what_was_done(tmp_path):
         "1 of 5 images had 16 bits per color: the upper 8 were used. "
         "1 of 5 images had transparent pixels: laid on white. "
         "1 of 5 images had an EXIF orientation: turned upright. "
-        "The images were resized by factors of 0.5 to 2; 1 of them were enlarged."
+        "The images were resized by factors of 0.5 to 2; 1 of them was enlarged."
     )
 
 
