@@ -60,6 +60,6 @@ def _about_scales(scales: np.ndarray) -> list[str]:
         return []
     low, high, enlarged = scales.min(), scales.max(), int((scales > 1).sum())
     by = f"a factor of {low:.2g}" if np.isclose(low, high) else f"factors of {low:.2g} to {high:.2g}"
-    return [
-        f"The images were resized by {by}{f'; {enlarged} of them {"was" if enlarged == 1 else "were"} enlarged' if enlarged else ''}."
-    ]
+    were = "was" if enlarged == 1 else "were"
+    larger = f"; {enlarged} of them {were} enlarged" if enlarged else ""
+    return [f"The images were resized by {by}{larger}."]
