@@ -130,7 +130,10 @@ def test_a_network_in_another_form_is_the_same_classifier(pixels, form):
 @pytest.mark.parametrize("after", [nn.Softmax(1), nn.Sigmoid()])
 def test_saturated_outputs_keep_their_gradient(pixels, after):
     """Probabilities of exactly 0 and 1 tell no direction, but the logits before them do."""
-    steep = lambda *more: Classifier(module(3, Scaled(1e4), *more), size=SIZE).eval()  # noqa: E731
+
+    def steep(*more):
+        return Classifier(module(3, Scaled(1e4), *more), size=SIZE).eval()
+
     maps = gradient_x_input(steep(after), pixels, 1, against=0)
     torch.testing.assert_close(maps, gradient_x_input(steep(), pixels, 1, against=0), rtol=1e-3, atol=1e-3)
     assert maps.abs().max() > 0

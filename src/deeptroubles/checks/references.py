@@ -1,4 +1,4 @@
-"""What is usual: values of known networks, which stand beside the estimates of an audit."""
+"""Reference values: estimates measured on known networks, shown next to those of an audit."""
 
 from __future__ import annotations
 

@@ -12,16 +12,16 @@ from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
-from deeptroubles.errors import ModelError, NeedsGraphError, UsageError, nearest
+from deeptroubles.errors import UsageError, nearest
 from deeptroubles.methods.attribution.shared import lrp_rules
-from deeptroubles.methods.attribution.shared.lrp_operations import Step, operation_name, propagate
+from deeptroubles.methods.attribution.shared.graph_walk import WEIGHTED, GraphWalk, open_graph
+from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step, operation_name, propagate
 from deeptroubles.methods.parameters import NonNegative
 from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
-from deeptroubles.network import TracedNetwork, fuse_batch_norm, open_network
+from deeptroubles.network import TracedNetwork, fuse_batch_norm
 
 RuleName = Literal["composite", "epsilon", "gamma", "alpha_beta"]
 RULES: tuple[RuleName, ...] = ("composite", "epsilon", "gamma", "alpha_beta")
-_WEIGHTED = {"conv2d", "linear"}
 _READOUT = {"log", "clamp_min", "clamp", "mul", "div"}
 
 
@@ -108,13 +108,10 @@ def lrp_relevance(
     """The maps of `lrp`, with the relevance that each kind of operation absorbs. Arguments as in `lrp`."""
     settings = _Settings(rule, epsilon, gamma, alpha)
     batch = as_batch(classifier, images)
-    network = open_network(classifier)
-    if not isinstance(network, TracedNetwork):
-        raise NeedsGraphError(
-            f"LRP needs the traced graph, and {classifier.name} could not be traced; use Grad-CAM or occlusion instead."
-        )
+    network = open_graph(classifier, "LRP", "Grad-CAM or occlusion")
     with torch.inference_mode(mode=False):
-        return _Walk(fuse_batch_norm(network), batch.clone(), settings).back(target_score(classifier, target, against))
+        walk = _Walk(fuse_batch_norm(network), batch.clone(), settings)
+        return walk.distribute(target_score(classifier, target, against))
 
 
 @dataclass(frozen=True)
@@ -133,65 +130,47 @@ class _Settings:
             raise UsageError("LRP needs epsilon >= 0, gamma >= 0 and alpha >= 1.")
 
 
-class _Walk:
-    """One forward pass that keeps all values, and the backward pass of relevance."""
+class _Walk(GraphWalk):
+    """A walk that distributes relevance, and keeps how much each kind of operation absorbs."""
 
     def __init__(self, network: TracedNetwork, pixels: Tensor, settings: _Settings) -> None:
-        self.network, self.pixels, self.settings = network, pixels, settings
-        nodes = [n for n in network.graph.nodes if n.op != "output"]
-        self.values: dict[fx.Node, Any] = network.values(pixels, nodes)
-        self.input = next(n for n in nodes if n.op == "placeholder")
-        self.signals = {self.input: None}
-        self.preprocessing = {self.input: None}
-        for node in nodes:
-            sources = [n for n in node.all_input_nodes if n in self.signals]
-            if sources and isinstance(self.values[node], Tensor | tuple | list):
-                self.signals[node] = None
-                if operation_name(node) not in _WEIGHTED and all(n in self.preprocessing for n in sources):
-                    self.preprocessing[node] = None
+        super().__init__(network, pixels)
+        self.network, self.settings = network, settings
+        self.absorbed: dict[str, Tensor] = {}
         convolutions = [n for n in self.signals if operation_name(n) == "conv2d"]
         upper = convolutions[len(convolutions) // 2 :]
         order = list(self.signals)
         self.lower = set(order[: order.index(upper[0])]) if upper else set()
 
-    def back(self, score: Any) -> Relevance:
+    def distribute(self, score: Any) -> Relevance:
         """Distribute the score over the pixels."""
-        logits = self._logits()
-        output: Tensor = self.values[logits]
+        last = self._last()
+        output: Tensor = self.values[last]
         explained = score(output)
-        arriving = {logits: output * lrp_rules.vjp(score, [output], torch.ones_like(explained))[0]}
-        absorbed: dict[str, Tensor] = {}
-        for node in reversed(self.signals):
-            if node is self.input or node not in arriving:
-                continue
-            relevance = arriving.pop(node)
-            shares = propagate(self._step(node, relevance))
-            lost = _per_image(relevance)
-            for each, part in shares.items():
-                if len(part) != len(self.pixels):
-                    raise ModelError(
-                        f"LRP needs images in the first dimension, and {each.name} has them elsewhere (as in some "
-                        "transformers); use occlusion."
-                    )
-                lost = lost - _per_image(part)
-                arriving[each] = arriving[each] + part if each in arriving else part
-            kind = operation_name(node)
-            absorbed[kind] = absorbed.get(kind, 0.0) + lost
-        maps = arriving.get(self.input, torch.zeros_like(self.pixels)).sum(1)
-        return Relevance(maps, explained.detach(), absorbed)
+        start = output * lrp_rules.vjp(score, [output], torch.ones_like(explained))[0]
+        maps = self.back_from(last, start, propagate).sum(1)
+        return Relevance(maps, explained.detach(), self.absorbed)
 
-    def _logits(self) -> fx.Node:
+    def account(self, step: Step, shares: Shares) -> None:
+        """Note the relevance that the step did not pass on."""
+        lost = _per_image(step.relevance)
+        for part in shares.values():
+            lost = lost - _per_image(part)
+        kind = operation_name(step.node)
+        self.absorbed[kind] = self.absorbed.get(kind, 0.0) + lost
+
+    def _last(self) -> fx.Node:
         """The last node, before a (log-)softmax whose output is only scaled, bounded or put into a logarithm."""
-        node: fx.Node = next(iter(self.network.graph.find_nodes(op="output"))).all_input_nodes[0]
-        above = node
+        node = above = self.logits
         while operation_name(above) in _READOUT:
             above = above.all_input_nodes[0]
         return above.all_input_nodes[0] if "softmax" in operation_name(above) else node
 
-    def _step(self, node: fx.Node, relevance: Tensor) -> Step:
+    def step(self, node: fx.Node, signal: Tensor) -> Step:
+        """A node with the relevance of its output and its rule."""
         source = node.args[0] if operation_name(node) == "getitem" else node
         known = node in self.preprocessing
-        return Step(node, self.values, self.signals, relevance, self._rule(source), self.settings.epsilon, known)
+        return Step(node, self.values, self.signals, signal, self._rule(source), self.settings.epsilon, known)
 
     def _rule(self, node: Any) -> lrp_rules.Rule:
         settings = self.settings
@@ -203,7 +182,7 @@ class _Walk:
             return epsilon
         if settings.rule == "gamma":
             return gamma
-        if operation_name(node) in _WEIGHTED and node.args[0] in self.preprocessing:
+        if operation_name(node) in WEIGHTED and node.args[0] in self.preprocessing:
             low, high = self._bounds(node.args[0])
             return partial(lrp_rules.z_box, low=low, high=high)
         return gamma if node in self.lower else epsilon

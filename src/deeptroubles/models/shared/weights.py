@@ -14,7 +14,7 @@ from deeptroubles.errors import ModelError
 from deeptroubles.models.shared.extras import import_extra
 
 _INSIDE = ("state_dict", "model_state_dict", "model")
-"""Names under which training scripts keep the weights beside the optimizer."""
+"""Keys of the state dict in checkpoints that also contain the optimizer."""
 _COMPILED = "_orig_mod."
 
 

@@ -37,7 +37,8 @@ def non_printability(images: Tensor, mask: Tensor | None = None, colors: Tensor 
         N.
 
     Raises:
-        UsageError: The colors have another number of channels, or there are none for so many channels.
+        UsageError: The colors and the images differ in their number of channels, or no colors are given and the images
+            have more than 3 channels.
 
     References:
         M. Sharif et al., Accessorize to a crime, CCS 2016, eq. 6; K. Eykholt et al., Robust physical-world attacks on

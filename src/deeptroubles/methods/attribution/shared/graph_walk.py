@@ -16,7 +16,8 @@ from deeptroubles.network import TracedNetwork, open_network
 
 Backward = Callable[[Step], Shares]
 """From a node with the signal at its output to the signals at its inputs."""
-_WEIGHTED = {"conv2d", "linear"}
+WEIGHTED = {"conv2d", "linear"}
+"""Operations with weights."""
 
 
 class GraphWalk:
@@ -26,6 +27,7 @@ class GraphWalk:
         values: The value of every node.
         signals: The nodes that depend on the pixels, in order.
         preprocessing: Those that come before every layer with weights.
+        logits: The node of the logits.
     """
 
     def __init__(self, network: TracedNetwork, pixels: Tensor) -> None:
@@ -33,14 +35,14 @@ class GraphWalk:
         nodes = [n for n in network.graph.nodes if n.op != "output"]
         self.values: Mapping[fx.Node, Any] = network.values(pixels, nodes)
         self._input = next(n for n in nodes if n.op == "placeholder")
-        self._logits: fx.Node = next(iter(network.graph.find_nodes(op="output"))).all_input_nodes[0]
+        self.logits: fx.Node = next(iter(network.graph.find_nodes(op="output"))).all_input_nodes[0]
         self.signals: dict[fx.Node, None] = {self._input: None}
         self.preprocessing: dict[fx.Node, None] = {self._input: None}
         for node in nodes:
             sources = [n for n in node.all_input_nodes if n in self.signals]
             if sources and isinstance(self.values[node], Tensor | tuple | list):
                 self.signals[node] = None
-                if operation_name(node) not in _WEIGHTED and all(n in self.preprocessing for n in sources):
+                if operation_name(node) not in WEIGHTED and all(n in self.preprocessing for n in sources):
                     self.preprocessing[node] = None
 
     def back(self, score: Callable[[Tensor], Tensor], backward: Backward) -> tuple[Tensor, Tensor]:
@@ -49,31 +51,45 @@ class GraphWalk:
         Raises:
             ModelError: An operation has the images in another dimension than the first.
         """
-        logits: Tensor = self.values[self._logits]
+        logits: Tensor = self.values[self.logits]
         explained = score(logits).detach()
-        arriving = {self._logits: vjp(score, [logits], torch.ones_like(explained))[0]}
+        start = vjp(score, [logits], torch.ones_like(explained))[0]
+        return explained, self.back_from(self.logits, start, backward)
+
+    def back_from(self, start: fx.Node, signal: Tensor, backward: Backward) -> Tensor:
+        """The signal at the pixels (N x C x H x W) for a signal at a node. Raises ModelError as `back`."""
+        arriving = {start: signal}
         for node in reversed(self.signals):
             if node is self._input or node not in arriving:
                 continue
-            signal, known = arriving.pop(node), node in self.preprocessing
-            step = Step(node, self.values, self.signals, signal, _no_rule, 0.0, known)
-            for each, part in backward(step).items():
+            step = self.step(node, arriving.pop(node))
+            shares = backward(step)
+            for each, part in shares.items():
                 if len(part) != len(self.pixels):
                     raise ModelError(
                         f"This method needs images in the first dimension, and {each.name} has them elsewhere (as in "
                         "some transformers); use integrated_gradients or occlusion instead."
                     )
                 arriving[each] = arriving[each] + part if each in arriving else part
-        return explained, arriving.get(self._input, torch.zeros_like(self.pixels))
+            self.account(step, shares)
+        return arriving.get(self._input, torch.zeros_like(self.pixels))
+
+    def step(self, node: fx.Node, signal: Tensor) -> Step:
+        """A node with the signal at its output."""
+        return Step(node, self.values, self.signals, signal, _no_rule, 0.0, node in self.preprocessing)
+
+    def account(self, step: Step, shares: Shares) -> None:
+        """Called with the shares of every step; a walk that keeps books overrides it."""
 
 
-def open_graph(classifier: Classifier, method: str) -> TracedNetwork:
+def open_graph(
+    classifier: Classifier, method: str, instead: str = "integrated_gradients or occlusion"
+) -> TracedNetwork:
     """The traced network. Raises NeedsGraphError where it could not be traced."""
     network = open_network(classifier)
     if not isinstance(network, TracedNetwork):
         raise NeedsGraphError(
-            f"{method} needs the traced graph, and {classifier.name} could not be traced; use integrated_gradients or "
-            "occlusion instead."
+            f"{method} needs the traced graph, and {classifier.name} could not be traced; use {instead} instead."
         )
     return network
 
