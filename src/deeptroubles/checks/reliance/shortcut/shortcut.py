@@ -4,210 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from deeptroubles.checks.limits import MIN_IMAGES, Limits, estimate
+from deeptroubles.checks.limits import MIN_IMAGES
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.reliance.shortcut.pictures import crops, examples, place_map, place_words
-from deeptroubles.checks.reliance.shortcut.swaps import (
-    LOCATING,
-    MAX_IMAGES,
-    OTHERS,
-    PARTS,
-    TESTED,
-    confirm,
-    confirmation_of,
-    draw_rows,
-    find,
-    pairs_for,
-    rises_by_part,
-    rows_of_large_classes,
-    swap_all,
-    swaps_of,
-)
-from deeptroubles.checks.wording import percent, plural
+from deeptroubles.checks.reliance.shortcut.channels import Channels, swap_channels
+from deeptroubles.checks.reliance.shortcut.search import LIMITS, Search, search
 from deeptroubles.engine import Engine
-from deeptroubles.findings import Evidence, Finding, Heatmap, Heatmaps, ImageGrid, Verdict
-from deeptroubles.methods.reliance.donor_swap import Moves, choose_donors
-from deeptroubles.methods.reliance.shortcut_effects import Effects, located, named, shortcut_effects
-from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH, WINDOWS
+from deeptroubles.findings import Finding, Verdict
 from deeptroubles.recording import Recording
-from deeptroubles.statistics.intervals import Interval, mean
 
-LIMITS = Limits("", warn_at=0.05, fail_at=0.10)
-WORDS = {
-    "background": "the background",
-    "frame": "the frame",
-    "high frequencies": "high frequencies",
-    "color": "the color",
-    "position": "the object's position",
-    "inner texture": "the object's inner texture",
-}
-CRITERION = (
-    "Fails if the 95% interval of the movement of the prediction to the donor's class, when one channel is swapped, "
-    f"lies above {100 * LIMITS.fail_at:.0f} points of probability (for all classes and channels together), warns if "
-    f"it lies above {100 * LIMITS.warn_at:.0f}, and passes if all intervals lie at or below "
-    f"{100 * LIMITS.fail_at:.0f}. Inner texture only warns, and so does the background without masks if it moves the "
-    f"prediction more than the object. Inconclusive otherwise, and with fewer than two classes of {MIN_IMAGES} "
-    "images. The thresholds were set on planted networks (benchmarks/planted.py)."
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """The results of the swaps.
-
-    Attributes:
-        class_names: The names of the classes in `effects`.
-        effects: The effects of the channels and of the object (the last one), class by class.
-        worst: Row and column of `effects` with the most significant effect.
-        windows: Effect of each window of the background on the worst class, rows x columns.
-        name: The cue, as a key of WORDS, or `window`.
-        inserted: Probability of the worst class on images of other classes, unchanged, with the cue of an image of the
-            class, and with that of an image of their own class, M x 3.
-        removed: The same on images of the class, unchanged and without the cue, L x 2.
-        examples: What the cue looks like, and images before and after.
-        place: Where it is, if it has a fixed place.
-    """
-
-    class_names: tuple[str, ...]
-    effects: Effects
-    worst: tuple[int, int]
-    windows: NDArray[np.float64]
-    name: str
-    inserted: NDArray[np.float64]
-    removed: NDArray[np.float64]
-    examples: tuple[ImageGrid, ...]
-    place: Heatmap | None
-
-    @property
-    def class_name(self) -> str:
-        """The class associated with the cue."""
-        return self.class_names[self.worst[0]]
-
-    @property
-    def words(self) -> str:
-        """The cue in words."""
-        return f"a patch at the {place_words(located(self.windows))}" if self.name == "window" else WORDS[self.name]
-
-    @property
-    def object_effect(self) -> float:
-        """How far the object alone moves the prediction to the worst class."""
-        return float(self.effects.effect[self.worst[0], -1])
-
-    def interval(self, row: int, column: int) -> Interval:
-        """An effect; the intervals of all classes and channels hold together."""
-        return self.effects.interval(row, column, len(self.effects.classes) * len(TESTED))
-
-    @property
-    def highest(self) -> float:
-        """The upper end of all intervals."""
-        rows, columns = range(len(self.effects.classes)), range(len(TESTED))
-        return max(self.interval(r, c).high for r in rows for c in columns)
+ACCUSED = {Verdict.FAIL, Verdict.WARN}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shortcut:
-    """Which channel of evidence moves the prediction, for which class.
+    """What the search for patches and treatments found, and what swaps of channels say where objects are known.
 
     Attributes:
-        measured: None when nothing could be measured.
-        given: Whether masks were given.
-        used: How many images were used.
-        left_out: How many labelled images were not, because too few of their class have a known object.
+        searched: None with too few images.
+        channels: The swaps; they measure nothing where objects are not known.
+        labelled: The number of labelled images.
     """
 
-    measured: Measured | None
-    given: bool
-    used: int
-    left_out: int
+    searched: Search | None
+    channels: Channels
+    labelled: int
 
     def findings(self) -> Iterable[Finding]:
-        """One finding."""
-        found = self.measured
-        if found is None:
-            how = "have a mask" if self.given else "show an object that is found without a mask"
-            claim = (
-                f"Inconclusive: needs two classes with {MIN_IMAGES} labelled images each that {how}; too few of "
-                f"{plural(self.left_out, 'image')} do."
-            )
+        """A finding for each shortcut, or one that says what was looked for."""
+        swapped = self.channels.finding()
+        if self.searched is None and swapped is not None:
+            yield swapped
+        elif self.searched is None:
             yield Finding(
-                check="reliance.shortcut", verdict=Verdict.INCONCLUSIVE, priority=1, claim=claim, criterion=CRITERION
+                check="reliance.shortcut",
+                verdict=Verdict.INCONCLUSIVE,
+                priority=1,
+                claim=f"Inconclusive: needs two classes with {MIN_IMAGES} labelled images each, at least 16 pixels "
+                f"large; there are {self.labelled} labelled images.",
+                criterion=LIMITS.criterion,
             )
-            return
-        effect = found.interval(*found.worst)
-        verdict = self._verdict(found, effect)
-        yield Finding(
-            check="reliance.shortcut",
-            verdict=verdict,
-            priority=1,
-            severity=float(np.clip(effect.value, 0, 1)),
-            claim=_claim(found, effect, verdict),
-            criterion=CRITERION,
-            evidence=self._evidence(found, effect),
-            caveats=self._caveats(found),
-        )
+        elif swapped is not None and not self.searched.stories:
+            yield swapped
+        else:
+            yield from self.searched.findings()
+            if swapped is not None and swapped.verdict in ACCUSED and not self._is_told(self.searched):
+                yield swapped
 
-    def _verdict(self, found: Measured, effect: Interval) -> Verdict:
-        if effect.low > LIMITS.fail_at:
-            unclear = not self.given and found.name == "background" and found.object_effect < effect.value
-            return Verdict.WARN if unclear or found.name == "inner texture" else Verdict.FAIL
-        if effect.low > LIMITS.warn_at:
-            return Verdict.WARN
-        return Verdict.PASS if found.highest <= LIMITS.fail_at else Verdict.INCONCLUSIVE
-
-    def _evidence(self, found: Measured, effect: Interval) -> list[Evidence]:
-        name = found.class_name
-        inserted, removed = mean(found.inserted[:, 1] - found.inserted[:, 2]), mean(-np.diff(found.removed)[:, 0])
-        maps = (
-            []
-            if found.place is None
-            else [
-                Heatmaps(
-                    title=f"Location: effect of each window of the background on {name}",
-                    items=[found.place],
-                    low=0.0,
-                    high=max(0.01, float(found.windows.max())),
-                    scale_label="increase of probability",
-                )
-            ]
+    def _is_told(self, searched: Search) -> bool:
+        """Whether the swaps see what the search found: something beside the object, for a class that it accuses."""
+        measured = self.channels.measured
+        classes = {tested.class_name for story in searched.stories for tested in story}
+        return measured is None or (
+            measured.class_name in classes and measured.name not in {"position", "inner texture"}
         )
-        return [
-            LIMITS.estimate("How far the prediction moves", effect, self.used, "probability"),
-            estimate(
-                f"Inserted: increase for {name}, relative to a same-class control",
-                inserted,
-                len(found.inserted),
-                "probability",
-            ),
-            estimate(f"Removed: decrease for {name}", removed, len(found.removed), "probability"),
-            *found.examples,
-            *maps,
-            _by_class_and_channel(found),
-        ]
-
-    def _caveats(self, found: Measured) -> list[str]:
-        masks = (
-            "Objects are defined by the given masks."
-            if self.given
-            else f"No masks given: objects were located by unsupervised segmentation in {plural(self.used, 'image')}; "
-            f"{plural(self.left_out, 'image')} in which two segmentations disagree not used. If the object does not "
-            "stand out from the border, part of it may have been swapped with the background."
-        )
-        legitimate = "Inner texture may define the class (a zebra's stripes); that is for you to decide."
-        return [
-            masks,
-            *([legitimate] if found.name == "inner texture" else []),
-            "Swapped images look pasted; the effect of pasting itself is removed by swaps within a class.",
-            (
-                f"At most {MAX_IMAGES} images with {OTHERS} donors each, drawn at random. The insertion and the "
-                f"removal were measured on {len(found.inserted)} and {plural(len(found.removed), 'image')}."
-            ),
-        ]
 
 
 @check("reliance.shortcut", needs=[LABELS])
@@ -215,122 +66,39 @@ def shortcut(recording: Recording, engine: Engine, *, seed: int) -> Shortcut:
     """Does the prediction rely on something other than the object?
 
     What it asks:
-        One channel of evidence at a time (the background, the frame, fine detail, color, the object's position, its
-        inner texture) is replaced by that of a donor image of another class. How far does the prediction move to the
-        donor's class, compared with a donor of the image's own class (the control)? No cue has to be named.
+        First the images are searched, without the network, for what many images of one class share and others do not:
+        patches that recur at one place (a watermark, a date stamp, a border) or at varying places (a logo), and traces
+        of treatments of the whole image (compression, blur, a color cast). Each candidate is put into images of other
+        classes, and patches are taken out of their own. How far does the prediction move, compared with controls that
+        do as much to the image? No cue has to be named.
+
+        Where objects have masks, or stand out in most images, one channel of evidence at a time (the background, the
+        frame, fine detail, color, the object's position, its inner texture) is also replaced by that of a donor image
+        of another class, compared with a donor of the image's own class.
 
     Why it matters:
         A network that was trained to recognize horses learned the photographer's source tag. It is correct on images
         like those of its training, and wrong as soon as the tag is missing.
 
     How to read it:
-        The movement is the mean of two effects: how much other images gain towards a class with its channel, and how
-        much images of the class lose with another channel. The claim says where the cue is and confirms it: the cue is
-        inserted into other images, and in-painted in its own. The crops show what it looks like.
+        The movement is the mean of two effects: how much other images gain towards a class with its cue, and how much
+        images of the class lose without it. The claim says what the cue is, where it is, and how many images carry it.
+        The crops show what it looks like. A pass says on what part of a class a patch or blur would have been noticed,
+        because copies of these images in which they were planted were searched too.
 
     Limits:
-        A cue inside the object's outline only shows as inner texture. Without masks, objects are located by contrast to
-        the border, which fails on cluttered photographs: then the result is inconclusive. A cue that all classes share
-        is not a shortcut and not found, and neither is one that is absent from these images.
+        On cluttered photographs without masks the scenery behind the object is not tested. A patch in the middle of the
+        image is taken for the object and not accused, so a cue there is missed. Weak compression, logos that vary in
+        size, and cues on less than about a quarter of a class are often missed. A cue that all classes share is not a
+        shortcut and not found, and neither is one that is absent from these images.
 
     References:
         S. Lapuschkin et al., Unmasking Clever Hans predictors, Nature Communications 2019; R. Geirhos et al., Shortcut
         learning in deep neural networks, Nature Machine Intelligence 2020; J. Adebayo et al., Post hoc explanations may
         be ineffective for detecting unknown spurious correlation, ICLR 2022.
     """
-    given = len(recording.masked) > 0
-    labelled = np.intersect1d(recording.labelled, recording.masked) if given else recording.labelled
-    candidates = rows = draw_rows(labelled, recording.targets, seed)
-    if not given:
-        rows = rows[engine.map(find, recording.subject, rows, task="Finding objects", chunk=120)["found"]]
-    rows = rows_of_large_classes(rows, recording.targets)
-    measured = _measured(recording, engine, rows, given=given, seed=seed) if len(rows) else None
-    return Shortcut(measured=measured, given=given, used=len(rows), left_out=len(candidates) - len(rows))
-
-
-def _measured(recording: Recording, engine: Engine, rows: NDArray[np.int64], *, given: bool, seed: int) -> Measured:
-    """Swap every channel, locate the most significant cue, and confirm it."""
-    subject, targets = recording.subject, recording.targets[rows]
-    donors = choose_donors(targets, OTHERS, seed)
-    swaps = swaps_of(donors, rows)
-    found = engine.map(swap_all, subject, swaps, task="Swapping channels", chunk=60, given=given)
-    effects = shortcut_effects(Moves(**found), targets, targets[donors.others])
-    row, column = _likeliest(effects)
-    wanted = int(effects.classes[row])
-    largest = pairs_for(targets, donors, wanted, (found["into"] - found["into_same"])[:, :, column])
-    rises = engine.map(
-        rises_by_part, subject, rows[largest].tolist(), task="Locating the cue", chunk=8, wanted=wanted, given=given
-    )["rise"].mean(0)
-    windows = rises[: len(WINDOWS)].reshape(GRID - WINDOW_WIDTH + 1, -1).astype(np.float64)
-    parts = dict(zip(PARTS, rises[len(WINDOWS) :].tolist(), strict=True))
-    name = named(dict(zip(TESTED, effects.effect[row].tolist(), strict=False)), parts, windows)
-    pairs, own = rows[pairs_for(targets, donors, wanted)].tolist(), rows[targets == wanted][:LOCATING].tolist()
-    cue: dict[str, Any] = {
-        "channel": list(WINDOWS)[int(windows.argmax())] if name == "window" else name,
-        "wanted": wanted,
-        "given": given,
-    }
-    confirmed = engine.once(confirm, subject, task="Confirming the cue", pairs=pairs, own=own, **cue)
-    shown = confirmation_of(subject, pairs, own, **cue)
-    return Measured(
-        class_names=tuple(subject.classifier.class_names[c] for c in effects.classes),
-        effects=effects,
-        worst=(row, column),
-        windows=windows,
-        name=name,
-        inserted=confirmed["inserted"],
-        removed=confirmed["removed"],
-        examples=(crops(shown), *examples(shown, confirmed["inserted"], confirmed["removed"])),
-        place=place_map(shown, windows) if name == "window" else None,
+    return Shortcut(
+        searched=search(recording, engine, seed),
+        channels=swap_channels(recording, engine, seed),
+        labelled=len(recording.labelled),
     )
-
-
-def _likeliest(effects: Effects) -> tuple[int, int]:
-    """The class and channel with the most significant effect; if none is significant, with the largest upper end."""
-    rows, columns = len(effects.classes), len(TESTED)
-    ends = np.array([[effects.interval(r, c, rows * columns)[1:] for c in range(columns)] for r in range(rows)])
-    low, high = ends[..., 0], ends[..., 1]
-    row, column = np.unravel_index(int(np.argmax(low if low.max() > LIMITS.warn_at else high)), (rows, columns))
-    return int(row), int(column)
-
-
-def _claim(found: Measured, effect: Interval, verdict: Verdict) -> str:
-    moves = f"{_points(effect.value)} (95% CI {round(100 * effect.low)} to {round(100 * effect.high)})"
-    name = found.class_name
-    alone = f"the object alone moves it by {round(100 * found.object_effect)}"
-    channel = f"{WORDS[TESTED[found.worst[1]]]}, moves the prediction to {name} by {moves}; {alone}."
-    if verdict is Verdict.PASS:
-        return f"No channel other than the object's shape has a large effect on the prediction; the largest, {channel}"
-    if verdict is Verdict.INCONCLUSIVE:
-        return f"Inconclusive: too few images to rule out a shortcut; the largest effect so far, {channel}"
-    before, after, _ = found.inserted.mean(0)
-    kept, lost = found.removed.mean(0)
-    return (
-        f"For {name}, the prediction relies on {found.words}, which moves it by {moves}: inserting it into other "
-        f"images raises {name} from {percent(before)} to {percent(after)}, and removing it from images of {name} "
-        f"lowers {name} from {percent(kept)} to {percent(lost)}; {alone}."
-    )
-
-
-def _by_class_and_channel(found: Measured) -> Heatmaps:
-    """The effects of all channels on the dozen classes with the largest effects."""
-    effect = np.maximum(found.effects.effect, 0)
-    rows = np.argsort(-effect[:, : len(TESTED)].max(1), kind="stable")[:12]
-    table = Heatmap(
-        values=[[round(float(v), 4) for v in effect[r]] for r in rows],
-        x_ticks=[*TESTED, "object"],
-        y_ticks=[found.class_names[r] for r in rows],
-        caption="mean of insertion and replacement; negative effects are shown as 0",
-        alt="Movement of the prediction by class and channel",
-    )
-    return Heatmaps(
-        title="Movement of the prediction, by class and channel",
-        items=[table],
-        low=0.0,
-        high=max(0.1, float(effect.max())),
-        scale_label="movement of probability",
-    )
-
-
-def _points(movement: float) -> str:
-    return f"{round(100 * movement)} points"

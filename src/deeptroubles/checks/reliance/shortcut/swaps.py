@@ -32,17 +32,17 @@ PARTS = ("background", "frame", "high frequencies", "color")
 """Evidence outside the object, as a whole and in part."""
 
 
-def draw_rows(rows: NDArray[np.int64], targets: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """At most MAX_IMAGES random rows, of as many classes as leave each of them MIN_IMAGES images."""
-    if len(rows) <= MAX_IMAGES:
+def draw_rows(rows: NDArray[np.int64], targets: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
+    """At most `size` random rows, of as many classes as leave each of them MIN_IMAGES images."""
+    if len(rows) <= size:
         return rows
     random = np.random.default_rng(seed)
     rows = random.permutation(rows)
     classes, counts = np.unique(targets[rows], return_counts=True)
-    largest = classes[np.argsort(-counts, kind="stable")][: MAX_IMAGES // (2 * MIN_IMAGES)]
+    largest = classes[np.argsort(-counts, kind="stable")][: size // (2 * MIN_IMAGES)]
     rows = rows[np.isin(targets[rows], largest)]
     turns = pd.Series(targets[rows]).groupby(targets[rows]).cumcount().to_numpy()  # classes take turns
-    chosen: NDArray[np.int64] = rows[np.argsort(turns, kind="stable")][:MAX_IMAGES]
+    chosen: NDArray[np.int64] = rows[np.argsort(turns, kind="stable")][:size]
     return np.sort(chosen)
 
 
