@@ -24,7 +24,7 @@ LEAST = 12.0
 DIRECTIONS = 64
 STRONGEST = 0.25
 """Share of the pieces that are compared, those with the most structure."""
-SEEDS = 2_500
+SEEDS = 1_200
 """Pieces of a class that are compared with all others."""
 MARGIN = PIECE // 2
 

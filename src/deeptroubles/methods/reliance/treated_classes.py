@@ -19,7 +19,7 @@ LEAST = 7.0
 """Smallest score; set on photographs that were not treated (benchmarks/photos.py)."""
 LIKENESS = (0.5, 2.6)
 """How far along the way from untreated to treated images carriers can be, as a share of the way."""
-COPIES = 120
+COPIES = 80
 """Images that are treated to learn the traces."""
 
 

@@ -12,6 +12,8 @@ from torch.nn import functional
 from deeptroubles.methods.transforms.shared.color import grayscale
 
 BANDS = 6
+VALUES = 4096
+"""Pixels of an image for quantiles, at equal distances."""
 _LAPLACE = torch.tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]])[None, None] / 6
 
 
@@ -76,7 +78,7 @@ def _tone(images: Tensor, gray: Tensor) -> Tensor:
     ]
     means = torch.stack([corner.mean((1, 2)) for corner in corners]) + 0.02
     middle = gray[:, 3 * height // 2 : -(3 * height // 2), 3 * width // 2 : -(3 * width // 2)].mean((1, 2)) + 0.02
-    values = gray.flatten(1)
+    values = _some(gray.flatten(1))
     quantiles = torch.quantile(values, torch.tensor([0.02, 0.98]).to(gray), dim=1)
     ends = [at_end.float().mean((1, 2, 3)) + 0.003 for at_end in (images >= 0.999, images <= 0.001)]
     return torch.stack(
@@ -94,7 +96,7 @@ def _tone(images: Tensor, gray: Tensor) -> Tensor:
 
 def _color(images: Tensor, gray: Tensor) -> Tensor:
     """Balance of dark, usual and bright values between the channels, strength of color, and detail in color."""
-    values = images.flatten(2)
+    values = _some(images.flatten(2))
     levels = torch.quantile(values, torch.tensor([0.02, 0.9, 0.98]).to(images), dim=2)
     usual = ((levels[1] + 0.02).log() + (values.mean(2) + 0.02).log()) / 2
     ratios = [
@@ -108,3 +110,8 @@ def _color(images: Tensor, gray: Tensor) -> Tensor:
         for plane in (images[:, 0] - images[:, 1], gray)
     ]
     return torch.stack([*ratios, strength, fine[0].log() - fine[1].log()], dim=1)
+
+
+def _some(values: Tensor) -> Tensor:
+    """About VALUES of the values along the last axis, at equal distances."""
+    return values[..., :: max(1, values.shape[-1] // VALUES)]
