@@ -17,6 +17,7 @@ from deeptroubles.methods.reliance.shared.recurrence import (
     Recurrence,
     Whitening,
     likelihood_ratio,
+    quantile,
     steady,
 )
 
@@ -116,7 +117,7 @@ def _in_box(products: Tensor, box: Box, targets: Tensor, cross: Tensor, same: Te
     norm = products.diagonal().clamp_min(1e-6).sqrt()
     cosine = products / norm[:, None] / norm
     textured = norm > 0.5 * norm.median()  # smooth regions are alike because there is nothing in them
-    limit = max(ALIKE, float(torch.quantile(cosine[cross][:: 1 + cross.sum() // 100_000], CHANCE)))
+    limit = max(ALIKE, quantile(cosine[cross], CHANCE))
     match = (cosine > limit) & textured[:, None] & textured
     elsewhere = ((match & cross).sum(1) / cross.sum(1)).clamp_min(1 - CHANCE)
     match = match & same
@@ -166,6 +167,6 @@ def _mask(places: Tensor, rows: Tensor, images: Tensor) -> Tensor:
     others = torch.ones(len(images), dtype=torch.bool)
     others[rows] = False
     usual = images[others].var(0).mean(0)
-    usual = usual.maximum(usual.median())  # where every class has a patch, the others vary less as well
+    usual = (usual * usual.maximum(usual.median())).sqrt()  # where every class has a patch, others vary less as well
     mask = near & steady(images[rows], usual)
     return mask if int(mask.sum()) >= SMALLEST else near

@@ -13,6 +13,7 @@ from deeptroubles.methods.reliance.shared.recurrence import (
     Recurrence,
     Whitening,
     likelihood_ratio,
+    quantile,
     steady,
 )
 
@@ -44,7 +45,7 @@ def loose_patches(images: Tensor, targets: Tensor) -> list[Recurrence]:
     """
     every = Whitening.of(images, 1)
     strength = every.pieces(images, 1).norm(dim=2)
-    strong = strength > torch.quantile(strength.flatten()[:: 1 + strength.numel() // 100_000], 1 - STRONGEST)
+    strong = strength > quantile(strength.flatten(), 1 - STRONGEST)
     main = Whitening(every.center, every.matrix[:, -DIRECTIONS:])
     pieces = functional.normalize(main.pieces(images, 1)[strong], dim=1)
     image, place = strong.nonzero().unbind(1)
@@ -75,7 +76,7 @@ def _recurring(
     own, others = (targets == target).nonzero()[:, 0], best[:, targets != target]
     if len(own) <= SMALLEST or not others.numel():
         return []
-    limit = max(ALIKE, float(torch.quantile(others.flatten()[:: 1 + others.numel() // 100_000], CHANCE)))
+    limit = max(ALIKE, quantile(others.flatten(), CHANCE))
     match = best[:, own] > limit  # every seed matches its own image
     counts = match.sum(1) - 1
     elsewhere = (others > limit).float().mean(1).clamp_min(1 - CHANCE)

@@ -20,8 +20,9 @@ CHANCE = 0.998
 """Pieces match if they are more alike than this share of pieces from different classes."""
 LEAST = 8.0
 """Smallest score of a recurrence; set on photographs in which nothing was planted (benchmarks/photos.py)."""
-VARIANCE = 0.58
-"""A pixel belongs to a recurring piece if its variance falls below this share of the usual variance."""
+VARIANCE, CORE = 0.58, 0.25
+"""A pixel belongs to a recurring piece if its variance falls below this share of the usual variance, and the logarithm
+of that share below this part of that of its steadiest pixel."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,9 +78,15 @@ def likelihood_ratio(matches: Tensor, total: int, elsewhere: Tensor) -> Tensor:
     return torch.where(rate > usual, ratio, 0.0)
 
 
+def quantile(values: Tensor, share: float) -> float:
+    """A quantile of some 100,000 of the values (N), at equal distances."""
+    some = values[:: 1 + len(values) // 100_000]
+    return float(some.kthvalue(max(1, round(share * len(some)))).values)
+
+
 def steady(carriers: Tensor, usual: Tensor) -> Tensor:
     """The pixels that vary less among carriers (K x C x H x W) than the `usual` variance (H x W): H x W, bool."""
     ratio = (carriers.var(0).mean(0) + 1e-4).log() - (usual + 1e-4).log()
     smooth = functional.avg_pool2d(functional.pad(ratio[None, None], (1,) * 4, mode="replicate"), 3, 1)[0, 0]
-    limit = float(np.log(VARIANCE))
+    limit = min(float(np.log(VARIANCE)), CORE * float(smooth.min()))  # an opaque patch is much steadier than that
     return (smooth < limit) & (ratio < limit)

@@ -47,7 +47,7 @@ def _detail(gray: Tensor) -> Tensor:
     fine = functional.conv2d(gray[:, None], _LAPLACE.to(gray))
     side = max(4, min(gray.shape[-2:]) // 8)
     blocks = functional.avg_pool2d(fine.abs(), side, side).flatten(1) + 1e-4
-    levels = [blocks.quantile(share, dim=1).log() for share in (0.15, 0.5, 0.85)]
+    levels = [_quantile(blocks, share).log() for share in (0.15, 0.5, 0.85)]
     squared = fine.flatten(1).square()
     kurtosis = squared.square().mean(1) / squared.mean(1).square().clamp_min(1e-12)
     return torch.stack([*levels, kurtosis.clamp_min(1e-6).log()], dim=1)
@@ -79,7 +79,7 @@ def _tone(images: Tensor, gray: Tensor) -> Tensor:
     means = torch.stack([corner.mean((1, 2)) for corner in corners]) + 0.02
     middle = gray[:, 3 * height // 2 : -(3 * height // 2), 3 * width // 2 : -(3 * width // 2)].mean((1, 2)) + 0.02
     values = _some(gray.flatten(1))
-    quantiles = torch.quantile(values, torch.tensor([0.02, 0.98]).to(gray), dim=1)
+    quantiles = [_quantile(values, share) for share in (0.02, 0.98)]
     ends = [at_end.float().mean((1, 2, 3)) + 0.003 for at_end in (images >= 0.999, images <= 0.001)]
     return torch.stack(
         [
@@ -97,7 +97,7 @@ def _tone(images: Tensor, gray: Tensor) -> Tensor:
 def _color(images: Tensor, gray: Tensor) -> Tensor:
     """Balance of dark, usual and bright values between the channels, strength of color, and detail in color."""
     values = _some(images.flatten(2))
-    levels = torch.quantile(values, torch.tensor([0.02, 0.9, 0.98]).to(images), dim=2)
+    levels = [_quantile(values, share) for share in (0.02, 0.9, 0.98)]
     usual = ((levels[1] + 0.02).log() + (values.mean(2) + 0.02).log()) / 2
     ratios = [
         part[:, channel] - part[:, 1]
@@ -115,3 +115,8 @@ def _color(images: Tensor, gray: Tensor) -> Tensor:
 def _some(values: Tensor) -> Tensor:
     """About VALUES of the values along the last axis, at equal distances."""
     return values[..., :: max(1, values.shape[-1] // VALUES)]
+
+
+def _quantile(values: Tensor, share: float) -> Tensor:
+    """A quantile of the values along the last axis, without interpolation (a third of the time of sorting)."""
+    return values.kthvalue(max(1, round(share * values.shape[-1])), dim=-1).values
