@@ -198,7 +198,8 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=1)
     chosen = parser.parse_args()
     keep_freed_memory()
-    planned = [job for job in jobs() if chosen.held_out or not job.held_out][chosen.part :: chosen.parts]
+    planned = [job for job in jobs() if chosen.held_out or not job.held_out]
+    planned = sorted(planned, key=lambda job: not job.held_out)[chosen.part :: chosen.parts]
     rows: Rows = []
     for job in track(planned, "Training and auditing"):
         row = audited(job, chosen.photographs)

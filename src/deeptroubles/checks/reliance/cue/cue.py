@@ -34,12 +34,15 @@ LIMITS = Limits(
     "removed, relative to a control,",
     warn_at=0.05,
     fail_at=0.20,
-    note="Controls are the same overlay with shuffled blocks and other colors, and in-painting of an equal area "
-    "elsewhere. If both the cue and a control change the prediction this much, it cannot pass. A removal counts from "
+    note="Controls of an insertion are the same overlay with shuffled blocks and other colors, and the same area "
+    "in-painted; the strongest counts. The control of a removal is in-painting of an equal area elsewhere. If both the "
+    "cue and a control change the prediction this much, it cannot pass. A removal counts from "
     f"{MIN_IMAGES} images on. The thresholds are conventions.",
 )
 MAX_IMAGES = 128
 CONTROLS = 3
+COVERED, LARGE = 0.5, 0.5
+"""From this opacity on a pixel counts as covered; a cue that covers more of an image than this cannot be in-painted."""
 MAX_LISTED = 8
 EXAMPLES_SHOWN = 3
 
@@ -241,13 +244,13 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
         photographs of cartons.
 
     How to read it:
-        The first estimate is the increase of the associated class's probability with the cue, minus that with controls:
-        the same overlay with shuffled blocks and other colors. The second is the decrease of the prediction's
-        probability when the cue is in-painted, minus that for an equal area elsewhere. The strips show an image
-        unchanged, with the cue, and with a control.
+        The first estimate is the increase of the associated class's probability with the cue, minus that with the
+        strongest control: the same overlay with shuffled blocks and other colors, or the same area in-painted. The
+        second is the decrease of the prediction's probability when the cue is in-painted, minus that for an equal area
+        elsewhere. The strips show an image unchanged, with the cue, and with a control.
 
     Limits:
-        A network that reacts to any writing reacts to the control too; then the difference is small, and both numbers
+        A network that reacts to any writing reacts to the controls too; then the difference is small, and both numbers
         should be read. A cut-out is found only at the size at which it is inserted. For a column, anything that
         correlates with a value counts as its effect.
 
@@ -326,10 +329,11 @@ def _insert(
     """Probabilities (N x K) of images unchanged, with the cue, and (N x controls x K) with controls."""
     pixels = subject.pixels(indices)
     overlay = _overlay(subject, NamedCue(**cue), [donors[i] for i in indices])
-    controls = [
-        _probabilities(subject, lay(pixels, control(overlay, number, seed)), batch_size)
-        for number in range(1, CONTROLS + 1)
-    ]
+    shown = [lay(pixels, control(overlay, number, seed)) for number in range(1, CONTROLS + 1)]
+    covered = (overlay.cover[:, 0] >= COVERED).to(pixels.device)
+    if float(covered.float().mean()) < LARGE:
+        shown.append(inpaint(pixels, covered.expand(len(pixels), -1, -1)))
+    controls = [_probabilities(subject, images, batch_size) for images in shown]
     return {
         "before": _probabilities(subject, pixels, batch_size).cpu().numpy(),
         "after": _probabilities(subject, lay(pixels, overlay), batch_size).cpu().numpy(),
@@ -368,7 +372,7 @@ def _inserted(
     recording: Recording, found: Arrays, rows: NDArray[np.int64], donors: NDArray[np.int64], seed: int
 ) -> Inserted | None:
     own, names = own_classes(recording), recording.subject.classifier.class_names
-    before, after, alike = found["before"], found["after"], found["controls"].mean(1)
+    before, after, alike = found["before"], found["after"], _strongest(found["controls"])
     effect, each = (after - alike).astype(np.float64), np.arange(len(rows))
     name = None
     if donors[rows[0]] >= 0:
@@ -403,6 +407,12 @@ def _inserted(
         changed_by_control=(found["controls"].argmax(2) != first).mean(1),
         by_class=() if name is None else table,
     )
+
+
+def _strongest(controls: NDArray[np.float32]) -> NDArray[np.float32]:
+    """For each class the control that makes it most probable, N x classes; `controls` is N x controls x classes."""
+    strongest = controls.mean(0).argmax(0)
+    return controls[:, strongest, np.arange(controls.shape[2])]
 
 
 def _removed(recording: Recording, rows: NDArray[np.int64], taken: Arrays) -> Removed:
