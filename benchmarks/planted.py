@@ -129,7 +129,7 @@ def detect(planted: Planted, *, masks: bool) -> dict[str, Any]:
     found = shortcut(record(planted.classifier, images, engine), engine, seed=0)
     verdict = next(iter(found.findings())).verdict
     seconds = time.perf_counter() - started
-    measured = found.measured
+    measured = found.channels.measured
     if measured is None:
         return {"score": -1.0, "effect": 0.0, "verdict": verdict, "name": "", "iou": 0.0, "seconds": seconds}
     classes, cues = measured.effects.effect[:, :-1].shape

@@ -29,7 +29,7 @@ FIXED_SIDE, LOOSE_SIDE = 64, 32
 """Larger images are scaled to these sides for the search for patches."""
 MIDDLE = 0.6
 """A patch with more than this share of its area in the middle quarter of the image may be the object itself."""
-MOST = 24
+MOST = 16
 """Candidates that are tested, those with the highest scores."""
 SAME = 0.5
 """Two candidates of a class are the same thing if they share at least this part of their images."""

@@ -18,7 +18,7 @@ from deeptroubles.methods.transforms.shared.masks import dilate, elsewhere
 from deeptroubles.methods.transforms.shared.overlay import Overlay, control, lay
 from deeptroubles.subject import Subject, logits_of
 
-RECIPIENTS, FIRST = 240, 60
+RECIPIENTS, FIRST = 160, 60
 """Images of other classes that get a candidate, and how many of them first: most candidates change nothing in these."""
 CARRIERS = 60
 """Images from which a candidate is removed."""
@@ -60,7 +60,7 @@ def control_names(item: dict[str, Any], channels: int) -> list[str]:
         sort = TREATMENTS[item["name"]].sort
         names = [n for n, t in others.items() if t.sort == sort and n not in {item["name"], *item["excluded"]}]
         return names[: VERSIONS - 2]
-    return ["a scrambled patch", "another scrambled patch", *("the same images elsewhere" for _ in range(3))]
+    return [*("a scrambled patch" for _ in range(2)), *("another part of the same images" for _ in range(3))]
 
 
 def versions(recipients: Tensor, donors: Tensor, masks: Tensor, item: dict[str, Any], seed: int) -> list[Tensor | None]:

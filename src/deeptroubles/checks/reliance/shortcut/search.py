@@ -261,12 +261,9 @@ class Search:
         elif np.isinf(patch):
             verdict = Verdict.INCONCLUSIVE
             reason = "Inconclusive: with so few images not even a patch on all images of a class would be noticed. "
-        noticed = [
-            f"{what} on {percent(share)} of the images of a class"
-            for what, share in (("a patch", patch), ("blur", blur))
-            if share <= 1
-        ]
-        power = f" The search would have noticed {listed(noticed)}." if noticed else ""
+        power = (
+            f" The search would have noticed {_noticed(patch, blur)} of the images of a class." if patch <= 1 else ""
+        )
         where = f"{plural(self.images, 'image')} of {plural(self.classes, 'class', 'classes')}"
         return Finding(
             check="reliance.shortcut",
@@ -295,9 +292,15 @@ class Search:
         )
 
 
+def _noticed(patch: float, blur: float) -> str:
+    if patch == blur:
+        return f"a patch or blur on {percent(patch)}"
+    return f"a patch on {percent(patch)}" + (f" and blur on {percent(blur)}" if blur <= 1 else "")
+
+
 def _points(effect: Interval) -> str:
     low, high = (round(100 * float(np.clip(end, -1, 1))) for end in (effect.low, effect.high))
-    return f"{round(100 * effect.value)} points (95% CI {low} to {high})"
+    return f"{plural(round(100 * effect.value), 'point')} (95% CI {low} to {high})"
 
 
 def _claim(story: list[Tested]) -> str:
@@ -315,7 +318,7 @@ def _claim(story: list[Tested]) -> str:
         control = f"equally strong {control}" if not control.startswith("a ") else f"{control} of equal strength"
     against = f", {control} to {percent(controlled)}" if first.control >= 2 else ""
     claim = (
-        f"{plural(len(first.candidate.rows), 'image')} of {first.of} of {name} {has} {first.words}, and the prediction "
+        f"{len(first.candidate.rows)} of {plural(first.of, 'image')} of {name} {has} {first.words}, and the prediction "
         f"relies on it: {putting} images of other classes raises {name} from {percent(before)} to {percent(after)}"
         f"{against}{taking}."
     )
