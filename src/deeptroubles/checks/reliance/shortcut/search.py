@@ -12,6 +12,7 @@ from scipy import stats
 
 from deeptroubles.checks.limits import MIN_IMAGES, Limits, estimate
 from deeptroubles.checks.reliance.shortcut.candidates import FIXED, Candidate, find_patches, find_treatments, unpacked
+from deeptroubles.checks.reliance.shortcut.found_cues import names_of
 from deeptroubles.checks.reliance.shortcut.interventions import control_names, insert_all, remove_all, strongest_control
 from deeptroubles.checks.reliance.shortcut.power import SHARES, power
 from deeptroubles.checks.reliance.shortcut.search_pictures import carriers, insertions, place_of, removals
@@ -48,6 +49,7 @@ class Tested:
         of: The number of searched images of its class.
         inserted: M x V, images of other classes unchanged, with the candidate, and with each control.
         recipients: M, their rows.
+        kept: The probability of the class in its images, one for each of the candidate's rows.
         removed: L x 3, its images unchanged, without it, and without an equal area elsewhere; L is 0 for treatments.
         controls: Names of the controls.
     """
@@ -58,6 +60,7 @@ class Tested:
     of: int
     inserted: NDArray[np.float64]
     recipients: NDArray[np.int64]
+    kept: NDArray[np.float64]
     removed: NDArray[np.float64]
     controls: tuple[str, ...]
 
@@ -87,6 +90,14 @@ class Tested:
         error = float(np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts))) / 2
         reach = float(stats.t.ppf((1 + level) / 2, min(map(len, parts)) - 1)) * error
         return Interval(value, value - reach, value + reach)
+
+    @property
+    def carriers(self) -> list[tuple[int, float, float]]:
+        """The rows of its images, with the probability of its class unchanged and (NaN: not measured) without it."""
+        unmeasured = [np.nan] * (len(self.candidate.rows) - len(self.removed))
+        return list(
+            zip(self.candidate.rows, self.kept.tolist(), [*self.removed[:, 1].tolist(), *unmeasured], strict=True)
+        )
 
     @property
     def words(self) -> str:
@@ -150,11 +161,20 @@ class Search:
                 known.append(each)
         return stories
 
+    @property
+    def cues(self) -> dict[str, Tested]:
+        """What can be kept, by name: the first candidate of each class in each story, if it can be drawn."""
+        if self.recording.subject.classifier.channels not in {1, 3}:
+            return {}
+        firsts = [{tested.class_name: tested for tested in reversed(story)} for story in self.stories]
+        return names_of(tested for story in firsts for tested in reversed(story.values()))
+
     def findings(self) -> list[Finding]:
         """A finding for each story, or one that says what was looked for."""
         return [self._accusation(story) for story in self.stories] or [self._nothing()]
 
     def _accusation(self, story: list[Tested]) -> Finding:
+        names = [name for name, tested in self.cues.items() if tested is story[0]]
         first, effect = story[0], story[0].effect(len(self.tested))
         return Finding(
             check="reliance.shortcut",
@@ -167,6 +187,10 @@ class Search:
             caveats=[
                 "Candidates were found in the pixels and labels, without the network; the test is independent of that.",
                 "The controls do as much to an image without showing the candidate; the strongest one is taken off.",
+                *(
+                    f"The run keeps it as {name}: `--cue run:FOLDER/{name}` asks another audit about it."
+                    for name in names
+                ),
             ],
         )
 
@@ -198,12 +222,11 @@ class Search:
 
     def _images(self, tested: Tested) -> Table:
         """The images that carry the candidate, with what the network says about them."""
-        table, rows = self.recording.subject.images.table, list(tested.candidate.rows[:LISTED])
-        cells: list[list[Cell]] = []
-        for i, row in enumerate(rows):
-            before = float(self.recording.probabilities[row, tested.candidate.target])
-            after = float(tested.removed[i, 1]) if i < len(tested.removed) else None
-            cells.append([str(table["path"].iloc[row]), round(before, 4), None if after is None else round(after, 4)])
+        paths = self.recording.subject.images.table["path"]
+        cells: list[list[Cell]] = [
+            [str(paths.iloc[row]), round(kept, 4), None if np.isnan(without) else round(without, 4)]
+            for row, kept, without in tested.carriers[:LISTED]
+        ]
         columns = [
             Column(name="image"),
             Column(name=f"probability of {tested.class_name}", kind="probability"),
@@ -367,6 +390,7 @@ def _tested(
                 of=int((targets == candidate.target).sum()),
                 inserted=inserted["probability"][i][shown],
                 recipients=inserted["recipients"][i][shown],
+                kept=recording.probabilities[list(candidate.rows), candidate.target],
                 removed=removed[i][~np.isnan(removed[i][:, 0])],
                 controls=tuple(control_names(item, subject.classifier.channels)),
             )
