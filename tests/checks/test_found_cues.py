@@ -56,7 +56,7 @@ def relying():
 def test_a_patch_found_in_one_run_is_asked_about_in_another(tmp_path):
     (found,) = audit(relying(), photographs(0, tagged=True), tmp_path / "run", checks="reliance.shortcut").findings
     assert found.verdict == Verdict.FAIL
-    assert "18 images of 30 of left have the same patch (bottom left)" in found.claim
+    assert "18 of 30 images of left have the same patch (bottom left)" in found.claim
     assert any("--cue run:FOLDER/left-bottom-left" in caveat for caveat in found.caveats)
 
     with Image.open(tmp_path / "run" / "cues" / "left-bottom-left.png") as picture:

@@ -126,8 +126,9 @@ class CueEffect:
         if self.inserted is not None:
             part = self.inserted
             whom = f"“{part.associated}”" if part.associated else "the class that it comes from"
+            verb = "raises" if min(part.with_cue.mean(), part.with_control.mean()) >= 0 else "changes"
             claims.append(
-                f"Inserting {self.cue.words} into images of other classes raises the probability of {whom} by "
+                f"Inserting {self.cue.words} into images of other classes {verb} the probability of {whom} by "
                 f"{percent(part.with_cue.mean())} and inserting a control by {percent(part.with_control.mean())}, a "
                 f"difference of {percent_interval(mean_difference(part.rise))}"
             )

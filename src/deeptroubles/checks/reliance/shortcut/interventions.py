@@ -60,7 +60,7 @@ def control_names(item: dict[str, Any], channels: int) -> list[str]:
         sort = TREATMENTS[item["name"]].sort
         names = [n for n, t in others.items() if t.sort == sort and n not in {item["name"], *item["excluded"]}]
         return names[: VERSIONS - 2]
-    return ["a scrambled patch", "another scrambled patch", *("the same images elsewhere" for _ in range(3))]
+    return ["a scrambled patch"] * 2 + ["another part of the same images"] * 3
 
 
 def versions(recipients: Tensor, donors: Tensor, masks: Tensor, item: dict[str, Any], seed: int) -> list[Tensor | None]:

@@ -181,16 +181,13 @@ class Search:
             verdict=self.verdict(first),
             priority=1,
             severity=float(np.clip(effect.value, 0, 1)),
-            claim=_claim(story),
+            claim=_claim(story, effect),
             criterion=LIMITS.criterion,
             evidence=self._evidence(story, effect),
             caveats=[
                 "Candidates were found in the pixels and labels, without the network; the test is independent of that.",
                 "The controls do as much to an image without showing the candidate; the strongest one is taken off.",
-                *(
-                    f"The run keeps it as {name}: `--cue run:FOLDER/{name}` asks another audit about it."
-                    for name in names
-                ),
+                *(f"The run folder keeps it; --cue run:FOLDER/{name} asks another audit about it." for name in names),
             ],
         )
 
@@ -215,7 +212,7 @@ class Search:
                     "probability",
                 )
             )
-        shown = [carriers(subject, first.candidate, name)]
+        shown = [carriers(subject, first)]
         shown += insertions(subject, first, self.seed)
         shown += removals(subject, first)
         return [*parts, *shown, self._images(first), self.table]
@@ -284,12 +281,12 @@ class Search:
         elif np.isinf(patch):
             verdict = Verdict.INCONCLUSIVE
             reason = "Inconclusive: with so few images not even a patch on all images of a class would be noticed. "
-        noticed = [
-            f"{what} on {percent(share)} of the images of a class"
-            for what, share in (("a patch", patch), ("blur", blur))
-            if share <= 1
-        ]
-        power = f" The search would have noticed {listed(noticed)}." if noticed else ""
+        kinds: dict[float, list[str]] = {}
+        for what, share in (("a patch", patch), ("blur", blur)):
+            if share <= 1:
+                kinds.setdefault(share, []).append(what)
+        noticed = [f"{listed(names, 'or')} on {percent(share)}" for share, names in kinds.items()]
+        power = f" The search would have noticed {listed(noticed)} of the images of a class." if noticed else ""
         where = f"{plural(self.images, 'image')} of {plural(self.classes, 'class', 'classes')}"
         return Finding(
             check="reliance.shortcut",
@@ -323,12 +320,12 @@ def _points(effect: Interval) -> str:
     return f"{round(100 * effect.value)} points (95% CI {low} to {high})"
 
 
-def _claim(story: list[Tested]) -> str:
+def _claim(story: list[Tested], effect: Interval) -> str:
     first = story[0]
     name, (before, after) = first.class_name, first.inserted[:, :2].mean(0)
     controlled = float(first.inserted[:, first.control].mean())
     control = first.controls[first.control - 2] if first.control >= 2 else ""
-    has, putting, taking = "show", "giving it to", ""
+    has, putting, taking = "show", "applying it to", ""
     if first.candidate.is_patch:
         has, putting = "have", "pasting it into"
         if len(first.removed):
@@ -338,9 +335,9 @@ def _claim(story: list[Tested]) -> str:
         control = f"equally strong {control}" if not control.startswith("a ") else f"{control} of equal strength"
     against = f", {control} to {percent(controlled)}" if first.control >= 2 else ""
     claim = (
-        f"{plural(len(first.candidate.rows), 'image')} of {first.of} of {name} {has} {first.words}, and the prediction "
+        f"{len(first.candidate.rows)} of {plural(first.of, 'image')} of {name} {has} {first.words}, and the prediction "
         f"relies on it: {putting} images of other classes raises {name} from {percent(before)} to {percent(after)}"
-        f"{against}{taking}."
+        f"{against}{taking}. Relative to controls, the prediction moves by {_points(effect)}."
     )
     others = sorted({t.class_name for t in story[1:]} - {name})
     more = "the same place" if first.candidate.name == FIXED else "the same sort"
