@@ -337,7 +337,7 @@ def _claim(story: list[Tested], effect: Interval) -> str:
     claim = (
         f"{len(first.candidate.rows)} of {plural(first.of, 'image')} of {name} {has} {first.words}, and the prediction "
         f"relies on it: {putting} images of other classes raises {name} from {percent(before)} to {percent(after)}"
-        f"{against}{taking}. Relative to controls, the prediction moves by {_points(effect)}."
+        f"{against}{taking}; relative to controls, the prediction moves by {_points(effect)}."
     )
     others = sorted({t.class_name for t in story[1:]} - {name})
     more = "the same place" if first.candidate.name == FIXED else "the same sort"
