@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from deeptroubles import ImageSet, Verdict, audit
 from deeptroubles.checks.reliance.shortcut.candidates import FIXED, LOOSE, Candidate
 from deeptroubles.checks.reliance.shortcut.found_cues import keep_cues, names_of
 from deeptroubles.errors import RunFolderError, UsageError
+from deeptroubles.findings import ImageGrid
 from deeptroubles.methods.reliance.treatments import change
 from deeptroubles.methods.transforms.shared.named_cue import named_cues
 from deeptroubles.run.cues import FoundCue, read_cues, write_cue
@@ -57,7 +59,13 @@ def test_a_patch_found_in_one_run_is_asked_about_in_another(tmp_path):
     (found,) = audit(relying(), photographs(0, tagged=True), tmp_path / "run", checks="reliance.shortcut").findings
     assert found.verdict == Verdict.FAIL
     assert "18 of 30 images of left have the same patch (bottom left)" in found.claim
+    assert re.search(r"relative to controls, the prediction moves by \d+ points \(95% CI \d+ to \d+\)\.$", found.claim)
     assert any("--cue run:FOLDER/left-bottom-left" in caveat for caveat in found.caveats)
+    cut, pasted, *_ = (
+        e for e in found.evidence if isinstance(e, ImageGrid) if e.title.startswith(("The patch", "Pasted"))
+    )
+    assert cut.items[0].note.startswith("without it ")
+    assert pasted.title == "Pasted into an image of right"
 
     with Image.open(tmp_path / "run" / "cues" / "left-bottom-left.png") as picture:
         assert (picture.size, picture.mode) == ((SIZE, SIZE), "RGBA")

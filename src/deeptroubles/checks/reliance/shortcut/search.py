@@ -166,8 +166,12 @@ class Search:
         """What can be kept, by name: the first candidate of each class in each story, if it can be drawn."""
         if self.recording.subject.classifier.channels not in {1, 3}:
             return {}
-        firsts = [{tested.class_name: tested for tested in reversed(story)} for story in self.stories]
-        return names_of(tested for story in firsts for tested in reversed(story.values()))
+        return names_of(
+            tested
+            for story in self.stories
+            for i, tested in enumerate(story)
+            if tested.class_name not in {earlier.class_name for earlier in story[:i]}
+        )
 
     def findings(self) -> list[Finding]:
         """A finding for each story, or one that says what was looked for."""
