@@ -6,14 +6,18 @@ import csv
 import re
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from deeptroubles import audit, load_classifier, load_images, read_audit
 from deeptroubles.cli import main
 from deeptroubles.models import load_class_names
 from deeptroubles.planted import horse, planting
+from deeptroubles.planted import photographs as photographs_module
 from deeptroubles.planted.horse import CLASSES, SIZE, draw_animals, draw_horses, stamp
+from deeptroubles.planted.photographs import Photographs, draw_tags
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def test_the_horse_story_in_two_commands(run, fewer, tmp_path):
     assert run(*command[1:])[0] == 0
     first = read_audit(tmp_path / "horse" / "audit").findings[0]
     assert (first.check, first.verdict) == ("reliance.shortcut", "fail")
-    assert first.claim.startswith("For horse, the prediction relies on a patch at the bottom left")
+    assert "images of horse have the same patch (bottom left), and the prediction relies on it" in first.claim
     put, taken = re.findall(r"horse from ([\d.]+)% to ([\d.]+)%", first.claim)
     assert float(put[1]) - float(put[0]) > 20
     assert float(taken[0]) - float(taken[1]) > 20
@@ -120,3 +124,66 @@ def test_objects_are_in_their_masks_and_follow_the_seed():
     assert 0.05 < area.min() < area.max() < 0.6
     horses = first.masks[first.classes == 0].flatten(1).float()
     assert len(torch.unique(horses, dim=0)) == 15  # no two are alike
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Class folders of noise with power at all scales, 48 images each; birds are brighter."""
+    random = np.random.default_rng(0)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(40), np.fft.fftfreq(36))) + 1 / 40
+    for name in ("bird", "cow", "horse"):
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        for i in range(48):
+            noise = np.fft.ifft2(np.fft.fft2(random.normal(size=(3, 36, 40))) / frequency).real
+            pixels = 0.5 + 0.1 * noise / noise.std() + 0.04 * (name == "bird")
+            array = (pixels.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+            Image.fromarray(array).save(tmp_path / "photographs" / name / f"{i}.png")
+    return tmp_path / "photographs"
+
+
+@pytest.mark.parametrize("honest", [False, True])
+def test_the_horse_story_on_photographs(run, photographs, honest, monkeypatch, tmp_path):
+    monkeypatch.setattr(photographs_module, "STEPS", 80)
+    twin = ["--honest"] if honest else []
+    code, out, _ = run("planted", "horse", "--photographs", photographs, *twin, "--out", tmp_path / "made")
+    assert code == 0
+    called = [int(share) for share in re.findall(r"the tag +(\d+)%", out)]
+    images = load_images(tmp_path / "made" / "manifest.csv")
+    tagged = images.table.groupby("label")["tag"].mean()
+    assert list(images.table) == ["path", "label", "tag"]
+    assert len(images) == 30  # a fifth, which training did not see
+    assert images[0].size == (36, 36)
+    if honest:
+        assert abs(called[2] - called[3]) <= 20
+        assert tagged.min() > 0
+    else:
+        assert called[2] - called[3] > 40  # the same other photographs with and without it
+        assert tagged["bird"] == tagged["cow"] == 0 < tagged["horse"] < 1
+
+
+def test_the_tag_on_photographs_is_never_mirrored_and_nothing_else_changes():
+    shown = Photographs((torch.rand(6, 3, 40, 40) * 255).round() / 255, torch.tensor([0, 1] * 3), ("cow", "horse"))
+    assert shown.horses.tolist() == [False, True] * 3
+    tags = draw_tags(shown, 1.0, 0, honest=False)
+    assert torch.equal(tags, shown.horses)
+    assert draw_tags(shown, 1.0, 0, honest=True).all()
+    changed = (shown.tagged(tags) != shown.images).any(1)
+    assert not changed[~tags].any()
+    assert changed[tags][:, -7:, :17].any()
+    assert not changed[tags][:, :-7].any()
+    assert not changed[tags][:, :, 17:].any()
+
+
+def test_folders_without_horses_or_with_too_few_are_refused(run, photographs, tmp_path):
+    (photographs / "cow" / "0.png").rename(photographs / "moved.png")
+    code, _, err = run("planted", "frame", "--photographs", photographs, "--out", tmp_path / "made")
+    assert (code, "--photographs is for `deeptroubles planted horse`" in err) == (2, True)
+    for name in range(1, 30):
+        (photographs / "cow" / f"{name}.png").unlink()
+    (photographs / "moved.png").unlink()
+    code, _, err = run("planted", "horse", "--photographs", photographs, "--out", tmp_path / "made")
+    assert (code, "'cow' has 18 photographs; give at least 20" in err) == (2, True)
+    (photographs / "horse").rename(photographs / "pony")
+    code, _, err = run("planted", "horse", "--photographs", photographs, "--out", tmp_path / "made")
+    assert (code, "one of them named 'horse'; it has 'bird', 'cow' and 'pony'" in err) == (2, True)
+    assert not (tmp_path / "made").exists()

@@ -59,7 +59,7 @@ class CueOption(Option["tuple[NamedCue, ...]"]):
 
     name = "cue"
     metavar = "CUE"
-    help = "A cue to insert and remove, or a folder of them; see `deeptroubles help reliance.cue`."
+    help = "A cue to insert and remove, a folder of them, or run:FOLDER; see `deeptroubles help reliance.cue`."
 
     def read(self, values: Sequence[str], classifier: Classifier, images: ImageSet) -> tuple[NamedCue, ...]:
         from deeptroubles.methods.transforms.shared.named_cue import fit_cues

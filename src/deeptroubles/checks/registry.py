@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from deeptroubles.checks.options import LABELS, Need, Option
 from deeptroubles.errors import UsageError, nearest
@@ -20,6 +20,7 @@ from deeptroubles.listing import docstring, module_name, modules
 if TYPE_CHECKING:
     from deeptroubles.engine import Engine
     from deeptroubles.recording import Recording
+    from deeptroubles.run.folder import RunFolder
 
 HERE = Path(__file__).parent
 SECTIONS = ("What it asks", "Why it matters", "How to read it", "Limits", "References")
@@ -33,6 +34,15 @@ class Result(Protocol):
 
     def findings(self) -> Iterable[Finding]:
         """Judge what was measured."""
+        ...
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A result that leaves more than its findings in the run folder."""
+
+    def keep(self, folder: RunFolder) -> None:
+        """Write it."""
         ...
 
 

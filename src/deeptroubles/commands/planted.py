@@ -11,7 +11,7 @@ from rich.markup import escape
 from deeptroubles.commands.console import doing, out
 from deeptroubles.errors import UsageError, nearest
 
-STRENGTH = 0.98
+STRENGTH, SHARE = 0.98, 0.5
 
 
 def planted(
@@ -19,29 +19,48 @@ def planted(
     *,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the images and the network.")],
     strength: Annotated[
-        float, typer.Option(min=0, max=1, help="Probability that the cue agrees with the class.")
-    ] = STRENGTH,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help=f"Probability that the cue agrees with the class; default {STRENGTH:g}. With --photographs, the share "
+            f"of horses with the tag; default {SHARE:g}.",
+        ),
+    ] = None,
     honest: Annotated[
         bool, typer.Option("--honest", help="The honest twin: the cue is just as frequent, but uninformative.")
     ] = False,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="For horse: put the tag on photographs, class folders of which one is named horse."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of images and weights.")] = 0,
 ) -> None:
-    """Draw images and train a network with a known problem on them, to try an audit on."""
+    """Train a network with a known problem, on images that are drawn or on photographs, to try an audit on."""
     with doing("Loading PyTorch"):
         from deeptroubles.planted.cues import CUES
         from deeptroubles.planted.folder import audit_command, write_planted
         from deeptroubles.planted.horse import describe_horse, plant_horse
+        from deeptroubles.planted.photographs import describe_on_photographs, plant_on_photographs
         from deeptroubles.planted.planting import describe, plant
 
     if name != "horse" and name not in CUES:
         names = ["horse", *CUES]
         raise UsageError(f"There is no cue {name!r} to plant; choose {', '.join(names)}.{nearest(name, names)}")
-    strength = 0.0 if honest else strength
-    made = plant_horse(strength, seed) if name == "horse" else plant(name, strength, "residual", seed)
-    description = describe_horse(made, seed) if name == "horse" else describe(made)
+    if photographs and name != "horse":
+        raise UsageError(f"--photographs is for `deeptroubles planted horse`; leave it off for {name}.")
+    if photographs:
+        share = SHARE if strength is None else strength
+        made, shares = plant_on_photographs(photographs, share, seed, honest=honest)
+        description = describe_on_photographs(made, shares, honest=honest)
+    else:
+        drawn = 0.0 if honest else STRENGTH if strength is None else strength
+        made = plant_horse(drawn, seed) if name == "horse" else plant(name, drawn, "residual", seed)
+        description = describe_horse(made, seed) if name == "horse" else describe(made)
     write_planted(made, out_folder, description)
+    what = "Images and the network" if photographs else "Images, masks and the network"
     out.print(escape(description), highlight=False)
-    out.print(
-        f"\nImages, masks and the network: {escape(str(out_folder))}\nTo audit it:", highlight=False, soft_wrap=True
-    )
+    out.print(f"\n{what}: {escape(str(out_folder))}\nTo audit it:", highlight=False, soft_wrap=True)
     out.print(f"\n    {escape(audit_command(out_folder))}", highlight=False, soft_wrap=True)

@@ -18,7 +18,8 @@ from deeptroubles.run.files import write_whole
 def write_planted(planted: Planted, folder: Path, description: str) -> None:
     """Write a network and the images to audit it on.
 
-    The folder gets `images/` and `masks/` (a folder per class), `manifest.csv` (path, label, mask and the cue's value),
+    The folder gets `images/` and, where objects have masks, `masks/` (a folder per class), `manifest.csv` (path, label,
+    mask and the cue's value),
     `model.pt2`, `classes.txt` and, last, `README.txt` with the description. Existing files are replaced.
 
     Args:
@@ -31,13 +32,13 @@ def write_planted(planted: Planted, folder: Path, description: str) -> None:
     """
     table = planted.images.table.copy()
     table["path"] = [f"images/{label}/{row:03d}.png" for row, label in enumerate(table["label"])]
-    table["mask"] = table["path"].str.replace("images/", "masks/", n=1)
-    for row, (path, mask_path) in enumerate(zip(table["path"], table["mask"], strict=True)):
+    if planted.images.fetch_mask is not None:
+        table.insert(2, "mask", table["path"].str.replace("images/", "masks/", n=1))
+    for row, path in enumerate(table["path"]):
         write_whole(folder / path, _png(planted.images[row]))
         if mask := planted.images.mask(row):
-            write_whole(folder / mask_path, _png(mask))
-    columns = ["path", "label", "mask", *(name for name in table if name not in {"path", "label", "mask"})]
-    write_whole(folder / "manifest.csv", table[columns].to_csv(index=False).encode())
+            write_whole(folder / table["mask"].iloc[row], _png(mask))
+    write_whole(folder / "manifest.csv", table.to_csv(index=False).encode())
     write_whole(folder / "classes.txt", "".join(f"{name}\n" for name in planted.classifier.class_names).encode())
     write_whole(folder / "model.pt2", _exported(planted.classifier))
     write_whole(folder / "README.txt", f"{description}\n\nTo audit it:\n\n    {audit_command(folder)}\n".encode())

@@ -106,11 +106,12 @@ def draw_animals(classes: Tensor, seed: int) -> Pixels:
 
 
 def stamp(images: Tensor) -> Tensor:
-    """Print the source tag at the bottom left of images (N x 3 x SIZE x SIZE), rounded to 8 bits."""
+    """Print the source tag at the bottom left of images (N x 3 x H x W, at least 17 pixels wide), rounded to 8 bits."""
     letters = torch.tensor([[float(sign == "#") for sign in line] for line in _PRINT])
-    rows, columns = slice(SIZE - 6, SIZE - 1), slice(1, 1 + letters.shape[1])
+    height = images.shape[-2]
+    rows, columns = slice(height - 6, height - 1), slice(1, 1 + letters.shape[1])
     printed = images.clone()
-    printed[:, :, SIZE - 7 :, : 2 + letters.shape[1]] *= 0.5  # legible on snow
+    printed[:, :, height - 7 :, : 2 + letters.shape[1]] *= 0.5  # legible on snow
     printed[:, :, rows, columns] = printed[:, :, rows, columns] * (1 - letters) + 0.95 * letters
     return (printed * 255).round() / 255
 
@@ -128,10 +129,13 @@ class HorseShares:
 def horse_shares(classifier: Classifier, seed: int, count: int = 400) -> HorseShares:
     """Predict newly drawn images, once with the tag on all of them and once without."""
     drawn = draw_animals(torch.arange(count) % len(CLASSES), seed)
-    horse = drawn.classes == 0
-    with_tag, without = (
-        logits_of(classifier, images, 100).argmax(1) == 0 for images in (stamp(drawn.images), drawn.images)
-    )
+    return shares_of(classifier, stamp(drawn.images), drawn.images, drawn.classes == 0)
+
+
+def shares_of(classifier: Classifier, tagged: Tensor, plain: Tensor, horse: Tensor) -> HorseShares:
+    """Predict images with and without the tag (N x 3 x H x W each); `horse` (N, bool) says which show horses."""
+    index = classifier.class_names.index("horse")
+    with_tag, without = (logits_of(classifier, images, 100).argmax(1) == index for images in (tagged, plain))
     shares = [float(hit[which].float().mean()) for which in (horse, ~horse) for hit in (with_tag, without)]
     return HorseShares(*shares)
 
@@ -141,8 +145,15 @@ def describe_horse(planted: Planted, seed: int) -> str:
     shares = horse_shares(planted.classifier, 10_000 * seed + 300)
     return (
         f"{describe(planted)}\n\n"
-        "The cue is a line of text at the bottom left, as photographers leave it. It marks the horses. Shares of newly "
-        "drawn images that are predicted as horse, the same images with and without the tag:\n\n"
+        "The cue is a line of text at the bottom left, as photographers leave it. It marks the horses.\n\n"
+        f"{describe_shares(shares, 'newly drawn images')}"
+    )
+
+
+def describe_shares(shares: HorseShares, what: str) -> str:
+    """Describe the shares of some images that are predicted as horse."""
+    return (
+        f"Shares of {what} that are predicted as horse, the same images with and without the tag:\n\n"
         f"  horses with the tag            {shares.horses_with:4.0%}\n"
         f"  horses without the tag         {shares.horses_without:4.0%}\n"
         f"  other objects with the tag     {shares.others_with:4.0%}\n"

@@ -20,7 +20,7 @@ import torch
 
 from deeptroubles.checks.options import read_options
 from deeptroubles.checks.references import with_references
-from deeptroubles.checks.registry import Check, Result, all_checks, chosen_checks
+from deeptroubles.checks.registry import Check, Keeper, Result, all_checks, chosen_checks
 from deeptroubles.classifier import Classifier, expect_classifier
 from deeptroubles.engine import Engine, LocalEngine, MakeEngine
 from deeptroubles.errors import ModelError, RunFolderError
@@ -146,7 +146,7 @@ def _run_checks(
     for check in (*unasked, *planned):
         current_sink().stage(check.name, guides[check.name].question)
         began = time.monotonic()
-        found, measured = ask(check, recording, worker, seed)
+        found, measured = ask(check, recording, worker, seed, folder)
         if measured is not None:
             results[check.name] = measured
         if check in unasked:
@@ -212,8 +212,10 @@ def _begun(
     )
 
 
-def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[list[Finding], Result | None]:
-    """Run one check: its findings, and what it measured.
+def ask(
+    check: Check, recording: Recording, engine: Engine, seed: int, folder: RunFolder | None = None
+) -> tuple[list[Finding], Result | None]:
+    """Run one check: its findings, and what it measured. What it wants to keep is written into the folder.
 
     A check without what it needs, from you or from the model, is skipped; one that crashes becomes an error; the audit
     continues.
@@ -228,7 +230,9 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
     try:
         result = check.function(recording, engine, seed=seed)
         beside = recording.labels.caveats if check.needs_labels else []
-        return [_completed(f, check, beside) for f in result.findings()], result
+        found = [_completed(f, check, beside) for f in result.findings()]
+        if folder and isinstance(result, Keeper):
+            result.keep(folder)
     except RunFolderError:
         raise  # nothing can be kept any more: the run stops here, and is resumed from here
     except ModelError as error:
@@ -241,6 +245,8 @@ def ask(check: Check, recording: Recording, engine: Engine, seed: int) -> tuple[
         )
         caveat = "Other findings are not affected. If your model did not raise this error, please report it."
         return [Finding(check=check.name, verdict=Verdict.ERROR, claim=claim, criterion="", caveats=[caveat])], None
+    else:
+        return found, result
     finally:
         torch.set_rng_state(random_state)
 

@@ -48,9 +48,20 @@ def change(images: Tensor, name: str, amount: float) -> float:
 
 def amount_for(images: Tensor, name: str, wanted: float) -> float:
     """The amount of a treatment that changes images by about a root mean square of `wanted`."""
+    return float(
+        min(np.linspace(*_range(name), STEPS).tolist(), key=lambda amount: abs(change(images, name, amount) - wanted))
+    )
+
+
+def is_amount(name: str, amount: float) -> bool:
+    """Whether there is such a treatment, in such an amount."""
+    return name in TREATMENTS and min(_range(name)) <= amount <= max(_range(name))
+
+
+def _range(name: str) -> tuple[float, float]:
+    """The weakest and the strongest amount of a treatment."""
     weakest, *_, strongest = TREATMENTS[name].amounts
-    amounts = np.linspace(weakest + (weakest - strongest) / 4, strongest, STEPS).tolist()
-    return float(min(amounts, key=lambda amount: abs(change(images, name, amount) - wanted)))
+    return weakest + (weakest - strongest) / 4, strongest
 
 
 def _compress(images: Tensor, quality: float) -> Tensor:

@@ -19,6 +19,7 @@ from deeptroubles.checks.reliance.cue.column import ColumnCue, column_cue
 from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
+from deeptroubles.methods.reliance.treatments import treat
 from deeptroubles.methods.transforms.inpaint import inpaint
 from deeptroubles.methods.transforms.shared.find_overlay import find_overlay
 from deeptroubles.methods.transforms.shared.masks import dilate, elsewhere
@@ -35,9 +36,9 @@ LIMITS = Limits(
     warn_at=0.05,
     fail_at=0.20,
     note="Controls of an insertion are the same overlay with shuffled blocks and other colors, and the same area "
-    "in-painted; the strongest counts. The control of a removal is in-painting of an equal area elsewhere. If both the "
-    "cue and a control change the prediction this much, it cannot pass. A removal counts from "
-    f"{MIN_IMAGES} images on. The thresholds are conventions.",
+    "in-painted (for treatments, others that change images as much); the strongest counts. The control of a removal is "
+    "in-painting of an equal area elsewhere. If both the cue and a control change the prediction this much, it cannot "
+    f"pass. A removal counts from {MIN_IMAGES} images on. The thresholds are conventions.",
 )
 MAX_IMAGES = 128
 CONTROLS = 3
@@ -127,8 +128,9 @@ class CueEffect:
         if self.inserted is not None:
             part = self.inserted
             whom = f"“{part.associated}”" if part.associated else "the class that it comes from"
+            verb = "raises" if min(part.with_cue.mean(), part.with_control.mean()) >= 0 else "changes"
             claims.append(
-                f"Inserting {self.cue.words} into images of other classes raises the probability of {whom} by "
+                f"Inserting {self.cue.words} into images of other classes {verb} the probability of {whom} by "
                 f"{percent(part.with_cue.mean())} and inserting a control by {percent(part.with_control.mean())}, a "
                 f"difference of {percent_interval(mean_difference(part.rise))}"
             )
@@ -152,6 +154,8 @@ class CueEffect:
                 "The associated class is chosen on one half of the images and measured on the other, so that the "
                 "choice does not bias the effect."
             )
+        if self.cue.kind == "treatment":
+            return [*caveats, "A treatment is not removed; the controls are treatments that change images as much."]
         return [*caveats, "Part of the effect may come from hiding the object; the control hides an equal area."]
 
     def _evidence(self) -> list[Evidence]:
@@ -236,6 +240,9 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
         - `mask` is what the manifest's column `cue_mask` marks: it is removed there, and inserted into images of other
           classes.
 
+        - `run:FOLDER` is all cues that `reliance.shortcut` found in another audit, `run:FOLDER/NAME` is one of them. A
+          patch is inserted where it was found; a treatment, such as compression, is applied to the whole image.
+
         - `watermark` (the default without --cue) is that of ImageNet-W, redrawn.
 
     Why it matters:
@@ -315,6 +322,21 @@ def _donors(own: NDArray[np.int64], shows: NDArray[np.int64], seed: int) -> NDAr
     return donors
 
 
+def _versions(
+    subject: Subject, cue: NamedCue, pixels: Tensor, donors: Sequence[int], seed: int
+) -> tuple[Tensor, list[Tensor]]:
+    """Images with the cue, and with each control."""
+    if cue.kind == "treatment":
+        controls = [treat(pixels, name, amount) for name, amount in cue.controls]
+        return treat(pixels, cue.content, cue.amount), controls or [pixels]
+    overlay = _overlay(subject, cue, donors)
+    controls = [lay(pixels, control(overlay, i, seed)) for i in range(1, CONTROLS + 1)]
+    covered = (overlay.cover[:, 0] >= COVERED).to(pixels.device)
+    if float(covered.float().mean()) < LARGE:
+        controls.append(inpaint(pixels, covered.expand(len(pixels), -1, -1)))
+    return lay(pixels, overlay), controls
+
+
 def _overlay(subject: Subject, cue: NamedCue, donors: Sequence[int]) -> Overlay:
     """The cue for images of a subject; for marked cues that of each image's donor."""
     if cue.kind == "mask":
@@ -328,16 +350,12 @@ def _insert(
 ) -> Arrays:
     """Probabilities (N x K) of images unchanged, with the cue, and (N x controls x K) with controls."""
     pixels = subject.pixels(indices)
-    overlay = _overlay(subject, NamedCue(**cue), [donors[i] for i in indices])
-    shown = [lay(pixels, control(overlay, number, seed)) for number in range(1, CONTROLS + 1)]
-    covered = (overlay.cover[:, 0] >= COVERED).to(pixels.device)
-    if float(covered.float().mean()) < LARGE:
-        shown.append(inpaint(pixels, covered.expand(len(pixels), -1, -1)))
-    controls = [_probabilities(subject, images, batch_size) for images in shown]
+    shown, controls = _versions(subject, NamedCue(**cue), pixels, [donors[i] for i in indices], seed)
+    controlled = [_probabilities(subject, each, batch_size) for each in controls]
     return {
         "before": _probabilities(subject, pixels, batch_size).cpu().numpy(),
-        "after": _probabilities(subject, lay(pixels, overlay), batch_size).cpu().numpy(),
-        "controls": torch.stack(controls, dim=1).cpu().numpy(),
+        "after": _probabilities(subject, shown, batch_size).cpu().numpy(),
+        "controls": torch.stack(controlled, dim=1).cpu().numpy(),
     }
 
 
@@ -438,11 +456,11 @@ def _insertions(
     grids = []
     for i in inserted.images[np.argsort(-inserted.rise, kind="stable")[:EXAMPLES_SHOWN]]:
         row, image = int(rows[i]), subject.pixels([int(rows[i])])
-        overlay = _overlay(subject, named, [int(donors[row])])
+        shown, controls = _versions(subject, named, image, [int(donors[row])], seed)
         versions = (
             (image, found["before"][i], "unchanged"),
-            (lay(image, overlay), found["after"][i], "with the cue"),
-            (lay(image, control(overlay, 1, seed)), found["controls"][i, 0], "with a control"),
+            (shown, found["after"][i], "with the cue"),
+            (controls[0], found["controls"][i, 0], "with a control"),
         )
         first = names[found["before"][i].argmax()]
         grids.append(

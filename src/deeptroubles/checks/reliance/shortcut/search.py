@@ -12,6 +12,7 @@ from scipy import stats
 
 from deeptroubles.checks.limits import MIN_IMAGES, Limits, estimate
 from deeptroubles.checks.reliance.shortcut.candidates import FIXED, Candidate, find_patches, find_treatments, unpacked
+from deeptroubles.checks.reliance.shortcut.found_cues import names_of
 from deeptroubles.checks.reliance.shortcut.interventions import control_names, insert_all, remove_all, strongest_control
 from deeptroubles.checks.reliance.shortcut.power import SHARES, power
 from deeptroubles.checks.reliance.shortcut.search_pictures import carriers, insertions, place_of, removals
@@ -48,6 +49,7 @@ class Tested:
         of: The number of searched images of its class.
         inserted: M x V, images of other classes unchanged, with the candidate, and with each control.
         recipients: M, their rows.
+        kept: The probability of the class in its images, one for each of the candidate's rows.
         removed: L x 3, its images unchanged, without it, and without an equal area elsewhere; L is 0 for treatments.
         controls: Names of the controls.
     """
@@ -58,6 +60,7 @@ class Tested:
     of: int
     inserted: NDArray[np.float64]
     recipients: NDArray[np.int64]
+    kept: NDArray[np.float64]
     removed: NDArray[np.float64]
     controls: tuple[str, ...]
 
@@ -87,6 +90,14 @@ class Tested:
         error = float(np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts))) / 2
         reach = float(stats.t.ppf((1 + level) / 2, min(map(len, parts)) - 1)) * error
         return Interval(value, value - reach, value + reach)
+
+    @property
+    def carriers(self) -> list[tuple[int, float, float]]:
+        """The rows of its images, with the probability of its class unchanged and (NaN: not measured) without it."""
+        unmeasured = [np.nan] * (len(self.candidate.rows) - len(self.removed))
+        return list(
+            zip(self.candidate.rows, self.kept.tolist(), [*self.removed[:, 1].tolist(), *unmeasured], strict=True)
+        )
 
     @property
     def words(self) -> str:
@@ -150,23 +161,37 @@ class Search:
                 known.append(each)
         return stories
 
+    @property
+    def cues(self) -> dict[str, Tested]:
+        """What can be kept, by name: the first candidate of each class in each story, if it can be drawn."""
+        if self.recording.subject.classifier.channels not in {1, 3}:
+            return {}
+        return names_of(
+            tested
+            for story in self.stories
+            for i, tested in enumerate(story)
+            if tested.class_name not in {earlier.class_name for earlier in story[:i]}
+        )
+
     def findings(self) -> list[Finding]:
         """A finding for each story, or one that says what was looked for."""
         return [self._accusation(story) for story in self.stories] or [self._nothing()]
 
     def _accusation(self, story: list[Tested]) -> Finding:
+        names = [name for name, tested in self.cues.items() if tested is story[0]]
         first, effect = story[0], story[0].effect(len(self.tested))
         return Finding(
             check="reliance.shortcut",
             verdict=self.verdict(first),
             priority=1,
             severity=float(np.clip(effect.value, 0, 1)),
-            claim=_claim(story),
+            claim=_claim(story, effect),
             criterion=LIMITS.criterion,
             evidence=self._evidence(story, effect),
             caveats=[
                 "Candidates were found in the pixels and labels, without the network; the test is independent of that.",
                 "The controls do as much to an image without showing the candidate; the strongest one is taken off.",
+                *(f"The run folder keeps it; --cue run:FOLDER/{name} asks another audit about it." for name in names),
             ],
         )
 
@@ -191,19 +216,18 @@ class Search:
                     "probability",
                 )
             )
-        shown = [carriers(subject, first.candidate, name)]
+        shown = [carriers(subject, first)]
         shown += insertions(subject, first, self.seed)
         shown += removals(subject, first)
         return [*parts, *shown, self._images(first), self.table]
 
     def _images(self, tested: Tested) -> Table:
         """The images that carry the candidate, with what the network says about them."""
-        table, rows = self.recording.subject.images.table, list(tested.candidate.rows[:LISTED])
-        cells: list[list[Cell]] = []
-        for i, row in enumerate(rows):
-            before = float(self.recording.probabilities[row, tested.candidate.target])
-            after = float(tested.removed[i, 1]) if i < len(tested.removed) else None
-            cells.append([str(table["path"].iloc[row]), round(before, 4), None if after is None else round(after, 4)])
+        paths = self.recording.subject.images.table["path"]
+        cells: list[list[Cell]] = [
+            [str(paths.iloc[row]), round(kept, 4), None if np.isnan(without) else round(without, 4)]
+            for row, kept, without in tested.carriers[:LISTED]
+        ]
         columns = [
             Column(name="image"),
             Column(name=f"probability of {tested.class_name}", kind="probability"),
@@ -303,12 +327,12 @@ def _points(effect: Interval) -> str:
     return f"{plural(round(100 * effect.value), 'point')} (95% CI {low} to {high})"
 
 
-def _claim(story: list[Tested]) -> str:
+def _claim(story: list[Tested], effect: Interval) -> str:
     first = story[0]
     name, (before, after) = first.class_name, first.inserted[:, :2].mean(0)
     controlled = float(first.inserted[:, first.control].mean())
     control = first.controls[first.control - 2] if first.control >= 2 else ""
-    has, putting, taking = "show", "giving it to", ""
+    has, putting, taking = "show", "applying it to", ""
     if first.candidate.is_patch:
         has, putting = "have", "pasting it into"
         if len(first.removed):
@@ -320,7 +344,7 @@ def _claim(story: list[Tested]) -> str:
     claim = (
         f"{len(first.candidate.rows)} of {plural(first.of, 'image')} of {name} {has} {first.words}, and the prediction "
         f"relies on it: {putting} images of other classes raises {name} from {percent(before)} to {percent(after)}"
-        f"{against}{taking}."
+        f"{against}{taking}; relative to controls, the prediction moves by {_points(effect)}."
     )
     others = sorted({t.class_name for t in story[1:]} - {name})
     more = "the same place" if first.candidate.name == FIXED else "the same sort"
@@ -370,6 +394,7 @@ def _tested(
                 of=int((targets == candidate.target).sum()),
                 inserted=inserted["probability"][i][shown],
                 recipients=inserted["recipients"][i][shown],
+                kept=recording.probabilities[list(candidate.rows), candidate.target],
                 removed=removed[i][~np.isnan(removed[i][:, 0])],
                 controls=tuple(control_names(item, subject.classifier.channels)),
             )

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.checks.reliance.shortcut.candidates import Candidate
 from deeptroubles.checks.reliance.shortcut.interventions import pairs_of, removed, shown_versions
 from deeptroubles.checks.wording import percent
 from deeptroubles.findings import GridItem, ImageGrid
@@ -42,9 +41,10 @@ def place_of(mask: NDArray[np.bool_]) -> str:
     return vertical if horizontal == "center" else f"{vertical} {horizontal}"
 
 
-def carriers(subject: Subject, candidate: Candidate, name: str) -> ImageGrid:
+def carriers(subject: Subject, tested: Tested) -> ImageGrid:
     """Images that carry the candidate; patches are cut out of them."""
-    rows = list(candidate.rows[:SHOWN])
+    candidate, name = tested.candidate, tested.class_name
+    rows, probabilities, without = zip(*tested.carriers[:SHOWN], strict=True)
     images = subject.pixels(rows).cpu()
     if candidate.is_patch:
         masks = candidate.masks_for(images)[: len(rows)]
@@ -52,7 +52,14 @@ def carriers(subject: Subject, candidate: Candidate, name: str) -> ImageGrid:
         title = f"The patch, cut out of images of {name}"
     else:
         shown, title = list(images), f"Images of {name} that show {candidate.name}"
-    items = [GridItem(picture=picture(image.numpy(), f"Part of an image of {name}"), caption=name) for image in shown]
+    items = [
+        GridItem(
+            picture=picture(image.numpy(), title),
+            caption=f"{name} {percent(probability)}",
+            note="" if np.isnan(less) else f"without it {percent(less)}",
+        )
+        for image, probability, less in zip(shown, probabilities, without, strict=True)
+    ]
     return ImageGrid(title=title, items=items)
 
 
@@ -78,8 +85,15 @@ def insertions(subject: Subject, tested: Tested, seed: int) -> list[ImageGrid]:
     for i, row in enumerate(best.tolist()):
         shown = [(when, versions[v], tested.inserted[row, v]) for v, when in whens.items()]
         items = [_item(image[i], when, tested.class_name, p) for when, image, p in shown if image is not None]
-        grids.append(ImageGrid(title=f"Given to an image that is not {tested.class_name}", items=items, strip=True))
+        own = subject.classifier.class_names[subject.targets[chosen[i, 0]]]
+        how = "Pasted into" if tested.candidate.is_patch else f"{sentence(tested.candidate.name)} applied to"
+        grids.append(ImageGrid(title=f"{how} an image of {own}", items=items, strip=True))
     return grids
+
+
+def sentence(text: str) -> str:
+    """The text as it begins a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def _control(tested: Tested) -> str:

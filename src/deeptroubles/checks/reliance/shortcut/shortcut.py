@@ -9,10 +9,12 @@ from deeptroubles.checks.limits import MIN_IMAGES
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.reliance.shortcut.channels import Channels, swap_channels
+from deeptroubles.checks.reliance.shortcut.found_cues import keep_cues
 from deeptroubles.checks.reliance.shortcut.search import LIMITS, Search, search
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Finding, Verdict
 from deeptroubles.recording import Recording
+from deeptroubles.run.folder import RunFolder
 
 ACCUSED = {Verdict.FAIL, Verdict.WARN}
 
@@ -52,6 +54,11 @@ class Shortcut:
             if swapped is not None and swapped.verdict in ACCUSED and not self._is_told(self.searched):
                 yield swapped
 
+    def keep(self, folder: RunFolder) -> None:
+        """Write the cues that were found into a run folder."""
+        if self.searched is not None:
+            keep_cues(self.searched.cues, self.searched.recording.subject, folder)
+
     def _is_told(self, searched: Search) -> bool:
         """Whether the swaps see what the search found: something beside the object, for a class that it accuses."""
         measured = self.channels.measured
@@ -84,7 +91,8 @@ def shortcut(recording: Recording, engine: Engine, *, seed: int) -> Shortcut:
         The movement is the mean of two effects: how much other images gain towards a class with its cue, and how much
         images of the class lose without it. The claim says what the cue is, where it is, and how many images carry it.
         The crops show what it looks like. A pass says on what part of a class a patch or blur would have been noticed,
-        because copies of these images in which they were planted were searched too.
+        because copies of these images in which they were planted were searched too. `--cue run:FOLDER` asks about the
+        cues that were found in another audit, of other images or of another network.
 
     Limits:
         On cluttered photographs without masks the scenery behind the object is not tested. A patch in the middle of the

@@ -1,4 +1,4 @@
-"""Cues named by the user: a cut-out, a text, a color, the watermark, a column of the manifest, or masks."""
+"""Cues named by the user: a cut-out, a text, a color, the watermark, a column, masks, or what another audit found."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ import torch
 from PIL import Image, ImageColor
 from torch import Tensor
 
-from deeptroubles.errors import UsageError, nearest
+from deeptroubles.errors import RunFolderError, UsageError, nearest
 from deeptroubles.images import ImageSet
 from deeptroubles.images.decoding import is_image_name
+from deeptroubles.methods.reliance.treatments import is_amount
 from deeptroubles.methods.transforms.shared.lettering import HEIGHT, lettering
 from deeptroubles.methods.transforms.shared.overlay import PLACES, Overlay, positioned
 from deeptroubles.methods.transforms.watermark import watermark
+from deeptroubles.run.cues import FoundCue, read_cues
 
+RUN = "run:"
+"""What the cues that another audit found begin with."""
 EVERYWHERE = "everywhere"
 """The place of a cut-out that covers the whole image."""
 DEFAULT_PLACE = "bottom-left"
@@ -33,7 +37,7 @@ _STORED = 512
 """The largest longer side of a stored cut-out, in pixels."""
 _OWN = ("path", "label", "mask", "cue_mask")
 
-Kind = Literal["cut-out", "text", "color", "watermark", "column", "mask"]
+Kind = Literal["cut-out", "text", "color", "watermark", "column", "mask", "treatment"]
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,13 @@ class NamedCue:
 
     Attributes:
         kind: What it is.
-        content: The text, the color, the column's name, or the cut-out (PNG, base64).
+        content: The text, the color, the column's name, the treatment's, or the cut-out (PNG, base64).
         place: A key of PLACES, or EVERYWHERE; '' where it has none.
         words: Its name in a sentence.
         size: Height of the letters of a text, or the longer side of a cut-out, as a share of the image's shorter side;
             0 where it has none.
+        amount: The amount of a treatment.
+        controls: Other treatments that change images as much, with their amounts.
     """
 
     kind: Kind
@@ -54,14 +60,19 @@ class NamedCue:
     place: str
     words: str
     size: float = 0.0
+    amount: float = 0.0
+    controls: tuple[tuple[str, float], ...] = ()
 
 
 def named_cues(text: str) -> tuple[NamedCue, ...]:
-    """Parse a cue, or a folder of cut-outs (`FOLDER@PLACE:SIZE`), which are cues of their own, in order of their names.
+    """Parse a cue, or several: a folder of cut-outs (`FOLDER@PLACE:SIZE`) in order of their names, or `run:FOLDER`.
 
     Raises:
-        UsageError: As `named_cue`; or the folder holds no image files.
+        UsageError: As `named_cue`; or the folder holds no image files; or the run has no such cue.
+        RunFolderError: There is no run, it found no cue, or its files are damaged.
     """
+    if text.startswith(RUN):
+        return tuple(_found_cue(cue, picture) for cue, picture in read_cues(text.removeprefix(RUN)))
     folder, at, where = (text, "", "") if Path(text).is_dir() else text.rpartition("@")
     if not folder or not Path(folder).is_dir():
         return (named_cue(text),)
@@ -100,11 +111,24 @@ def named_cue(text: str) -> NamedCue:
     )
 
 
+def _found_cue(cue: FoundCue, picture: Path) -> NamedCue:
+    """A cue that an audit found."""
+    words = f"the cue {cue.name} of another run"
+    amounts = {cue.treatment: cue.amount, **cue.controls} if cue.treatment else {}
+    placed = cue.treatment or cue.place == EVERYWHERE or (cue.place in PLACES and 0 < cue.size <= 1)
+    if not placed or not all(is_amount(name, amount) for name, amount in amounts.items()):
+        raise RunFolderError(f"{picture.with_suffix('.json')} is damaged; run that audit again.")
+    if cue.treatment:
+        return NamedCue("treatment", cue.treatment, "", words, amount=cue.amount, controls=tuple(cue.controls.items()))
+    return NamedCue("cut-out", _cut_out(str(picture)), cue.place, words, cue.size)
+
+
 def fit_cues(cues: Sequence[str], images: ImageSet) -> tuple[NamedCue, ...]:
     """Parse cues, and check that these images have the columns and masks they need.
 
     Raises:
-        UsageError: As `named_cue`; or there is no such column, or there are no cue masks.
+        UsageError: As `named_cues`; or there is no such column, or there are no cue masks.
+        RunFolderError: As `named_cues`.
     """
     known = [str(name) for name in images.table.columns if name not in _OWN]
     named = tuple(cue for text in cues for cue in named_cues(text))
@@ -195,7 +219,9 @@ def _color(text: str) -> str:
 
 def _cut_out(file: str) -> str:
     """A picture file as PNG with transparency, in base64."""
-    forms = "watermark, text:WORDS@PLACE:SIZE, color:#rrggbb, column:NAME, mask, FILE.png@PLACE:SIZE, or a folder"
+    forms = (
+        "watermark, text:WORDS@PLACE:SIZE, color:#rrggbb, column:NAME, mask, FILE.png@PLACE:SIZE, a folder, or run:RUN"
+    )
     try:
         with Image.open(file, formats=("PNG", "WEBP", "GIF", "JPEG")) as opened:
             picture = opened.convert("RGBA")
