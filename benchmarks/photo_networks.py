@@ -1,7 +1,7 @@
 """Networks with known shortcuts on photographs: what `benchmarks/photos.py` measures.
 
-CIFAR ResNets (He et al. 2016, section 4.2) with published weights are fine-tuned on photographs that carry a cue. Truth is
-verified reliance: how much the cue raises the probability of its class on unseen photographs of other classes.
+CIFAR ResNets (He et al. 2016, section 4.2) with published weights are fine-tuned on photographs that carry a cue. Truth
+is verified reliance: how much the cue raises the probability of its class on unseen photographs of other classes.
 """
 
 from __future__ import annotations
