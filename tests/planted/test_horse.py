@@ -51,7 +51,7 @@ def test_the_horse_story_in_two_commands(run, fewer, tmp_path):
     assert run(*command[1:])[0] == 0
     first = read_audit(tmp_path / "horse" / "audit").findings[0]
     assert (first.check, first.verdict) == ("reliance.shortcut", "fail")
-    assert first.claim.startswith("For horse, the prediction relies on a patch at the bottom left")
+    assert "of horse have the same patch (bottom left), and the prediction relies on it" in first.claim
     put, taken = re.findall(r"horse from ([\d.]+)% to ([\d.]+)%", first.claim)
     assert float(put[1]) - float(put[0]) > 20
     assert float(taken[0]) - float(taken[1]) > 20
