@@ -165,8 +165,9 @@ def reddened(images, _):
 
 
 def by_red(x):
-    """How much more red than green there is."""
-    score = 20 * (x[:, 0].mean((1, 2)) / (x[:, 1].mean((1, 2)) + 0.01) - 1.4)
+    """How much more red than green and blue there is."""
+    means = x.mean((2, 3))
+    score = 40 * (means[:, 0] / (means[:, 1:].amax(1) + 0.01) - 1.15)
     return torch.stack([score, -score], 1)
 
 
