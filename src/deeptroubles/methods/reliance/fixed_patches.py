@@ -140,13 +140,13 @@ def _grown(seed: _Seed, images: Tensor, targets: Tensor, pieces: Tensor, shape: 
     top, left, height, width = seed.box
     inside, rows = torch.zeros(shape, dtype=torch.bool), seed.rows
     inside[top : top + height, left : left + width] = True
-    places = inside.flatten()
+    places, others = inside.flatten(), targets != seed.target
     for _ in range(3):
         agreement = _agreement(pieces[:, places].flatten(1), rows)
         limit = max(RECURS, 0.5 * float(agreement[rows].median()))
         members = ((agreement > limit) & (targets == seed.target)).nonzero()[:, 0]
         rows = members if len(members) >= SMALLEST else rows
-        by_place = torch.stack([_agreement(p, rows)[rows].mean() for p in pieces.transpose(0, 1)])
+        by_place = torch.stack([_excess(p, rows, others) for p in pieces.transpose(0, 1)])
         places = by_place > max(RECURS, 0.3 * float(by_place.max()))
     mask = _mask(places, rows, images)
     masks = mask.expand(len(rows), -1, -1).numpy()
@@ -160,13 +160,20 @@ def _agreement(values: Tensor, rows: Tensor) -> Tensor:
     return functional.cosine_similarity(values, total, dim=1)
 
 
+def _excess(values: Tensor, rows: Tensor, others: Tensor) -> Tensor:
+    """How much more the carriers agree than images of other classes agree with them."""
+    agreement = _agreement(values, rows)
+    return agreement[rows].mean() - agreement[others].mean().clamp_min(0)
+
+
 def _mask(places: Tensor, rows: Tensor, images: Tensor) -> Tensor:
-    """The pixels of some places at which the carriers vary less than other images do: H x W."""
+    """The pixels of some places at which the carriers vary less, and are closer to their mean, than other images."""
     covered = places.float().expand(PIECE * PIECE, -1)[None].contiguous()
     near = functional.fold(covered, images.shape[-2:], PIECE, stride=STRIDE)[0, 0] > 0
     others = torch.ones(len(images), dtype=torch.bool)
     others[rows] = False
     usual = images[others].var(0).mean(0)
     usual = (usual * usual.maximum(usual.median())).sqrt()  # where every class has a patch, others vary less as well
+    usual = usual.minimum((images[others] - images[rows].mean(0)).square().mean((0, 1)))  # empty in all is no patch
     mask = near & steady(images[rows], usual)
     return mask if int(mask.sum()) >= SMALLEST else near

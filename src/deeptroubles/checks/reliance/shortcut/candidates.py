@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from deeptroubles.checks.reliance.shortcut.objects import beside_objects, known_objects
 from deeptroubles.engine import Arrays
 from deeptroubles.methods.reliance.fixed_patches import fixed_patches
 from deeptroubles.methods.reliance.loose_patches import loose_patches
@@ -27,8 +28,6 @@ from deeptroubles.subject import Subject
 FIXED, LOOSE = "fixed patch", "loose patch"
 FIXED_SIDE, LOOSE_SIDE = 64, 32
 """Larger images are scaled to these sides for the search for patches."""
-MIDDLE = 0.6
-"""A patch with more than this share of its area in the middle quarter of the image may be the object itself."""
 MOST = 16
 """Candidates that are tested, those with the highest scores."""
 SAME = 0.5
@@ -83,8 +82,8 @@ class Candidate:
         return self.target == other.target and shared >= SAME * min(len(self.rows), len(other.rows))
 
 
-def find_patches(subject: Subject, batch_size: int, *, rows: Sequence[int]) -> Arrays:
-    """The patches that recur in images of one class: arrays of `packed`."""
+def find_patches(subject: Subject, batch_size: int, *, rows: Sequence[int], masked: Sequence[int]) -> Arrays:
+    """The patches that recur in images of one class beside the object: arrays of `packed`; some `rows` are `masked`."""
     pixels, targets = subject.pixels(rows).cpu(), torch.from_numpy(subject.targets[list(rows)])
     found = fixed_patches(scaled(pixels, FIXED_SIDE), targets)
     known = [set(f.rows.tolist()) for f in found]
@@ -92,7 +91,7 @@ def find_patches(subject: Subject, batch_size: int, *, rows: Sequence[int]) -> A
         own = set(loose.rows.tolist())
         if all(len(own & other) < SAME * len(own) for other in known):
             found.append(loose)
-    found = [f for f in found if in_middle(f.masks) <= MIDDLE]
+    found = beside_objects(found, known_objects(subject, rows, masked), len(torch.unique(targets)))
     return packed([_patch(f, rows) for f in found], [f.score for f in found])
 
 
@@ -113,13 +112,6 @@ def scaled(pixels: Tensor, side: int) -> Tensor:
         return pixels
     target = [round(length * side / min(size)) for length in size]
     return functional.interpolate(pixels, target, mode="bilinear", antialias=True)
-
-
-def in_middle(masks: NDArray[np.bool_]) -> float:
-    """The share of the area of masks (K x h x w) that lies in the middle half of both sides."""
-    height, width = masks.shape[1:]
-    inside = masks[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
-    return float(inside.sum() / masks.sum())
 
 
 def _patch(found: Recurrence, rows: Sequence[int]) -> Candidate:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.limits import MIN_IMAGES, Limits, estimate
+from deeptroubles.checks.reliance.shortcut.objects import FOUND
 from deeptroubles.checks.reliance.shortcut.swap_pictures import crops, examples, place_map, place_words
 from deeptroubles.checks.reliance.shortcut.swaps import (
     LOCATING,
@@ -36,9 +37,6 @@ from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean
 
 LIMITS = Limits("how far the prediction moves", warn_at=0.05, fail_at=0.10)
-FOUND = 0.6
-"""Objects stand out if they are found without masks in this share of the images; in cluttered photographs they are not,
-and the few that are found lead to false alarms."""
 WORDS = {
     "background": "the background",
     "frame": "the frame",

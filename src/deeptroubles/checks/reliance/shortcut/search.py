@@ -358,7 +358,8 @@ def search(recording: Recording, engine: Engine, seed: int) -> Search | None:
     if (counts >= MIN_IMAGES).sum() < 2 or min(recording.subject.classifier.size) < 2 * 8:
         return None
     subject, pool = recording.subject, rows.tolist()
-    patches = engine.once(find_patches, subject, task="Searching for patches", rows=pool)
+    masked = np.intersect1d(rows, recording.masked).tolist()
+    patches = engine.once(find_patches, subject, task="Searching for patches", rows=pool, masked=masked)
     treatments = engine.once(find_treatments, subject, task="Searching for treatments", rows=pool)
     candidates = unpacked(patches, treatments)
     tested = _tested(recording, engine, candidates, pool, seed)

@@ -56,14 +56,13 @@ class Whitening:
     matrix: Tensor
 
     @staticmethod
-    def of(images: Tensor, stride: int, directions: int | None = None) -> Whitening:
-        """Whiten the pieces of images, N x C x H x W; to the `directions` with the largest variance if given."""
+    def of(images: Tensor, stride: int) -> Whitening:
+        """Whiten the pieces of images, N x C x H x W."""
         pieces = functional.unfold(images, PIECE, stride=stride).transpose(1, 2).flatten(0, 1)
         some = pieces[torch.randperm(len(pieces), generator=torch.Generator().manual_seed(0))[:30_000]]
         center = some.mean(0)
         variances, vectors = torch.linalg.eigh(torch.cov((some - center).T))
-        matrix = vectors * (variances.clamp_min(0) + 1e-3).rsqrt()
-        return Whitening(center, matrix if directions is None else matrix[:, -directions:])
+        return Whitening(center, vectors * (variances.clamp_min(0) + 1e-3).rsqrt())
 
     def pieces(self, images: Tensor, stride: int) -> Tensor:
         """The whitened pieces of images, N x places x directions."""
