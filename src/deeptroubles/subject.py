@@ -20,11 +20,15 @@ from deeptroubles.images import ImageSet
 
 @dataclass(frozen=True)
 class Subject:
-    """A classifier and its images, with the class of each image as an index of its outputs (-1: unlabelled)."""
+    """A classifier and its images, with the class of each image as an index of its outputs (-1: unlabelled).
+
+    `found_masks` (N x H x W, as the classifier takes images) are objects that were found; they take the place of masks.
+    """
 
     classifier: Classifier
     images: ImageSet
     targets: NDArray[np.int64]
+    found_masks: NDArray[np.bool_] | None = None
 
     def pixels(self, indices: Sequence[int]) -> Tensor:
         """The images as the classifier takes them: len(indices) x C x H x W in [0, 1], on its device, in its type."""
@@ -38,6 +42,8 @@ class Subject:
             UnreadableImageError: A mask cannot be decoded, or is not of its image's size.
             ImagesError: An image has no mask.
         """
+        if self.found_masks is not None and not cue:
+            return torch.from_numpy(self.found_masks[np.asarray(indices, dtype=np.int64)]).to(self.classifier.device)
         prepared = []
         for i in indices:
             mask = self.images.mask(i, cue=cue)
@@ -52,6 +58,8 @@ class Subject:
         digest = hashlib.blake2b(digest_size=16)
         for part in (self.classifier.fingerprint(), self.images.fingerprint(), self.targets.tobytes().hex()):
             digest.update(part.encode())
+        if self.found_masks is not None:
+            digest.update(np.packbits(self.found_masks).tobytes())
         return digest.hexdigest()
 
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
+from torch.nn import functional
 
 from deeptroubles import ImageSet, Verdict, audit
-from deeptroubles.checks.reliance.background import VARIANTS, background
+from deeptroubles.checks.reliance.background import MIRRORED, MIXED, VARIANTS, background
+from deeptroubles.checks.reliance.shared.objects import take_turns
 from deeptroubles.engine import LocalEngine
 from deeptroubles.recording import record
 from tests.networks import formula
@@ -56,7 +61,7 @@ def test_a_network_that_sees_the_background_alone_answers_it_in_every_variant():
 
 def test_a_network_that_sees_the_object_alone_answers_it_on_every_background():
     right = dict(zip(VARIANTS, result_of(clean()).correct.T, strict=True))
-    for name in ("Original", "Mixed-same", "Mixed-rand", "Mixed-next", "Only-FG"):
+    for name in ("Original", *MIXED, *MIRRORED, "Only-FG"):
         assert (right[name] == 1).all(), name
     assert right["No-FG"].tolist() == [1.0, 0.0] * 20  # nothing white is small
 
@@ -65,12 +70,61 @@ def test_one_class_has_no_other_background():
     classifier, image_set = planted()
     (finding,) = audit(classifier, image_set.subset(range(0, 40, 2)), checks=["reliance.background"]).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert "0 masked objects" in finding.claim
+    assert "no two classes" in finding.claim
+    assert "20 images of 20 have one" in finding.caveats[0]
 
 
-def test_without_masks_it_is_not_asked():
+def without_masks(image_set: ImageSet) -> ImageSet:
+    return replace(image_set, fetch_mask=None)
+
+
+@pytest.mark.parametrize(("case", "verdict"), [(planted, Verdict.FAIL), (clean, Verdict.PASS)])
+def test_without_masks_objects_that_stand_out_are_found(case, verdict):
+    classifier, image_set = case()
+    (finding,) = audit(classifier, without_masks(image_set), checks=["reliance.background"]).findings
+    assert finding.verdict == verdict
+    assert "objects were found by two segmentations that agree. 38 images of 40" in finding.caveats[0]
+
+
+def corner_marks() -> ImageSet:
+    """The same squares; the background is gray, but for a bright corner at the top left of large squares."""
+    plain = images()
+    arrays = np.stack([np.asarray(plain[i]) for i in range(len(plain))])
+    masks = np.stack([np.asarray(plain.mask(i)) > 0 for i in range(len(plain))])
+    arrays = np.where(masks, 255, 26).astype(np.uint8)
+    arrays[1::2, 0, 0] = 102
+    return ImageSet.from_arrays(arrays, plain.labels, masks=masks)
+
+
+def test_a_mark_at_a_fixed_place_is_no_background():
+    """Mirrored, the mark is at the top right; where backgrounds are all alike, nothing else can make a gap."""
+    result = result_of((planted()[0], corner_marks()))
+    right = dict(zip(VARIANTS, result.correct.mean(0), strict=True))
+    assert right["Mixed-same"] - right["Mixed-rand"] > 0.3
+    assert right["Mixed-same, mirrored"] == right["Mixed-rand, mirrored"] == 0.5
+    (finding,) = result.findings()
+    assert finding.verdict == Verdict.PASS
+    assert "both mirrored, a gap of 0%" in finding.claim
+
+
+def test_it_says_which_classes_were_left_out_and_why():
     classifier, image_set = planted()
-    plain = ImageSet(image_set.name, image_set.table, image_set.fetch)
-    (finding,) = audit(classifier, plain, checks=["reliance.background"]).findings
-    assert finding.verdict == Verdict.SKIPPED
-    assert "object masks" in finding.claim
+    names = ("small", "large", "rare")
+    three = formula(lambda x: functional.pad(classifier(x), (0, 1), value=-9.0), 28, 1, names)
+    masks = [np.asarray(image_set.mask(i)) if i > 3 else None for i in range(40)]
+    arrays = [np.asarray(image_set[i]) for i in range(40)]
+    labels = ["rare" if i < 5 else label for i, label in enumerate(image_set.labels)]
+    result = result_of((three, ImageSet.from_arrays(arrays, labels, masks=masks)))
+    (finding,) = result.findings()
+    assert "36 images of 40 have one, and 2 of 3 classes were measured." in finding.caveats[0]
+    assert finding.caveats[1] == "Left out, with fewer than 2 images whose object is known: rare (1 of 5)."
+    assert len(result.correct) == 35
+
+
+def test_objects_are_searched_before_images_are_drawn():
+    """Of 600 images the search takes as many of each class, and all that it finds take part."""
+    targets = np.repeat([0, 1, 2], [500, 60, 40])
+    rows = take_turns(np.arange(600), targets, 150, seed=0)
+    assert np.bincount(targets[rows]).tolist() == [55, 55, 40]
+    assert (np.diff(rows) > 0).all()
+    assert take_turns(np.arange(7), targets, 150, seed=0).tolist() == list(range(7))

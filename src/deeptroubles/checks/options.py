@@ -222,5 +222,6 @@ class Need:
 ANY_LABELS = Need("add labels", lambda recording: any(label is not None for label in recording.subject.images.labels))
 LABELS = Need("add labels that match the model's class names", lambda recording: len(recording.labelled) > 0)
 MASKS = Need(
-    "add object masks, as files in a column `mask` of the manifest", lambda recording: len(recording.masked) > 0
+    "add object masks with --masks FOLDER, or as files in a column `mask` of the manifest",
+    lambda recording: len(recording.masked) > 0,
 )

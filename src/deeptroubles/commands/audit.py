@@ -16,7 +16,7 @@ from deeptroubles.checks.options import OPTIONS
 from deeptroubles.checks.wording import percent
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.fail_on import read_fail_on
-from deeptroubles.commands.images import PathColumn, ValueRange
+from deeptroubles.commands.images import Masks, PathColumn, ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.errors import UsageError
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
@@ -47,6 +47,7 @@ def audit_command(
     label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
     path_column: PathColumn = None,
     value_range: ValueRange = None,
+    masks: Masks = None,
     checks: Annotated[str | None, typer.Option(help="Checks or families, comma-separated. Default: all.")] = None,
     skip: Annotated[str | None, typer.Option(help="Checks or families to leave out, comma-separated.")] = None,
     fail_on: Annotated[
@@ -70,7 +71,7 @@ def audit_command(
 
     result = audit(
         classifier,
-        load_images(images, label=label, path_column=path_column, value_range=value_range),
+        load_images(images, label=label, path_column=path_column, value_range=value_range, masks=masks),
         out_folder,
         checks=_names(checks) or None,
         skip=_names(skip),

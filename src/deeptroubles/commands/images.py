@@ -17,3 +17,10 @@ ValueRange = Annotated[
         help="Values that are black and white in images with more than 8 bits. Default: found in all of them.",
     ),
 ]
+Masks = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Object masks: a folder that mirrors the images (nonzero is the object). Default: a manifest's `mask`.",
+    ),
+]

@@ -43,7 +43,7 @@ def load_folder(root: Path) -> ImageSet:
         ImagesError: There are none, or the folder holds splits (train, test, ...) and not classes.
     """
     files = sorted(_walk(root))
-    paths = [path for path in files if is_image_name(path) or (not _suffix(path) and is_image_file(root / path))]
+    paths = _images_among(root, files)
     if not paths:
         raise ImagesError(f"There are no images in {root}{_what_else(files)}; give a folder that holds some.")
     labels = [path.split("/")[0] if "/" in path else None for path in paths]
@@ -65,9 +65,19 @@ def load_folder(root: Path) -> ImageSet:
     return ImageSet(root.resolve().name, image_table(paths, labels, columns), Files(root, paths), notes=tuple(notes))
 
 
+def image_paths(root: Path) -> list[str]:
+    """The paths of the images below a folder, from it and with forward slashes, in order. Raises ImagesError."""
+    return _images_among(root, sorted(_walk(root)))
+
+
 def load_file(path: Path) -> ImageSet:
     """Make an image set of one image file."""
     return ImageSet(path.name, image_table([path.name]), Files(path.parent, [path.name]))
+
+
+def _images_among(root: Path, files: Sequence[str]) -> list[str]:
+    """Files with an image's suffix, and files without a suffix that begin like an image."""
+    return [path for path in files if is_image_name(path) or (not suffix_of(path) and is_image_file(root / path))]
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -88,7 +98,7 @@ def _cannot_list(error: OSError) -> None:
     raise ImagesError(f"The folder {error.filename} cannot be listed ({error.strerror}).") from error
 
 
-def _suffix(path: str) -> str:
+def suffix_of(path: str) -> str:
     """The suffix of a file in lower case; '' where what stands after the last dot is no kind of file, as in 1.2.840."""
     suffix = Path(path).suffix.lower()
     return suffix if re.fullmatch(r"\.\w*[a-z]\w*", suffix) else ""
@@ -96,12 +106,12 @@ def _suffix(path: str) -> str:
 
 def _passed_over(files: Sequence[str]) -> list[str]:
     """One note that counts files by suffix, the most frequent first; none where there are none."""
-    counts = Counter(_suffix(path) or "without a suffix" for path in files).most_common()
+    counts = Counter(suffix_of(path) or "without a suffix" for path in files).most_common()
     said = ", ".join(f"{count} {kind}" for kind, count in counts)
     return [f"Files that are no images were passed over: {said}."] if counts else []
 
 
 def _what_else(files: Sequence[str]) -> str:
     """Count the kinds of file that are there instead."""
-    counts = Counter(_suffix(path) or "without a suffix" for path in files).most_common(5)
+    counts = Counter(suffix_of(path) or "without a suffix" for path in files).most_common(5)
     return f" (but {', '.join(f'{count} {kind}' for kind, count in counts)})" if counts else ""

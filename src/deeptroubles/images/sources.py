@@ -13,6 +13,7 @@ from deeptroubles.images.huggingface import is_saved_dataset, load_hub_dataset, 
 from deeptroubles.images.idx import find_idx, is_idx, load_idx, load_idx_folder
 from deeptroubles.images.image_set import ImageSet
 from deeptroubles.images.manifest import is_manifest, load_manifest
+from deeptroubles.images.mask_folder import with_mask_folder
 from deeptroubles.images.published import load_published
 
 _ACCEPTED = (
@@ -27,6 +28,7 @@ def load_images(
     label: str | None = None,
     path_column: str | None = None,
     value_range: tuple[float, float] | str | None = None,
+    masks: str | Path | None = None,
 ) -> ImageSet:
     """Find images to audit a classifier on. Files are listed here, and decoded when an image is asked for.
 
@@ -46,15 +48,20 @@ def load_images(
         value_range: The stored values that are black and white in images with more than 8 bits, such as (0, 4095) or
             "0:4095". Default: the window of a DICOM file where values of different files are not comparable (all but
             CT); for other images one range, found in the values of all of them.
+        masks: A folder of object masks that mirrors the images: the mask of `cat/1.jpg` is `cat/1.png` there, or any
+            other image of that name and of the image's size; the object is where it is not 0. Default: the masks that
+            the source has, such as the column `mask` of a manifest.
 
     Raises:
-        ImagesError: There is no such source, or there are no images in it.
+        ImagesError: There is no such source, there are no images in it, or no image has a mask in the folder.
         UsageError: There is no such column, the range is none, or a column of paths is named for something else.
     """
     found = _load(source, path_column)
     if value_range is not None:
         text = value_range if isinstance(value_range, str) else "{}:{}".format(*value_range)
         found = found.in_range(parse_range(text))
+    if masks is not None:
+        found = with_mask_folder(found, masks)
     return found if label is None else found.labelled_by(label)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.limits import MIN_IMAGES, Limits, estimate
-from deeptroubles.checks.reliance.shortcut.objects import FOUND
+from deeptroubles.checks.reliance.shared.objects import FOUND
 from deeptroubles.checks.reliance.shortcut.swap_pictures import crops, examples, place_map, place_words
 from deeptroubles.checks.reliance.shortcut.swaps import (
     LOCATING,

@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from deeptroubles.checks.reliance.shared.objects import FOUND
 from deeptroubles.methods.reliance.shared.recurrence import Recurrence
 from deeptroubles.methods.segmentation.find_objects import find_objects
 from deeptroubles.subject import Subject
 
-FOUND = 0.6
-"""Objects stand out if they are found without masks in this share of the images; in cluttered photographs they are not,
-and the few that are found lead to false alarms."""
 MIDDLE = 0.6
 """A patch with more than this share of its area in the middle quarter of the image may be the object itself."""
 LARGE = 0.25
