@@ -174,7 +174,7 @@ def by_red(x):
 def test_a_patch_on_half_of_a_class_of_photographs_is_named_and_placed():
     (finding,) = audit(network(by_logo), photographs(logo), checks=["reliance.shortcut"]).findings
     assert finding.verdict == Verdict.FAIL
-    assert "15 images of 30 of cat have the same patch (top right), and the prediction relies on it" in finding.claim
+    assert "15 of 30 images of cat have the same patch (top right), and the prediction relies on it" in finding.claim
     moves, inserted, removed = finding.evidence[:3]
     assert moves.low > 0.5
     assert inserted.value > 0.9
@@ -185,7 +185,7 @@ def test_a_network_that_does_not_look_at_the_patch_passes():
     (finding,) = audit(network(by_brightness), photographs(logo), checks=["reliance.shortcut"]).findings
     assert finding.verdict == Verdict.PASS
     assert "Of 1 candidate for a shortcut in 60 images of 2 classes" in finding.claim
-    assert "would have noticed a patch on" in finding.claim
+    assert "would have noticed a patch or blur on 25%" in finding.claim
 
 
 def test_a_treatment_of_one_class_is_caught():

@@ -21,6 +21,8 @@ LARGE = 0.25
 """So may a patch that covers more than this share of the middle quarter."""
 COVERED = 0.1
 """A patch that covers more than this share of the objects, or in aligned images of the middle quarter, may be one."""
+EMPTY = 0.02
+"""The ground is empty where no value differs from the color of the border by more than this."""
 ALIGNED = 1 / 3
 """Images are aligned if a patch of at least this share of the classes (and of two) covers part of the middle."""
 
@@ -44,14 +46,26 @@ def beside_objects(found: Sequence[Recurrence], objects: Sequence[Tensor | None]
 
 
 def known_objects(subject: Subject, rows: Sequence[int], masked: Sequence[int]) -> list[Tensor | None]:
-    """The mask of the object of each image: those that were given, or those found if objects stand out in most."""
+    """The mask of the object of each image: those that were given, or those found if objects stand out in most.
+
+    On an empty ground, as of a drawn digit, all that is drawn counts as the object.
+    """
     if len(masked):
         given = dict(zip(masked, subject.masks(masked).cpu(), strict=True))
         return [given.get(row) for row in rows]
-    found = find_objects(subject.pixels(rows).cpu())
-    if not len(rows) or float(found.found.float().mean()) < FOUND:
-        return [None] * len(rows)
-    return [mask if known else None for mask, known in zip(found.masks, found.found.tolist(), strict=True)]
+    pixels = subject.pixels(rows).cpu()
+    found = find_objects(pixels)
+    for masks, known in ((found.masks, found.found), _on_empty_ground(pixels)):
+        if float(known.float().mean()) >= FOUND:
+            return [mask if sure else None for mask, sure in zip(masks, known.tolist(), strict=True)]
+    return [None] * len(rows)
+
+
+def _on_empty_ground(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """What differs from the usual color of the border (N x H x W), and in which images that is less than half (N)."""
+    border = torch.cat([pixels[..., [0, -1], :].flatten(2), pixels[..., [0, -1]].flatten(2)], dim=2)
+    differs = (pixels - border.median(2).values[..., None, None]).abs().amax(1) > EMPTY
+    return differs, differs.float().mean((1, 2)) < 1 / 2
 
 
 def in_middle(masks: NDArray[np.bool_]) -> float:
