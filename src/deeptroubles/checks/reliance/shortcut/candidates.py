@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from deeptroubles.checks.reliance.shortcut.objects import beside_objects, known_objects
+from deeptroubles.checks.reliance.shortcut.objects import beside_objects, is_empty, known_objects
 from deeptroubles.engine import Arrays
 from deeptroubles.methods.reliance.fixed_patches import fixed_patches
 from deeptroubles.methods.reliance.loose_patches import loose_patches
@@ -85,7 +85,8 @@ class Candidate:
 def find_patches(subject: Subject, batch_size: int, *, rows: Sequence[int], masked: Sequence[int]) -> Arrays:
     """The patches that recur in images of one class beside the object: arrays of `packed`; some `rows` are `masked`."""
     pixels, targets = subject.pixels(rows).cpu(), torch.from_numpy(subject.targets[list(rows)])
-    found = fixed_patches(scaled(pixels, FIXED_SIDE), targets)
+    small = scaled(pixels, FIXED_SIDE)
+    found = [f for f in fixed_patches(small, targets) if not is_empty(f, small)]
     known = [set(f.rows.tolist()) for f in found]
     for loose in loose_patches(scaled(pixels, LOOSE_SIDE), targets):
         own = set(loose.rows.tolist())

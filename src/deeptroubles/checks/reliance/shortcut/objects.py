@@ -22,7 +22,7 @@ LARGE = 0.25
 COVERED = 0.1
 """A patch that covers more than this share of the objects, or in aligned images of the middle quarter, may be one."""
 EMPTY = 0.02
-"""The ground is empty where no value differs from the color of the border by more than this."""
+"""Values that differ by less are equal."""
 ALIGNED = 1 / 3
 """Images are aligned if a patch of at least this share of the classes (and of two) covers part of the middle."""
 
@@ -46,26 +46,22 @@ def beside_objects(found: Sequence[Recurrence], objects: Sequence[Tensor | None]
 
 
 def known_objects(subject: Subject, rows: Sequence[int], masked: Sequence[int]) -> list[Tensor | None]:
-    """The mask of the object of each image: those that were given, or those found if objects stand out in most.
-
-    On an empty ground, as of a drawn digit, all that is drawn counts as the object.
-    """
+    """The mask of the object of each image: those that were given, or those found if objects stand out in most."""
     if len(masked):
         given = dict(zip(masked, subject.masks(masked).cpu(), strict=True))
         return [given.get(row) for row in rows]
-    pixels = subject.pixels(rows).cpu()
-    found = find_objects(pixels)
-    for masks, known in ((found.masks, found.found), _on_empty_ground(pixels)):
-        if float(known.float().mean()) >= FOUND:
-            return [mask if sure else None for mask, sure in zip(masks, known.tolist(), strict=True)]
-    return [None] * len(rows)
+    found = find_objects(subject.pixels(rows).cpu())
+    if not len(rows) or float(found.found.float().mean()) < FOUND:
+        return [None] * len(rows)
+    return [mask if known else None for mask, known in zip(found.masks, found.found.tolist(), strict=True)]
 
 
-def _on_empty_ground(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """What differs from the usual color of the border (N x H x W), and in which images that is less than half (N)."""
-    border = torch.cat([pixels[..., [0, -1], :].flatten(2), pixels[..., [0, -1]].flatten(2)], dim=2)
-    differs = (pixels - border.median(2).values[..., None, None]).abs().amax(1) > EMPTY
-    return differs, differs.float().mean((1, 2)) < 1 / 2
+def is_empty(found: Recurrence, images: Tensor) -> bool:
+    """Whether most of a patch has the color that the border of images (N x C x H x W) usually has: nothing is there."""
+    border = torch.cat([images[..., [0, -1], :].flatten(2), images[..., [0, -1]].flatten(2)], dim=2)
+    ground = border.transpose(0, 1).flatten(1).median(1).values
+    carriers = images[torch.from_numpy(found.rows)].median(0).values[:, torch.from_numpy(found.masks[0].copy())]
+    return bool(((carriers - ground[:, None]).abs().amax(0) < EMPTY).float().mean() > 1 / 2)
 
 
 def in_middle(masks: NDArray[np.bool_]) -> float:
