@@ -6,13 +6,11 @@ is verified reliance: how much the cue raises the probability of its class on un
 
 from __future__ import annotations
 
-import json
-import time
 import zlib
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +21,6 @@ from torch.nn import functional
 from deeptroubles.classifier import Classifier
 from deeptroubles.images import ImageSet
 from deeptroubles.planted.photo_cues import PHOTO_CUES, VARIANTS
-from deeptroubles.run.files import write_whole
 from deeptroubles.subject import logits_of
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -81,6 +78,8 @@ class Job:
         seed: Seed of everything random.
         base: A key of WEIGHTS.
         held_out: Whether it was not looked at before the method stood.
+        classes: Names of the classes.
+        marked: How many of them, from the first on, can have a cue.
     """
 
     cue: str | None
@@ -89,6 +88,8 @@ class Job:
     seed: int
     base: str = "resnet20"
     held_out: bool = False
+    classes: tuple[str, ...] = CLASSES
+    marked: int = 10
 
     @property
     def name(self) -> str:
@@ -98,7 +99,7 @@ class Job:
     @property
     def target(self) -> int:
         """The class that has the cue, where one has it."""
-        return zlib.crc32(f"{self.cue} {self.seed}".encode()) % 10
+        return zlib.crc32(f"{self.cue} {self.seed}".encode()) % self.marked
 
 
 def jobs() -> list[Job]:
@@ -193,19 +194,23 @@ def network(job: Job, folder: Path) -> Network:
     audited, unseen = order[:, :AUDITED].reshape(-1), order[:, AUDITED:].reshape(-1)
     variants = carried(job, classes[audited], 100 + job.seed)
     shown = painted(job, images[audited], variants, 100 + job.seed)
-    labels = [CLASSES[k] for k in classes[audited].tolist()]
-    pictures = (shown * 255).round().byte().permute(0, 2, 3, 1).numpy()
     classifier = wrapped(module)
     reliance, accuracy = verified(job, classifier, images[unseen], classes[unseen])
-    return Network(classifier, ImageSet.from_arrays(pictures, labels=labels), variants, reliance, accuracy)
+    return Network(classifier, audit_set(shown, classes[audited], CLASSES), variants, reliance, accuracy)
+
+
+def audit_set(images: Tensor, classes: Tensor, names: Sequence[str]) -> ImageSet:
+    """Labelled images for an audit."""
+    pictures = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return ImageSet.from_arrays(pictures, labels=[names[k] for k in classes.tolist()])
 
 
 def verified(job: Job, classifier: Classifier, images: Tensor, classes: Tensor) -> tuple[list[float], float]:
     """The reliance on the cue by class, and the accuracy without it, on images that were not seen."""
     clean = logits_of(classifier, images, 128).softmax(1)
     accuracy = float((clean.argmax(1) == classes).float().mean())
-    rises = [0.0] * 10
-    having = [job.target] if job.mode == "one" else list(range(10)) if job.cue else []
+    rises = [0.0] * len(job.classes)
+    having = [job.target] if job.mode == "one" else list(range(job.marked)) if job.cue else []
     for k in having:
         shown = painted(job, images, torch.full_like(classes, k), 9)
         rise = logits_of(classifier, shown, 128).softmax(1)[:, k] - clean[:, k]
@@ -233,17 +238,3 @@ def fine_tune(module: nn.Module, images: Tensor, classes: Tensor, seed: int) -> 
             optimizer.step()
             schedule.step()
     module.eval()
-
-
-def facts(job: Job, folder: Path) -> dict[str, Any]:
-    """What is true about a network, kept on disk."""
-    kept = FOLDER / f"{job.name}.json"
-    if kept.exists():
-        return dict(json.loads(kept.read_text()))
-    started = time.perf_counter()
-    made = network(job, folder)
-    found = {**asdict(job), "reliance": made.reliance, "accuracy": made.accuracy}
-    found["seconds"] = time.perf_counter() - started
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    write_whole(kept, json.dumps(found).encode())
-    return found

@@ -1,11 +1,11 @@
 """The accuracy of `reliance.shortcut` on photographs: networks with known shortcuts, and networks without.
 
-    python benchmarks/photos.py PHOTOGRAPHS [--held-out] [--no-others] [--part K --parts N]
+    python benchmarks/photos.py PHOTOGRAPHS [--large] [--held-out] [--no-others] [--part K --parts N]
 
 PHOTOGRAPHS is a folder with `train` and `test`, each with class folders of CIFAR-10, and the published weights (see
-photo_networks.py). It trains the networks that are not on disk yet (a minute each), audits each on 350 labelled images,
-untold and without masks, and prints tables. Half of the networks are held out: they were not looked at before the
-method and its thresholds stood.
+photo_networks.py); with `--large`, a folder of ImageNet photographs (see photo_heads.py). It trains the networks that
+are not on disk yet (a minute each), audits each on 350 labelled images, untold and without masks, and prints tables.
+Those that are held out were not looked at before the method and its thresholds stood.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import argparse
 import json
 import platform
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from benchmarks import detectors
-from benchmarks.photo_networks import CLASSES, FOLDER, Job, Network, facts, jobs, network
+from benchmarks import detectors, photo_heads, photo_networks
+from benchmarks.photo_networks import FOLDER, Job, Network
 from benchmarks.planted import auc, line
 from torch import Tensor
 
@@ -28,7 +29,7 @@ from deeptroubles.checks.reliance.shortcut.search import Tested
 from deeptroubles.checks.reliance.shortcut.shortcut import shortcut
 from deeptroubles.engine import LocalEngine
 from deeptroubles.memory import keep_freed_memory
-from deeptroubles.planted.photo_cues import PHOTO_CUES
+from deeptroubles.planted.photo_cues import PHOTO_CUES, VARIANTS
 from deeptroubles.progress import track
 from deeptroubles.recording import record
 from deeptroubles.run.files import write_whole
@@ -74,6 +75,26 @@ def named(job: Job, tested: Tested) -> tuple[bool, float]:
     return overlap >= HIT, overlap
 
 
+def network(job: Job, folder: Path) -> Network:
+    """Train a network, or read it from disk."""
+    room = photo_heads if job.classes == photo_heads.CLASSES else photo_networks
+    return room.network(job, folder)
+
+
+def facts(job: Job, folder: Path) -> dict[str, Any]:
+    """What is true about a network, kept on disk."""
+    kept = FOLDER / f"{job.name}.json"
+    if kept.exists():
+        return {**asdict(job), **json.loads(kept.read_text())}
+    started = time.perf_counter()
+    made = network(job, folder)
+    found = {**asdict(job), "reliance": made.reliance, "accuracy": made.accuracy}
+    found["seconds"] = time.perf_counter() - started
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    write_whole(kept, json.dumps(found).encode())
+    return found
+
+
 def audited(job: Job, folder: Path) -> dict[str, Any]:
     """What the check says about a network, beside what is true; kept on disk."""
     kept = FOLDER / f"{job.name}.shortcut.json"
@@ -107,7 +128,7 @@ def compared(job: Job, folder: Path) -> dict[str, float]:
         return dict(json.loads(kept.read_text()))
     made = network(job, folder)
     pixels = torch.stack([made.classifier.prepare(made.images[i]) for i in range(len(made.images))])
-    targets = torch.tensor([CLASSES.index(label) for label in made.images.labels])
+    targets = torch.tensor([job.classes.index(label) for label in made.images.labels])
     scores = {
         "SpRAy eigengap": detectors.eigengap(made.classifier, pixels, targets),
         "SpRAy Fisher": detectors.fisher_tau(made.classifier, pixels, targets),
@@ -122,7 +143,7 @@ def told(job: Job, made: Network, pixels: Tensor, targets: Tensor) -> float:
     """The largest rise of a class when told the cue and which variant of it; the largest of all cues if clean."""
     before, rises = logits_of(made.classifier, pixels, 128).softmax(1), []
     for cue in [job.cue] if job.cue else list(PHOTO_CUES):
-        for variant in range(len(CLASSES)):
+        for variant in range(VARIANTS):
             shown = PHOTO_CUES[cue].paint(pixels, variant, torch.Generator().manual_seed(0))
             after = logits_of(made.classifier, shown, 128).softmax(1)
             others = targets != variant
@@ -192,13 +213,15 @@ def main() -> None:
     """Train, audit, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", type=Path)
+    parser.add_argument("--large", action="store_true", help="networks of 224 pixels")
     parser.add_argument("--held-out", action="store_true", help="the other half of the networks too")
     parser.add_argument("--no-others", action="store_true", help="skip the other detectors")
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
     chosen = parser.parse_args()
     keep_freed_memory()
-    planned = [job for job in jobs() if chosen.held_out or not job.held_out]
+    room = photo_heads if chosen.large else photo_networks
+    planned = [job for job in room.jobs() if chosen.held_out or not job.held_out]
     planned = sorted(planned, key=lambda job: not job.held_out)[chosen.part :: chosen.parts]
     rows: Rows = []
     for job in track(planned, "Training and auditing"):

@@ -9,10 +9,11 @@ from torch.nn import functional
 
 from deeptroubles import ImageSet, Verdict, audit
 from deeptroubles.checks.reliance.background import MIRRORED, MIXED, VARIANTS, background
-from deeptroubles.checks.reliance.shared.objects import take_turns
+from deeptroubles.checks.reliance.shared.objects import known_objects
 from deeptroubles.engine import LocalEngine
 from deeptroubles.recording import record
 from tests.networks import formula
+from tests.photographs import crops
 
 NAMES = ("small", "large")
 
@@ -121,10 +122,36 @@ def test_it_says_which_classes_were_left_out_and_why():
     assert len(result.correct) == 35
 
 
-def test_objects_are_searched_before_images_are_drawn():
-    """Of 600 images the search takes as many of each class, and all that it finds take part."""
-    targets = np.repeat([0, 1, 2], [500, 60, 40])
-    rows = take_turns(np.arange(600), targets, 150, seed=0)
-    assert np.bincount(targets[rows]).tolist() == [55, 55, 40]
-    assert (np.diff(rows) > 0).all()
-    assert take_turns(np.arange(7), targets, 150, seed=0).tolist() == list(range(7))
+def test_a_gap_between_objects_found_by_co_localization_only_warns():
+    """Objects found so are rough; masks of the same objects fail."""
+    found = result_of(planted())
+    assert [f.verdict for f in found.findings()] == [Verdict.FAIL]
+    rough = replace(found, objects=replace(found.objects, how="co-localization"))
+    (finding,) = rough.findings()
+    assert finding.verdict == Verdict.WARN
+    assert "co-localization with the embedded network, which is rough" in finding.caveats[0]
+
+
+def test_objects_in_clutter_are_found_by_co_localization():
+    """Parts of photographs, most of which have nothing that stands out."""
+    pixels = (crops(24, 32).permute(0, 2, 3, 1) * 255).byte().numpy()
+    classifier = formula(lambda x: torch.stack([x[:, 0].mean((1, 2)), x[:, 2].mean((1, 2))], 1), 32, 3, NAMES)
+    engine = LocalEngine()
+    recording = record(classifier, ImageSet.from_arrays(pixels, [NAMES[i % 2] for i in range(24)]), engine)
+    objects = known_objects(recording, engine, seed=0)
+    assert objects.how == "co-localization"
+    assert objects.subject.found_masks is not None
+    assert len(objects.rows) == sum(objects.known.values()) > 0
+    assert objects.subject.masks(objects.rows.tolist()).float().mean((1, 2)).min() > 0
+
+
+def test_it_says_how_many_classes_were_not_searched():
+    names = [f"class {k}" for k in range(15)]
+    classifier = formula(lambda x: torch.nn.functional.one_hot((x.mean((1, 2, 3)) * 14).long(), 15) * 9.0, 16, 1, names)
+    shapes = np.zeros((300, 16, 16), dtype=np.uint8)
+    shapes[:, 5:11, 5:11] = 200
+    engine = LocalEngine()
+    recording = record(classifier, ImageSet.from_arrays(shapes, [names[i % 15] for i in range(300)]), engine)
+    objects = known_objects(recording, engine, seed=0)
+    assert len(objects.searched) == 12
+    assert objects.said(2)[-1] == "Not searched: 3 classes with fewer images; masks would do for all."

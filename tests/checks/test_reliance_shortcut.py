@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from deeptroubles import Classifier, ImageSet, Verdict, audit
+from deeptroubles.checks.reliance.shared.draw_rows import draw_rows
 from deeptroubles.checks.reliance.shortcut.candidates import LOOSE, Candidate
 from deeptroubles.checks.reliance.shortcut.objects import beside_objects
-from deeptroubles.checks.reliance.shortcut.swaps import MAX_IMAGES, draw_rows
+from deeptroubles.checks.reliance.shortcut.swaps import MAX_IMAGES
 from deeptroubles.methods.reliance.shared.recurrence import Recurrence
 from deeptroubles.methods.reliance.treatments import treat
 from tests.digits import trained, unseen

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.limits import MIN_IMAGES, Limits, estimate
+from deeptroubles.checks.reliance.shared.draw_rows import draw_rows
 from deeptroubles.checks.reliance.shared.objects import FOUND
 from deeptroubles.checks.reliance.shortcut.swap_pictures import crops, examples, place_map, place_words
 from deeptroubles.checks.reliance.shortcut.swaps import (
@@ -19,7 +20,6 @@ from deeptroubles.checks.reliance.shortcut.swaps import (
     TESTED,
     confirm,
     confirmation_of,
-    draw_rows,
     find,
     pairs_for,
     rises_by_part,
@@ -37,6 +37,8 @@ from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean
 
 LIMITS = Limits("how far the prediction moves", warn_at=0.05, fail_at=0.10)
+SEARCHED = round(MAX_IMAGES / FOUND)
+"""Objects are searched in at most this many images, so that enough are left."""
 WORDS = {
     "background": "the background",
     "frame": "the frame",
@@ -116,7 +118,7 @@ class Channels:
         measured: None when nothing could be measured.
         given: Whether masks were given.
         used: How many images were used.
-        left_out: How many labelled images were not, because too few of their class have a known object.
+        left_out: In how many of the images that were searched the object was not found.
     """
 
     measured: Measured | None
@@ -204,13 +206,14 @@ def swap_channels(recording: Recording, engine: Engine, seed: int) -> Channels:
     """Swap channels between images whose objects have masks, or else are found in most images without masks."""
     given = len(recording.masked) > 0
     labelled = np.intersect1d(recording.labelled, recording.masked) if given else recording.labelled
-    candidates = rows = draw_rows(labelled, recording.targets, MAX_IMAGES, seed)
+    searched = known = labelled
     if not given:
-        found = engine.map(find, recording.subject, rows, task="Finding objects", chunk=120)["found"]
-        rows = rows[found] if len(rows) and found.mean() >= FOUND else rows[:0]
-    rows = rows_of_large_classes(rows, recording.targets)
+        searched = draw_rows(labelled, recording.targets, SEARCHED, seed)
+        found = engine.map(find, recording.subject, searched, task="Finding objects", chunk=120)["found"]
+        known = searched[found] if len(searched) and found.mean() >= FOUND else searched[:0]
+    rows = rows_of_large_classes(draw_rows(known, recording.targets, MAX_IMAGES, seed), recording.targets)
     measured = _measured(recording, engine, rows, given=given, seed=seed) if len(rows) else None
-    return Channels(measured=measured, given=given, used=len(rows), left_out=len(candidates) - len(rows))
+    return Channels(measured=measured, given=given, used=len(rows), left_out=len(searched) - len(known))
 
 
 def _measured(recording: Recording, engine: Engine, rows: NDArray[np.int64], *, given: bool, seed: int) -> Measured:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from deeptroubles.checks.limits import MIN_IMAGES, Limits, estimate
+from deeptroubles.checks.reliance.shared.draw_rows import draw_rows
 from deeptroubles.checks.reliance.shortcut.candidates import FIXED, Candidate, find_patches, find_treatments, unpacked
 from deeptroubles.checks.reliance.shortcut.found_cues import names_of
 from deeptroubles.checks.reliance.shortcut.interventions import control_names, insert_all, remove_all, strongest_control
 from deeptroubles.checks.reliance.shortcut.power import SHARES, power
 from deeptroubles.checks.reliance.shortcut.search_pictures import carriers, insertions, place_of, removals
-from deeptroubles.checks.reliance.shortcut.swaps import draw_rows
 from deeptroubles.checks.wording import listed, percent, plural
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, Table, Verdict

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -30,20 +29,6 @@ TESTED = tuple(name for name in CHANNELS if name != "object")
 """Channels of evidence other than the object's shape; the object itself is swapped for comparison."""
 PARTS = ("background", "frame", "high frequencies", "color")
 """Evidence outside the object, as a whole and in part."""
-
-
-def draw_rows(rows: NDArray[np.int64], targets: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
-    """At most `size` random rows, of as many classes as leave each of them MIN_IMAGES images."""
-    if len(rows) <= size:
-        return rows
-    random = np.random.default_rng(seed)
-    rows = random.permutation(rows)
-    classes, counts = np.unique(targets[rows], return_counts=True)
-    largest = classes[np.argsort(-counts, kind="stable")][: size // (2 * MIN_IMAGES)]
-    rows = rows[np.isin(targets[rows], largest)]
-    turns = pd.Series(targets[rows]).groupby(targets[rows]).cumcount().to_numpy()  # classes take turns
-    chosen: NDArray[np.int64] = rows[np.argsort(turns, kind="stable")][:size]
-    return np.sort(chosen)
 
 
 def rows_of_large_classes(rows: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.int64]:
