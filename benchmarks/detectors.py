@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.naive_bayes import GaussianNB
-from torch import Tensor
+from torch import Tensor, nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.lrp import lrp
 from deeptroubles.methods.clustering.spray import MIN_HEATMAPS, Clusters, cluster_heatmaps, small_heatmaps
 from deeptroubles.methods.concepts.tcav import Read, concept_layer, concept_vectors, lead_std, read_layer, unit_scale
 from deeptroubles.methods.properties.image_properties import image_properties
-from deeptroubles.network import open_network
+from deeptroubles.network import open_network, penultimate_features
 
 
 def eigengap(classifier: Classifier, images: Tensor, targets: Tensor) -> float:
@@ -31,6 +31,27 @@ def _clusters(classifier: Classifier, images: Tensor, targets: Tensor) -> list[C
     small = small_heatmaps(torch.cat([lrp(classifier, *part) for part in parts]))
     groups = [small[(targets == target).cpu().numpy()] for target in torch.unique(targets)]
     return [cluster_heatmaps(group, 0) for group in groups if len(group) >= MIN_HEATMAPS]
+
+
+def neural_pca(classifier: Classifier, images: Tensor, targets: Tensor) -> float:
+    """Class-wise neural PCA: how much one component moves a class's logit, in standard deviations of that logit.
+
+    Components are of the features of the class's images, weighted by the class's last weights (Neuhaus et al.: Spurious
+    Features Everywhere, ICCV 2023, equations 2 to 4). There a person looks at the images; here the component with the
+    largest standard deviation is the score.
+    """
+    network = open_network(classifier)
+    with torch.no_grad():
+        parts = [penultimate_features(network, part) for part in torch.split(images, 64)]
+    features = torch.cat([part for part in parts if part is not None])
+    weight = next(m.weight for m in reversed(list(classifier.module.modules())) if isinstance(m, nn.Linear)).detach()
+    scores = []
+    for k in torch.unique(targets).tolist():
+        weighted = features[targets == k] * weight[k]
+        directions = torch.linalg.svd(weighted - weighted.mean(0), full_matrices=False).Vh
+        moved = (weighted - weighted.mean(0)) @ directions.T * directions.sum(1)
+        scores.append(float(moved.std(0).max() / (features @ weight[k]).std()))
+    return max(scores)
 
 
 def tcav(classifier: Classifier, images: Tensor, targets: Tensor, concept: Tensor) -> float:

@@ -132,6 +132,7 @@ def compared(job: Job, folder: Path) -> dict[str, float]:
     scores = {
         "SpRAy eigengap": detectors.eigengap(made.classifier, pixels, targets),
         "SpRAy Fisher": detectors.fisher_tau(made.classifier, pixels, targets),
+        "class-wise neural PCA": detectors.neural_pca(made.classifier, pixels, targets),
         "Datalab's correlation, baseline corrected": detectors.datalab(pixels, targets),
         "insertion of the known cue": told(job, made, pixels, targets),
     }

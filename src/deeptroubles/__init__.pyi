@@ -25,6 +25,7 @@ from .statistics.error_consistency import error_consistency as error_consistency
 from .workflows.audit import audit as audit
 from .workflows.compare_errors import compare_errors as compare_errors
 from .workflows.mitigate import mitigate as mitigate
+from .workflows.segment import segment_objects as segment_objects
 from .workflows.stylize import stylize_images as stylize_images
 from .workflows.units import analyze_units as analyze_units
 from .workflows.visualize import visualize_units as visualize_units

@@ -67,11 +67,15 @@ def audit_command(
     problem = read_fail_on(fail_on) if fail_on else None
     classifier = load()
     from deeptroubles.images import load_images
+    from deeptroubles.models import is_module
     from deeptroubles.workflows.audit import REPORT, audit
+    from deeptroubles.workflows.segment import segment_objects
 
+    folder = masks if masks and not is_module(masks) else None
+    found = load_images(images, label=label, path_column=path_column, value_range=value_range, masks=folder)
     result = audit(
         classifier,
-        load_images(images, label=label, path_column=path_column, value_range=value_range, masks=masks),
+        segment_objects(found, masks) if masks and not folder else found,
         out_folder,
         checks=_names(checks) or None,
         skip=_names(skip),

@@ -20,7 +20,8 @@ ValueRange = Annotated[
 Masks = Annotated[
     str | None,
     typer.Option(
-        metavar="FOLDER",
-        help="Object masks: a folder that mirrors the images (nonzero is the object). Default: a manifest's `mask`.",
+        metavar="FOLDER|MODEL",
+        help="Object masks: a folder that mirrors the images (nonzero is the object), or a segmentation model "
+        "(FILE.pt2, FILE.ts, package.module:function). Default: a manifest's `mask`.",
     ),
 ]

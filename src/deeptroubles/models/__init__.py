@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Unpack
 
 import torch
+from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, UsageError, nearest
@@ -21,7 +22,7 @@ from deeptroubles.models.shared.class_names import load_class_names
 from deeptroubles.models.shared.overrides import Overrides
 from deeptroubles.models.shared.source import Source
 
-__all__ = ["SOURCES", "Overrides", "Source", "load_class_names", "load_classifier"]
+__all__ = ["SOURCES", "Overrides", "Source", "is_module", "load_class_names", "load_classifier", "load_module"]
 
 
 def _found() -> tuple[Source, ...]:
@@ -63,6 +64,29 @@ def load_classifier(source: str, **overrides: Unpack[Overrides]) -> Classifier:
         classifier = row.load(name, given)
     classifier.source = source
     return classifier
+
+
+def load_module(source: str) -> nn.Module:
+    """Load a network that need not be a classifier, such as one that segments images.
+
+    Args:
+        source: A program (`.pt2`, `.ts`) or a function of your own (`package.module:function`).
+
+    Raises:
+        UsageError: The source has none of these forms.
+        ModelError: The network cannot be loaded.
+    """
+    row, name = _find(source)
+    if row.module is None:
+        takers = [each.form for each in SOURCES if each.module]
+        raise UsageError(f"{row.form} gives classifiers only; give {', '.join(takers[:-1])} or {takers[-1]}.")
+    return row.module(name)
+
+
+def is_module(source: str) -> bool:
+    """Whether `load_module` can take this: it has one of its forms and is no folder."""
+    forms = [row.pattern for row in SOURCES if row.module]
+    return any(re.fullmatch(form, source) for form in forms) and not Path(source).is_dir()
 
 
 def _find(source: str) -> tuple[Source, str]:

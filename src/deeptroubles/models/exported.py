@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
@@ -37,6 +38,11 @@ def load(name: str, overrides: Overrides) -> Classifier:
     if isinstance(height, int) and isinstance(width, int):
         known["size"] = (height, width)
     return build(program.module(), known, overrides)
+
+
+def load_module(name: str) -> nn.Module:
+    """Load the program."""
+    return _read(Path(name)).module()
 
 
 def _read(path: Path) -> torch.export.ExportedProgram:
@@ -69,4 +75,5 @@ SOURCE = Source(
     runs_code=True,
     pattern=r"(?i:(.+\.pt2))",
     load=load,
+    module=load_module,
 )

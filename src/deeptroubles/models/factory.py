@@ -22,12 +22,18 @@ from deeptroubles.models.shared.wording import quoted
 
 def load(name: str, overrides: Overrides) -> Classifier:
     """Import the module, call the function without arguments and take the Classifier or module that it returns."""
-    answer = _call(name)
+    answer = load_module(name)
     if isinstance(answer, Classifier):
         return build(answer.module, _settings(answer), overrides) if overrides else answer
+    return build(answer, {"name": name}, overrides)
+
+
+def load_module(name: str) -> nn.Module:
+    """Import the module, call the function without arguments and take the torch module that it returns."""
+    answer = _call(name)
     if not isinstance(answer, nn.Module):
         raise ModelError(f"{name}() returned a {type(answer).__name__}; it must return a Classifier or a torch module.")
-    return build(answer, {"name": name}, overrides)
+    return answer
 
 
 def _call(name: str) -> Any:
@@ -92,4 +98,5 @@ SOURCE = Source(
     general=True,
     pattern=r"([\w.]+:\w+)",
     load=load,
+    module=load_module,
 )

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
@@ -20,6 +21,11 @@ from deeptroubles.models.shared.wording import quoted
 
 def load(name: str, overrides: Overrides) -> Classifier:
     """Load the program; it does not know the size of its input."""
+    return build(load_module(name), {"name": Path(name).stem}, overrides)
+
+
+def load_module(name: str) -> nn.Module:
+    """Load the program."""
     path = Path(name)
     if not path.is_file():
         raise ModelError(f"There is no file {path}.")
@@ -30,10 +36,10 @@ def load(name: str, overrides: Overrides) -> Classifier:
             "package.module:function; for a model of timm or torchvision, give its name and the file as --weights."
         )
     try:
-        module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        module: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
     except RuntimeError as error:
         raise ModelError(f"{path} cannot be loaded as TorchScript ({quoted(error)}); save it again.") from error
-    return build(module.eval(), {"name": path.stem}, overrides)
+    return module.eval()
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -51,4 +57,5 @@ SOURCE = Source(
     runs_code=True,
     pattern=r"(?i:(.+\.(?:ts|torchscript|pt|pth)))",
     load=load,
+    module=load_module,
 )

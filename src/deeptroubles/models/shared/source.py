@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import nn
+
 from deeptroubles.classifier import Classifier
 from deeptroubles.models.shared.overrides import Overrides
 
@@ -19,6 +21,7 @@ class Source:
         brings: What it knows about the model; the rest is given by hand.
         pattern: Which sources are of this form; its group is the name that `load` gets.
         load: Loads one.
+        module: Loads the network alone, for networks that are no classifiers; None where there are none.
         runs_code: Loading it runs code that came with the model, so the model must be trusted.
         extra: The optional dependency it needs, as in `pip install "deeptroubles[extra]"`.
         takes_weights: It also reads weights from a local file.
@@ -30,6 +33,7 @@ class Source:
     brings: str
     pattern: str
     load: Callable[[str, Overrides], Classifier]
+    module: Callable[[str], nn.Module] | None = None
     runs_code: bool = False
     extra: str | None = None
     takes_weights: bool = False
