@@ -7,9 +7,10 @@ from PIL import Image
 
 from deeptroubles import ImageSet, Verdict, audit
 from deeptroubles.checks.reliance.cue.associated_class import associated_class
-from deeptroubles.checks.reliance.cue.cue import cue
+from deeptroubles.checks.reliance.cue.cue import cue, other_texts
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import UsageError
+from deeptroubles.methods.transforms.shared.named_cue import named_cue
 from deeptroubles.methods.transforms.watermark import watermark
 from deeptroubles.recording import record
 from tests.networks import blobs, formula
@@ -191,3 +192,10 @@ def test_noise_among_many_classes_is_not_taken_for_a_cue():
         means.append(effect[at, chosen[at]].mean())
     assert abs(np.mean(means)) < 0.01
     assert effect.mean(0).max() > 0.03
+
+
+def test_a_text_is_compared_with_other_texts():
+    said = [cue.content for cue in other_texts(named_cue("text:Zoo 9!@top:0.2"))]
+    assert said == ["Crr 2!", "Gvv 6!", "Pee 5!"]
+    assert other_texts(named_cue("text:+++@top")) == []
+    assert other_texts(named_cue("color:#ff8800")) == []

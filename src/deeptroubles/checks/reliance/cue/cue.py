@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,16 @@ LIMITS = Limits(
     "removed, relative to a control,",
     warn_at=0.05,
     fail_at=0.20,
-    note="Controls of an insertion are the same overlay with shuffled blocks and other colors, and the same area "
-    "in-painted (for treatments, others that change images as much); the strongest counts. The control of a removal is "
-    "in-painting of an equal area elsewhere. If both the cue and a control change the prediction this much, it cannot "
-    f"pass. A removal counts from {MIN_IMAGES} images on. The thresholds are conventions.",
+    note="Controls of an insertion are the same overlay with shuffled blocks and other colors, the same area "
+    "in-painted, and for a text other letters (for treatments, others that change images as much); the strongest "
+    "counts. The control of a removal is in-painting of an equal area elsewhere. If both the cue and a control change "
+    f"the prediction this much, it cannot pass. A removal counts from {MIN_IMAGES} images on. The thresholds are "
+    "conventions.",
 )
 MAX_IMAGES = 128
 CONTROLS = 3
+LETTERS = (3, 7, 16)
+"""How far in the alphabet the letters of other texts are from those of a text."""
 COVERED, LARGE = 0.5, 0.5
 """From this opacity on a pixel counts as covered; a cue that covers more of an image than this cannot be in-painted."""
 MAX_LISTED = 8
@@ -252,9 +256,9 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
 
     How to read it:
         The first estimate is the increase of the associated class's probability with the cue, minus that with the
-        strongest control: the same overlay with shuffled blocks and other colors, or the same area in-painted. The
-        second is the decrease of the prediction's probability when the cue is in-painted, minus that for an equal area
-        elsewhere. The strips show an image unchanged, with the cue, and with a control.
+        strongest control: the same overlay with shuffled blocks and other colors, the same area in-painted, or a text
+        of other letters. The second is the decrease of the prediction's probability when the cue is in-painted, minus
+        that for an equal area elsewhere. The strips show an image unchanged, with the cue, and with a control.
 
     Limits:
         A network that reacts to any writing reacts to the controls too; then the difference is small, and both numbers
@@ -331,10 +335,25 @@ def _versions(
         return treat(pixels, cue.content, cue.amount), controls or [pixels]
     overlay = _overlay(subject, cue, donors)
     controls = [lay(pixels, control(overlay, i, seed)) for i in range(1, CONTROLS + 1)]
+    controls += [lay(pixels, _overlay(subject, text, donors)) for text in other_texts(cue)]
     covered = (overlay.cover[:, 0] >= COVERED).to(pixels.device)
     if float(covered.float().mean()) < LARGE:
         controls.append(inpaint(pixels, covered.expand(len(pixels), -1, -1)))
     return lay(pixels, overlay), controls
+
+
+def other_texts(cue: NamedCue) -> list[NamedCue]:
+    """Texts with other letters and digits in place of those of a text; none where it has neither."""
+    if cue.kind != "text":
+        return []
+    shifted = [cue.content.translate(_other_letters(step)) for step in LETTERS]
+    return [replace(cue, content=text) for text in shifted if text != cue.content]
+
+
+def _other_letters(step: int) -> dict[int, str]:
+    """Each letter and digit by the one `step` further, cyclically."""
+    alphabets = (ascii_lowercase, ascii_uppercase, digits)
+    return {ord(c): every[(i + step) % len(every)] for every in alphabets for i, c in enumerate(every)}
 
 
 def _overlay(subject: Subject, cue: NamedCue, donors: Sequence[int]) -> Overlay:
