@@ -25,6 +25,23 @@ from deeptroubles.outputs import to_logits
 from deeptroubles.subject import Subject, returned_by
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What each check may spend.
+
+    Attributes:
+        looks: How many times a check may show an image to the classifier.
+        seconds: How long the classifier takes for one.
+    """
+
+    looks: int
+    seconds: float
+
+    def images(self, views: float, at_least: int = 1) -> int:
+        """How many images a check may look at that shows each `views` times."""
+        return max(at_least, int(self.looks / views))
+
+
 @dataclass(frozen=True, repr=False)
 class Recording(Brief):
     """What the classifier predicts for each image that could be read.
@@ -39,6 +56,7 @@ class Recording(Brief):
         unusable_masks: The masks of both kinds that cannot be used, with the reason.
         options: What the user gave for the checks, by option; see `deeptroubles.checks.options`.
         conversions: What was done to the images so that the classifier can take them; '' if nothing.
+        budget: What each check may spend; None: as much as it needs.
     """
 
     subject: Subject
@@ -50,6 +68,7 @@ class Recording(Brief):
     unusable_masks: tuple[Unreadable, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     conversions: str = ""
+    budget: Budget | None = None
 
     @property
     def targets(self) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from deeptroubles.engine import LocalEngine
 from deeptroubles.recording import record
 from deeptroubles.statistics.intervals import mean_share
 from deeptroubles.workflows.audit import ask
+from tests.looks import all_seen
 from tests.networks import blobs, formula
 
 NAMES = ("left", "right")
@@ -62,11 +63,11 @@ def test_a_network_that_needs_the_arrangement_is_at_chance():
 def test_chance_is_taken_off():
     right = np.zeros((40, 3, 3), dtype=bool)
     right[:30] = True
-    shuffled = Shuffled(correct=right, chance=np.full(3, 0.5))
+    shuffled = Shuffled(looks=all_seen(len(right)), correct=right, chance=np.full(3, 0.5))
     plain = mean_share(np.repeat([1.0, 0.0], [30, 10]))
     assert np.allclose(shuffled.beyond_chance(4), [2 * (share - 0.5) for share in plain])
     assert shuffled.beyond_chance(4).value == 0.5
-    always = Shuffled(correct=np.ones((40, 3, 3), dtype=bool), chance=np.ones(3))
+    always = Shuffled(looks=all_seen(40), correct=np.ones((40, 3, 3), dtype=bool), chance=np.ones(3))
     assert always.beyond_chance(4) == (0, 0, 1)
 
 

@@ -43,6 +43,13 @@ class Limits:
             return Verdict.WARN
         return Verdict.PASS if interval.high <= self.fail_at else Verdict.INCONCLUSIVE
 
+    def is_settled(self, interval: Interval) -> bool:
+        """Whether more images cannot change the verdict: the interval lies on one side of both thresholds."""
+        return interval.high <= self.warn_at or interval.low > self.fail_at or self._is_between(interval)
+
+    def _is_between(self, interval: Interval) -> bool:
+        return interval.low > self.warn_at and interval.high <= self.fail_at
+
     @property
     def criterion(self) -> str:
         """The rule of `verdict` in words."""

@@ -29,3 +29,11 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 def listed(names: Sequence[str], last: str = "and") -> str:
     """Names as a sentence lists them: 'a', 'a and b', 'a, b and c'."""
     return f" {last} ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit that fits: '40 seconds', '12 minutes', '3 hours', '5 days'."""
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return plural(round(seconds / size), unit)
+    return plural(max(1, round(seconds)), "second")

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from deeptroubles.checks.options import OPTIONS
 from deeptroubles.checks.wording import percent
+from deeptroubles.commands.budget import read_budget
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.fail_on import read_fail_on
 from deeptroubles.commands.images import Masks, PathColumn, ValueRange
@@ -61,10 +62,18 @@ def audit_command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are processed at once.")] = 32,
+    budget: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME|none",
+            help="About how long the checks may take, such as 90s, 10m or 2h; those that would need more look at fewer "
+            "images. none: all images, where the verdict is not decided earlier.",
+        ),
+    ] = "10m",
     options: dict[str, Any],
 ) -> None:
     """Audit a classifier on images and write a report."""
-    problem = read_fail_on(fail_on) if fail_on else None
+    problem, seconds = read_fail_on(fail_on) if fail_on else None, read_budget(budget)
     classifier = load()
     from deeptroubles.images import load_images
     from deeptroubles.models import is_module
@@ -81,6 +90,7 @@ def audit_command(
         skip=_names(skip),
         seed=seed,
         batch_size=batch_size,
+        budget=seconds,
         command=command_line(),
         **options,
     )

@@ -32,10 +32,13 @@ from deeptroubles.recording import Recording, record
 from deeptroubles.report import write_report
 from deeptroubles.run.folder import RunFolder, read_audit
 from deeptroubles.run.lock import locked
+from deeptroubles.workflows.budget import budget_for
 
 _log = logging.getLogger(__name__)
 REPORT = "report.html"
 """The report's name in a run folder."""
+BUDGET = 600.0
+"""Seconds for the checks of an audit, where nothing else is said."""
 
 
 def audit(
@@ -47,6 +50,7 @@ def audit(
     skip: str | Sequence[str] = (),
     seed: int = 0,
     batch_size: int = 32,
+    budget: float | None = BUDGET,
     engine: MakeEngine = LocalEngine,
     command: str = "",
     **options: Any,
@@ -62,6 +66,8 @@ def audit(
         skip: Names or families of checks to leave out, or one of them.
         seed: Seed of everything random; the same seed gives the same findings.
         batch_size: How many images are processed at once.
+        budget: About how many seconds the checks may take together; those that would need more look at fewer images.
+            None: every image is looked at where the verdict is not decided earlier.
         engine: Makes what does the work. Default: this process does.
         command: What to say in the report about how it was made.
         **options: What some checks need from you, such as `cue`, `concept`, `group` and `conflict`: a text or several;
@@ -79,7 +85,16 @@ def audit(
     """
     planned = chosen_checks(checks, skip)
     return run_checks(
-        planned, classifier, images, out, options, seed=seed, batch_size=batch_size, engine=engine, command=command
+        planned,
+        classifier,
+        images,
+        out,
+        options,
+        seed=seed,
+        batch_size=batch_size,
+        budget=budget,
+        engine=engine,
+        command=command,
     ).audit
 
 
@@ -109,6 +124,7 @@ def run_checks(
     batch_size: int,
     engine: MakeEngine,
     command: str,
+    budget: float | None = BUDGET,
     **identity: str,
 ) -> Checked:
     """Read the options of the planned checks, record once, run each check, and keep what was found after each.
@@ -118,28 +134,31 @@ def run_checks(
     expect_classifier(classifier)
     read = read_options(options, [option for check in planned for option in check.takes], classifier, images)
     folder = open_run(out, classifier, images, seed, **identity)
+    started = time.monotonic()
     with locked(folder.path) if folder else nullcontext():
-        return _run_checks(planned, classifier, images, folder, engine(folder, batch_size), read, seed, command)
+        worker = engine(folder, batch_size)
+        recording = record(classifier, images, worker, read)
+        if budget is not None:
+            recording = replace(recording, budget=budget_for(budget, recording, worker, len(planned)))
+        return _run_checks(planned, images, recording, folder, worker, seed, command, started)
 
 
 def _run_checks(
     planned: Sequence[Check],
-    classifier: Classifier,
     images: ImageSet,
+    recording: Recording,
     folder: RunFolder | None,
     worker: Engine,
-    options: Mapping[str, Any],
     seed: int,
     command: str,
+    started: float,
 ) -> Checked:
-    """Record once, run each check, and write what was found after each."""
-    started = time.monotonic()
-    recording = record(classifier, images, worker, options)
+    """Run each check, and write what was found after each."""
     if folder:
         folder.write_table("images", image_table(recording))
     unasked = [check for check in all_checks().values() if check.always and check not in planned]
     guides = {check.name: check.guide for check in (*unasked, *planned)}
-    result = _begun(classifier, images, recording, guides, command=command, seed=seed)
+    result = _begun(images, recording, guides, command=command, seed=seed)
     if folder:
         result = _with_earlier(result, folder)
     earlier, results = result.seconds, {}
@@ -194,9 +213,7 @@ def _with_earlier(begun: Audit, folder: RunFolder) -> Audit:
     )
 
 
-def _begun(
-    classifier: Classifier, images: ImageSet, recording: Recording, guides: dict[str, Guide], *, command: str, seed: int
-) -> Audit:
+def _begun(images: ImageSet, recording: Recording, guides: dict[str, Guide], *, command: str, seed: int) -> Audit:
     """An audit that begins: what it is about, and how to read what it will find."""
     return Audit(
         status="running",
@@ -204,7 +221,7 @@ def _begun(
         seconds=0,
         command=readable(command),
         seed=seed,
-        environment=_environment(classifier),
+        environment=_environment(recording.subject.classifier),
         model=_model_facts(recording.subject.classifier),
         images=_image_facts(images, recording),
         findings=[],

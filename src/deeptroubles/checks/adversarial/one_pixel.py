@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from deeptroubles.checks.adversarial.shared.examples import attacked_examples
 from deeptroubles.checks.adversarial.shared.masking import gradient_masking, withheld
-from deeptroubles.checks.limits import Limits, few
+from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
+from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent_interval
 from deeptroubles.engine import Arrays, Engine
@@ -18,14 +19,14 @@ from deeptroubles.findings import Finding, ImageGrid
 from deeptroubles.methods.attacks import one_pixel as method
 from deeptroubles.methods.eight_bits import to_bytes
 from deeptroubles.recording import Recording
-from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject, logits_of
 
 SMALL = 32
 """Up to this side length every pixel is tried."""
 CANDIDATES = 64
 """Candidates tried on larger images, ranked by gradient."""
-MAX_IMAGES, EXAMPLES_SHOWN = 16, 3
+EXAMPLES_SHOWN = 3
 LIMITS = Limits(
     "the share of images whose prediction one pixel changes",
     warn_at=0.1,
@@ -39,12 +40,14 @@ class OnePixel:
     """Which predictions one pixel changes.
 
     Attributes:
+        looks: The images that were tried, N.
         success: Whether a pixel was found, N.
         exact: Whether every corner of the color cube was tried at every pixel.
         masked: Signs of masked gradients, which rank the candidates where not all are tried.
         examples: Images before and after.
     """
 
+    looks: Looks
     success: NDArray[np.bool_]
     exact: bool
     masked: tuple[str, ...]
@@ -53,7 +56,7 @@ class OnePixel:
     @property
     def share(self) -> Interval:
         """The share of images whose prediction one pixel changes."""
-        return wilson(int(self.success.sum()), len(self.success))
+        return self.looks.mean_share(self.success)
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
@@ -64,7 +67,7 @@ class OnePixel:
         )
         yield Finding(
             check="adversarial.one_pixel",
-            verdict=withheld(LIMITS.verdict(share, count), self.masked),
+            verdict=withheld(self.looks.verdict(LIMITS, share), self.masked),
             severity=share.value,
             claim=f"Changing one pixel changes the prediction on at least {percent_interval(share)} of images "
             f"({tried}).",
@@ -72,6 +75,7 @@ class OnePixel:
             evidence=[LIMITS.estimate("Predictions that one pixel changes", share, count), *self.examples],
             caveats=[
                 *few(count),
+                *self.looks.said,
                 *self.masked,
                 "This is a lower bound: only black, white and the full colors were tried.",
                 *([] if self.exact else [few_tried]),
@@ -101,12 +105,25 @@ def one_pixel(recording: Recording, engine: Engine, *, seed: int) -> OnePixel:
     References:
         J. Su, D. V. Vargas, K. Sakurai, One pixel attack for fooling deep neural networks, IEEE TEVC 2019.
     """
-    subject, rows = recording.subject, recording.sample(MAX_IMAGES)
-    found = engine.map(_attack, subject, rows, task="Changing one pixel", chunk=2)
+    exact = max(recording.subject.classifier.size) <= SMALL
+    looks = look(
+        recording,
+        engine,
+        _attack,
+        np.arange(len(recording.logits)),
+        judge=lambda looks: looks.mean_share(looks.found["success"]),
+        limits=LIMITS,
+        views=8 * SMALL**2 if exact else CANDIDATES,
+        task="Changing one pixel",
+        seed=seed,
+        first=MIN_IMAGES,
+        chunk=2,
+    )
+    rows, found = looks.rows, looks.found
     success = found["success"].astype(bool)
     seen = np.flatnonzero(success & (found["distance"] > 0))[:EXAMPLES_SHOWN]
-    exact = max(subject.classifier.size) <= SMALL
     return OnePixel(
+        looks=looks,
         success=success,
         exact=exact,
         masked=() if exact else tuple(gradient_masking(recording, engine).raised()),

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from deeptroubles.checks.adversarial.shared.examples import attacked_examples
 from deeptroubles.checks.adversarial.shared.masking import gradient_masking, withheld
-from deeptroubles.checks.limits import Limits, few
+from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
+from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent_interval
 from deeptroubles.engine import Arrays, Engine
@@ -23,12 +24,14 @@ from deeptroubles.methods.attacks.square import square
 from deeptroubles.methods.eight_bits import to_bytes
 from deeptroubles.methods.masking import MaskingFlags
 from deeptroubles.recording import Recording
-from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject, logits_of
 
 LEVEL, STEPS, QUERIES = 8, 30, 500
 """The budget, in 8-bit levels, the steps of PGD, and the queries of Square where gradients look masked."""
-MAX_IMAGES, EXAMPLES_SHOWN = 12, 3
+EXAMPLES_SHOWN = 3
+VIEWS = 3 * STEPS
+"""Looks that an image costs: a step costs three."""
 LIMITS = Limits(
     f"the share of images that reach their target class within {LEVEL}/255",
     warn_at=0.2,
@@ -41,6 +44,7 @@ LIMITS = Limits(
 class Targeted:
     """Which images reach a target class drawn at random, signs of masked gradients, and examples."""
 
+    looks: Looks
     success: NDArray[np.bool_]
     flags: MaskingFlags
     examples: tuple[ImageGrid, ...]
@@ -48,7 +52,7 @@ class Targeted:
     @property
     def share(self) -> Interval:
         """The share of images that reach their target class."""
-        return wilson(int(self.success.sum()), len(self.success))
+        return self.looks.mean_share(self.success)
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
@@ -56,13 +60,18 @@ class Targeted:
         attack = f"PGD, {STEPS} steps" + (f"; then Square, {QUERIES} queries" if masked else "")
         yield Finding(
             check="adversarial.targeted",
-            verdict=withheld(LIMITS.verdict(share, count), masked),
+            verdict=withheld(self.looks.verdict(LIMITS, share), masked),
             severity=share.value,
             claim=f"Changes of at most {LEVEL}/255 per pixel make the network predict a randomly chosen wrong class on "
             f"{percent_interval(share)} of images ({attack}).",
             criterion=LIMITS.criterion,
             evidence=[LIMITS.estimate("Images that reach a random target class", share, count), *self.examples],
-            caveats=[*few(count), *masked, f"Images that resisted ({attack}) may still fall to a longer search."],
+            caveats=[
+                *few(count),
+                *self.looks.said,
+                *masked,
+                f"Images that resisted ({attack}) may still fall to a longer search.",
+            ],
         )
 
 
@@ -90,13 +99,26 @@ def targeted(recording: Recording, engine: Engine, *, seed: int) -> Targeted:
 
         A. Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018.
     """
-    subject, rows = recording.subject, recording.sample(MAX_IMAGES)
-    found = engine.map(_attack, subject, rows, task="Attacking towards a target", chunk=4, seed=seed)
     flags = gradient_masking(recording, engine)
-    if flags.raised():
-        found = engine.map(_attack_without_gradients, subject, rows, task="Trying squares", chunk=4, seed=seed)
+    looks = look(
+        recording,
+        engine,
+        _attack,
+        np.arange(len(recording.logits)),
+        judge=lambda looks: looks.mean_share(looks.found["success"]),
+        limits=LIMITS,
+        views=VIEWS + (QUERIES if flags.raised() else 0),
+        task="Attacking towards a target",
+        seed=seed,
+        first=MIN_IMAGES,
+        chunk=4,
+        draw=seed,
+        squares=bool(flags.raised()),
+    )
+    rows, found = looks.rows, looks.found
     seen = np.flatnonzero(found["success"])[:EXAMPLES_SHOWN]
     return Targeted(
+        looks=looks,
         success=found["success"].astype(bool),
         flags=flags,
         examples=attacked_examples(
@@ -109,36 +131,33 @@ def targeted(recording: Recording, engine: Engine, *, seed: int) -> Targeted:
     )
 
 
-def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int) -> Arrays:
-    pixels, targets = _pixels_and_targets(subject, indices, batch_size, seed)
-    return _shown(_pgd(subject, pixels, targets, batch_size))
-
-
-def _attack_without_gradients(subject: Subject, indices: Sequence[int], batch_size: int, seed: int) -> Arrays:
-    """PGD, and Square from the images that it left unchanged."""
-    pixels, targets = _pixels_and_targets(subject, indices, batch_size, seed)
+def _attack(
+    subject: Subject,
+    indices: Sequence[int],
+    batch_size: int,
+    draw: int,
+    squares: bool,  # noqa: FBT001 (for engine.map)
+) -> Arrays:
+    """PGD, and where asked Square from the images that it left unchanged."""
+    pixels, targets = _pixels_and_targets(subject, indices, batch_size, draw)
     found = _pgd(subject, pixels, targets, batch_size)
     left = ~found.success
-    if left.any():
+    if squares and left.any():
         more = square(
             subject.classifier,
             pixels[left],
             targets=targets[left],
             epsilon=LEVEL / 255,
             steps=QUERIES,
-            seed=seed,
+            seed=draw,
             batch_size=batch_size,
         )
         found.images[left], found.success[left] = more.images, more.success
-    return _shown(found)
+    return {"success": found.success.cpu().numpy(), "attacked": to_bytes(found.images).numpy()}
 
 
 def _pgd(subject: Subject, pixels: Tensor, targets: Tensor, batch_size: int) -> AttackResult:
     return pgd(subject.classifier, pixels, targets=targets, epsilon=LEVEL / 255, steps=STEPS, batch_size=batch_size)
-
-
-def _shown(found: AttackResult) -> Arrays:
-    return {"success": found.success.cpu().numpy(), "attacked": to_bytes(found.images).numpy()}
 
 
 def _pixels_and_targets(subject: Subject, indices: Sequence[int], batch_size: int, seed: int) -> tuple[Tensor, Tensor]:

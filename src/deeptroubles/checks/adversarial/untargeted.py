@@ -13,7 +13,8 @@ from torch import Tensor
 
 from deeptroubles.checks.adversarial.shared.examples import attacked_examples
 from deeptroubles.checks.adversarial.shared.masking import gradient_masking, withheld
-from deeptroubles.checks.limits import Limits, few
+from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
+from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent_interval, plural
 from deeptroubles.classifier import Classifier
@@ -27,7 +28,7 @@ from deeptroubles.methods.attacks.square import square
 from deeptroubles.methods.eight_bits import to_bytes
 from deeptroubles.methods.masking import MaskingFlags
 from deeptroubles.recording import Recording
-from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject, logits_of
 
 LEVELS = (1, 2, 4, 8, 16, 32, 64, 128, 255)
@@ -35,7 +36,9 @@ LEVELS = (1, 2, 4, 8, 16, 32, 64, 128, 255)
 JUDGED = 4
 """The budget that the verdict is about: 4/255, the usual one for ImageNet."""
 STEPS, QUERIES, NOISES = 20, 100, 3
-MAX_IMAGES, EXAMPLES_SHOWN = 16, 3
+EXAMPLES_SHOWN = 3
+VIEWS = 9 * STEPS + QUERIES
+"""Looks that an image costs: most break at one of the first three budgets, where a step costs three looks."""
 LIMITS = Limits(
     f"the share of images whose prediction changes within {JUDGED}/255",
     warn_at=0.2,
@@ -50,6 +53,7 @@ class Untargeted:
     """The budget at which each image's prediction changed.
 
     Attributes:
+        looks: The images that were attacked, N.
         broken_at: The smallest of LEVELS at which PGD changed the prediction, N; 0 where none did.
         correct: Whether the prediction was correct before, N; None where the class is not known.
         violations: Rules that every sound attack obeys and this one broke, so that its failures prove nothing.
@@ -57,6 +61,7 @@ class Untargeted:
         examples: Images before and after.
     """
 
+    looks: Looks
     broken_at: NDArray[np.int64]
     correct: tuple[bool | None, ...]
     violations: tuple[str, ...]
@@ -65,12 +70,12 @@ class Untargeted:
 
     def broken(self, level: int) -> Interval:
         """The share of images whose prediction changes within a budget, in 8-bit levels."""
-        return wilson(int(((self.broken_at > 0) & (self.broken_at <= level)).sum()), len(self.broken_at))
+        return self.looks.mean_share(_within(self.broken_at, level))
 
     @property
     def verdict(self) -> Verdict:
         """By the share at JUDGED; inconclusive where the attack failed and cannot be trusted."""
-        verdict = LIMITS.verdict(self.broken(JUDGED), len(self.broken_at))
+        verdict = self.looks.verdict(LIMITS, self.broken(JUDGED))
         return withheld(verdict, [*self.violations, *self.flags.raised()])
 
     def findings(self) -> Iterable[Finding]:
@@ -87,6 +92,7 @@ class Untargeted:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
+                *self.looks.said,
                 *self.violations,
                 *self.flags.raised(),
                 *self._known(),
@@ -154,14 +160,28 @@ def untargeted(recording: Recording, engine: Engine, *, seed: int) -> Untargeted
 
         N. Carlini et al., On evaluating adversarial robustness, 2019.
     """
-    subject, rows = recording.subject, recording.sample(MAX_IMAGES)
-    found = engine.map(_attack, subject, rows, task="Attacking with gradients", chunk=4, seed=seed)
+    looks = look(
+        recording,
+        engine,
+        _attack,
+        np.arange(len(recording.logits)),
+        judge=lambda looks: looks.mean_share(_within(looks.found["broken_at"], JUDGED)),
+        limits=LIMITS,
+        views=VIEWS,
+        task="Attacking with gradients",
+        seed=seed,
+        first=MIN_IMAGES,
+        chunk=4,
+        draw=seed,
+    )
+    rows, found = looks.rows, looks.found
     broken_at = found["broken_at"].astype(np.int64)
     correct = tuple(
         bool(recording.predicted[i] == recording.targets[i]) if recording.targets[i] >= 0 else None for i in rows
     )
     seen = [int(i) for i in np.flatnonzero(broken_at)[:EXAMPLES_SHOWN]]
     return Untargeted(
+        looks=looks,
         broken_at=broken_at,
         correct=correct,
         violations=_violations(found),
@@ -176,7 +196,12 @@ def untargeted(recording: Recording, engine: Engine, *, seed: int) -> Untargeted
     )
 
 
-def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int) -> Arrays:
+def _within(broken_at: NDArray[np.int64], level: int) -> NDArray[np.bool_]:
+    """Whether each image was broken within a budget."""
+    return np.asarray((broken_at > 0) & (broken_at <= level))
+
+
+def _attack(subject: Subject, indices: Sequence[int], batch_size: int, draw: int) -> Arrays:
     """PGD at growing budgets on the remaining images, and the attacks it is compared with at JUDGED."""
     classifier, pixels = subject.classifier, subject.pixels(indices)
     labels = logits_of(classifier, pixels, batch_size).argmax(1)
@@ -184,7 +209,7 @@ def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int
     attacked, left = pixels.clone(), torch.arange(len(pixels))
     for level in LEVELS:
         found = pgd(
-            classifier, pixels[left], labels[left], epsilon=level / 255, steps=STEPS, seed=seed, batch_size=batch_size
+            classifier, pixels[left], labels[left], epsilon=level / 255, steps=STEPS, seed=draw, batch_size=batch_size
         )
         success = found.success.cpu()
         broken_at[left[success]] = level
@@ -198,8 +223,8 @@ def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int
     budget = {"epsilon": JUDGED / 255, "batch_size": batch_size}
     held = {
         "single": _broken(fgsm, classifier, pixels, labels, kept, **budget),
-        "noise": _broken(random_noise, classifier, pixels, labels, kept, tries=NOISES, seed=seed, **budget),
-        "black_box": _broken(square, classifier, pixels, labels, kept, steps=QUERIES, seed=seed, **budget),
+        "noise": _broken(random_noise, classifier, pixels, labels, kept, tries=NOISES, seed=draw, **budget),
+        "black_box": _broken(square, classifier, pixels, labels, kept, steps=QUERIES, seed=draw, **budget),
         "more": _broken(
             pgd,
             classifier,
@@ -207,7 +232,7 @@ def _attack(subject: Subject, indices: Sequence[int], batch_size: int, seed: int
             labels,
             lost,
             steps=STEPS,
-            seed=seed,
+            seed=draw,
             epsilon=2 * JUDGED / 255,
             batch_size=batch_size,
         ),

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from deeptroubles.checks.limits import Limits, few
+from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval, plural
@@ -20,7 +21,7 @@ from deeptroubles.methods.attacks import occlusion_gain as method
 from deeptroubles.methods.attribution.occlusion import hide
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
-from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject, logits_of
 
 GAIN = 0.1
@@ -36,6 +37,7 @@ EXAMPLES_SHOWN = 4
 class OcclusionGain:
     """The probability of the true class after hiding 0, 1, ... windows, N x (steps + 1), and examples."""
 
+    looks: Looks
     probability: NDArray[np.float64]
     corrected: int
     examples: tuple[ImageGrid, ...]
@@ -44,8 +46,7 @@ class OcclusionGain:
     @property
     def share(self) -> Interval:
         """Share of images that gain from one hidden window."""
-        gain = self.probability[:, 1] - self.probability[:, 0]
-        return wilson(int((gain >= GAIN).sum()), len(gain))
+        return self.looks.mean_share(_gains(self.probability))
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
@@ -55,7 +56,7 @@ class OcclusionGain:
         rises = int((self.probability[:, 1] > self.probability[:, 0]).sum())
         yield Finding(
             check="reliance.occlusion_gain",
-            verdict=LIMITS.verdict(share, count),
+            verdict=self.looks.verdict(LIMITS, share),
             severity=share.value,
             claim=f"Hiding one window raises the probability of the true class by {percent(GAIN)} or more on "
             f"{percent_interval(share)} of images (largest rise with up to {STEPS} windows: {steps}).",
@@ -63,6 +64,7 @@ class OcclusionGain:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
+                *self.looks.said,
                 f"The probability rises by any amount on {rises} of {plural(count, 'image')}.",
                 f"{plural(self.corrected, 'wrong prediction')} corrected by hiding up to {STEPS} windows.",
                 "The hidden part may be a second object that really is there; look at the examples.",
@@ -133,18 +135,46 @@ def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> Occlus
     References:
         M. D. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV 2014.
     """
-    subject, rows = recording.subject, recording.labelled
-    found = engine.map(_hide, subject, rows, task="Hiding windows", chunk=2)
-    probability = found["probability"].astype(np.float64).round(6)  # single precision knows no more
+    looks = look(
+        recording,
+        engine,
+        _hide,
+        recording.labelled,
+        judge=lambda looks: looks.mean_share(_gains(_rounded(looks.found["probability"]))),
+        limits=LIMITS,
+        views=STEPS * _windows(recording.subject.classifier.size),
+        task="Hiding windows",
+        seed=seed,
+        chunk=2,
+    )
+    rows, found = looks.rows, looks.found
+    probability = _rounded(found["probability"])
     was_wrong = recording.predicted[rows] != recording.targets[rows]
     order = np.argsort(probability[:, 0] - probability[:, -1], kind="stable")
     gaining = [int(i) for i in order[:EXAMPLES_SHOWN] if probability[i, 1] > probability[i, 0]]
     return OcclusionGain(
+        looks=looks,
         probability=probability,
         corrected=int((found["right"] & was_wrong).sum()),
         examples=tuple(_example(recording, int(rows[i]), found["windows"][i], probability[i]) for i in gaining),
         maps=tuple(_map(recording, int(rows[i]), found["first"][i], probability[i, 0]) for i in gaining),
     )
+
+
+def _windows(size: tuple[int, int]) -> int:
+    """How many windows, a seventh of the shorter side wide, tile an image."""
+    side = max(1, min(size) // 7)
+    return -(-size[0] // side) * -(-size[1] // side)
+
+
+def _rounded(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Single precision knows no more."""
+    return probability.astype(np.float64).round(6)
+
+
+def _gains(probability: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether one hidden window raises each probability by GAIN."""
+    return np.asarray(probability[:, 1] - probability[:, 0] >= GAIN)
 
 
 def _hide(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:

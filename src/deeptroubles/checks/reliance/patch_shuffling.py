@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.checks.limits import Limits, estimate, few
+from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval, plural
@@ -20,7 +21,7 @@ from deeptroubles.methods.attacks.duplication_gain import duplication_gain
 from deeptroubles.methods.transforms.shuffle_patches import shuffle_patches
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
-from deeptroubles.statistics.intervals import Interval, mean_share, wilson
+from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, logits_of
 
 GRIDS = (2, 4, 8)
@@ -50,16 +51,18 @@ class Shuffled:
     """How many correct predictions survive shuffling, grid by grid.
 
     Attributes:
+        looks: The images that were looked at.
         correct: Whether the prediction is still correct, images x grids x orders; only for images predicted correctly.
         chance: For each grid, the accuracy if predictions for shuffled images were independent of them.
     """
 
+    looks: Looks
     correct: NDArray[np.bool_]
     chance: NDArray[np.float64]
 
     def survived(self, grid: int) -> Interval:
         """The share that is still correct. The interval is over images."""
-        return mean_share(self.correct[:, GRIDS.index(grid)].mean(1))
+        return self.looks.mean_share(self.correct[:, GRIDS.index(grid)].mean(1))
 
     def beyond_chance(self, grid: int) -> Interval:
         """The same, rescaled so that chance is 0; unknown where chance alone is always correct."""
@@ -100,13 +103,14 @@ class PatchShuffling:
             )
         yield Finding(
             check="reliance.patch_shuffling",
-            verdict=LIMITS.verdict(beyond, count),
+            verdict=self.whole.looks.verdict(LIMITS, beyond),
             severity=beyond.value,
             claim=claim,
             criterion=LIMITS.criterion,
             evidence=self._evidence(beyond, more) if count else [],
             caveats=[
                 *few(count),
+                *self.whole.looks.said,
                 TEXTURE,
                 "Shuffling creates artificial edges; predictions can change because of them instead of the order.",
                 (
@@ -178,7 +182,7 @@ def patch_shuffling(recording: Recording, engine: Engine, *, seed: int) -> Patch
     some = correct[np.unique(np.linspace(0, len(correct) - 1, min(len(correct), MAX_DUPLICATED)).astype(np.int64))]
     found = engine.map(_duplicate, recording.subject, some, task="Duplicating parts", chunk=4)
     gains = (found["probability"][:, 1] - found["without"]).astype(np.float64) if len(some) else np.zeros(0)
-    survivors = correct[_survivors(whole, recording.targets[correct])]
+    survivors = whole.looks.rows[_survivors(whole, recording.targets[whole.looks.rows])]
     shown = engine.map(_shuffled_once, recording.subject, survivors, task="Shuffling examples", chunk=1, seed=seed)
     examples = [
         _shuffled_example(recording, int(row), shown["probability"][i], seed) for i, row in enumerate(survivors)
@@ -189,32 +193,49 @@ def patch_shuffling(recording: Recording, engine: Engine, *, seed: int) -> Patch
 
 
 def _shuffled(recording: Recording, engine: Engine, rows: NDArray[np.int64], seed: int, *, masked: bool) -> Shuffled:
-    if not len(rows):
-        return Shuffled(correct=np.zeros((0, len(GRIDS), ORDERS), dtype=np.bool_), chance=np.zeros(len(GRIDS)))
-    task = "Shuffling objects" if masked else "Shuffling patches"
-    work = engine.map(_shuffle, recording.subject, rows, task=task, chunk=32, seed=seed, masked=masked)
-    predicted = work["predicted"]
-    targets, classes = recording.targets[rows], recording.subject.classifier.classes
-    share = np.bincount(targets, minlength=classes) / len(rows)
+    looks = look(
+        recording,
+        engine,
+        _shuffle,
+        rows,
+        judge=lambda looks: _survival(recording, looks).beyond_chance(JUDGED),
+        limits=LIMITS,
+        views=len(GRIDS) * ORDERS,
+        task="Shuffling objects" if masked else "Shuffling patches",
+        seed=seed,
+        chunk=32,
+        draw=seed,
+        masked=masked,
+    )
+    return _survival(recording, looks)
+
+
+def _survival(recording: Recording, looks: Looks) -> Shuffled:
+    """Which predictions survive in the images that were looked at."""
+    if not len(looks.rows):
+        nothing = np.zeros((0, len(GRIDS), ORDERS), dtype=np.bool_)
+        return Shuffled(looks=looks, correct=nothing, chance=np.zeros(len(GRIDS)))
+    predicted, targets, classes = looks.found["predicted"], recording.targets[looks.rows], recording.logits.shape[1]
+    share = np.bincount(targets, minlength=classes) / len(targets)
     chance = [
         share @ np.bincount(predicted[:, i].ravel(), minlength=classes) / predicted[:, i].size
         for i in range(len(GRIDS))
     ]
-    return Shuffled(correct=predicted == targets[:, None, None], chance=np.array(chance))
+    return Shuffled(looks=looks, correct=predicted == targets[:, None, None], chance=np.array(chance))
 
 
 def _shuffle(
     subject: Subject,
     indices: Sequence[int],
     batch_size: int,
-    seed: int,
+    draw: int,
     masked: bool,  # noqa: FBT001 (for engine.map)
 ) -> Arrays:
     """The predictions for shuffled images, N x grids x orders; an image's orders depend on its row alone."""
     pixels = subject.pixels(indices)
     boxes = _boxes(subject.masks(indices)) if masked else None
     shown = torch.stack(
-        [_shown(pixels, indices, grid, order, seed, boxes) for grid in GRIDS for order in range(ORDERS)]
+        [_shown(pixels, indices, grid, order, draw, boxes) for grid in GRIDS for order in range(ORDERS)]
     )
     predicted = torch.stack([logits_of(subject.classifier, batch, batch_size).argmax(1) for batch in shown], dim=1)
     return {"predicted": predicted.view(len(indices), len(GRIDS), ORDERS).cpu().numpy()}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.limits import Limits, few
+from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Arrays, Engine
@@ -20,7 +21,8 @@ from deeptroubles.statistics.intervals import Interval, mean_share, wilson
 from deeptroubles.subject import Subject, logits_of
 
 LIMITS = Limits("the mean share of 15 corruptions, at severities 1 to 5, that change the prediction", 0.30, 0.60)
-MAX_IMAGES = 200
+VIEWS = 2 * len(MAIN)
+"""What an image costs, in looks: corrupting it takes about as long as looking at it."""
 EXAMPLES_SHOWN = 4
 NAMES = tuple(MAIN)
 
@@ -30,33 +32,33 @@ class Corruption:
     """The effect of corruptions on the prediction.
 
     Attributes:
+        looks: The images that were looked at, N; None where images like these cannot be corrupted.
         severity: The severity of each corruption for each image, N x 15.
         changed: Whether the prediction changes, N x 15.
         labelled: Whether the image's class is known, N.
         correct: Whether the prediction is correct, N x 15; False where the class is not known.
         correct_before: How many of the labelled images are classified correctly unchanged.
-        left_out: Images that were not used.
         examples: The corruptions that change most predictions.
         impossible: Why images like these cannot be corrupted; '' when they can.
     """
 
+    looks: Looks | None
     severity: NDArray[np.int64]
     changed: NDArray[np.bool_]
     labelled: NDArray[np.bool_]
     correct: NDArray[np.bool_]
     correct_before: int
-    left_out: int
     examples: tuple[ImageGrid, ...]
     impossible: str = ""
 
     @property
     def share(self) -> Interval:
         """Mean over images of the share of corruptions that change the prediction."""
-        return mean_share(self.changed.mean(1))
+        return self.looks.mean_share(self.changed.mean(1)) if self.looks else Interval(float("nan"), 0.0, 1.0)
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
-        if self.impossible:
+        if self.looks is None:
             claim = f"Skipped: {self.impossible}."
             yield Finding(check="stability.corruption", verdict=Verdict.SKIPPED, claim=claim, criterion="")
             return
@@ -64,7 +66,7 @@ class Corruption:
         worst = NAMES[int(by_name.argmax())].replace("_", " ")
         yield Finding(
             check="stability.corruption",
-            verdict=LIMITS.verdict(share, count),
+            verdict=self.looks.verdict(LIMITS, share),
             severity=share.value,
             claim=f"Noise, blur, weather and processing change the prediction in {percent_interval(share)} of cases "
             f"(most often {worst}, {percent(by_name.max())}).",
@@ -72,7 +74,7 @@ class Corruption:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                *([f"{plural(self.left_out, 'image')}, drawn at random, not used."] if self.left_out else []),
+                *self.looks.said,
                 (
                     "Each image gets each of the 15 corruptions at one severity only (drawn at random), so a cell of "
                     f"the heatmap is based on about {plural(max(1, round(count / 5)), 'image')}."
@@ -165,35 +167,45 @@ def corruption(recording: Recording, engine: Engine, *, seed: int) -> Corruption
         D. Hendrycks, T. Dietterich, Benchmarking neural network robustness to common corruptions and perturbations,
         ICLR 2019.
     """
-    subject, everything = recording.subject, np.arange(len(recording.logits))
-    size, channels = subject.classifier.size, subject.classifier.channels
+    size, channels = recording.subject.classifier.size, recording.subject.classifier.channels
     none = np.zeros((0, len(NAMES)), dtype=np.int64)
     if channels not in {1, 3} or min(size) < MIN_SIDE:
         why = f"needs inputs with 1 or 3 channels and at least {MIN_SIDE} pixels along each side"
         return Corruption(
+            looks=None,
             severity=none,
             changed=none > 0,
             labelled=none[:, 0] > 0,
             correct=none > 0,
             correct_before=0,
-            left_out=0,
             examples=(),
             impossible=why,
         )
-    random = np.random.default_rng(seed)
-    rows = np.sort(random.permutation(everything)[:MAX_IMAGES])
     # Every image gets every severity three times, and five neighboring images get a corruption at all five.
-    starts = random.permutation(np.arange(len(NAMES)) % len(SEVERITIES))
-    seen = engine.map(_corrupted, subject, rows, task="Corrupting images", starts=starts.tolist(), seed=seed)
-    severity, changed = _severities(rows, starts), seen["predicted"] != recording.predicted[rows, None]
+    starts = np.random.default_rng(seed).permutation(np.arange(len(NAMES)) % len(SEVERITIES))
+    looks = look(
+        recording,
+        engine,
+        _corrupted,
+        np.arange(len(recording.logits)),
+        judge=lambda looks: looks.mean_share(looks.found["changed"].mean(1)),
+        limits=LIMITS,
+        views=VIEWS,
+        task="Corrupting images",
+        seed=seed,
+        starts=starts.tolist(),
+        draw=seed,
+    )
+    rows, seen = looks.rows, looks.found
+    severity, changed = _severities(rows, starts), seen["changed"]
     targets, predicted = recording.targets[rows], recording.predicted[rows]
     return Corruption(
+        looks=looks,
         severity=severity,
         changed=changed,
         labelled=targets >= 0,
         correct=seen["predicted"] == targets[:, None],
         correct_before=int((predicted == targets).sum()),
-        left_out=len(everything) - len(rows),
         examples=_examples(recording, rows, severity, changed, seen["predicted"], seed),
     )
 
@@ -205,16 +217,18 @@ def _severities(
     return severities
 
 
-def _corrupted(subject: Subject, indices: Sequence[int], batch_size: int, starts: Sequence[int], seed: int) -> Arrays:
-    """The prediction for each image under each corruption, N x 15."""
+def _corrupted(subject: Subject, indices: Sequence[int], batch_size: int, starts: Sequence[int], draw: int) -> Arrays:
+    """The prediction for each image under each corruption, and whether it changes, N x 15."""
     pixels, severities = subject.pixels(indices), _severities(indices, starts)
+    first = logits_of(subject.classifier, pixels, batch_size).argmax(1).cpu().numpy()
     predicted = []
     for j, name in enumerate(NAMES):
         shown = pixels.clone()
         for i, index in enumerate(indices):
-            shown[i] = corrupt(pixels[i : i + 1], name, int(severities[i, j]), seed=seed + index)[0]
+            shown[i] = corrupt(pixels[i : i + 1], name, int(severities[i, j]), seed=draw + index)[0]
         predicted.append(logits_of(subject.classifier, shown, batch_size).argmax(1).cpu().numpy())
-    return {"predicted": np.stack(predicted, axis=1)}
+    found = np.stack(predicted, axis=1)
+    return {"predicted": found, "changed": found != first[:, None]}
 
 
 def _per_image(values: NDArray[np.bool_], severity: NDArray[np.int64], level: int) -> NDArray[np.float64]:

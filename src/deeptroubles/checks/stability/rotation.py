@@ -37,7 +37,7 @@ class Rotation:
         found, count = self.sweep, len(self.sweep.changed)
         yield Finding(
             check="stability.rotation",
-            verdict=LIMITS.verdict(found.share, count),
+            verdict=found.looks.verdict(LIMITS, found.share),
             severity=found.share.value,
             claim=f"Rotating an image by {min(map(abs, ANGLES)):g} to {max(ANGLES):g} degrees changes the prediction "
             f"in {percent_interval(found.share)} of cases ({found.ever} of {count} images change for some angle).",
@@ -50,6 +50,7 @@ class Rotation:
             ),
             caveats=[
                 *few(count),
+                *found.looks.said,
                 (
                     f"The corners are filled in ({self.border} border); of the {found.ever} images that change, "
                     f"{found.in_both} change for the same angle with every border."
@@ -96,7 +97,7 @@ def rotation(recording: Recording, engine: Engine, *, seed: int, border: Border 
         settings={"border": border},
         control={"border": other},
     )
-    return Rotation(sweep=sweep(recording, engine, over), border=border)
+    return Rotation(sweep=sweep(recording, engine, over, LIMITS, seed), border=border)
 
 
 def in_words(degrees: float) -> str:

@@ -36,7 +36,7 @@ class Scale:
         found, count = self.sweep, len(self.sweep.changed)
         yield Finding(
             check="stability.scale",
-            verdict=LIMITS.verdict(found.share, count),
+            verdict=found.looks.verdict(LIMITS, found.share),
             severity=found.share.value,
             claim=f"Scaling an image to {percent(FACTORS[0])} to {percent(FACTORS[-1])} of its size changes the "
             f"prediction in {percent_interval(found.share)} of cases ({found.ever} of {count} images change for some "
@@ -50,6 +50,7 @@ class Scale:
             ),
             caveats=[
                 *few(count),
+                *found.looks.said,
                 "An enlarged image loses its margins, and possibly part of the object.",
                 (
                     f"The surroundings of a smaller image are filled in ({self.border} border); of the {found.ever} "
@@ -95,7 +96,7 @@ def scale(recording: Recording, engine: Engine, *, seed: int, border: Border = "
         settings={"border": border},
         control={"border": other},
     )
-    return Scale(sweep=sweep(recording, engine, over), border=border)
+    return Scale(sweep=sweep(recording, engine, over, LIMITS, seed), border=border)
 
 
 def in_words(factor: float) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.checks.limits import Limits, few
+from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.stability.shared.sweep import example
 from deeptroubles.checks.wording import percent, percent_interval
@@ -43,6 +44,7 @@ class Translation:
     many images change for one and the same shift with every border.
     """
 
+    looks: Looks
     lengths: tuple[int, ...]
     border: ShiftBorder
     changed: NDArray[np.bool_]
@@ -53,7 +55,7 @@ class Translation:
     @property
     def share(self) -> Interval:
         """Mean over images of the share of shifts that change the prediction."""
-        return mean_share(self.changed.mean((1, 2)))
+        return self.looks.mean_share(self.changed.mean((1, 2)))
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
@@ -61,7 +63,7 @@ class Translation:
         any_shift = self.changed.any((1, 2))
         yield Finding(
             check="stability.translation",
-            verdict=LIMITS.verdict(share, count),
+            verdict=self.looks.verdict(LIMITS, share),
             severity=share.value,
             claim=f"Shifting an image by {self.lengths[0]} to {self.lengths[-1]} pixels changes the prediction in "
             f"{percent_interval(share)} of cases ({any_shift.sum()} of {count} images change for some shift).",
@@ -69,6 +71,7 @@ class Translation:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
+                *self.looks.said,
                 (
                     f"The uncovered margin is filled in ({self.border} border); of the {any_shift.sum()} images that "
                     f"change, {self.in_both} change for the same shift with every border."
@@ -149,20 +152,35 @@ def translation(recording: Recording, engine: Engine, *, seed: int, border: Shif
 
         L. Engstrom et al., Exploring the landscape of spatial robustness, ICML 2019.
     """
-    subject, everything = recording.subject, range(len(recording.logits))
-    longest = max(1, min(subject.classifier.size) // 7)
+    longest = max(1, min(recording.subject.classifier.size) // 7)
     lengths = tuple(length for length in LENGTHS if length <= longest)
-    moved = engine.map(_shifted, subject, everything, task="Shifting images", lengths=list(lengths), border=border)
-    changed = moved["changed"]
+    looks = look(
+        recording,
+        engine,
+        _shifted,
+        np.arange(len(recording.logits)),
+        judge=lambda looks: looks.mean_share(looks.found["changed"].mean((1, 2))),
+        limits=LIMITS,
+        views=len(lengths) * len(DIRECTIONS),
+        task="Shifting images",
+        seed=seed,
+        lengths=list(lengths),
+        border=border,
+    )
+    moved, changed = looks.found, looks.found["changed"]
     order = np.argsort(-changed.mean((1, 2)), kind="stable")
     least_stable = [int(i) for i in order[:EXAMPLES_SHOWN] if changed[i].any()]
+    rows = [int(looks.rows[i]) for i in least_stable]
     return Translation(
+        looks=looks,
         lengths=lengths,
         border=border,
         changed=changed,
         in_both=int(moved["in_both"].sum()),
-        examples=tuple(_example(recording, moved, i, lengths, border) for i in least_stable),
-        maps=_maps(recording, engine, least_stable, lengths[-1], border),
+        examples=tuple(
+            _example(recording, moved, i, row, lengths, border) for i, row in zip(least_stable, rows, strict=True)
+        ),
+        maps=_maps(recording, engine, rows, lengths[-1], border),
     )
 
 
@@ -235,14 +253,16 @@ def _maps(
     )
 
 
-def _example(recording: Recording, moved: Arrays, row: int, lengths: Sequence[int], border: ShiftBorder) -> ImageGrid:
+def _example(
+    recording: Recording, moved: Arrays, place: int, row: int, lengths: Sequence[int], border: ShiftBorder
+) -> ImageGrid:
     """The image under the shortest shift that changes its prediction, and under the worst one."""
     image, changes = recording.subject.pixels([row])[0], []
-    shortest = tuple(np.argwhere(moved["changed"][row])[0])
-    worst = np.unravel_index(int(moved["probability"][row].argmin()), moved["probability"][row].shape)
+    shortest = tuple(np.argwhere(moved["changed"][place])[0])
+    worst = np.unravel_index(int(moved["probability"][place].argmin()), moved["probability"][place].shape)
     for at in dict.fromkeys([shortest, tuple(worst)]):
         down, right = (lengths[at[0]] * step for step in DIRECTIONS[at[1]])
-        found = int(moved["predicted"][row][at]), float(moved["probability"][row][at])
+        found = int(moved["predicted"][place][at]), float(moved["probability"][place][at])
         changes.append((shift(image, down, right, border), *found, f"shifted {_in_words(down, right)}"))
     return example(recording, row, changes, "shifted")
 

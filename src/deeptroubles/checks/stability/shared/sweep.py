@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.checks.limits import Limits
+from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.wording import percent, plural
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Curve, Evidence, GridItem, ImageGrid, Series
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
-from deeptroubles.statistics.intervals import Interval, mean_share, wilson
+from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, logits_of
 
 EXAMPLES_SHOWN = 4
@@ -55,6 +56,7 @@ class Sweep:
 
     Attributes:
         range: What was tried.
+        looks: The images that were looked at, N.
         changed: Whether the prediction changes, N x V.
         correct: Whether the prediction is correct, for the labelled images, L x V.
         correct_before: How many of the labelled images are classified correctly unchanged.
@@ -63,6 +65,7 @@ class Sweep:
     """
 
     range: Range
+    looks: Looks
     changed: NDArray[np.bool_]
     correct: NDArray[np.bool_]
     correct_before: int
@@ -72,7 +75,7 @@ class Sweep:
     @property
     def share(self) -> Interval:
         """Mean over images of the share of values that change the prediction."""
-        return mean_share(self.changed.mean(1))
+        return self.looks.mean_share(self.changed.mean(1))
 
     @property
     def ever(self) -> int:
@@ -108,29 +111,34 @@ class Sweep:
         ]
 
 
-def sweep(recording: Recording, engine: Engine, over: Range) -> Sweep:
-    """Transform every image by every value, and predict again."""
-    subject, everything = recording.subject, range(len(recording.logits))
-    seen = engine.map(
+def sweep(recording: Recording, engine: Engine, over: Range, limits: Limits, seed: int) -> Sweep:
+    """Transform images by every value, and predict again."""
+    looks = look(
+        recording,
+        engine,
         _transformed,
-        subject,
-        everything,
+        np.arange(len(recording.logits)),
+        judge=lambda looks: looks.mean_share(looks.found["changed"].mean(1)),
+        limits=limits,
+        views=len(over.values) * (1 if over.control is None else 2),
         task="Transforming images",
+        seed=seed,
         transform=f"{over.transform.__module__}:{over.transform.__qualname__}",
         values=list(over.values),
         settings=dict(over.settings),
         control=None if over.control is None else dict(over.control),
     )
-    changed = seen["changed"]
+    seen, rows = looks.found, looks.rows
+    changed, targets, predicted = seen["changed"], recording.targets[rows], recording.predicted[rows]
     order = np.argsort(-changed.mean(1), kind="stable")[:EXAMPLES_SHOWN]
-    labelled = recording.labelled
     return Sweep(
         range=over,
+        looks=looks,
         changed=changed,
-        correct=seen["predicted"][labelled] == recording.targets[labelled, None],
-        correct_before=int((recording.predicted[labelled] == recording.targets[labelled]).sum()),
+        correct=(seen["predicted"] == targets[:, None])[targets >= 0],
+        correct_before=int((predicted == targets)[targets >= 0].sum()),
         in_both=int(seen["in_both"].sum()),
-        examples=tuple(_example(recording, seen, int(i), over) for i in order if changed[i].any()),
+        examples=tuple(_example(recording, seen, int(i), int(rows[i]), over) for i in order if changed[i].any()),
     )
 
 
@@ -148,13 +156,13 @@ def example(recording: Recording, row: int, changes: Sequence[tuple[Tensor, int,
     return ImageGrid(title=f"{first}: unchanged, and {title}", items=items, strip=True)
 
 
-def _example(recording: Recording, seen: Arrays, row: int, over: Range) -> ImageGrid:
+def _example(recording: Recording, seen: Arrays, at: int, row: int, over: Range) -> ImageGrid:
     """The image under the mildest value that changes its prediction, and under the worst one."""
-    mild = min(np.flatnonzero(seen["changed"][row]).tolist(), key=lambda i: over.strength(over.values[i]))
+    mild = min(np.flatnonzero(seen["changed"][at]).tolist(), key=lambda i: over.strength(over.values[i]))
     image, changes = recording.subject.pixels([row]), []
-    for i in dict.fromkeys([mild, int(seen["probability"][row].argmin())]):
+    for i in dict.fromkeys([mild, int(seen["probability"][at].argmin())]):
         pixels = over.transform(image, over.values[i], **over.settings)[0].clamp(0, 1)
-        found = int(seen["predicted"][row, i]), float(seen["probability"][row, i])
+        found = int(seen["predicted"][at, i]), float(seen["probability"][at, i])
         changes.append((pixels, *found, over.in_words(over.values[i])))
     return example(recording, row, changes, over.in_words(over.values[mild]))
 
