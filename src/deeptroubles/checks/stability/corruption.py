@@ -13,7 +13,7 @@ from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Curve, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series, Verdict
-from deeptroubles.methods.transforms.corrupt import MAIN, MIN_SIDE, SEVERITIES, corrupt
+from deeptroubles.methods.transforms.corrupt import MAIN, MIN_SIDE, SEVERITIES, corrupt, corrupt_each
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share, wilson
@@ -210,9 +210,7 @@ def _corrupted(subject: Subject, indices: Sequence[int], batch_size: int, starts
     pixels, severities = subject.pixels(indices), _severities(indices, starts)
     predicted = []
     for j, name in enumerate(NAMES):
-        shown = pixels.clone()
-        for i, index in enumerate(indices):
-            shown[i] = corrupt(pixels[i : i + 1], name, int(severities[i, j]), seed=seed + index)[0]
+        shown = corrupt_each(pixels, name, severities[:, j].tolist(), [seed + index for index in indices])
         predicted.append(logits_of(subject.classifier, shown, batch_size).argmax(1).cpu().numpy())
     return {"predicted": np.stack(predicted, axis=1)}
 
