@@ -29,6 +29,7 @@ from deeptroubles.commands.visualize import visualize
 from deeptroubles.errors import DeeptroublesError
 from deeptroubles.memory import keep_freed_memory
 from deeptroubles.progress import LogLines, TerminalBars, reporting_to
+from deeptroubles.threads import share_the_cores
 
 app = typer.Typer(
     name="deeptroubles",
@@ -67,6 +68,7 @@ def _program(
 def main() -> None:
     """Run the command line and leave with its exit code."""
     keep_freed_memory()
+    share_the_cores()
     warnings.showwarning = _show_note
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

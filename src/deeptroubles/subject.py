@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,11 +78,25 @@ def readable_pixels(
 
 def returned_by(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:
     """What the classifier's module returns (N x M) for pixels (N x C x H x W), before it is read as logits."""
-    with torch.inference_mode(), evaluating(classifier):
-        return torch.cat([classifier.returned(batch) for batch in torch.split(pixels, batch_size)])
+    return _in_batches(classifier, classifier.returned, pixels, batch_size)
 
 
 def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:
     """Logits (N x K) of pixels (N x C x H x W), in batches, in eval mode, without gradients."""
+    return _in_batches(classifier, classifier, pixels, batch_size)
+
+
+def _in_batches(classifier: Classifier, call: Callable[[Tensor], Tensor], pixels: Tensor, batch_size: int) -> Tensor:
     with torch.inference_mode(), evaluating(classifier):
-        return torch.cat([classifier(batch) for batch in torch.split(pixels, batch_size)])
+        return torch.cat([_in_fast_layout(call, batch) for batch in torch.split(pixels, batch_size)])
+
+
+def _in_fast_layout(call: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+    """A call with channels last in memory on a CPU, where convolutions are fastest that way.
+
+    A module that needs the usual layout (`view`, for instance) is called again with the batch as it is.
+    """
+    if batch.device.type == "cpu":
+        with suppress(RuntimeError):
+            return call(batch.to(memory_format=torch.channels_last))
+    return call(batch)

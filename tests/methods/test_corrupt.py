@@ -14,12 +14,12 @@ from skimage.color import hsv2rgb, rgb2hsv
 from skimage.filters import gaussian
 
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.transforms.corrupt import CORRUPTIONS, EXTRA, MAIN, SEVERITIES, corrupt
+from deeptroubles.methods.transforms.corrupt import CORRUPTIONS, EXTRA, MAIN, SEVERITIES, corrupt, corrupt_each
 from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.rotate import rotate
 from deeptroubles.methods.transforms.scale import scale
 from deeptroubles.methods.transforms.shared import corruption_blur as blur
-from deeptroubles.methods.transforms.shared.corruption_digital import smooth
+from deeptroubles.methods.transforms.shared.corruption_digital import displaced, smooth
 from deeptroubles.methods.transforms.shared.corruption_weather import plasma
 
 SIZE = (70, 90)
@@ -163,6 +163,48 @@ def test_glass_moves_pixels_no_farther_than_it_may():
     moved = np.abs(rows - np.arange(height)[:, None]).max(), np.abs(columns - np.arange(width)).max()
     assert 0 < max(moved) <= 2 * 8  # a pixel can be passed on, but hardly often
     assert (found != places[..., 0]).mean() > 0.5
+
+
+@pytest.mark.parametrize(("reach", "rounds"), [(1, 2), (2, 1), (4, 2)])
+def test_glass_equals_a_loop_over_pixels(reach, rounds):
+    height, width = 30, 34
+    places = np.arange(height * width, dtype=float).reshape(height, width, 1)
+    random, expected = np.random.default_rng(5), np.arange(height * width)
+    order = [y * width + x for y in range(height - reach, reach, -1) for x in range(width - reach, reach, -1)]
+    for _ in range(rounds):
+        for place, (right, down) in zip(order, random.integers(-reach, reach, (len(order), 2)), strict=True):
+            expected[place] = expected[place + right + down * width]
+    found = blur.glass_blur(places, np.random.default_rng(5), 0.0, reach, rounds)
+    assert np.array_equal(found.ravel(), expected)
+
+
+def test_colors_of_gray_and_black_pixels_follow_scikit_image():
+    """Gray has no hue, and black no saturation either; scikit-image takes red and 0."""
+    levels = torch.tensor([0.0, 0.25, 1.0]).repeat_interleave(200)
+    grays = levels.view(1, 1, 20, 30).expand(1, 3, 20, 30).repeat(1, 1, 2, 1)
+    grays[..., 20:, :] = photograph(size=(20, 30))
+    for severity, (times, plus, more) in zip((4, 5), ((2, 0.1, 0.2), (2.5, 0.2, 0.3)), strict=True):
+        hsv = rgb2hsv(array(grays))
+        brighter = hsv2rgb(np.stack([*np.moveaxis(hsv, -1, 0)[:2], np.clip(hsv[..., 2] + more, 0, 1)], axis=-1))
+        hsv[..., 1] = np.clip(hsv[..., 1] * times + plus, 0, 1)
+        np.testing.assert_allclose(array(corrupt(grays, "saturate", severity)), hsv2rgb(hsv), atol=1e-6)
+        np.testing.assert_allclose(array(corrupt(grays, "brightness", severity)), brighter, atol=1e-6)
+
+
+def test_displacing_equals_scipys_map_coordinates():
+    random, planes = np.random.default_rng(0), array(photograph(size=(30, 43))).transpose(2, 0, 1).copy()
+    down, right = random.normal(0, 20, (2, 30, 43))  # far out of the image too
+    places = np.mgrid[:30, :43] + np.stack([down, right])
+    expected = [ndimage.map_coordinates(plane, places, order=1, mode="reflect") for plane in planes]
+    np.testing.assert_allclose(displaced(planes, down, right), expected, atol=1e-12)
+
+
+@ALL
+def test_each_image_gets_its_own_severity_and_seed(name):
+    images = torch.cat([photograph(seed=i) for i in range(3)])
+    found = corrupt_each(images, name, [5, 1, 3], [7, 7, 2])
+    for i, (severity, seed) in enumerate([(5, 7), (1, 7), (3, 2)]):
+        assert torch.equal(found[i : i + 1], corrupt(images[i : i + 1], name, severity, seed=seed))
 
 
 def test_plasma_is_in_range_and_smoother_with_more_decay():

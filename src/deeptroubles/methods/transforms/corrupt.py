@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,10 +175,16 @@ def corrupt(images: Tensor, name: str, severity: Severity, *, seed: Seed = 0) ->
         D. Hendrycks, T. Dietterich, Benchmarking neural network robustness to common corruptions and perturbations,
         ICLR 2019.
     """
+    return corrupt_each(images, name, [severity] * len(images), [seed + i for i in range(len(images))])
+
+
+def corrupt_each(images: Tensor, name: str, severities: Sequence[int], seeds: Sequence[int]) -> Tensor:
+    """As `corrupt`, with a severity (1 to 5) and a seed for each image."""
     if name not in CORRUPTIONS:
         raise UsageError(f"There is no corruption {name!r}.{nearest(name, CORRUPTIONS)}")
-    if severity not in SEVERITIES:
-        raise UsageError(f"There is no severity {severity!r}; choose 1 to 5.")
+    wrong = next((severity for severity in severities if severity not in SEVERITIES), None)
+    if wrong is not None:
+        raise UsageError(f"There is no severity {wrong!r}; choose 1 to 5.")
     side = min(images.shape[-2:])
     if images.ndim != 4 or images.shape[1] not in {1, 3} or side < MIN_SIDE:
         raise UsageError(
@@ -186,11 +192,15 @@ def corrupt(images: Tensor, name: str, severity: Severity, *, seed: Seed = 0) ->
             f"or 3 channels and at least {MIN_SIDE} pixels along each side."
         )
     corruption = CORRUPTIONS[name]
-    settings = (corruption.small if side <= SMALL_SIDE else corruption.large)[severity - 1]
-    if corruption.in_sides:
-        settings = tuple(setting * side for setting in settings)
-    corrupted = []
-    for i, image in enumerate(images.detach().double().cpu().numpy().transpose(0, 2, 3, 1)):
-        changed = corruption.apply(image.copy(), np.random.default_rng(seed + i), *settings)
-        corrupted.append(np.clip(changed, 0, 1).transpose(2, 0, 1))
-    return torch.from_numpy(np.stack(corrupted)).to(images) if corrupted else images.clone()
+    table = corruption.small if side <= SMALL_SIDE else corruption.large
+
+    def corrupted(image: Tensor, severity: int, seed: int) -> Tensor:
+        settings = table[severity - 1]
+        if corruption.in_sides:
+            settings = tuple(setting * side for setting in settings)
+        before = image.permute(1, 2, 0).double().numpy().copy()
+        after = np.clip(corruption.apply(before, np.random.default_rng(seed), *settings), 0, 1)
+        return torch.from_numpy(after).permute(2, 0, 1).to(images)
+
+    found = list(map(corrupted, images.detach().cpu(), severities, seeds))
+    return torch.stack(found) if found else images.clone()
