@@ -61,6 +61,14 @@ def audit_command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are processed at once.")] = 32,
+    keep_pixels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Disk space for decoded images until the audit is complete, such as 4GB; what does not fit is decoded "
+            "whenever it is needed. Default: a quarter of the free space.",
+        ),
+    ] = None,
     options: dict[str, Any],
 ) -> None:
     """Audit a classifier on images and write a report."""
@@ -77,6 +85,7 @@ def audit_command(
         skip=_names(skip),
         seed=seed,
         batch_size=batch_size,
+        keep_pixels=keep_pixels,
         command=command_line(),
         **options,
     )

@@ -32,6 +32,7 @@ from deeptroubles.recording import Recording, record
 from deeptroubles.report import write_report
 from deeptroubles.run.folder import RunFolder, read_audit
 from deeptroubles.run.lock import locked
+from deeptroubles.run.pixels import PixelFolder, keeping_pixels, parse_size
 
 _log = logging.getLogger(__name__)
 REPORT = "report.html"
@@ -47,6 +48,7 @@ def audit(
     skip: str | Sequence[str] = (),
     seed: int = 0,
     batch_size: int = 32,
+    keep_pixels: int | str | None = None,
     engine: MakeEngine = LocalEngine,
     command: str = "",
     **options: Any,
@@ -62,6 +64,8 @@ def audit(
         skip: Names or families of checks to leave out, or one of them.
         seed: Seed of everything random; the same seed gives the same findings.
         batch_size: How many images are processed at once.
+        keep_pixels: How much disk the decoded images may take until the audit is complete, in bytes or as a text such
+            as "4GB". Images beyond that are decoded whenever they are needed. Default: a quarter of the free space.
         engine: Makes what does the work. Default: this process does.
         command: What to say in the report about how it was made.
         **options: What some checks need from you, such as `cue`, `concept`, `group` and `conflict`: a text or several;
@@ -77,9 +81,17 @@ def audit(
         RunFolderError: The folder holds another run, another audit is writing to it, or it cannot be written.
         UsageError: There is no such check or option, no check is left, or an option's value cannot be used.
     """
-    planned = chosen_checks(checks, skip)
     return run_checks(
-        planned, classifier, images, out, options, seed=seed, batch_size=batch_size, engine=engine, command=command
+        chosen_checks(checks, skip),
+        classifier,
+        images,
+        out,
+        options,
+        seed=seed,
+        batch_size=batch_size,
+        keep_pixels=keep_pixels,
+        engine=engine,
+        command=command,
     ).audit
 
 
@@ -109,6 +121,7 @@ def run_checks(
     batch_size: int,
     engine: MakeEngine,
     command: str,
+    keep_pixels: int | str | None = None,
     **identity: str,
 ) -> Checked:
     """Read the options of the planned checks, record once, run each check, and keep what was found after each.
@@ -117,9 +130,11 @@ def run_checks(
     """
     expect_classifier(classifier)
     read = read_options(options, [option for check in planned for option in check.takes], classifier, images)
+    most = None if keep_pixels is None else parse_size(keep_pixels)
     folder = open_run(out, classifier, images, seed, **identity)
-    with locked(folder.path) if folder else nullcontext():
-        return _run_checks(planned, classifier, images, folder, engine(folder, batch_size), read, seed, command)
+    with locked(folder.path) if folder else nullcontext(), keeping_pixels(folder, most) as pixels:
+        worker = engine(folder, batch_size)
+        return _run_checks(planned, classifier, images, folder, worker, pixels, read, seed=seed, command=command)
 
 
 def _run_checks(
@@ -128,13 +143,15 @@ def _run_checks(
     images: ImageSet,
     folder: RunFolder | None,
     worker: Engine,
+    pixels: PixelFolder,
     options: Mapping[str, Any],
+    *,
     seed: int,
     command: str,
 ) -> Checked:
     """Record once, run each check, and write what was found after each."""
     started = time.monotonic()
-    recording = record(classifier, images, worker, options)
+    recording = record(classifier, images, worker, options, pixels)
     if folder:
         folder.write_table("images", image_table(recording))
     unasked = [check for check in all_checks().values() if check.always and check not in planned]
@@ -332,6 +349,7 @@ def _notes(images: ImageSet, recording: Recording) -> tuple[str, ...]:
         recording.labels.doubt,
         recording.labels.undecided,
         _about_masks(recording),
+        _about_pixels(recording),
     )
 
 
@@ -343,6 +361,17 @@ def _about_masks(recording: Recording) -> str:
     count = len(recording.unusable_masks)
     many = "1 mask cannot be used" if count == 1 else f"{count} masks cannot be used"
     return f"{many} ({'' if count == 1 else 'the first, '}{first.path}: {first.reason})."
+
+
+def _about_pixels(recording: Recording) -> str:
+    """One sentence on the images that are over the bound of what is kept decoded, '' when there are none."""
+    kept = recording.subject.kept
+    if not kept or not kept.over:
+        return ""
+    return (
+        f"{kept.over} of {len(kept.rows)} images did not fit into the space for decoded images and were decoded "
+        "whenever they were needed; give more with --keep-pixels."
+    )
 
 
 def _environment(classifier: Classifier) -> dict[str, str]:
