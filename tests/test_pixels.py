@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import data
 
 from deeptroubles import Classifier, ImageSet, audit, load_images
 from deeptroubles.engine import LocalEngine
@@ -123,13 +124,13 @@ def test_any_number_of_threads_prepares_the_same_in_order(files, threads):
 
 def counted(monkeypatch):
     """The rows that are decoded from here on."""
-    rows, convert = [], ImageSet.convert
+    rows, reduced = [], ImageSet.reduced
 
-    def counting(self, index):
+    def counting(self, index, *how):
         rows.append(str(self.table["path"].iloc[index]))
-        return convert(self, index)
+        return reduced(self, index, *how)
 
-    monkeypatch.setattr(ImageSet, "convert", counting)
+    monkeypatch.setattr(ImageSet, "reduced", counting)
     return rows
 
 
@@ -188,6 +189,48 @@ def test_parts_read_their_own_images(tmp_path, files, monkeypatch):
     part = subject.subset([8, 3, 3, 0]).subset([1, 3])
     assert torch.equal(part.pixels([1, 0]), everything[[0, 3]])
     assert not decoded
+
+
+# --- large JPEGs
+
+
+def photograph(width, height):
+    """A photograph of any size, in which every corner is different."""
+    return Image.fromarray(data.coffee()).resize((width, height), Image.Resampling.LANCZOS)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "divisor"),
+    [(1200, 800, 8), (600, 400, 4), (596, 398, 2), (1200, 801, 1), (320, 240, 2), (96, 72, 1), (4800, 104, 1)],
+)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_jpeg_is_decoded_at_a_reduced_size_where_that_is_enough(tmp_path, width, height, divisor, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photograph(width, height).save(tmp_path / "photograph.jpg", quality=90, exif=exif)
+    images, classifier = load_images(tmp_path), network((24, 32) if orientation < 5 else (32, 24))
+    assert images.reduced(0, classifier.scaling)[2] == divisor
+    found = prepare_images(classifier, images, [0])
+    whole = classifier.fitted(images[0])
+    assert images[0].size == ((width, height) if orientation < 5 else (height, width))  # what checks of files see
+    assert np.isclose(found.scales[0], classifier.scale(images[0]), rtol=1e-9)
+    if divisor == 1:
+        assert np.array_equal(found.pixels[0], whole)
+    else:
+        apart = np.abs(found.pixels[0].astype(float) - whole)
+        assert apart.mean() < 0.51
+        assert apart.max() <= 7
+
+
+def test_no_other_image_is_reduced(tmp_path):
+    photograph(800, 600).save(tmp_path / "photograph.png")
+    assert load_images(tmp_path).reduced(0, network().scaling)[2] == 1
+    photograph(800, 600).save(tmp_path / "photograph.jpg")
+    (tmp_path / "photograph.png").unlink()
+    images = load_images(tmp_path)
+    nearest = Classifier(Plain(), size=16, interpolation="nearest")  # picks single pixels
+    assert images.reduced(0, nearest.scaling)[2] == images.reduced(0)[2] == 1
+    assert np.array_equal(prepare_images(nearest, images, [0]).pixels[0], nearest.fitted(images[0]))
 
 
 # --- the file

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -214,6 +214,11 @@ class Classifier(nn.Module):
         """The factor by which `prepare` scales a picture: the mean of both sides, where its proportions change."""
         width, height = self._scaled(image.width, image.height)
         return (width / image.width + height / image.height) / 2
+
+    @property
+    def scaling(self) -> Callable[[int, int], tuple[int, int]] | None:
+        """How pictures are scaled, by width and height; None where single pixels are picked (nearest)."""
+        return None if self.interpolation == "nearest" else self._scaled
 
     def _scaled(self, width: int, height: int) -> tuple[int, int]:
         """Return the width and height to which a picture is scaled before the crop; never less than the crop."""

@@ -47,7 +47,8 @@ def prepare_images(
     """Decode images and prepare them for a classifier.
 
     Every image of a set is decoded to 8 bits per channel, also one that is stored with more (its values are scaled to 8
-    bits first), and it is scaled in 8 bits. So 8 bits hold exactly what `Classifier.prepare` gives.
+    bits first), and it is scaled in 8 bits. So 8 bits hold exactly what `Classifier.prepare` gives. One exception:
+    large JPEGs are decoded at a reduced size, from which they are scaled (`deeptroubles.images.decoding.ENOUGH`).
 
     Threads do it, since Pillow works without the interpreter's lock.
 
@@ -85,7 +86,7 @@ def prepare_images(
 def _prepare(classifier: Classifier, images: ImageSet, row: int) -> _One:
     """The pixels of one image (None where it cannot be read), why not, what was done to it, and its scale."""
     try:
-        picture, done = images.convert(row)
+        picture, done, divisor = images.reduced(row, classifier.scaling)
     except UnreadableImageError as error:
         return None, error.reason, Conversion(), 1.0
-    return classifier.fitted(picture), "", done, classifier.scale(picture)
+    return classifier.fitted(picture), "", done, classifier.scale(picture) / divisor
