@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -184,6 +185,13 @@ class Classifier(nn.Module):
 
     def prepare(self, image: Image.Image) -> Tensor:
         """Prepare a picture: converted, scaled and center-cropped to C x H x W in [0, 1]."""
+        return unit_pixels(self.fitted(image)[None])[0]
+
+    def fitted(self, image: Image.Image) -> NDArray[np.uint8]:
+        """A picture as `prepare` gives it, in 8 bits and channels last: H x W x C.
+
+        Pillow converts and scales in 8 bits, so nothing is lost: `prepare` gives these values divided by 255.
+        """
         if self.channels not in {1, 3}:
             raise ModelError(
                 f"A picture has 1 or 3 channels, the model takes {self.channels}; give the pixels as arrays."
@@ -192,21 +200,25 @@ class Classifier(nn.Module):
 
     def prepare_mask(self, mask: Image.Image) -> Tensor:
         """Prepare the mask of a picture (mode L): H x W, bool (half covered counts)."""
-        return self._framed(mask, "bilinear")[0] >= 0.5
+        return torch.from_numpy(self._framed(mask, "bilinear")[..., 0] >= 128)
 
-    def _framed(self, image: Image.Image, interpolation: Interpolation) -> Tensor:
+    def _framed(self, image: Image.Image, interpolation: Interpolation) -> NDArray[np.uint8]:
         height, width = self.size
         scaled = self._scaled(image.width, image.height)
         if scaled != image.size:
             image = image.resize(scaled, _PIL_FILTER[interpolation])
         left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-        array = np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.float32) / 255
-        return torch.from_numpy(array.reshape(height, width, -1).transpose(2, 0, 1).copy())
+        return np.asarray(image.crop((left, top, left + width, top + height))).reshape(height, width, -1)
 
     def scale(self, image: Image.Image) -> float:
         """The factor by which `prepare` scales a picture: the mean of both sides, where its proportions change."""
         width, height = self._scaled(image.width, image.height)
         return (width / image.width + height / image.height) / 2
+
+    @property
+    def scaling(self) -> Callable[[int, int], tuple[int, int]] | None:
+        """How pictures are scaled, by width and height; None where single pixels are picked (nearest)."""
+        return None if self.interpolation == "nearest" else self._scaled
 
     def _scaled(self, width: int, height: int) -> tuple[int, int]:
         """Return the width and height to which a picture is scaled before the crop; never less than the crop."""
@@ -293,6 +305,13 @@ class Classifier(nn.Module):
                 f"The model fails on an input of {_shape(pixels.shape)} ({_first_line(error)}); check the input size "
                 "(--size) and the number of channels (--channels), and that it takes any number of images."
             ) from error
+
+
+def unit_pixels(shades: NDArray[np.uint8]) -> Tensor:
+    """Pixels in [0, 1] (N x C x H x W, single precision) of 8-bit pixels (N x H x W x C)."""
+    pixels = shades.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+    pixels /= 255  # by numpy, which divides to the last bit on every device
+    return torch.from_numpy(pixels)
 
 
 def expect_classifier(model: Any) -> None:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import __version__ as pillow_version
 from scipy.special import softmax
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
-from deeptroubles.engine import Arrays, Engine
+from deeptroubles.engine import Arrays, Engine, result_key
 from deeptroubles.errors import ImagesError, ModelError, UnreadableImageError
 from deeptroubles.findings import Unreadable
 from deeptroubles.images import ImageSet
-from deeptroubles.images.conversions import Conversion
 from deeptroubles.images.label_reading import read_labels
 from deeptroubles.images.labels import LabelMatch, match_labels
 from deeptroubles.outputs import to_logits
+from deeptroubles.run.pixels import PixelFolder
 from deeptroubles.subject import Subject, returned_by
 
 
@@ -97,15 +98,22 @@ class Recording(Brief):
 
 
 def record(
-    classifier: Classifier, images: ImageSet, engine: Engine, options: Mapping[str, Any] | None = None
+    classifier: Classifier,
+    images: ImageSet,
+    engine: Engine,
+    options: Mapping[str, Any] | None = None,
+    pixels: PixelFolder | None = None,
 ) -> Recording:
-    """Run the classifier once on every image. `options` is what the user gave for the checks.
+    """Run the classifier once on every image.
+
+    `options` is what the user gave for the checks, `pixels` where prepared images are kept, so that each is decoded
+    once.
 
     Raises:
         ImagesError: No image could be read.
         ModelError: The classifier returns NaN or infinity.
     """
-    everything, match, seen = read_subject(classifier, images, engine)
+    everything, match, seen = read_subject(classifier, images, engine, pixels)
     unreadable = tuple(
         Unreadable(path=str(path), reason=str(reason))
         for path, reason in zip(images.table["path"], seen["reason"], strict=True)
@@ -127,7 +135,7 @@ def record(
     logits = to_logits(torch.from_numpy(returned), read.outputs).numpy()
     subject = everything  # whose fingerprint is already known
     if unreadable:
-        subject = Subject(read, images.subset(readable), match.targets[readable])
+        subject = everything.subset(readable)
     masked, wrong = _usable_masks(subject, engine, cue=False)
     cue_masked, wrong_cues = _usable_masks(subject, engine, cue=True)
     unusable = (*wrong, *wrong_cues)
@@ -135,21 +143,27 @@ def record(
     return Recording(subject, logits, unreadable, match, masked, cue_masked, unusable, options or {}, done)
 
 
-def read_subject(classifier: Classifier, images: ImageSet, engine: Engine) -> tuple[Subject, LabelMatch, Arrays]:
+def read_subject(
+    classifier: Classifier, images: ImageSet, engine: Engine, pixels: PixelFolder | None = None
+) -> tuple[Subject, LabelMatch, Arrays]:
     """Run the classifier once on every image; decide how its outputs are read, and match the labels to its classes.
 
     Where the labels do not name the classes, the predictions decide what they mean.
 
     Returns:
         The classifier with its images and their classes, how labels were matched, and for each image what the module
-        returned and the reason why it could not be read ('' when it could).
+        returned, the reason why it could not be read ('' when it could), what was done to it and how it was scaled.
 
     Raises:
         ModelError: The outputs are not what was declared.
     """
     known = (images.labels, classifier.class_names, classifier.class_aliases)
     subject = Subject(classifier, images, match_labels(*known, named=classifier.has_class_names).targets)
-    seen = engine.map(_predict, subject, range(len(images)), task="Recording predictions", chunk=64)
+    if pixels:
+        key = result_key(subject, "pixels", pillow_version)
+        subject = replace(subject, kept=pixels.file(key, len(images), (*classifier.size, classifier.channels)))
+    seen = engine.map(_decode, subject, range(len(images)), task="Decoding images", chunk=64)
+    seen |= engine.map(_predict, subject, range(len(images)), task="Recording predictions", chunk=64)
     usable = np.flatnonzero((seen["reason"] == "") & np.isfinite(seen["returned"]).all(1))
     values = torch.from_numpy(seen["returned"][usable])
     read = classifier.reading(values) if len(values) else classifier
@@ -157,7 +171,7 @@ def read_subject(classifier: Classifier, images: ImageSet, engine: Engine) -> tu
     predicted[usable] = to_logits(values, read.outputs).argmax(1).numpy()
     match = read_labels(*known, predicted, named=classifier.has_class_names)
     if read is not classifier or not np.array_equal(match.targets, subject.targets):
-        subject = Subject(read, images, match.targets)
+        subject = replace(subject, classifier=read, targets=match.targets)
     return subject, match, seen
 
 
@@ -195,23 +209,18 @@ def _mask_faults(subject: Subject, indices: Sequence[int], batch_size: int, *, c
     return {"fault": np.array(faults, dtype=np.str_)}
 
 
+def _decode(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
+    """Why each image could not be read ('' when it could), and how it was converted; its pixels are kept."""
+    found = subject.decode(indices)
+    reason, done = np.array(found.reasons, dtype=np.str_), np.array(found.done, dtype=np.bool_)
+    return {"reason": reason, "done": done, "scale": found.scales}
+
+
 def _predict(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
-    """What the module returns for the images; why one could not be read ('' when it could); how it was converted."""
-    done, scales = [Conversion()] * len(indices), np.ones(len(indices))
+    """What the module returns for the images; 0 for those that cannot be read."""
     returned = np.zeros((len(indices), subject.classifier.output_count), dtype=np.float32)
-    reasons: list[str] = []
-    pixels = []
-    for place, i in enumerate(indices):
-        try:
-            picture, done[place] = subject.images.convert(i)
-            scales[place] = subject.classifier.scale(picture)
-            pixels.append(subject.classifier.prepare(picture))
-            reasons.append("")
-        except UnreadableImageError as error:
-            reasons.append(error.reason)
-    if pixels:
-        batch = torch.stack(pixels).to(subject.classifier.device)
-        values = returned_by(subject.classifier, batch, batch_size)
-        returned[[not r for r in reasons]] = values.cpu().numpy()
-    reason = np.array(reasons, dtype=np.str_)
-    return {"returned": returned, "reason": reason, "done": np.array(done, dtype=np.bool_), "scale": scales}
+    pixels, readable, _ = subject.readable_pixels(indices)
+    if len(readable):
+        values = returned_by(subject.classifier, pixels, batch_size)
+        returned[np.isin(indices, readable)] = values.cpu().numpy()
+    return {"returned": returned}

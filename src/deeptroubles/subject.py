@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeptroubles.classifier import Classifier, evaluating
+from deeptroubles.classifier import Classifier, evaluating, unit_pixels
 from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.images import ImageSet
+from deeptroubles.preparing import Prepared, prepare_images
+from deeptroubles.run.pixels import PixelFile
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,67 @@ class Subject:
     """A classifier and its images, with the class of each image as an index of its outputs (-1: unlabelled).
 
     `found_masks` (N x H x W, as the classifier takes images) are objects that were found; they take the place of masks.
+    `kept` is where prepared pixels are kept, so that each image is decoded once; without it, whenever it is asked for.
     """
 
     classifier: Classifier
     images: ImageSet
     targets: NDArray[np.int64]
     found_masks: NDArray[np.bool_] | None = None
+    kept: PixelFile | None = None
+
+    @classmethod
+    def unlabelled(cls, classifier: Classifier, images: ImageSet) -> Subject:
+        """A classifier and images of which no class is known."""
+        return cls(classifier, images, np.full(len(images), -1, dtype=np.int64))
+
+    def subset(self, rows: Sequence[int] | NDArray[np.int64]) -> Subject:
+        """Some of the images, in the given order."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        found = None if self.found_masks is None else self.found_masks[chosen]
+        kept = self.kept.subset(chosen) if self.kept else None
+        return Subject(self.classifier, self.images.subset(chosen), self.targets[chosen], found, kept)
 
     def pixels(self, indices: Sequence[int]) -> Tensor:
-        """The images as the classifier takes them: len(indices) x C x H x W in [0, 1], on its device, in its type."""
-        prepared = [self.classifier.prepare(self.images[i]) for i in indices]
-        return torch.stack(prepared).to(self.classifier.mean)
+        """The images as the classifier takes them: len(indices) x C x H x W in [0, 1], on its device, in its type.
+
+        Raises:
+            UnreadableImageError: An image cannot be decoded.
+        """
+        pixels, reasons = self._eight_bit(indices)
+        for i, reason in zip(indices, reasons, strict=True):
+            if reason:
+                raise UnreadableImageError(str(self.images.table["path"].iloc[i]), reason)
+        return unit_pixels(pixels).to(self.classifier.mean)
+
+    def readable_pixels(self, rows: Sequence[int]) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
+        """The images that can be read, as `pixels` gives them; their rows; and the rows of the others."""
+        pixels, reasons = self._eight_bit(rows)
+        every, readable = np.array(rows, dtype=np.int64), np.array([not reason for reason in reasons], dtype=bool)
+        return unit_pixels(pixels[readable]).to(self.classifier.mean), every[readable], every[~readable]
+
+    def decode(self, indices: Sequence[int] | NDArray[np.int64]) -> Prepared:
+        """Decode images and prepare them, and keep their pixels."""
+        found = prepare_images(self.classifier, self.images, indices)
+        if self.kept:
+            readable = np.array([not reason for reason in found.reasons], dtype=bool)
+            self.kept.write(np.asarray(indices, dtype=np.int64)[readable], found.pixels[readable])
+        return found
+
+    def _eight_bit(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], list[str]]:
+        """The prepared images (n x H x W x C), and why each cannot be read ('' where it can)."""
+        if self.kept is None:
+            found = self.decode(indices)
+            return found.pixels, found.reasons
+        pixels, held = self.kept.read(indices)
+        reasons = [""] * len(held)
+        missing = np.flatnonzero(~held)
+        if len(missing):
+            found = self.decode(np.asarray(indices, dtype=np.int64)[missing])
+            pixels[missing] = found.pixels
+            for place, reason in zip(missing, found.reasons, strict=True):
+                reasons[place] = reason
+        return pixels, reasons
 
     def masks(self, indices: Sequence[int], *, cue: bool = False) -> Tensor:
         """Where the objects (or marked cues) are in the images as the classifier takes them: N x H x W, bool.
@@ -61,19 +113,6 @@ class Subject:
         if self.found_masks is not None:
             digest.update(np.packbits(self.found_masks).tobytes())
         return digest.hexdigest()
-
-
-def readable_pixels(
-    classifier: Classifier, images: ImageSet, rows: Sequence[int]
-) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
-    """The images that can be read, as the classifier takes them; their rows; and the rows of the others."""
-    pixels, every, readable = list[Tensor](), np.array(rows, dtype=np.int64), np.zeros(len(rows), dtype=bool)
-    for i, row in enumerate(every):
-        with suppress(UnreadableImageError):
-            pixels.append(classifier.prepare(images[row]))
-            readable[i] = True
-    stacked = torch.stack(pixels).to(classifier.mean) if pixels else torch.empty(0)
-    return stacked, every[readable], every[~readable]
 
 
 def returned_by(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:

@@ -70,6 +70,14 @@ def audit_command(
             "images. none: all images, where the verdict is not decided earlier.",
         ),
     ] = "10m",
+    keep_pixels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Disk space for decoded images until the audit is complete, such as 4GB; what does not fit is decoded "
+            "whenever it is needed. Default: a quarter of the free space.",
+        ),
+    ] = None,
     options: dict[str, Any],
 ) -> None:
     """Audit a classifier on images and write a report."""
@@ -91,6 +99,7 @@ def audit_command(
         seed=seed,
         batch_size=batch_size,
         budget=seconds,
+        keep_pixels=keep_pixels,
         command=command_line(),
         **options,
     )

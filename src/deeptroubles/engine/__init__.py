@@ -5,7 +5,7 @@ the result of each chunk in the run folder under a key of all that decides it, a
 results are merged into one (`reduce`), it keeps that one and how far it has come.
 """
 
-from deeptroubles.engine.engine import Arrays, Engine, MakeEngine, Merge, Work, code_fingerprint
+from deeptroubles.engine.engine import Arrays, Engine, MakeEngine, Merge, Work, code_fingerprint, result_key
 from deeptroubles.engine.local import LocalEngine
 
-__all__ = ["Arrays", "Engine", "LocalEngine", "MakeEngine", "Merge", "Work", "code_fingerprint"]
+__all__ = ["Arrays", "Engine", "LocalEngine", "MakeEngine", "Merge", "Work", "code_fingerprint", "result_key"]

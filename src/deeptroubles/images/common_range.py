@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import cached_property
 
 from deeptroubles.images.decoding import Stored, extent
 from deeptroubles.images.depth import ValueRange, common_range
 from deeptroubles.progress import track
+
+_searching = threading.Lock()
 
 
 class CommonRange:
@@ -22,11 +25,16 @@ class CommonRange:
     def __init__(self, fetch: Callable[[int], Stored], count: int, given: ValueRange | None = None) -> None:
         self._fetch, self._count, self.given = fetch, count, given
 
-    @cached_property
+    @property
     def found(self) -> ValueRange | None:
-        """The range; None if no image has more than 8 bits and none was given."""
+        """The range; None if no image has more than 8 bits and none was given. One thread searches for all."""
         if self.given:
             return self.given
+        with _searching:
+            return self._found
+
+    @cached_property
+    def _found(self) -> ValueRange | None:
         seen = [extent(self._fetch(i)) for i in track(range(self._count), "Reading the range of values")]
         known = [each for each in seen if each is not None]
         return common_range(known) if known else None

@@ -32,6 +32,17 @@ MOST_PIXELS = 200_000_000
 MOST_JPEG_PIXELS = 50_000_000
 """JPEGs above this are decoded at 1/2, 1/4 or 1/8 of their size, which is still far above what a classifier sees."""
 
+Scaling = Callable[[int, int], tuple[int, int]]
+"""The width and height to which a picture of a given width and height will be scaled."""
+
+ENOUGH = 3
+"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if it is then still so many times as large as it is needed.
+
+Scaled further, it differs from one that was decoded whole by 0.5 of 255 levels on average, and by at most 7, in
+pictures full of detail; in ordinary photographs by half of that. At 2 times it would be 1.1 and 16, at 4 times 0.4 and
+4 (`benchmarks/decoding.py`). A reduction must divide both sides, so that the picture's frame stays the same.
+"""
+
 _IMAGE_NAME = re.compile(
     r".*\.(jpe?g|jpe|jfif|mpo|a?png|gif|bmp|dib|tiff?|webp|p[bgnp]m|tga|jp2|j2k|avifs?|hei[cf]s?|hif|dcm|dicom)",
     re.IGNORECASE | re.DOTALL,
@@ -95,28 +106,34 @@ def decode(stored: Stored, name: str, common: ValueRange | None = None) -> Image
 
 
 def decode_and_tell(
-    stored: Stored, name: str, common: Callable[[], ValueRange | None], *, given: bool = False
-) -> tuple[Image.Image, Conversion]:
-    """Decode as `decode` does, and tell what was done to the image.
+    stored: Stored,
+    name: str,
+    common: Callable[[], ValueRange | None],
+    *,
+    given: bool = False,
+    scaling: Scaling | None = None,
+) -> tuple[Image.Image, Conversion, int]:
+    """Decode as `decode` does, and tell what was done to the image, and by what its sides were divided (mostly 1).
 
     Args:
         stored: The image as it is stored.
         name: What to call it in errors.
         common: Gives the range for images with more than 8 bits; called for these alone.
         given: Whether a person said the range, which then wins over the windows of files.
+        scaling: How the picture will be scaled next, if it may be decoded at a reduced size for that; see `ENOUGH`.
     """
     if isinstance(stored, np.ndarray):
-        return Image.fromarray(stored), Conversion()
+        return Image.fromarray(stored), Conversion(), 1
     try:
         with io.BytesIO(stored) if isinstance(stored, bytes) else stored.open("rb") as file:
-            decoded, done = _decode_file(file)
+            decoded, done, divisor = _decode_file(file, scaling)
     except Exception as error:  # damaged files make Pillow raise nearly anything
         raise UnreadableImageError(name, _reason(error)) from error
     if not isinstance(decoded, DeepImage):
-        return decoded, done
+        return decoded, done, divisor
     own = decoded.window if decoded.has_own_window and not given else None
     chosen = own or common() or common_range([decoded.extent])
-    return Image.fromarray(decoded.shades(chosen)), done._replace(windowed=own is not None, deep=own is None)
+    return Image.fromarray(decoded.shades(chosen)), done._replace(windowed=own is not None, deep=own is None), 1
 
 
 def extent(stored: Stored) -> Extent | None:
@@ -130,7 +147,7 @@ def extent(stored: Stored) -> Extent | None:
                     if not _is_deep(Image.open(file, formats=_FORMATS).mode):
                         return None
             file.seek(0)
-            decoded, _ = _decode_file(file)
+            decoded, *_ = _decode_file(file)
     except Exception:  # noqa: BLE001 (that it cannot be read is told when it is asked for)
         return None
     return decoded.extent if isinstance(decoded, DeepImage) and not decoded.has_own_window else None
@@ -171,26 +188,26 @@ def _degrees(parts: Any, side: Any) -> float:
     return -size if text.strip("\0 ").upper() in {"S", "W"} else size
 
 
-def _decode_file(file: BinaryIO) -> tuple[Image.Image | DeepImage, Conversion]:
+def _decode_file(file: BinaryIO, scaling: Scaling | None = None) -> tuple[Image.Image | DeepImage, Conversion, int]:
     if not file.read(1):
         raise _RefusedError("the file is empty")
     file.seek(0)
     kind = _kind(file)
     if kind == "DICOM":
-        return _decode_dicom(file)
+        return *_decode_dicom(file), 1
     with _own_limit():
         image = Image.open(file, formats=_heif_formats() if kind == "HEIF" else _FORMATS)
-    _fit(image)
+    divisor = 1 if _fit(image) or scaling is None else _reduce(image, scaling)
     cut = image.mode in {"RGB", "RGBA"} and any(";16" in str(tile[3]) for tile in image.tile)
     image.load()
     upright, turned = _upright(image)
     if _is_deep(upright.mode) or _is_signed_byte(image):
         values = np.asarray(upright)
         values = values.view(np.int8) if values.dtype == np.uint8 else values
-        return DeepImage(values, whole=upright.mode != "F"), Conversion(turned=turned)
+        return DeepImage(values, whole=upright.mode != "F"), Conversion(turned=turned), 1
     alpha = upright.convert("RGBA").getchannel("A") if upright.has_transparency_data else None
     transparent = alpha is not None and bool((np.asarray(alpha) < 255).any())
-    return eight_bit(upright), Conversion(turned=turned, transparent=transparent, cut=cut)
+    return eight_bit(upright), Conversion(turned=turned, transparent=transparent, cut=cut), divisor
 
 
 def _decode_dicom(file: BinaryIO) -> tuple[Image.Image | DeepImage, Conversion]:
@@ -247,7 +264,8 @@ def _own_limit() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _fit(image: ImageFile.ImageFile) -> None:
+def _fit(image: ImageFile.ImageFile) -> bool:
+    """Have a large JPEG decoded at a reduced size; whether that was so. Refuses images that are too large."""
     width, height = image.size
     factor = math.ceil(math.sqrt(width * height / MOST_JPEG_PIXELS))
     if factor > 1 and not image.info.get("progressive"):  # a progressive JPEG fills the memory all the same
@@ -256,6 +274,25 @@ def _fit(image: ImageFile.ImageFile) -> None:
     if image.width * image.height > MOST_PIXELS:
         limit = MOST_PIXELS // 1_000_000
         raise _RefusedError(f"{width} x {height} pixels is more than the limit of {limit} megapixels")
+    return image.size != (width, height)
+
+
+def _reduce(image: ImageFile.ImageFile, scaling: Scaling) -> int:
+    """Have a JPEG decoded at a reduced size where that is ENOUGH for what follows; by what its sides are divided."""
+    if image.format not in {"JPEG", "MPO"}:
+        return 1
+    width, height = image.size
+    needed = scaling(width, height)
+    with contextlib.suppress(Exception):  # broken EXIF does not make a picture unreadable
+        if image.getexif().get(_ORIENTATION, 1) in range(5, 9):  # lying on its side
+            needed = scaling(height, width)[::-1]
+    for divisor in (8, 4, 2):
+        reduced = (width // divisor, height // divisor)
+        divides = (reduced[0] * divisor, reduced[1] * divisor) == image.size
+        if divides and all(side >= ENOUGH * least for side, least in zip(reduced, needed, strict=True)):
+            image.draft(None, reduced)
+            return divisor
+    return 1
 
 
 def eight_bit(image: Image.Image) -> Image.Image:

@@ -17,7 +17,7 @@ from PIL import Image
 from deeptroubles.errors import ImagesError, UnreadableImageError, UsageError, nearest
 from deeptroubles.images.common_range import CommonRange
 from deeptroubles.images.conversions import Conversion, describe_conversions
-from deeptroubles.images.decoding import Stored, decode, decode_and_tell, eight_bit
+from deeptroubles.images.decoding import Scaling, Stored, decode, decode_and_tell, eight_bit
 from deeptroubles.images.depth import Extent, ValueRange, common_range
 from deeptroubles.images.labels import label_text, readable
 
@@ -113,8 +113,21 @@ class ImageSet:
 
     def convert(self, index: int) -> tuple[Image.Image, Conversion]:
         """Decode one image as `images[index]` does, and tell what was done to it."""
+        return self.reduced(index)[:2]
+
+    def reduced(self, index: int, scaling: Scaling | None = None) -> tuple[Image.Image, Conversion, int]:
+        """Decode one image that will be scaled next; a large JPEG is then decoded at a reduced size.
+
+        Args:
+            index: The row.
+            scaling: The width and height to which a picture of a given width and height will be scaled.
+
+        Returns:
+            The picture, what was done to it, and by what its sides were divided (1, 2, 4 or 8).
+        """
         path, common = str(self.table["path"].iloc[index]), self._range
-        return decode_and_tell(self.fetch(int(index)), path, lambda: common.found, given=common.given is not None)
+        given = common.given is not None
+        return decode_and_tell(self.fetch(int(index)), path, lambda: common.found, given=given, scaling=scaling)
 
     def describe_conversions(self, done: NDArray[np.bool_], scales: NDArray[np.float64]) -> str:
         """One note about what was done to N images (N x the fields of `Conversion`) and by how much each was scaled."""

@@ -36,7 +36,7 @@ def write_whole(path: Path, content: bytes) -> None:
         if temporary:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise RunFolderError(_cannot_write(path, error)) from error
+            raise RunFolderError(cannot_write(path, error)) from error
         raise
 
 
@@ -53,7 +53,8 @@ def _move(source: Path, target: Path) -> None:
             return
 
 
-def _cannot_write(path: Path, error: OSError) -> str:
+def cannot_write(path: Path, error: OSError) -> str:
+    """Say why a file cannot be written, and what to do."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"The disk is full: {path} cannot be written; free some space and run the same command again."
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:

@@ -32,6 +32,7 @@ from deeptroubles.recording import Recording, record
 from deeptroubles.report import write_report
 from deeptroubles.run.folder import RunFolder, read_audit
 from deeptroubles.run.lock import locked
+from deeptroubles.run.pixels import keeping_pixels, parse_size
 from deeptroubles.workflows.budget import budget_for
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ def audit(
     seed: int = 0,
     batch_size: int = 32,
     budget: float | None = BUDGET,
+    keep_pixels: int | str | None = None,
     engine: MakeEngine = LocalEngine,
     command: str = "",
     **options: Any,
@@ -68,6 +70,8 @@ def audit(
         batch_size: How many images are processed at once.
         budget: About how many seconds the checks may take together; those that would need more look at fewer images.
             None: every image is looked at where the verdict is not decided earlier.
+        keep_pixels: How much disk the decoded images may take until the audit is complete, in bytes or as a text such
+            as "4GB". Images beyond that are decoded whenever they are needed. Default: a quarter of the free space.
         engine: Makes what does the work. Default: this process does.
         command: What to say in the report about how it was made.
         **options: What some checks need from you, such as `cue`, `concept`, `group` and `conflict`: a text or several;
@@ -83,9 +87,8 @@ def audit(
         RunFolderError: The folder holds another run, another audit is writing to it, or it cannot be written.
         UsageError: There is no such check or option, no check is left, or an option's value cannot be used.
     """
-    planned = chosen_checks(checks, skip)
     return run_checks(
-        planned,
+        chosen_checks(checks, skip),
         classifier,
         images,
         out,
@@ -93,6 +96,7 @@ def audit(
         seed=seed,
         batch_size=batch_size,
         budget=budget,
+        keep_pixels=keep_pixels,
         engine=engine,
         command=command,
     ).audit
@@ -125,6 +129,7 @@ def run_checks(
     engine: MakeEngine,
     command: str,
     budget: float | None = BUDGET,
+    keep_pixels: int | str | None = None,
     **identity: str,
 ) -> Checked:
     """Read the options of the planned checks, record once, run each check, and keep what was found after each.
@@ -133,11 +138,12 @@ def run_checks(
     """
     expect_classifier(classifier)
     read = read_options(options, [option for check in planned for option in check.takes], classifier, images)
+    most = None if keep_pixels is None else parse_size(keep_pixels)
     folder = open_run(out, classifier, images, seed, **identity)
     started = time.monotonic()
-    with locked(folder.path) if folder else nullcontext():
+    with locked(folder.path) if folder else nullcontext(), keeping_pixels(folder, most) as pixels:
         worker = engine(folder, batch_size)
-        recording = record(classifier, images, worker, read)
+        recording = record(classifier, images, worker, read, pixels)
         if budget is not None:
             recording = replace(recording, budget=budget_for(budget, recording, worker, len(planned)))
         return _run_checks(planned, images, recording, folder, worker, seed, command, started)
@@ -349,6 +355,7 @@ def _notes(images: ImageSet, recording: Recording) -> tuple[str, ...]:
         recording.labels.doubt,
         recording.labels.undecided,
         _about_masks(recording),
+        _about_pixels(recording),
     )
 
 
@@ -360,6 +367,17 @@ def _about_masks(recording: Recording) -> str:
     count = len(recording.unusable_masks)
     many = "1 mask cannot be used" if count == 1 else f"{count} masks cannot be used"
     return f"{many} ({'' if count == 1 else 'the first, '}{first.path}: {first.reason})."
+
+
+def _about_pixels(recording: Recording) -> str:
+    """One sentence on the images that are over the bound of what is kept decoded, '' when there are none."""
+    kept = recording.subject.kept
+    if not kept or not kept.over:
+        return ""
+    return (
+        f"{kept.over} of {len(kept.rows)} images did not fit into the space for decoded images and were decoded "
+        "whenever they were needed; give more with --keep-pixels."
+    )
 
 
 def _environment(classifier: Classifier) -> dict[str, str]:

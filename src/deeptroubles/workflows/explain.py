@@ -23,7 +23,7 @@ from deeptroubles.methods.catalogue import ATTRIBUTION, DEFAULT_ATTRIBUTION, Met
 from deeptroubles.methods.targets import Images, as_batch
 from deeptroubles.progress import track
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
-from deeptroubles.subject import logits_of, readable_pixels
+from deeptroubles.subject import Subject, logits_of
 
 MOST_LIKELY = 5
 BLOCK = 8
@@ -152,7 +152,7 @@ def compare_methods(
         ImagesError: No image can be read.
     """
     expect_classifier(classifier)
-    pixels = readable_pixels(classifier, images, range(len(images)))[0]
+    pixels = Subject.unlabelled(classifier, images).readable_pixels(range(len(images)))[0]
     if not len(pixels):
         raise ImagesError("None of the images could be read.")
     targets = logits_of(classifier, pixels, batch_size).argmax(1)

@@ -26,6 +26,7 @@ from deeptroubles.network import LOGITS, TracedNetwork, open_network
 from deeptroubles.pictures import sprite
 from deeptroubles.progress import track
 from deeptroubles.recording import read_subject
+from deeptroubles.run.pixels import keeping_pixels
 from deeptroubles.run.unit_store import SpriteSource, UnitStore
 from deeptroubles.subject import Subject
 from deeptroubles.workflows.audit import open_run
@@ -80,20 +81,23 @@ def analyze_units(
         RunFolderError: The folder holds another run, or cannot be written.
     """
     expect_classifier(classifier)
-    worker = engine(open_run(out, classifier, images, seed), batch_size)
-    subject, _, _ = read_subject(classifier, images, worker)
-    store = UnitStore(out, f"{code_fingerprint()} {subject.fingerprint}")
-    index = index_units(subject, worker, layers, samples=samples, seed=seed)
-    found = list(index.layers.values())
-    for layer in track(found, "Analyzing units", sizes=[len(each.mean) for each in found]):
-        statistics = filter_statistics(subject, worker, layer.layer)
-        keep_statistics(store, classifier, layer, statistics)
-        keep_winners(store, statistics)
-        keep_samples(store, subject, layer, around, len(index.unreadable))
-        keep_words(store, subject, index, layer)
-        if draw:
-            keep_pictures(store, subject, worker, index, layer, list(range(min(draw, len(layer.mean)))), steps, seed)
-    return store
+    folder = open_run(out, classifier, images, seed)
+    worker = engine(folder, batch_size)
+    with keeping_pixels(folder) as pixels:
+        subject, _, _ = read_subject(classifier, images, worker, pixels)
+        store = UnitStore(out, f"{code_fingerprint()} {subject.fingerprint}")
+        index = index_units(subject, worker, layers, samples=samples, seed=seed)
+        found = list(index.layers.values())
+        for layer in track(found, "Analyzing units", sizes=[len(each.mean) for each in found]):
+            statistics = filter_statistics(subject, worker, layer.layer)
+            keep_statistics(store, classifier, layer, statistics)
+            keep_winners(store, statistics)
+            keep_samples(store, subject, layer, around, len(index.unreadable))
+            keep_words(store, subject, index, layer)
+            if draw:
+                units = list(range(min(draw, len(layer.mean))))
+                keep_pictures(store, subject, worker, index, layer, units, steps, seed)
+        return store
 
 
 def keep_statistics(store: UnitStore, classifier: Classifier, layer: LayerIndex, seen: FilterStatistics) -> None:
@@ -195,8 +199,7 @@ def _sample_pages(subject: Subject, table: pd.DataFrame, size: tuple[int, int], 
 
     @lru_cache(CACHED)
     def shown(position: int) -> NDArray[np.uint8]:
-        pixels = subject.classifier.prepare(subject.images[position])
-        return np.asarray(to_bytes(pixels).numpy())
+        return np.asarray(to_bytes(subject.pixels([position])[0].cpu()).numpy())
 
     places = table[["position", "top", "left", "bottom", "right"]].to_numpy()
     for start in range(0, len(places), PAGE * columns):
@@ -300,7 +303,7 @@ def _trust(
     """The numbers next to a picture, per unit; none with too few images."""
     if len(index.kept) < MIN_NATURAL:
         return {}
-    kept = Subject(subject.classifier, subject.images.subset(index.kept), subject.targets[index.kept])
+    kept = subject.subset(index.kept)
     shape = (len(units), STARTS)
     trust = visualization_trust(
         kept,

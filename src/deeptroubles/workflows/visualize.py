@@ -23,7 +23,7 @@ from deeptroubles.methods.units.feature_maps import feature_maps, first_filters
 from deeptroubles.methods.units.index_units import index_units
 from deeptroubles.methods.units.shared.parameterizations import data_spectrum
 from deeptroubles.network import LOGITS, open_network
-from deeptroubles.subject import Subject, readable_pixels
+from deeptroubles.subject import Subject
 from deeptroubles.workflows.choices import Technique
 
 MAX_UNITS = 16
@@ -101,7 +101,7 @@ def visualize_units(
         if images is None:
             raise UsageError("An atlas maps how a layer responds to images; give some with --images.")
         atlas = activation_atlas(
-            _unlabelled(classifier, images), engine(None, BATCH_SIZE), layer, steps=steps, seed=seed
+            Subject.unlabelled(classifier, images), engine(None, BATCH_SIZE), layer, steps=steps, seed=seed
         )
         return Figure(layer, f"Atlas of {layer}", (atlas.draw().numpy(),), (f"{int(atlas.counts.sum())} activations",))
     if picture is None:
@@ -162,7 +162,7 @@ def _maximized(
         raise UsageError("maco keeps the spectrum of images; give some with --images.")
     spectrum = None
     if images and parameterization == "maco":
-        pixels = readable_pixels(classifier, images, range(len(images)))[0]
+        pixels = Subject.unlabelled(classifier, images).readable_pixels(range(len(images)))[0]
         if not len(pixels):
             raise ImagesError("None of the images could be read.")
         spectrum = data_spectrum(pixels)
@@ -178,16 +178,13 @@ def _maximized(
     )
     natural = np.full(len(chosen), np.nan)
     if images is not None:
-        index = index_units(_unlabelled(classifier, images), engine(None, BATCH_SIZE), [layer]).layers[layer]
+        subject = Subject.unlabelled(classifier, images)
+        index = index_units(subject, engine(None, BATCH_SIZE), [layer]).layers[layer]
         natural = (index.minimum if negative else index.maximum)[chosen].astype(np.float64)
     names = [classifier.class_names[unit] if layer == LOGITS else str(unit) for unit in chosen]
     captions = [_caption(drawn, i, name, natural[i]) for i, name in enumerate(names)]
     least = "Least" if negative else "Most"
     return Figure(layer, f"{least} exciting pictures: {layer}", tuple(drawn.images.cpu().numpy()), tuple(captions))
-
-
-def _unlabelled(classifier: Classifier, images: ImageSet) -> Subject:
-    return Subject(classifier, images, np.full(len(images), -1, dtype=np.int64))
 
 
 def _caption(drawn: Visualization, i: int, name: str, natural: float) -> str:

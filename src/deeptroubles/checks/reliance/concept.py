@@ -264,7 +264,7 @@ def _effects(
 
 def _shown(subject: Subject, engine: Engine, images: ImageSet, name: str, layer: str) -> NDArray[np.float64]:
     """The layer's activations for the readable images of a concept, at most MAX_CONCEPT_IMAGES of them."""
-    unlabelled = Subject(subject.classifier, images, np.full(len(images), -1, dtype=np.int64))
+    unlabelled = Subject.unlabelled(subject.classifier, images)
     count = min(len(images), MAX_CONCEPT_IMAGES)
     rows = np.linspace(0, len(images) - 1, count).astype(np.int64)
     seen = engine.map(_read_concept, unlabelled, rows, task=f"Reading {name}", chunk=32, layer=layer)

@@ -18,7 +18,6 @@ from deeptroubles.methods.units.index_units import LayerIndex, index_units
 from deeptroubles.network import is_rectified, open_network, unit_layers
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval
-from deeptroubles.subject import Subject
 
 MAX_IMAGES = 256
 """A unit that is inactive on this many images is active on about 1% of such images at most."""
@@ -194,7 +193,7 @@ def dead(recording: Recording, engine: Engine, *, seed: int) -> Dead:
     subject, count = recording.subject, len(recording.logits)
     if count > MAX_IMAGES:
         rows = np.sort(np.random.default_rng(seed).choice(count, MAX_IMAGES, replace=False))
-        subject = Subject(subject.classifier, subject.images.subset(rows), subject.targets[rows])
+        subject = subject.subset(rows)
     network = open_network(subject.classifier)
     names = [layer.name for layer in unit_layers(network) if is_rectified(network, layer.name)]
     index = index_units(subject, engine, names, samples=1, keep=MAX_IMAGES, seed=seed) if names else None

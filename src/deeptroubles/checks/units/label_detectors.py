@@ -208,7 +208,7 @@ def label_detectors(recording: Recording, engine: Engine, *, seed: int) -> Label
     subject, rows = recording.subject, np.arange(len(recording.logits))
     if len(rows) > MAX_IMAGES:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), MAX_IMAGES, replace=False))
-        subject = Subject(subject.classifier, subject.images.subset(rows), subject.targets[rows])
+        subject = subject.subset(rows)
     attributes = attributes_of(subject, range(len(rows)))
     names = subject.classifier.class_names
     if not attributes.enough.any():  # nothing can come of it

@@ -16,7 +16,7 @@ from deeptroubles.errors import ImagesError
 from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.methods.units.shared.summaries import layer_grid
 from deeptroubles.network import layer_reducer, open_network, reusing_reducers
-from deeptroubles.subject import Subject, readable_pixels
+from deeptroubles.subject import Subject
 
 OCTAVES = 20
 """Histograms reach from 2 ** -OCTAVES to 2 ** OCTAVES on either side of zero, with two bins per octave."""
@@ -147,7 +147,7 @@ def _summarize(subject: Subject, indices: Sequence[int], batch_size: int, layer:
     height, width = layer_grid(found)
     summary = _of_batch(torch.zeros(0, found.units, height * width))
     for start in range(0, len(indices), batch_size):
-        pixels, readable, _ = readable_pixels(subject.classifier, subject.images, indices[start : start + batch_size])
+        pixels, readable, _ = subject.readable_pixels(indices[start : start + batch_size])
         if len(readable):
             with torch.inference_mode():
                 summary = _merge(summary, _of_batch(read(pixels)[0].float()))

@@ -9,7 +9,7 @@ co-localization.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -86,8 +86,8 @@ def known_objects(recording: Recording, engine: Engine, seed: int) -> Objects:
         return _objects(recording, recording.labelled, rows, recording.subject, rows, "masks")
     searched = draw_rows(recording.labelled, recording.targets, SEARCHED, seed)
     how, masks, found = _found(recording.subject, searched, engine)
-    rows, subject = searched[found], recording.subject
-    located = Subject(subject.classifier, subject.images.subset(rows), subject.targets[rows], masks[found])
+    rows = searched[found]
+    located = replace(recording.subject.subset(rows), found_masks=masks[found])
     return _objects(recording, searched, rows, located, np.arange(len(rows)), how)
 
 

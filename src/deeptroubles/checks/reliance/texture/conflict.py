@@ -179,7 +179,7 @@ def ask_conflict(classifier: Classifier, images: ImageSet, engine: Engine) -> Co
         ImagesError: There are none.
     """
     trials = find_trials(classifier, images)
-    subject = Subject(classifier, images, np.full(len(images), -1, dtype=np.int64))
+    subject = Subject.unlabelled(classifier, images)
     seen = engine.map(
         _decide,
         subject,

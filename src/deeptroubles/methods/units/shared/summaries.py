@@ -14,7 +14,7 @@ from deeptroubles.engine import Arrays
 from deeptroubles.errors import ModelError
 from deeptroubles.methods.units.shared.activations import by_unit
 from deeptroubles.network import Layer, layer_reducer, open_network
-from deeptroubles.subject import Subject, readable_pixels
+from deeptroubles.subject import Subject
 
 _NONE = np.iinfo(np.int64).min
 """The key of an entry without an image."""
@@ -73,7 +73,7 @@ def summarize(
     summary = None
     for start in range(0, len(indices), batch_size):
         part = indices[start : start + batch_size]
-        pixels, readable, unreadable = readable_pixels(subject.classifier, subject.images, part)
+        pixels, readable, unreadable = subject.readable_pixels(part)
         values, cells = np.zeros((0, units), dtype=np.float32), np.zeros((0, units), dtype=cell_type)
         if len(readable):
             with torch.inference_mode():
