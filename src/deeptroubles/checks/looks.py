@@ -15,7 +15,8 @@ from deeptroubles.checks.wording import duration, plural
 from deeptroubles.engine import Arrays, Engine, Work
 from deeptroubles.findings import Verdict
 from deeptroubles.recording import Budget, Recording
-from deeptroubles.statistics.anytime import anytime_mean
+from deeptroubles.statistics.anytime_mean import anytime_mean
+from deeptroubles.statistics.anytime_share import anytime_share
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.statistics.looking_order import looking_order
 
@@ -55,7 +56,10 @@ class Looks:
 
     def mean_share(self, shares: NDArray[Any]) -> Interval:
         """The mean of shares in [0, 1], one per row. Where not all images were seen, the interval holds at any stop."""
-        return mean_share(shares) if self.why is Why.ALL_SEEN else anytime_mean(self._in_order(shares))
+        if self.why is Why.ALL_SEEN:
+            return mean_share(shares)
+        anytime = anytime_share if shares.dtype == np.bool_ else anytime_mean
+        return anytime(self._in_order(shares))
 
     def mean_difference(self, differences: NDArray[Any]) -> Interval:
         """The same for differences in [-1, 1]."""
