@@ -29,7 +29,8 @@ from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.subject import Subject, logits_of
 
-MAX_IMAGES = 256
+MAX_IMAGES, FEWEST = 256, 64
+"""Objects that are pasted, and how many at least whatever the budget."""
 DRAWS = 3
 """Backgrounds of each kind for every object."""
 EXAMPLES_SHOWN = 3
@@ -186,7 +187,7 @@ def background(recording: Recording, engine: Engine, *, seed: int) -> Background
     """
     objects = known_objects(recording, engine, seed)
     subject = objects.subject
-    rows, donors = _donors(objects, seed)
+    rows, donors = _donors(objects, recording.affordable(MAX_IMAGES, DRAWS * len(VARIANTS), FEWEST), seed)
     if not len(rows):
         return Background(correct=np.zeros((0, len(VARIANTS))), examples=(), objects=objects)
     items = [(row, chosen) for row, chosen in zip(rows.tolist(), donors.tolist(), strict=True)]
@@ -198,7 +199,7 @@ def background(recording: Recording, engine: Engine, *, seed: int) -> Background
     return replace(result, examples=tuple(examples))
 
 
-def _donors(objects: Objects, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _donors(objects: Objects, most: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Objects with all kinds of background available (N), and the images that donate them (N x draws x 3)."""
     masked, targets = objects.rows, objects.subject.targets
     by_class = {k: masked[targets[masked] == k] for k in np.unique(targets[masked]).tolist()}
@@ -206,7 +207,7 @@ def _donors(objects: Objects, seed: int) -> tuple[NDArray[np.int64], NDArray[np.
     usable = [row for row in masked.tolist() if len(by_class[targets[row]]) >= LEAST and len(classes) > 1]
     if not usable:
         return np.zeros(0, dtype=np.int64), np.zeros((0, DRAWS, len(MIXED)), dtype=np.int64)
-    rows = np.array(usable)[np.unique(np.linspace(0, len(usable) - 1, min(len(usable), MAX_IMAGES)).astype(int))]
+    rows = np.array(usable)[np.unique(np.linspace(0, len(usable) - 1, min(len(usable), most)).astype(int))]
     chosen = []
     for row in rows.tolist():
         random, own = np.random.default_rng([seed, row]), targets[row]

@@ -28,7 +28,8 @@ from deeptroubles.subject import Subject
 
 MARGIN = 0.05
 """The smallest difference between shares of evidence that counts."""
-MAX_IMAGES = 64
+MAX_IMAGES, FEWEST = 64, 32
+"""Images whose evidence is measured, and how many at least whatever the budget."""
 STEPS = 16
 EXAMPLES_SHOWN = 4
 SMOOTH = 1 / 40
@@ -166,7 +167,8 @@ def object(recording: Recording, engine: Engine, *, seed: int) -> ObjectEvidence
         2022.
     """
     masked = recording.masked
-    rows = masked[np.unique(np.linspace(0, len(masked) - 1, min(len(masked), MAX_IMAGES)).astype(int))]
+    most = min(len(masked), recording.affordable(MAX_IMAGES, 3 * STEPS, FEWEST))
+    rows = masked[np.unique(np.linspace(0, len(masked) - 1, most).astype(int))]
     found = engine.map(_evidence_of, recording.subject, rows, task="Measuring evidence in objects", chunk=4)
     order = np.argsort(found["inside"] - found["area"], kind="stable")[:EXAMPLES_SHOWN]
     return ObjectEvidence(

@@ -42,7 +42,8 @@ LIMITS = Limits(
     f"the prediction this much, it cannot pass. A removal counts from {MIN_IMAGES} images on. The thresholds are "
     "conventions.",
 )
-MAX_IMAGES = 128
+MAX_IMAGES, FEWEST = 128, 64
+"""Images that get a cue, and how many at least whatever the budget."""
 CONTROLS = 3
 LETTERS = (3, 7, 16)
 """How far in the alphabet the letters of other texts are from those of a text."""
@@ -283,7 +284,7 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
 
 def _effect(recording: Recording, engine: Engine, named: NamedCue, seed: int) -> CueEffect:
     own = own_classes(recording)
-    rows = recording.sample(MAX_IMAGES)
+    rows = recording.sample(recording.affordable(MAX_IMAGES, 2 + 2 * CONTROLS, FEWEST))
     said = asdict(named)
     shows = recording.cue_masked if named.kind == "mask" else _found(recording, engine, named)
     donors = np.full(len(own), -1)

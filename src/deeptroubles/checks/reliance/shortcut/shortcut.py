@@ -97,9 +97,9 @@ def shortcut(recording: Recording, engine: Engine, *, seed: int) -> Shortcut:
     Limits:
         On cluttered photographs without masks the scenery behind the object is not tested. A patch in the middle of
         the image, on known objects, or where objects of many classes recur, is taken for the object and not accused,
-        so a cue there is missed. Weak compression, logos that vary in size, and cues on less than about a quarter of a
-        class are often missed. A cue that all classes share is not a shortcut and not found, and neither is one that
-        is absent from these images.
+        so a cue there is missed. Weak compression, logos that vary in size or that change their place in a small class,
+        and cues on less than about a quarter of a class are often missed. A cue that all classes share is not a
+        shortcut and not found, and neither is one that is absent from these images.
 
     References:
         S. Lapuschkin et al., Unmasking Clever Hans predictors, Nature Communications 2019; R. Geirhos et al., Shortcut

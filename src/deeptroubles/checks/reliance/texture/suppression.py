@@ -24,7 +24,8 @@ LIMITS = Limits(
     fail_at=0.20,
     note="The thresholds and the strengths of suppression are conventions.",
 )
-MAX_IMAGES = 100
+MAX_IMAGES, FEWEST = 100, 50
+"""Images that are changed, and how many at least whatever the budget."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,8 @@ def ask_suppression(recording: Recording, engine: Engine, seed: int) -> Suppress
     levels = strengths(classifier.size)
     if classifier.channels not in {1, 3} or not levels:
         return f"suppression needs inputs with 1 or 3 channels and at least {2 * MIN_PATCH} pixels along each side"
-    rows, kinds = recording.sample(MAX_IMAGES), kinds_for(classifier.channels)
+    kinds = kinds_for(classifier.channels)
+    rows = recording.sample(recording.affordable(MAX_IMAGES, 2 * len(kinds) * levels, FEWEST))
     seen = engine.map(
         _suppressed,
         recording.subject,
