@@ -40,7 +40,7 @@ ENOUGH = 3
 
 Scaled further, it differs from one that was decoded whole by 0.5 of 255 levels on average, and by at most 7, in
 pictures full of detail; in ordinary photographs by half of that. At 2 times it would be 1.1 and 16, at 4 times 0.4 and
-4 (`benchmarks/decoding.py`). A reduction must divide both sides, so that the picture's frame stays the same.
+5 (`benchmarks/decoding.py`). A reduction must divide both sides, so that the picture's frame stays the same.
 """
 
 _IMAGE_NAME = re.compile(
