@@ -19,7 +19,7 @@ def anytime_gap(
     Every value of the smaller group is compared with the mean of its fair number of values of the other one, those that
     come next. The differences are in [-1, 1], do not depend on each other, and each is on average the gap. So
     `anytime_mean` holds for them. The interval is narrower than the difference of two intervals at half of alpha each
-    (by a third) and than all gaps that the product of both groups' capitals does not exclude (by a sixth); only for
+    (by a quarter) and than all gaps that the product of both groups' capitals does not exclude (by a sixth); only for
     shares near 0 in groups of different sizes the difference of two intervals is narrower.
 
     Args:

@@ -20,8 +20,8 @@ def anytime_share(outcomes: NDArray[Any], level: float = 0.95, population: int |
     """A share of outcomes looked at in random order, with an interval that holds however often one looked before.
 
     With probability `level` the true share is in all intervals that any number of outcomes gives. So one may look after
-    each outcome, and stop as soon as the interval decides. The price is a width of about 1.6 times Wilson's; at a share
-    of 0 it is about Wilson's.
+    each outcome, and stop as soon as the interval decides. The price is a width of 1.3 to 1.5 times Wilson's at
+    30 to 1,000 outcomes; at a share of 0 it is 0.8 to 1.2 times as wide.
 
     Args:
         outcomes: T, each 0 or 1 (or false, true), in the order in which they were looked at.
