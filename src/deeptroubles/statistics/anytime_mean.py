@@ -50,8 +50,7 @@ def anytime_mean(
 
     References:
         I. Waudby-Smith, A. Ramdas: Estimating means of bounded random variables by betting, Journal of the Royal
-        Statistical Society B 2024 (hedged capital, section 4.4; mixtures of bets, appendix B; without replacement,
-        section 5); F. Orabona, K.-S. Jun: Tight concentrations and confidence sequences from the regret of universal
+        Statistical Society B 2024 (hedged capital, mixtures of bets, sampling without replacement); F. Orabona, K.-S. Jun: Tight concentrations and confidence sequences from the regret of universal
         portfolio, IEEE Transactions on Information Theory 2024.
     """
     return anytime_means(np.reshape(values, (-1, 1)), low, high, level, population)[0]
