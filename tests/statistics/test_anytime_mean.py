@@ -161,6 +161,10 @@ def test_refuses_values_outside_the_range(values):
         anytime_mean(np.array(values))
 
 
+def test_rounding_in_single_precision_is_taken():
+    assert anytime_mean(np.full(50, np.float32(1) + np.float32(2e-7)))[0] == 1
+
+
 def test_refuses_more_values_than_images():
     with pytest.raises(ValueError, match="only 2 images"):
         anytime_mean(np.zeros(3), population=2)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeptroubles.statistics.anytime_mean import anytime_mean
+from deeptroubles.statistics.anytime_mean import ROUNDING, anytime_mean
 from deeptroubles.statistics.intervals import Interval
 
 
@@ -37,13 +37,13 @@ def anytime_gap(
     """
     if min(sizes) <= 0:
         raise ValueError("Both groups need a size of at least 1.")
-    if not all(((x >= 0) & (x <= 1)).all() for x in map(np.asarray, (first, second))):
+    if not all(((x >= -ROUNDING) & (x <= 1 + ROUNDING)).all() for x in map(np.asarray, (first, second))):
         raise ValueError("Values must be numbers in [0, 1].")
     if not (len(first) and len(second)):
         return Interval(float("nan"), -1.0, 1.0)
     one, other = (_block_means(x, size / min(sizes)) for x, size in zip((first, second), sizes, strict=True))
     pairs = min(len(one), len(other))
-    _, low, high = anytime_mean(np.clip(one[:pairs] - other[:pairs], -1, 1), -1.0, 1.0, level)
+    _, low, high = anytime_mean(one[:pairs] - other[:pairs], -1.0, 1.0, level)
     value = float(np.mean(first) - np.mean(second))
     return Interval(value, min(value, low), max(value, high))
 

@@ -14,6 +14,8 @@ BETS = np.sin(np.arange(1, 17) * np.pi / 32) ** 2
 """Shares of the capital that are bet: spread as the arcsine law, up to all of it."""
 STAKES = np.array([0.05] * 15 + [0.25])
 """How the capital is split among them. The last one decides where all values are equal, at 0 or in the middle."""
+ROUNDING = 1e-6
+"""How far a value may be outside the range, relative to it: sums in single precision are."""
 HALVINGS = 20
 """Ends are exact to 2^-20 of the range (a millionth), and rounded outwards."""
 
@@ -50,8 +52,9 @@ def anytime_mean(
 
     References:
         I. Waudby-Smith, A. Ramdas: Estimating means of bounded random variables by betting, Journal of the Royal
-        Statistical Society B 2024 (hedged capital, mixtures of bets, sampling without replacement); F. Orabona, K.-S. Jun: Tight concentrations and confidence sequences from the regret of universal
-        portfolio, IEEE Transactions on Information Theory 2024.
+        Statistical Society B 2024 (hedged capital, mixtures of bets, sampling without replacement); F. Orabona, K.-S.
+        Jun: Tight concentrations and confidence sequences from the regret of universal portfolio, IEEE Transactions on
+        Information Theory 2024.
     """
     return anytime_means(np.reshape(values, (-1, 1)), low, high, level, population)[0]
 
@@ -75,8 +78,9 @@ def anytime_means(
     if population is not None and rows > population:
         raise ValueError(f"There are {rows} values, but only {population} images.")
     scaled = (np.asarray(values, dtype=np.float64).T - low) / (high - low)
-    if not ((scaled >= 0) & (scaled <= 1)).all():
+    if not ((scaled >= -ROUNDING) & (scaled <= 1 + ROUNDING)).all():
         raise ValueError(f"Values must be numbers in [{low:g}, {high:g}].")
+    scaled = np.clip(scaled, 0, 1)
     enough = 2 * columns / (1 - level)
     means = np.mean(scaled, axis=1) if rows else np.full(columns, np.nan)
     intervals = [
