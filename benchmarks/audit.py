@@ -15,14 +15,15 @@ import argparse
 import resource
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from benchmarks import photo_networks
 from benchmarks.planted import line
 from PIL import Image
+from tests.torchvision_shim import declare_operators
 
 from deeptroubles import Classifier, ImageSet, audit, load_classifier, load_images
 from deeptroubles.commands.budget import read_budget
@@ -65,6 +66,8 @@ def case(which: str, photographs: Path, cifar: Path, folder: Path) -> tuple[Clas
             image = Image.open(file).convert("RGB")
             image.save(folder / file.name, quality=95)
             image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / f"mirrored {file.name}", quality=95)
+        declare_operators()
+        timm = import_module("timm")
         module = timm.create_model("resnet50", pretrained=False).eval()
         return Classifier(module, size=224, name="resnet50"), load_images(folder)
     job = next(job for job in photo_networks.jobs() if job.mode == "published" and job.base == "resnet20")

@@ -87,7 +87,7 @@ class Recording(Brief):
         return np.unique(np.linspace(0, count - 1, min(count, size)).astype(np.int64))
 
     def affordable(self, most: int, views: float, at_least: int) -> int:
-        """How many images a check may look at that shows each `views` times: at most `most`, if its budget allows it."""
+        """How many images a check may look at that shows each `views` times: at most `most`."""
         return min(most, self.budget.images(views, at_least)) if self.budget else most
 
     @cached_property

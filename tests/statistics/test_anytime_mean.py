@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from deeptroubles.statistics.anytime_mean import BETS, _highest_capital, anytime_mean, anytime_means
+from deeptroubles.statistics.anytime_mean import BETS, STAKES, _highest_capital, anytime_mean, anytime_means
 from deeptroubles.statistics.intervals import mean_share
 
 RUNS, LENGTH, ALPHA = 1000, 1000, 0.05
@@ -37,12 +37,12 @@ def direct_capital(values, mean, population=None):
     highest = 0.0
     for count in range(1, len(values) + 1):
         capital = 0.0
-        for bet in BETS:
+        for bet, stake in zip(BETS, STAKES, strict=True):
             one = 1.0
             for i, x in enumerate(values[:count]):
                 expected = mean if population is None else (population * mean - sum(values[:i])) / (population - i)
                 one *= 1 + bet * (x - expected) / expected
-            capital += one / len(BETS)
+            capital += stake * one
         highest = max(highest, capital)
     return highest
 
@@ -93,6 +93,16 @@ def test_the_mean_capital_is_one_for_independent_values():
         np.prod(1 + BETS[:, None] * (np.array(values) / 0.4 - 1), 1) for values in product([0, 0.2, 1], repeat=5)
     ]
     np.testing.assert_allclose(np.mean(capitals, 0), 1)
+
+
+def test_the_stakes_are_the_whole_capital():
+    assert STAKES.sum() == pytest.approx(1)
+    assert BETS.max() == 1
+
+
+def test_an_infinite_capital_that_is_lost_still_excludes():
+    values = np.r_[np.ones(5000), 0.0]
+    assert _highest_capital(values / 1e-6 - 1) == np.inf
 
 
 def test_columns_hold_together():
@@ -149,6 +159,10 @@ def test_nothing_seen():
 def test_refuses_values_outside_the_range(values):
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         anytime_mean(np.array(values))
+
+
+def test_rounding_in_single_precision_is_taken():
+    assert anytime_mean(np.full(50, np.float32(1) + np.float32(2e-7)))[0] == 1
 
 
 def test_refuses_more_values_than_images():

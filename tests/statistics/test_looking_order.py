@@ -1,48 +1,77 @@
-from __future__ import annotations
+"""looking_order: fair turns, no favorites, and intervals that stay valid."""
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from deeptroubles.statistics.anytime_mean import anytime_mean
 from deeptroubles.statistics.anytime_share import anytime_share
-from deeptroubles.statistics.intervals import wilson
 from deeptroubles.statistics.looking_order import looking_order
 
+TARGETS = {
+    "even": np.arange(100) % 10,
+    "uneven": np.repeat([0, 1, 2, 3], [70, 20, 9, 1]),
+    "unlabelled": np.repeat([-1, 0, 5], [33, 40, 17]),
+    "many classes": np.repeat(np.arange(120), np.random.default_rng(0).integers(1, 6, 120)),
+    "one class": np.zeros(13, int),
+    "a class each": np.arange(17),
+    "skewed": np.random.default_rng(1).geometric(0.2, 500),
+}
 
-def test_stopping_as_soon_as_a_mean_is_excluded_seldom_excludes_the_true_one():
-    """Someone looks after every value and stops at an exclusion; the ordinary interval fails so."""
-    random, ordinary, anytime = np.random.default_rng(1), 0, 0
-    for _ in range(100):
-        values = (random.random(300) < 0.1).astype(float)
-        sums = np.cumsum(values)
-        ordinary += any(
-            not wilson(int(sums[n]), n + 1).low <= 0.1 <= wilson(int(sums[n]), n + 1).high for n in range(9, 300)
-        )
-        interval = anytime_share(values)
-        anytime += not interval.low <= 0.1 <= interval.high
-    assert anytime <= 11
-    assert ordinary > 15
+
+def counts_of(classes):
+    """The number of images of each class among the first n, n x classes."""
+    return np.cumsum(classes[:, None] == np.unique(classes), axis=0)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("seed", range(3))
+def test_is_a_permutation_with_every_class_in_turn(name, seed):
+    targets = np.random.default_rng(seed).permutation(TARGETS[name])
+    order = looking_order(targets, seed)
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(targets)))
+    counts = counts_of(targets[order])
+    assert np.abs(counts - np.outer(np.arange(1, len(targets) + 1), counts[-1] / len(targets))).max() < 2
+
+
+def test_two_classes_are_within_one_image_of_their_shares():
+    targets = np.repeat([0, 1], [31, 12])
+    for seed in range(50):
+        counts = counts_of(targets[looking_order(targets, seed)])
+        assert np.abs(counts - np.outer(np.arange(1, 44), [31 / 43, 12 / 43])).max() < 1
+
+
+@pytest.mark.parametrize("targets", [np.repeat([0, 1, 2], [7, 2, 1]), np.repeat([-1, 3], [1, 5])])
+def test_every_image_is_equally_likely_at_every_position(targets):
+    runs, count = 3000, len(targets)
+    orders = np.array([looking_order(targets, seed) for seed in range(runs)])
+    times = np.array([np.bincount(column, minlength=count) for column in orders.T])
+    assert stats.chi2.sf(((times - runs / count) ** 2).sum() / (runs / count), (count - 1) ** 2) > 1e-3
 
 
 @pytest.mark.parametrize(
-    "classes", [np.repeat([0, 1], [70, 30]), np.repeat([-1, 3, 5, 9], [11, 200, 40, 1]), np.zeros(5, int)]
+    ("sizes", "shares"),
+    [([250, 150, 100], [0.02, 0.1, 0.4]), ([450, 50], [0.0, 1.0]), ([4] * 75 + [1] * 200, [0.0] * 75 + [1.0] * 200)],
 )
-def test_every_prefix_has_each_class_in_proportion(classes):
-    order = looking_order(classes, seed=1)
-    assert sorted(order.tolist()) == list(range(len(classes)))
-    kinds = np.unique(classes)
-    for k in kinds:
-        ahead = np.cumsum(classes[order] == k) - np.arange(1, len(classes) + 1) * (classes == k).mean()
-        assert np.abs(ahead).max() < max(1, len(kinds) - 1)
-    assert not np.array_equal(order, looking_order(classes, seed=2)) or len(kinds) == len(classes)
+@pytest.mark.parametrize("measure", [anytime_share, anytime_mean])
+def test_intervals_for_independent_values_are_conservative(measure, sizes, shares):
+    random, runs, outside = np.random.default_rng(0), 100, 0
+    targets = np.repeat(np.arange(len(sizes)), sizes)
+    wrong = random.random(len(targets)) < np.array(shares)[targets]
+    for seed in range(runs):
+        _, low, high = measure(wrong[looking_order(targets, seed)][:400])
+        outside += not low <= wrong.mean() <= high
+    assert outside <= stats.binom.ppf(0.99, runs, 0.05)
 
 
-def test_in_this_order_the_interval_is_too_wide_rather_than_too_narrow():
-    """Three classes that differ in what is measured, as far as they can."""
-    random, classes = np.random.default_rng(6), np.repeat([0, 1, 2], [120, 60, 20])
-    missed = 0
-    for seed in range(150):
-        values = (random.random(200) < np.array([0.05, 0.5, 1.0])[classes]).astype(float)
-        interval = anytime_mean(values[looking_order(classes, seed)])
-        missed += not interval.low <= 0.05 * 0.6 + 0.5 * 0.3 + 0.1 <= interval.high
-    assert missed <= 7
+def test_a_beginning_varies_less_than_in_a_plain_random_order():
+    targets = np.repeat([0, 1], [300, 100])
+    beginnings = [targets[looking_order(targets, seed)][:50].mean() for seed in range(200)]
+    assert np.std(beginnings) < 0.3 * np.sqrt(0.25 * 0.75 / 50)
+
+
+def test_the_seed_decides():
+    targets = TARGETS["skewed"]
+    np.testing.assert_array_equal(looking_order(targets, 7), looking_order(targets, 7))
+    assert (looking_order(targets, 7) != looking_order(targets, 8)).any()
+    assert len(looking_order(np.array([], int), 0)) == 0

@@ -20,8 +20,8 @@ def anytime_share(outcomes: NDArray[Any], level: float = 0.95, population: int |
     """A share of outcomes looked at in random order, with an interval that holds however often one looked before.
 
     With probability `level` the true share is in all intervals that any number of outcomes gives. So one may look after
-    each outcome, and stop as soon as the interval decides. The price is a width of about 1.6 times Wilson's; at a share
-    of 0 it is about Wilson's.
+    each outcome, and stop as soon as the interval decides. The price is a width of 1.3 to 1.5 times Wilson's at
+    30 to 1,000 outcomes; at a share of 0 it is 0.8 to 1.2 times as wide.
 
     Args:
         outcomes: T, each 0 or 1 (or false, true), in the order in which they were looked at.
@@ -46,21 +46,40 @@ def anytime_share(outcomes: NDArray[Any], level: float = 0.95, population: int |
     if population is not None and len(outcomes) > population:
         raise ValueError(f"There are {len(outcomes)} outcomes, but only {population} images.")
     successes, trials = np.cumsum(outcomes), np.arange(1, len(outcomes) + 1)
-    lows = _lows(successes, trials, level, population)
-    highs = 1 - _lows(trials - successes, trials, level, population)
+    low = _highest_low(successes, trials, level, population)
+    high = 1 - _highest_low(trials - successes, trials, level, population)
     value = float(np.mean(outcomes)) if len(outcomes) else float("nan")
-    return running_intersection(value, lows, highs)
+    return running_intersection(value, [low], [high])
+
+
+def _highest_low(
+    successes: NDArray[np.float64], trials: NDArray[np.int64], level: float, population: int | None
+) -> float:
+    """The highest of the lower ends after each outcome: of the last one, and of those that exclude the last one."""
+    low = np.max(_lows(successes[-1:], trials[-1:], level, population), initial=0.0)
+    higher = (successes > low * trials) & _excluded(np.full(len(trials), low), successes, trials, level, population)
+    return float(np.max(_lows(successes[higher], trials[higher], level, population), initial=low))
 
 
 def _lows(
-    successes: NDArray[np.float64], trials: NDArray[Any], level: float, population: int | None
+    successes: NDArray[np.float64], trials: NDArray[np.int64], level: float, population: int | None
 ) -> NDArray[np.float64]:
-    """The lower end of the interval after each outcome, by bisection between what is excluded and the share so far."""
+    """Lower ends of intervals, by bisection between what is excluded and the share."""
     outside = successes / population if population else np.zeros(len(trials))
     inside = successes / trials
     for _ in range(HALVINGS):
         middle = (outside + inside) / 2
-        capital = log_capital(successes, trials, np.clip(middle, NEAR_ZERO, 1 - NEAR_ZERO), population)
-        excluded = capital >= -np.log1p(-level)
+        excluded = _excluded(middle, successes, trials, level, population)
         outside, inside = np.where(excluded, middle, outside), np.where(excluded, inside, middle)
     return outside
+
+
+def _excluded(
+    share: NDArray[np.float64],
+    successes: NDArray[np.float64],
+    trials: NDArray[np.int64],
+    level: float,
+    population: int | None,
+) -> NDArray[np.bool_]:
+    capital = log_capital(successes, trials, np.clip(share, NEAR_ZERO, 1 - NEAR_ZERO), population)
+    return np.asarray(capital >= -np.log1p(-level))
