@@ -111,7 +111,7 @@ def main() -> None:
     watch = Watch()
 
     def count(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        if isinstance(module, Classifier):
+        if isinstance(module, Classifier) and type(given[0]) is torch.Tensor:  # not while it is traced
             watch.looks += len(given[0])
 
     with tempfile.TemporaryDirectory() as made:

@@ -102,6 +102,19 @@ def test_a_budget_that_ends_a_check_is_inconclusive_and_says_what_more_would_cos
     assert "all would take about 50 minutes (--budget)" in looks.said[0]
 
 
+def test_a_budget_that_ends_a_check_leaves_what_is_proved(many):
+    """A quarter is above the limit of a warning; whether it fails is open."""
+    looks = looked(many, 4, Budget(looks=1_000, seconds=0.1))
+    interval = looks.mean_share(looks.found["counts"])
+    assert looks.why is Why.BUDGET
+    assert interval.low > LIMITS.warn_at
+    assert interval.low <= LIMITS.fail_at < interval.high
+    assert looks.verdict(LIMITS, interval) == Verdict.WARN
+    passing = Interval(0.06, 0.04, 0.1)
+    assert LIMITS.verdict(passing, 100) == Verdict.PASS
+    assert looks.verdict(LIMITS, passing) == Verdict.INCONCLUSIVE
+
+
 def test_a_budget_never_ends_a_check_that_is_decided(many):
     assert looked(many, 2, Budget(looks=1, seconds=0.1)).why is Why.DECIDED
 

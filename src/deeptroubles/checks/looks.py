@@ -68,8 +68,9 @@ class Looks:
         return anytime_mean(self._in_order(differences), low=-1.0)
 
     def verdict(self, limits: Limits, interval: Interval) -> Verdict:
-        """Judge an interval. A check that the budget ended is inconclusive."""
-        return Verdict.INCONCLUSIVE if self.why is Why.BUDGET else limits.verdict(interval, len(self.rows))
+        """Judge an interval. A check that the budget ended never passes."""
+        verdict = limits.verdict(interval, len(self.rows))
+        return Verdict.INCONCLUSIVE if self.why is Why.BUDGET and verdict is Verdict.PASS else verdict
 
     @property
     def said(self) -> list[str]:
