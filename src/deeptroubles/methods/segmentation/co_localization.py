@@ -36,7 +36,8 @@ def embedded_features(images: Tensor, batch_size: int = 32) -> Tensor:
         with torch.inference_mode(), evaluating(network):
             for batch in torch.split(images.float(), batch_size):
                 colors = batch.expand(-1, 3, -1, -1)
-                network(functional.interpolate(colors, network.size, mode="bicubic", antialias=True).clamp(0, 1))
+                large = functional.interpolate(colors, network.size, mode="bicubic", antialias=True).clamp(0, 1)
+                network(large.to(memory_format=torch.channels_last))
     finally:
         hook.remove()
     return torch.cat(kept).clone()
