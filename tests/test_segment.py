@@ -90,3 +90,11 @@ def test_the_command_takes_a_program_as_masks(tmp_path, monkeypatch):
     sys.modules.pop("mine", None)
     assert answer.exit_code == 0, answer.output
     assert "Object masks from a segmentation model in 11 of 12 images." in " ".join(answer.output.split())
+
+
+def test_a_module_in_training_is_asked_in_eval_mode_and_stays_as_it_was():
+    norm = nn.BatchNorm2d(3)
+    module = nn.Sequential(norm, nn.Conv2d(3, 1, 1)).train()
+    segment_objects(squares(), module)
+    assert module.training
+    assert norm.num_batches_tracked == 0

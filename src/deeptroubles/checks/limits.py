@@ -45,10 +45,8 @@ class Limits:
 
     def is_settled(self, interval: Interval) -> bool:
         """Whether more images cannot change the verdict: the interval lies on one side of both thresholds."""
-        return interval.high <= self.warn_at or interval.low > self.fail_at or self._is_between(interval)
-
-    def _is_between(self, interval: Interval) -> bool:
-        return interval.low > self.warn_at and interval.high <= self.fail_at
+        between = interval.low > self.warn_at and interval.high <= self.fail_at
+        return interval.high <= self.warn_at or interval.low > self.fail_at or between
 
     @property
     def criterion(self) -> str:

@@ -36,7 +36,7 @@ Scaling = Callable[[int, int], tuple[int, int]]
 """The width and height to which a picture of a given width and height will be scaled."""
 
 ENOUGH = 3
-"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if it is then still so many times as large as it is needed.
+"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if the result is at least this many times the size it is scaled to.
 
 Scaled further, it differs from one that was decoded whole by 0.5 of 255 levels on average, and by at most 7, in
 pictures full of detail; in ordinary photographs by half of that. At 2 times it would be 1.1 and 16, at 4 times 0.4 and

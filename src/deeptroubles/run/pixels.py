@@ -25,7 +25,7 @@ from deeptroubles.run.files import cannot_write
 from deeptroubles.run.folder import RunFolder
 
 SHARE_OF_DISK = 4
-"""By default the file takes at most one part in so many of the disk's free space."""
+"""The default limit is the free disk space divided by this number."""
 _SIZE: TypeAdapter[ByteSize] = TypeAdapter(Annotated[ByteSize, Field(ge=0)])
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deeptroubles.classifier import evaluating, unit_pixels
 from deeptroubles.engine.engine import chunks_of
 from deeptroubles.errors import ModelError, UnreadableImageError
 from deeptroubles.images import ImageSet
@@ -68,17 +69,16 @@ def segment_objects(images: ImageSet, model: str | nn.Module, batch_size: int = 
     sizes = [(0, 0)] * len(images)
     rows = chunks_of(range(len(images)), batch_size)
     for part in track(rows, "Segmenting objects", sizes=list(map(len, rows))):
-        shown, kept = list[Tensor](), list[int]()
+        shown, kept = list[NDArray[np.uint8]](), list[int]()
         for row in part:
             try:
                 image = images[row].convert("RGB")
             except UnreadableImageError:
                 continue  # the recording counts it
             sizes[row] = image.size
-            pixels = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-            shown.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255)
+            shown.append(np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)))
             kept.append(row)
-        for row, mask in zip(kept, _masks(module, torch.stack(shown)) if shown else (), strict=True):
+        for row, mask in zip(kept, _masks(module, unit_pixels(np.stack(shown))) if shown else (), strict=True):
             bits[row] = np.packbits(mask.numpy()) if mask.any() else None
     found = sum(each is not None for each in bits)
     note = f"Object masks from a segmentation model in {found} of {len(images)} images."
@@ -90,7 +90,8 @@ def _masks(module: nn.Module, images: Tensor) -> Tensor:
     """Where the objects are, N x SIDE x SIDE, bool. Raises ModelError."""
     like = next((p for p in module.parameters() if p.is_floating_point()), images)
     try:
-        maps = _first(module(images.to(like)))
+        with evaluating(module):
+            maps = _first(module(images.to(like)))
     except RuntimeError as error:
         raise ModelError(f"The segmentation model fails on {tuple(images.shape)} ({error}); {_WANTED}.") from error
     if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != len(images):

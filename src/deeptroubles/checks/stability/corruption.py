@@ -188,7 +188,7 @@ def corruption(recording: Recording, engine: Engine, *, seed: int) -> Corruption
         engine,
         _corrupted,
         np.arange(len(recording.logits)),
-        judge=lambda looks: looks.mean_share(looks.found["changed"].mean(1)),
+        judge=lambda looks: looks.mean_share(_changed(recording, looks).mean(1)),
         limits=LIMITS,
         views=VIEWS,
         task="Corrupting images",
@@ -197,7 +197,7 @@ def corruption(recording: Recording, engine: Engine, *, seed: int) -> Corruption
         draw=seed,
     )
     rows, seen = looks.rows, looks.found
-    severity, changed = _severities(rows, starts), seen["changed"]
+    severity, changed = _severities(rows, starts), _changed(recording, looks)
     targets, predicted = recording.targets[rows], recording.predicted[rows]
     return Corruption(
         looks=looks,
@@ -218,15 +218,18 @@ def _severities(
 
 
 def _corrupted(subject: Subject, indices: Sequence[int], batch_size: int, starts: Sequence[int], draw: int) -> Arrays:
-    """The prediction for each image under each corruption, and whether it changes, N x 15."""
+    """The prediction for each image under each corruption, N x 15."""
     pixels, severities = subject.pixels(indices), _severities(indices, starts)
-    first = logits_of(subject.classifier, pixels, batch_size).argmax(1).cpu().numpy()
     predicted = []
     for j, name in enumerate(NAMES):
         shown = corrupt_each(pixels, name, severities[:, j].tolist(), [draw + index for index in indices])
         predicted.append(logits_of(subject.classifier, shown, batch_size).argmax(1).cpu().numpy())
-    found = np.stack(predicted, axis=1)
-    return {"predicted": found, "changed": found != first[:, None]}
+    return {"predicted": np.stack(predicted, axis=1)}
+
+
+def _changed(recording: Recording, looks: Looks) -> NDArray[np.bool_]:
+    """Whether each corruption changes the recorded prediction, N x 15."""
+    return np.asarray(looks.found["predicted"] != recording.predicted[looks.rows, None])
 
 
 def _per_image(values: NDArray[np.bool_], severity: NDArray[np.int64], level: int) -> NDArray[np.float64]:
