@@ -43,6 +43,7 @@ class Watch(Silent):
         self.started, self.looks = time.perf_counter(), 0
         self.first = float("nan")
         self.by_check: dict[str, tuple[float, int, str]] = {}
+        self.said: list[tuple[float, float]] = []
         self._at = 0
 
     def stage(self, name: str, detail: str) -> None:
@@ -54,6 +55,10 @@ class Watch(Silent):
         if np.isnan(self.first):
             self.first = time.perf_counter() - self.started
         self.by_check[name] = (seconds, self.looks - self._at, outcome)
+
+    def time_left(self, seconds: float) -> None:
+        """How long the rest is said to take."""
+        self.said.append((time.perf_counter() - self.started, seconds))
 
 
 def case(which: str, photographs: Path, cifar: Path, folder: Path) -> tuple[Classifier, ImageSet]:
@@ -128,6 +133,11 @@ def main() -> None:
     line("---", "---:", "---:", "---:", "---", "---")
     for name, (took, looks, verdict) in sorted(watch.by_check.items(), key=lambda item: -item[1][0]):
         line(name, f"{took:.1f}", f"{looks:,}", f"{looks / rate:.1f}", verdict, why.get(name, ""))
+    line("", "")
+    line("after, s", "said to be left, s", "left, s")
+    line("---:", "---:", "---:")
+    for after, left in watch.said:
+        line(f"{after:.0f}", f"{left:.0f}", f"{seconds - after:.0f}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"\n{chosen.case}: {len(images):,} images, {seconds:.0f} s (goal {GOALS[chosen.case]}), first finding after "

@@ -228,6 +228,19 @@ def test_the_report_grows_with_the_audit(declared, tmp_path):
     assert "b.second" in (tmp_path / "report.html").read_text()
 
 
+def test_an_interrupted_audit_keeps_what_it_found_and_its_report(declared, tmp_path):
+    def interrupt(*_args, **_settings):
+        raise KeyboardInterrupt
+
+    declared("a.first", lambda *_, **__: Answer([finding("a.first", Verdict.PASS)]))
+    declared("b.second", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        audit(classifier(), colors(), tmp_path, checks=["a", "b"])
+    held = read_audit(tmp_path)
+    assert (held.status, [f.check for f in held.findings]) == ("interrupted", ["a.first"])
+    assert '"status":"interrupted"' in (tmp_path / "report.html").read_text()
+
+
 def test_later_checks_join_the_report(tmp_path):
     first = audit(classifier(), colors(), tmp_path, checks=["performance"], command="first")
     second = audit(classifier(), colors(), tmp_path, checks=["data.balance", "performance.accuracy"], command="second")
@@ -522,7 +535,8 @@ def test_an_audit_that_is_interrupted_says_so_and_is_resumed(place):
     done = interrupted(place, signal.SIGINT)
     assert done.returncode == 130
     assert done.stderr.splitlines()[-1] == "Interrupted. Run the same command again to resume."
-    assert not done.stdout
+    assert "performance.accuracy" in done.stdout
+    assert "Report of the checks that were complete: run/report.html" in done.stdout
     assert not [p for p in (place / "run").rglob(".*") if p.is_file()]
     is_resumed(place)
 

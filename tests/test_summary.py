@@ -91,6 +91,7 @@ def test_an_empty_audit_and_a_running_one_answer_nothing() -> None:
     running = audit(finding("pass"), status="running")
     assert running.summary == ["Not known yet: the audit is still running.", "Findings: 1 passed."]
     assert audit(finding("fail"), status="running").summary[0] == "Not entirely. Claim."
+    assert audit(status="interrupted").summary == ["Not known yet: the audit was interrupted."]
 
 
 def test_a_check_that_found_something_is_not_called_untested() -> None:

@@ -21,8 +21,12 @@ export function Header({ audit }: { audit: Audit }) {
           <p key={i}>{line}</p>
         ))}
       </div>
-      {audit.status === "running" && (
-        <p className="notice">This audit is still running. The findings so far are listed below.</p>
+      {audit.status !== "complete" && (
+        <p className="notice">
+          {audit.status === "running"
+            ? "This audit is still running. The findings so far are listed below."
+            : "This audit was interrupted; the same command resumes it. The findings so far are listed below."}
+        </p>
       )}
       <Facts facts={facts} />
     </header>

@@ -290,7 +290,7 @@ class Audit:
     """
 
     schema_version: int = SCHEMA_VERSION
-    status: Literal["running", "complete"]
+    status: Literal["running", "interrupted", "complete"]
     created: str
     seconds: float
     command: str
@@ -358,8 +358,8 @@ def _answer(audit: Audit) -> str:
     unclear = counts.get(Verdict.INCONCLUSIVE, 0) + counts.get(Verdict.ERROR, 0)
     if Verdict.FAIL in worst:
         return f"Not entirely. {worst[Verdict.FAIL]}"
-    if audit.status == "running":
-        return "Not known yet: the audit is still running."
+    if audit.status != "complete":
+        return f"Not known yet: the audit {'is still running' if audit.status == 'running' else 'was interrupted'}."
     if Verdict.WARN in worst:
         return f"Perhaps not entirely. {worst[Verdict.WARN]}"
     if passed > unclear:

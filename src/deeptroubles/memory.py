@@ -22,3 +22,14 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _LARGE)
         mallopt(_TRIM_THRESHOLD, _LARGE)
+
+
+def return_freed_memory() -> None:
+    """Give memory that nothing uses back to the system, so that the peak of a run is that of its largest part.
+
+    Does nothing where there is no glibc.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

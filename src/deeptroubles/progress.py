@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 T = TypeVar("T")
 DELAY = 1.0
@@ -28,6 +29,9 @@ class Sink(Protocol):
     def concluded(self, name: str, outcome: str, seconds: float) -> None:
         """A stage is over: what came out, in a word, and how long it took."""
 
+    def time_left(self, seconds: float) -> None:
+        """About how long all stages that are left will take."""
+
     def progress(self, task: str, done: int, total: int) -> None:
         """`done` of `total` of a task are done; called first with 0."""
 
@@ -40,8 +44,21 @@ class Silent:
 
     def stage(self, name: str, detail: str) -> None: ...
     def concluded(self, name: str, outcome: str, seconds: float) -> None: ...
+    def time_left(self, seconds: float) -> None: ...
     def progress(self, task: str, done: int, total: int) -> None: ...
     def finished(self, task: str) -> None: ...
+
+
+class _Bars(Progress):
+    """Bars, and below them a line about the whole."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """The bars and the line."""
+        yield from super().get_renderables()
+        if self.below:
+            yield Text(self.below, style="dim")
 
 
 class TerminalBars:
@@ -49,7 +66,8 @@ class TerminalBars:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars: Progress | None = None
+        self._bars: _Bars | None = None
+        self._end: float | None = None
         self._tasks: dict[str, tuple[TaskID, float]] = {}
         self._stage = ""
 
@@ -60,10 +78,15 @@ class TerminalBars:
         self._stage = ""
         _say(self._console, _conclusion(name, outcome, seconds))
 
+    def time_left(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
     def progress(self, task: str, done: int, total: int) -> None:
         if self._bars is None:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bars = Progress(*columns, console=self._console, transient=True)
+            self._bars = _Bars(*columns, console=self._console, transient=True)
+        if self._end is not None:
+            self._bars.below = f"The whole: {_about(self._end - time.monotonic())} left"
         if task not in self._tasks:
             self._tasks[task] = self._bars.add_task(f"{self._stage}{task}", total=total), time.monotonic()
         bar, started = self._tasks[task]
@@ -86,6 +109,7 @@ class LogLines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._said: dict[str, tuple[float, float]] = {}
+        self._said_left = time.monotonic()
         self._stage = ""
 
     def stage(self, name: str, detail: str) -> None:
@@ -94,6 +118,12 @@ class LogLines:
     def concluded(self, name: str, outcome: str, seconds: float) -> None:
         self._stage = ""
         _say(self._console, _conclusion(name, outcome, seconds))
+
+    def time_left(self, seconds: float) -> None:
+        now = time.monotonic()
+        if now - self._said_left >= EVERY:
+            self._said_left = now
+            _say(self._console, f"The whole: {_about(seconds)} left")
 
     def progress(self, task: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -111,6 +141,13 @@ class LogLines:
 def _conclusion(name: str, outcome: str, seconds: float) -> str:
     """The line about a stage that is over, in columns."""
     return f"{name:<32}  {outcome:<12}  {seconds:6.1f} s"
+
+
+def _about(seconds: float) -> str:
+    """A time in words."""
+    if seconds < 5:
+        return "a few seconds"
+    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
 
 
 def _say(console: Console, text: str) -> None:

@@ -19,6 +19,9 @@ from deeptroubles.images import ImageSet
 from deeptroubles.preparing import Prepared, prepare_images
 from deeptroubles.run.pixels import PixelFile
 
+PIXELS_AT_ONCE = 16 * 224**2
+"""Pixels of a batch on a CPU: larger batches take as long per image, and more memory (benchmarks/forward.py)."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -126,8 +129,15 @@ def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> T
 
 
 def _in_batches(classifier: Classifier, call: Callable[[Tensor], Tensor], pixels: Tensor, batch_size: int) -> Tensor:
+    size = images_at_once(pixels, batch_size, PIXELS_AT_ONCE)
     with torch.inference_mode(), evaluating(classifier):
-        return torch.cat([_in_fast_layout(call, batch) for batch in torch.split(pixels, batch_size)])
+        return torch.cat([_in_fast_layout(call, batch) for batch in torch.split(pixels, size)])
+
+
+def images_at_once(pixels: Tensor, batch_size: int, most: int) -> int:
+    """The size of a batch: `batch_size`, or what has at most so many pixels, so that memory stays bounded on a CPU."""
+    height, width = pixels.shape[-2:]
+    return min(batch_size, max(1, most // (height * width))) if pixels.device.type == "cpu" else batch_size
 
 
 def _in_fast_layout(call: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.fail_on import read_fail_on
 from deeptroubles.commands.images import Masks, PathColumn, ValueRange
 from deeptroubles.commands.model import Load, with_model
-from deeptroubles.errors import UsageError
+from deeptroubles.errors import RunFolderError, UsageError
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
 
 _STYLE = {
@@ -90,19 +91,23 @@ def audit_command(
 
     folder = masks if masks and not is_module(masks) else None
     found = load_images(images, label=label, path_column=path_column, value_range=value_range, masks=folder)
-    result = audit(
-        classifier,
-        segment_objects(found, masks) if masks and not folder else found,
-        out_folder,
-        checks=_names(checks) or None,
-        skip=_names(skip),
-        seed=seed,
-        batch_size=batch_size,
-        budget=seconds,
-        keep_pixels=keep_pixels,
-        command=command_line(),
-        **options,
-    )
+    try:
+        result = audit(
+            classifier,
+            segment_objects(found, masks) if masks and not folder else found,
+            out_folder,
+            checks=_names(checks) or None,
+            skip=_names(skip),
+            seed=seed,
+            batch_size=batch_size,
+            budget=seconds,
+            keep_pixels=keep_pixels,
+            command=command_line(),
+            **options,
+        )
+    except KeyboardInterrupt:
+        _print_begun(out_folder)
+        raise
     if as_json:
         sys.stdout.write(audit_to_json(result) + "\n")
     else:
@@ -112,6 +117,19 @@ def audit_command(
         raise UsageError(_NOTHING_JUDGED)
     if problem and problem.trips(result.findings):
         raise typer.Exit(1)
+
+
+def _print_begun(folder: Path) -> None:
+    """Print what an interrupted audit has found; its report is written after every check."""
+    from deeptroubles.run.folder import read_audit
+    from deeptroubles.workflows.audit import REPORT
+
+    with suppress(RunFolderError):
+        result = read_audit(folder)
+        if not result.findings:
+            return
+        print_findings(result)
+        out.print(f"\nReport of the checks that were complete: {escape(str(folder / REPORT))}", soft_wrap=True)
 
 
 def _names(text: str | None) -> list[str]:

@@ -27,6 +27,7 @@ from deeptroubles.errors import ModelError, RunFolderError
 from deeptroubles.findings import Audit, Finding, Guide, ImageFacts, ModelFacts, Verdict, worst_first
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
+from deeptroubles.memory import return_freed_memory
 from deeptroubles.progress import current_sink
 from deeptroubles.recording import Recording, record
 from deeptroubles.report import write_report
@@ -34,6 +35,7 @@ from deeptroubles.run.folder import RunFolder, read_audit
 from deeptroubles.run.lock import locked
 from deeptroubles.run.pixels import keeping_pixels, parse_size
 from deeptroubles.workflows.budget import budget_for
+from deeptroubles.workflows.time_left import TimeLeft
 
 _log = logging.getLogger(__name__)
 REPORT = "report.html"
@@ -168,10 +170,16 @@ def _run_checks(
     if folder:
         result = _with_earlier(result, folder)
     earlier, results = result.seconds, {}
+    possible = [check.name for check in (*unasked, *planned) if not check.missing(recording)]
+    left = TimeLeft(possible, len(recording.logits), recording.budget) if recording.budget else None
     for check in (*unasked, *planned):
         current_sink().stage(check.name, guides[check.name].question)
         began = time.monotonic()
-        found, measured = ask(check, recording, worker, seed, folder)
+        try:
+            found, measured = ask(check, recording, worker, seed, folder)
+        except KeyboardInterrupt:
+            _write(replace(result, status="interrupted"), folder)
+            raise
         if measured is not None:
             results[check.name] = measured
         if check in unasked:
@@ -184,8 +192,11 @@ def _run_checks(
             durations=result.durations | {check.name: round(now - began, 1)},
         )
         _write(result, folder)
+        return_freed_memory()
         if found:
             current_sink().concluded(check.name, worst_first(found)[0].verdict, now - began)
+        if left:
+            current_sink().time_left(left.after(check.name, now - began))
     result = replace(result, status="complete")
     _write(result, folder)
     return Checked(result, results, folder)

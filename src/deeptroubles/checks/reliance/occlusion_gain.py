@@ -30,12 +30,22 @@ LIMITS = Limits(
     f"the share of images whose true class gains {percent(GAIN)} or more when one window is hidden", 0.1, 0.3
 )
 STEPS = 3
+GOING_ON = 32
+"""Images, those that gain most from one hidden window, in which more windows are hidden."""
 EXAMPLES_SHOWN = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class OcclusionGain:
-    """The probability of the true class after hiding 0, 1, ... windows, N x (steps + 1), and examples."""
+    """How much hiding windows raises the probability of the true class.
+
+    Attributes:
+        looks: What was looked at, with the probabilities of each image as it is and with one window hidden.
+        probability: After hiding 0, 1, ... windows, M x (steps + 1), of the images that gain most from one window.
+        corrected: How many wrong predictions of these images become right.
+        examples: The first of them, step by step.
+        maps: The change for every window in the same images.
+    """
 
     looks: Looks
     probability: NDArray[np.float64]
@@ -46,14 +56,14 @@ class OcclusionGain:
     @property
     def share(self) -> Interval:
         """Share of images that gain from one hidden window."""
-        return self.looks.mean_share(_gains(self.probability))
+        return _share(self.looks)
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
-        count, share = len(self.probability), self.share
+        count, share = len(self.looks.rows), self.share
         best = int(np.argmax(self.probability[:, -1] - self.probability[:, 0]))
         steps = " → ".join(f"{p:.2f}" for p in self.probability[best])
-        rises = int((self.probability[:, 1] > self.probability[:, 0]).sum())
+        rises = int((_rises(self.looks) > 0).sum())
         yield Finding(
             check="reliance.occlusion_gain",
             verdict=self.looks.verdict(LIMITS, share),
@@ -66,7 +76,10 @@ class OcclusionGain:
                 *few(count),
                 *self.looks.said,
                 f"The probability rises by any amount on {rises} of {plural(count, 'image')}.",
-                f"{plural(self.corrected, 'wrong prediction')} corrected by hiding up to {STEPS} windows.",
+                (
+                    f"{self.corrected} of the {plural(len(self.probability), 'image')} that gain most turn right when up "
+                    f"to {STEPS} windows are hidden."
+                ),
                 "The hidden part may be a second object that really is there; look at the examples.",
                 "The best of many windows is chosen, so images with low confidence gain more easily.",
             ],
@@ -75,7 +88,7 @@ class OcclusionGain:
     def _evidence(self) -> list[Evidence]:
         quantiles = np.quantile(self.probability, [0.25, 0.5, 0.75], axis=0)
         median = Series(
-            name="median image (band: middle half of the images)",
+            name="median image (band: middle half)",
             x=[float(i) for i in range(STEPS + 1)],
             y=quantiles[1].tolist(),
             low=quantiles[0].tolist(),
@@ -83,7 +96,7 @@ class OcclusionGain:
         )
         evidence: list[Evidence] = [
             LIMITS.estimate(
-                "Images whose true class gains when one window is hidden", self.share, len(self.probability)
+                "Images whose true class gains when one window is hidden", self.share, len(self.looks.rows)
             ),
             *self.examples,
         ]
@@ -101,7 +114,8 @@ class OcclusionGain:
             )
         evidence.append(
             Curve(
-                title="Probability of the true class as windows are hidden, best first",
+                title=f"Probability of the true class as windows are hidden, best first, in the "
+                f"{plural(len(self.probability), 'image')} that gain most",
                 x_label="windows hidden",
                 y_label="probability of the true class",
                 series=[median],
@@ -140,14 +154,16 @@ def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> Occlus
         engine,
         _hide,
         recording.labelled,
-        judge=lambda looks: looks.mean_share(_gains(_rounded(looks.found["probability"]))),
+        judge=_share,
         limits=LIMITS,
-        views=STEPS * _windows(recording.subject.classifier.size),
+        views=_windows(recording.subject.classifier.size),
         task="Hiding windows",
         seed=seed,
         chunk=2,
+        steps=1,
     )
-    rows, found = looks.rows, looks.found
+    rows = looks.rows[np.argsort(-_rises(looks), kind="stable")[:GOING_ON]]
+    found = engine.map(_hide, recording.subject, rows, task="Hiding more windows", chunk=2, steps=STEPS)
     probability = _rounded(found["probability"])
     was_wrong = recording.predicted[rows] != recording.targets[rows]
     order = np.argsort(probability[:, 0] - probability[:, -1], kind="stable")
@@ -172,15 +188,21 @@ def _rounded(probability: NDArray[np.floating]) -> NDArray[np.float64]:
     return probability.astype(np.float64).round(6)
 
 
-def _gains(probability: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether one hidden window raises each probability by GAIN."""
-    return np.asarray(probability[:, 1] - probability[:, 0] >= GAIN)
+def _rises(looks: Looks) -> NDArray[np.float64]:
+    """By how much one hidden window raises the probability of each image."""
+    probability = _rounded(looks.found["probability"])
+    return np.asarray(probability[:, 1] - probability[:, 0])
 
 
-def _hide(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
+def _share(looks: Looks) -> Interval:
+    """The share of images of which one hidden window raises the probability by GAIN."""
+    return looks.mean_share(_rises(looks) >= GAIN)
+
+
+def _hide(subject: Subject, indices: Sequence[int], batch_size: int, steps: int) -> Arrays:
     targets = torch.from_numpy(subject.targets[indices]).to(subject.classifier.device)
     gain = method.occlusion_gain(
-        subject.classifier, subject.pixels(indices), targets, steps=STEPS, batch_size=batch_size
+        subject.classifier, subject.pixels(indices), targets, steps=steps, batch_size=batch_size
     )
     right = logits_of(subject.classifier, gain.images, batch_size).argmax(1) == targets
     return {

@@ -12,10 +12,9 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
 from deeptroubles.methods.attacks.shared.balls import steepest_direction
 from deeptroubles.methods.attacks.shared.goal import Goal
-from deeptroubles.methods.attacks.shared.iterate import loss_gradient
+from deeptroubles.methods.attacks.shared.iterate import quick_gradient
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Seed
-from deeptroubles.network import open_network
 from deeptroubles.progress import track
 from deeptroubles.subject import logits_of
 
@@ -69,7 +68,7 @@ def fooling_ascent(
         A. Nguyen, J. Yosinski, J. Clune, Deep neural networks are easily fooled, CVPR 2015, section 3.3.
     """
     goal = Goal.of(classifier, len(classes), None, list(classes))
-    network = open_network(classifier)
+    gradient_at = quick_gradient(classifier)
     size = (classifier.channels, *classifier.size)
     noise = torch.stack(
         [torch.randn(size, generator=torch.Generator().manual_seed(seed * 1_000_003 + c)) for c in classes]
@@ -81,7 +80,7 @@ def fooling_ascent(
     for rows in track(torch.split(torch.arange(len(found)), batch_size), "Making fooling images"):
         going = rows
         for _ in range(steps):
-            logits, gradient = loss_gradient(network, found[going], goal[going], "cross_entropy")
+            logits, gradient = gradient_at(found[going], goal[going], "cross_entropy", None)
             queries += len(going)
             done = logits.softmax(1).gather(1, goal.classes[going, None])[:, 0] > TARGET_CONFIDENCE
             going, gradient = going[~done], gradient[~done]

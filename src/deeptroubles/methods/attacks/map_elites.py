@@ -58,8 +58,10 @@ def map_elites(
     archive: list[Pixels | Pattern] = []
     pictures, fitness, start = np.empty(0), np.full(classifier.classes, -1.0), np.empty(0)
     for _ in track(range(generations + 1), "Evolving fooling images"):
-        drawn = np.stack([_eight_bits(member.draw(size)) for member in people])
-        shares = _shares(classifier, drawn, batch_size)
+        drawn = np.stack([_to_bytes(member.draw(size)) for member in people])
+        shares = np.concatenate(
+            [_shares(classifier, drawn[i : i + batch_size], batch_size) for i in range(0, children, batch_size)]
+        )
         best, value = shares.argmax(0), shares.max(0)
         better = value > fitness
         if not archive:
@@ -72,18 +74,18 @@ def map_elites(
     device = classifier.device
     return FoolingImages(
         classes=torch.arange(classifier.classes, device=device),
-        images=torch.from_numpy(pictures).to(device),
+        images=torch.from_numpy(pictures).to(device).float().div_(255),
         confidence=torch.from_numpy(fitness).to(device),
         start=torch.from_numpy(start).to(device),
         queries=(generations + 1) * children,
     )
 
 
-def _eight_bits(drawn: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(np.round(np.clip(drawn, 0, 1) * 255) / 255, dtype=np.float32)
+def _to_bytes(drawn: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.round(np.clip(drawn, 0, 1) * 255).astype(np.uint8)
 
 
-def _shares(classifier: Classifier, drawn: NDArray[np.float32], batch_size: int) -> NDArray[np.float64]:
+def _shares(classifier: Classifier, drawn: NDArray[np.uint8], batch_size: int) -> NDArray[np.float64]:
     """Probabilities of all classes, children x K."""
-    logits = logits_of(classifier, torch.from_numpy(drawn).to(classifier.device), batch_size)
+    logits = logits_of(classifier, torch.from_numpy(drawn).to(classifier.device) / 255, batch_size)
     return logits.double().softmax(1).cpu().numpy()

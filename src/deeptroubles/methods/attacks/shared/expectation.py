@@ -9,9 +9,8 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.goal import Goal
-from deeptroubles.methods.attacks.shared.iterate import loss_gradient
+from deeptroubles.methods.attacks.shared.iterate import quick_gradient
 from deeptroubles.methods.eight_bits import as_8_bit
-from deeptroubles.network import open_network
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import logits_of
 
@@ -49,7 +48,7 @@ def ascend_expectation(
     References:
         A. Athalye et al., Synthesizing robust adversarial examples, ICML 2018.
     """
-    network = open_network(classifier)
+    gradient_at = quick_gradient(classifier)
     with torch.inference_mode(mode=False):
         content = start.detach().clone().requires_grad_()
         adam = torch.optim.Adam([content], step_size)
@@ -57,7 +56,7 @@ def ascend_expectation(
             rows = turns(step, batch_size, len(goal.classes)).to(start.device)
             with torch.enable_grad():
                 seen = render(content, rows, generator)
-                _, gradient = loss_gradient(network, seen.detach(), goal[rows], "cross_entropy")
+                _, gradient = gradient_at(seen.detach(), goal[rows], "cross_entropy", None)
                 cost = penalty(content) if penalty else content.new_zeros(())
                 loss = cost - (seen * gradient).sum() / len(rows)
                 (content.grad,) = torch.autograd.grad(loss, [content])

@@ -11,16 +11,31 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.network import PIXELS, Network, TracedNetwork, in_fast_layout, open_network, optimized
-from deeptroubles.subject import logits_of
+from deeptroubles.subject import images_at_once, logits_of
 
 Update = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """`update(step, rows, current, gradient)`: the next versions of the images `rows`."""
+
+PIXELS_WITH_GRADIENT = 4 * 224**2
+"""Pixels of a batch on a CPU where the activations of all layers are kept for the way back."""
 
 
 def loss_gradient(
     network: Network, pixels: Tensor, goal: Goal, loss: Loss, rival: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Logits (N x K), and the gradient of the loss with respect to the pixels (N x C x H x W)."""
+    rows = torch.arange(len(pixels), device=pixels.device)
+    found = [
+        _loss_gradient(network, pixels[part], goal[part], loss, None if rival is None else rival[part])
+        for part in torch.split(rows, images_at_once(pixels, len(pixels), PIXELS_WITH_GRADIENT))
+    ]
+    logits, gradients = zip(*found, strict=True)
+    return torch.cat(logits), torch.cat(gradients)
+
+
+def _loss_gradient(
+    network: Network, pixels: Tensor, goal: Goal, loss: Loss, rival: Tensor | None
+) -> tuple[Tensor, Tensor]:
     of_its_type = pixels.to(network.classifier.mean.dtype)
     recorded, gradients = network.gradients(of_its_type, [PIXELS], lambda logits: goal.loss(logits, loss, rival))
     return recorded.logits, gradients[PIXELS]
