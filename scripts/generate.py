@@ -1,6 +1,6 @@
 """Writes all files that are made from code: `python scripts/generate.py`, or `make generate`.
 
-The namespaces (`deeptroubles.attribution`, ...), `docs/reference.md`, the schema that the page's types are made from,
+The namespaces (`deeptroubles.attribution`, ...), `docs/reference.md`, the schemas that the pages' types are made from,
 and the table of checks in README.md.
 """
 
@@ -13,12 +13,15 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from deeptroubles.checks.options import OPTIONS
 from deeptroubles.checks.registry import all_checks
 from deeptroubles.findings import audit_schema
 from deeptroubles.methods.catalogue import FAMILIES, METHODS, Method, Parameter
+from deeptroubles.serving.app import make_app
+from deeptroubles.serving.workbench import Workbench
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- checks: written by `make generate` -->\n", "<!-- end of checks -->"
@@ -33,8 +36,16 @@ def generated() -> dict[Path, str]:
     return files | {
         ROOT / "docs" / "reference.md": reference(),
         ROOT / "frontend" / "audit.schema.json": json.dumps(audit_schema(), indent=2, ensure_ascii=False) + "\n",
+        ROOT / "frontend" / "openapi.json": json.dumps(openapi(), indent=1, ensure_ascii=False) + "\n",
         ROOT / "README.md": f"{before}{BEGIN}{check_table()}{END}{rest.partition(END)[2]}",
     }
+
+
+def openapi() -> dict[str, Any]:
+    """What the server of `deeptroubles serve` answers."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "run.json").write_text("{}", encoding="utf-8")
+        return make_app(Workbench(Path(folder))).openapi()
 
 
 def namespace(family: str) -> str:

@@ -1,8 +1,8 @@
-// Generates src/audit.ts, the TypeScript types of an audit, from the JSON schema that Python exports.
+// Generates TypeScript types from what Python exports: src/audit.ts of an audit, src/api.ts of what the server answers.
 import { readFile, writeFile } from "node:fs/promises";
 import { compile } from "json-schema-to-typescript";
 
-const schema = JSON.parse(await readFile(new URL("../audit.schema.json", import.meta.url), "utf8"));
+const read = async (name) => JSON.parse(await readFile(new URL(`../${name}`, import.meta.url), "utf8"));
 
 /** Rewrite the schema for the type generator: draft-07 tuples, and no alias for every titled property. */
 function simplify(node, isDefinition) {
@@ -26,8 +26,19 @@ function simplifyValues(object, areDefinitions) {
   return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, simplify(value, areDefinitions)]));
 }
 
-const types = await compile(simplify(schema, true), "Audit", {
-  bannerComment: "// Generated from audit.schema.json by scripts/types.mjs. Do not edit.",
-  unreachableDefinitions: true,
-});
-await writeFile(new URL("../src/audit.ts", import.meta.url), types);
+/** Write the types of a schema. */
+async function write(schema, name, from, file) {
+  const types = await compile(simplify(schema, true), name, {
+    bannerComment: `// Generated from ${from} by scripts/types.mjs. Do not edit.`,
+    unreachableDefinitions: true,
+  });
+  await writeFile(new URL(`../src/${file}`, import.meta.url), types);
+}
+
+await write(await read("audit.schema.json"), "Audit", "audit.schema.json", "audit.ts");
+
+const { components } = JSON.parse(
+  JSON.stringify(await read("openapi.json")).replaceAll("#/components/schemas/", "#/$defs/"),
+);
+const named = Object.entries(components.schemas).map(([name, schema]) => [name, { ...schema, title: name }]);
+await write({ title: "Api", type: "object", $defs: Object.fromEntries(named) }, "Api", "openapi.json", "api.ts");

@@ -15,7 +15,9 @@ function isShown(entry: Entry, { verdicts, families }: View): boolean {
   );
 }
 
-export function App({ audit }: { audit: Audit }) {
+/** The report. Inside of another page (`within`) that page has the landmarks. */
+export function App({ audit, within = false }: { audit: Audit; within?: boolean }) {
+  const Main = within ? "div" : "main";
   const entries = useMemo(() => entriesOf(audit), [audit]);
   const printing = usePrinting();
   const [view, setView] = useView();
@@ -38,11 +40,13 @@ export function App({ audit }: { audit: Audit }) {
 
   return (
     <>
-      <a className="skip" href="#findings" onClick={(event) => (event.preventDefault(), goTo("findings"))}>
-        Skip to findings
-      </a>
+      {!within && (
+        <a className="skip" href="#findings" onClick={(event) => (event.preventDefault(), goTo("findings"))}>
+          Skip to findings
+        </a>
+      )}
       <Header audit={audit} />
-      <main>
+      <Main>
         <Overview entries={entries} shown={shown} guides={audit.guides} view={view} onChange={setView} />
         <section id="findings" aria-labelledby="findings-title" tabIndex={-1}>
           <h2 id="findings-title">Findings</h2>
@@ -57,7 +61,7 @@ export function App({ audit }: { audit: Audit }) {
           </section>
         )}
         <Appendix audit={audit} printing={printing} />
-      </main>
+      </Main>
     </>
   );
 }

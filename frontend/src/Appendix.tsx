@@ -66,7 +66,7 @@ export function Appendix({ audit, printing }: { audit: Audit; printing: boolean 
         </Part>
       )}
       <Part title="How to reproduce this audit">
-        <pre tabIndex={0} aria-label="Command">
+        <pre tabIndex={0} role="region" aria-label="Command">
           <code>{audit.command}</code>
         </pre>
         <Facts

@@ -23,9 +23,7 @@ export function FindingCard({ entry, guide, seconds, printing }: Props) {
         <summary>
           <VerdictBadge verdict={finding.verdict} />
           <span className="check-name">
-            <a href={`#${encodeURIComponent(id)}`} aria-label={`Link to ${id}`}>
-              <CheckName name={finding.check} />
-            </a>
+            <CheckName name={finding.check} />
           </span>
           {guide && <span className="question">{guide.question}</span>}
           <h3 id={`${id}--claim`}>{finding.claim}</h3>
@@ -38,7 +36,12 @@ export function FindingCard({ entry, guide, seconds, printing }: Props) {
           )}
           <EvidenceList finding={finding} printing={printing} />
           {guide && <AboutCheck guide={guide} printing={printing} />}
-          {typeof seconds === "number" && <p className="duration">Measured in {formatNumber(seconds)}{"\u202f"}s.</p>}
+          <p className="duration">
+            {typeof seconds === "number" && `Measured in ${formatNumber(seconds)}\u202fs. `}
+            <a href={`#${encodeURIComponent(id)}`}>
+              Link to {id}
+            </a>
+          </p>
         </div>
       </details>
     </article>

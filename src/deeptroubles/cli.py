@@ -23,6 +23,7 @@ from deeptroubles.commands.layers import layers
 from deeptroubles.commands.lists import checks, help_command, methods, models
 from deeptroubles.commands.mitigate import mitigate
 from deeptroubles.commands.planted import planted
+from deeptroubles.commands.serve import serve
 from deeptroubles.commands.stylize import stylize
 from deeptroubles.commands.units import units
 from deeptroubles.commands.visualize import visualize
@@ -41,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("audit")(audit_command)
-_COMMANDS = (explain, compare, layers, units, visualize, mitigate, stylize, planted, checks, methods, models)
+_COMMANDS = (serve, explain, compare, layers, units, visualize, mitigate, stylize, planted, checks, methods, models)
 for _command in _COMMANDS:
     app.command()(_command)
 app.command("help")(help_command)

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -56,3 +58,45 @@ def print_to_pdf(chromium: str, tmp_path: Path) -> Callable[[str], Path]:
         return printed
 
     return print_page
+
+
+AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page in a browser of its own; fails on any request beyond this machine and on anything in the console."""
+    contexts, problems = [], []
+
+    def open_page(address: str, **settings: Any) -> Page:
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda said: said.type in {"error", "warning"} and problems.append(said.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: _is_here(request.url) or problems.append(f"asked {request.url}"))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not problems
+
+
+def _is_here(address: str) -> bool:
+    place = urlsplit(address)
+    return place.scheme in {"data", "blob", "file"} or place.hostname in {"127.0.0.1", "localhost"}
+
+
+def accessible(page: Page) -> None:
+    """Fails on what axe-core finds to be of serious or critical impact."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    bad = [
+        f"{v['id']}: {v['help']}: {[node['html'][:200] for node in v['nodes'][:3]]}"
+        for v in found
+        if v["impact"] in {"serious", "critical"}
+    ]
+    assert not bad, "\n".join(bad)

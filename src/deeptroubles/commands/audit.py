@@ -19,9 +19,10 @@ from deeptroubles.commands.budget import read_budget
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.fail_on import read_fail_on
 from deeptroubles.commands.images import Masks, PathColumn, ValueRange
-from deeptroubles.commands.model import Load, with_model
+from deeptroubles.commands.model import Load, origin_of, with_model
 from deeptroubles.errors import RunFolderError, UsageError
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
+from deeptroubles.run.origin import write_origin
 
 _STYLE = {
     Verdict.FAIL: ("✖", "bold red"),
@@ -108,6 +109,9 @@ def audit_command(
     except KeyboardInterrupt:
         _print_begun(out_folder)
         raise
+    finally:
+        read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
+        write_origin(out_folder, origin_of(load, images, seed, read))
     if as_json:
         sys.stdout.write(audit_to_json(result) + "\n")
     else:

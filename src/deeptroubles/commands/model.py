@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -13,6 +13,7 @@ import typer
 from deeptroubles.checks.options import Option
 from deeptroubles.commands.console import doing, err
 from deeptroubles.errors import UsageError
+from deeptroubles.run.origin import Origin
 
 if TYPE_CHECKING:
     from deeptroubles.classifier import Classifier
@@ -87,6 +88,27 @@ def with_model(options: Sequence[Option[Any]] = ()) -> Callable[[Callable[..., N
         return run
 
     return wrap
+
+
+def named_model(load: Load) -> str:
+    """The model as it was named on the command line."""
+    return str(_given(load)["model"])
+
+
+def origin_of(load: Load, images: str, seed: int, images_options: Mapping[str, str | None]) -> Origin:
+    """Where a model and images come from, to be kept in their run folder. Files are kept with their whole path."""
+    given = dict(_given(load))
+    model = str(given.pop("model"))
+    if Path(model).exists():
+        model = str(Path(model).resolve())
+    options = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in given.items()}
+    where = str(Path(images).resolve()) if Path(images).exists() else images
+    return Origin(model, where, seed, options, dict(images_options))
+
+
+def _given(load: Load) -> Mapping[str, Any]:
+    assert isinstance(load, functools.partial)  # noqa: S101 (`with_model` made it)
+    return load.keywords
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

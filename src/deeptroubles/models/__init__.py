@@ -22,7 +22,16 @@ from deeptroubles.models.shared.class_names import load_class_names
 from deeptroubles.models.shared.overrides import Overrides
 from deeptroubles.models.shared.source import Source
 
-__all__ = ["SOURCES", "Overrides", "Source", "is_module", "load_class_names", "load_classifier", "load_module"]
+__all__ = [
+    "SOURCES",
+    "Overrides",
+    "Source",
+    "is_module",
+    "load_class_names",
+    "load_classifier",
+    "load_module",
+    "runs_code",
+]
 
 
 def _found() -> tuple[Source, ...]:
@@ -87,6 +96,11 @@ def is_module(source: str) -> bool:
     """Whether `load_module` can take this: it has one of its forms and is no folder."""
     forms = [row.pattern for row in SOURCES if row.module]
     return any(re.fullmatch(form, source) for form in forms) and not Path(source).is_dir()
+
+
+def runs_code(source: str) -> bool:
+    """Whether loading a source runs code of its own, such as a function of the user. Raises UsageError as loading."""
+    return _find(source)[0].runs_code
 
 
 def _find(source: str) -> tuple[Source, str]:

@@ -1,0 +1,35 @@
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { Route, Router, Switch } from "wouter";
+import { useHashLocation } from "wouter/use-hash-location";
+import { ROOT, STATIC } from "./ask";
+import { JobsProvider } from "./jobs";
+import { Findings } from "./pages/Findings";
+import { Shell } from "./Shell";
+import "../styles/base.css";
+import "../styles/page.css";
+import "../styles/finding.css";
+import "../styles/evidence.css";
+import "../styles/estimates.css";
+import "../styles/tables.css";
+import "../styles/curves.css";
+import "../styles/pictures.css";
+import "../styles/heatmaps.css";
+import "../styles/world.css";
+import "../styles/print.css";
+import "./styles/app.css";
+
+createRoot(document.getElementById("root")!).render(
+  <StrictMode>
+    <Router base={ROOT} {...(STATIC ? { hook: useHashLocation } : {})}>
+      <JobsProvider>
+        <Shell>
+          <Switch>
+            <Route path="/" component={Findings} />
+            <Route>There is no such page.</Route>
+          </Switch>
+        </Shell>
+      </JobsProvider>
+    </Router>
+  </StrictMode>,
+);

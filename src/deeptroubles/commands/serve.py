@@ -1,0 +1,152 @@
+"""`deeptroubles serve`: one local page to look for yourself."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from deeptroubles.commands.console import err, out
+from deeptroubles.commands.images import Masks, PathColumn, ValueRange
+from deeptroubles.commands.model import Load, load_model, named_model, origin_of, with_model
+from deeptroubles.errors import UsageError
+from deeptroubles.run.origin import Origin, read_origin, write_origin
+
+if TYPE_CHECKING:
+    from deeptroubles.serving.workbench import Opened
+
+PORT = 8321
+
+
+@with_model()
+def serve(
+    *,
+    load: Load,
+    images: Annotated[str | None, typer.Option(help="The images, as for audit; not needed for a run folder.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Run folder that is opened or begun. Default: a temporary one.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    path_column: PathColumn = None,
+    value_range: ValueRange = None,
+    masks: Masks = None,
+    beside: Annotated[str | None, typer.Option(metavar="MODEL", help="A second model, to compare with.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    host: Annotated[str, typer.Option(help="Where to listen; elsewhere than on this machine, --token is needed.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = PORT,
+    token: Annotated[
+        str | None, typer.Option(help="What visitors must know. Default: a new one at every start.")
+    ] = None,
+    root_path: Annotated[str, typer.Option(help="Where a proxy puts the page, such as /tools/troubles.")] = "",
+) -> None:
+    """Open a page to look for yourself: findings, microscope, what-if, data and fairness, attack lab.
+
+    MODEL is a model (with --images), or the folder of a run.
+    """
+    if host not in _LOOPBACK and not token:
+        raise UsageError(
+            f"On {host} others can reach the page and compute with it: say who may with --token SECRET (the page is "
+            "not encrypted; put a proxy with TLS before it)."
+        )
+    with ExitStack() as stack:
+        folder = out_folder or Path(stack.enter_context(TemporaryDirectory(prefix="deeptroubles-"))) / "run"
+        named = Path(named_model(load))
+        if (named / "run.json").is_file():
+            folder, (opened, seed) = named, _reopened(named)
+        elif images is None:
+            raise UsageError("Say on which images: deeptroubles serve MODEL --images IMAGES (or serve a run folder).")
+        else:
+            read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
+            opened = _opened(load, images, read, beside)
+            if out_folder:
+                stack.callback(write_origin, folder, origin_of(load, images, seed, read))
+        _run(folder, opened, seed, host, port, token or secrets.token_urlsafe(24), root_path.rstrip("/"))
+
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+def _opened(load: Load, images: str, read: dict[str, str | None], beside: str | None = None) -> Opened:
+    classifier = load()
+    from deeptroubles.images import load_images
+    from deeptroubles.models import is_module
+    from deeptroubles.serving.workbench import Opened
+    from deeptroubles.workflows.segment import segment_objects
+
+    masks = read["masks"]
+    folder = masks if masks and not is_module(masks) else None
+    options: dict[str, Any] = {name: value for name, value in read.items() if name != "masks"}
+    found = load_images(images, masks=folder, **options)
+    if masks and not folder:
+        found = segment_objects(found, masks)
+    return Opened(classifier, found, load_model(beside) if beside else None)
+
+
+def _reopened(folder: Path) -> tuple[Opened | None, int]:
+    """The model and the images of a run, where its folder says where they came from and no code of a stranger runs."""
+    origin = read_origin(folder)
+    if origin is None:
+        err.print("The folder does not say where its model is, so the page shows what it holds.", highlight=False)
+        return None, 0
+    from deeptroubles.models import is_module, runs_code
+
+    masks = origin.images_options.get("masks")
+    if runs_code(origin.model) or (masks and is_module(masks)) or ":" in origin.images:
+        err.print(
+            f"Loading {origin.model} on {origin.images} runs code or asks the network, which a run folder may not "
+            "begin; the page shows what the folder holds. To compute more: "
+            f"deeptroubles serve {origin.model} --images {origin.images} --out {folder}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        return None, origin.seed
+    return _opened(_loading(origin), origin.images, dict(origin.images_options)), origin.seed
+
+
+def _loading(origin: Origin) -> Load:
+    return lambda: load_model(origin.model, **_typed(origin))
+
+
+def _typed(origin: Origin) -> dict[str, Any]:
+    """Options as the command line gives them: files are paths."""
+    files = {"classes", "weights"}
+    return {k: Path(str(v)) if k in files and v is not None else v for k, v in origin.model_options.items()}
+
+
+def _run(folder: Path, opened: Opened | None, seed: int, host: str, port: int, token: str, root_path: str) -> None:
+    import uvicorn
+
+    from deeptroubles.serving.app import make_app, page_html
+    from deeptroubles.serving.guard import LOOPBACK, Guard
+    from deeptroubles.serving.workbench import Workbench
+
+    page_html(root_path)  # say at once that the page is missing
+    bench = Workbench(folder, opened, seed)
+    listening = _listen(host, port)
+    hosts = LOOPBACK if host in LOOPBACK else ()
+    app = Guard(make_app(bench, root_path), token=token, hosts=hosts, root_path=root_path)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listening.getsockname()[1]}{root_path}/?token={token}"
+    out.print(f"Open {escape(address)}", soft_wrap=True, highlight=False)
+    err.print("Ctrl-C stops the server.", highlight=False)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=2))
+    server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises UsageError where it cannot."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot listen on {host}, port {port} ({error.strerror or error}); choose another with --port."
+        ) from error
