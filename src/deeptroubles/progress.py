@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -170,6 +170,26 @@ def reporting_to(sink: Sink) -> Iterator[None]:
 def current_sink() -> Sink:
     """The sink that progress goes to here."""
     return _SINK.get() or (TerminalBars(Console(stderr=True)) if sys.stderr.isatty() else Silent())
+
+
+_WATCHER: ContextVar[Callable[[Any, Any], None] | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watching(watcher: Callable[[Any, Any], None]) -> Iterator[None]:
+    """Call `watcher(pixels, logits)` for every batch that a classifier is shown inside of the block."""
+    token = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
+
+
+def shown(pixels: Any, logits: Any) -> None:
+    """Tell who watches that a classifier was shown a batch (N x C x H x W) and gave these logits (N x K)."""
+    watcher = _WATCHER.get()
+    if watcher:
+        watcher(pixels, logits)
 
 
 def track(items: Sequence[T], task: str, sizes: Sequence[int] | None = None) -> Iterator[T]:

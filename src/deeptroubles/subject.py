@@ -17,6 +17,7 @@ from deeptroubles.classifier import Classifier, evaluating, unit_pixels
 from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.images import ImageSet
 from deeptroubles.preparing import Prepared, prepare_images
+from deeptroubles.progress import shown
 from deeptroubles.run.pixels import PixelFile
 
 PIXELS_AT_ONCE = 16 * 224**2
@@ -125,7 +126,13 @@ def returned_by(classifier: Classifier, pixels: Tensor, batch_size: int = 32) ->
 
 def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> Tensor:
     """Logits (N x K) of pixels (N x C x H x W), in batches, in eval mode, without gradients."""
-    return _in_batches(classifier, classifier, pixels, batch_size)
+
+    def call(batch: Tensor) -> Tensor:
+        logits: Tensor = classifier(batch)
+        shown(batch, logits)
+        return logits
+
+    return _in_batches(classifier, call, pixels, batch_size)
 
 
 def _in_batches(classifier: Classifier, call: Callable[[Tensor], Tensor], pixels: Tensor, batch_size: int) -> Tensor:

@@ -13,6 +13,7 @@ from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.expectation import Render, ascend_expectation, success_rate
 from deeptroubles.methods.attacks.shared.goal import Goal
+from deeptroubles.methods.attacks.shared.sticker import centered
 from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.parameters import Count, Positive, Seed, Share
 from deeptroubles.methods.targets import Images, as_batch
@@ -98,7 +99,7 @@ def patch(
     def with_mask(shape: Tensor) -> Render:
         def render(content: Tensor, rows: Tensor, drawing: torch.Generator) -> Tensor:
             drawn = draw_views(len(rows), classifier.channels, classifier.size, conditions, drawing)
-            return place(_centered(content, classifier.size), _centered(shape, classifier.size), batch[rows], drawn)
+            return place(centered(content, classifier.size), centered(shape, classifier.size), batch[rows], drawn)
 
         return render
 
@@ -128,10 +129,3 @@ def disc(side: int) -> Tensor:
     """Mask of side x side pixels: 1 where a pixel's center lies in the disc that touches all four sides, else 0."""
     offsets = torch.arange(side) - (side - 1) / 2
     return (offsets[:, None].square() + offsets.square() <= (side / 2) ** 2).float()
-
-
-def _centered(content: Tensor, size: tuple[int, int]) -> Tensor:
-    """Content (... x s x s) in the center of a black image (... x H x W)."""
-    side = content.shape[-1]
-    top, left = (size[0] - side) // 2, (size[1] - side) // 2
-    return torch.nn.functional.pad(content, (left, size[1] - side - left, top, size[0] - side - top))

@@ -11,6 +11,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.network import PIXELS, Network, TracedNetwork, in_fast_layout, open_network, optimized
+from deeptroubles.progress import shown
 from deeptroubles.subject import images_at_once, logits_of
 
 Update = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -38,6 +39,7 @@ def _loss_gradient(
 ) -> tuple[Tensor, Tensor]:
     of_its_type = pixels.to(network.classifier.mean.dtype)
     recorded, gradients = network.gradients(of_its_type, [PIXELS], lambda logits: goal.loss(logits, loss, rival))
+    shown(of_its_type, recorded.logits)
     return recorded.logits, gradients[PIXELS]
 
 

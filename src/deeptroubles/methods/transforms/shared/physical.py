@@ -74,6 +74,19 @@ def draw_views(
     )
 
 
+def view_at(degrees: float, scale: float, count: int, channels: int) -> Views:
+    """The same view of so many images: turned and scaled about the center, and nothing else."""
+    still = torch.zeros(2, dtype=torch.float64)
+    angle, factor = torch.tensor([degrees, scale], dtype=torch.float64)
+    source = _map(still, angle, factor, still)
+    return Views(
+        source=source.expand(count, 3, 3),
+        brightness=torch.zeros(count, dtype=torch.float64),
+        gain=torch.ones(count, channels, dtype=torch.float64),
+        blur=torch.zeros(count, dtype=torch.float64),
+    )
+
+
 def see(images: Tensor, views: Views) -> Tensor:
     """Show pictures (N x C x H x W in [0, 1]) under N views; pictures are reflected at their border."""
     return _light(warp(images, views.source), views)
