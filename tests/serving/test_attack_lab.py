@@ -11,13 +11,13 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
+from tests.served import application, opened
 
 from deeptroubles.methods.attacks.one_pixel import corners
 from deeptroubles.methods.attacks.shared.pixel_map import pixel_map
 from deeptroubles.methods.attacks.shared.sticker import sticker_curve
 from deeptroubles.methods.catalogue import METHODS
 from deeptroubles.subject import logits_of
-from tests.served import application, opened
 
 ATTACKS = sorted(name for name, method in METHODS.items() if method.family == "attacks" and name != "auto_attack")
 """All but the one that tries all others, for as long as they take."""
@@ -78,6 +78,13 @@ def test_the_claim_is_true_of_the_files(lab):
     assert f"Predicted as {after['named']}" in job["result"]["claim"]
     largest = round(float((pixels[1] - pixels[0]).abs().max()) * 255)
     assert f"by {largest}/255 at most" in difference["note"]
+
+
+def test_a_patch_comes_with_curves_over_its_angle_and_size(lab):
+    job = ended(lab, lab.post("/api/attack", json=order("patch", rows=[0, 1])).json())
+    degrees, scale = job["result"]["curves"]
+    at_rest = degrees["series"][0]["y"][degrees["series"][0]["x"].index(0)]
+    assert at_rest == pytest.approx(scale["series"][0]["y"][scale["series"][0]["x"].index(1.0)], abs=1e-6)
 
 
 def test_a_targeted_attack_on_several_images(lab):
@@ -153,9 +160,10 @@ def test_the_pixel_map_is_the_lowest_probability_over_all_colors():
 def test_one_pixel_as_a_map(lab):
     job = ended(lab, lab.post("/api/attack/pixel-map", json={"row": 3}).json())
     assert job["state"] == "done", job["error"]
-    lowest = np.array(job["result"]["lowest"])
-    assert lowest.shape == (32, 32)
-    assert (lowest <= job["result"]["before"] + 1e-3).mean() > 0.9
+    change = np.array(job["result"]["items"][0]["values"])
+    assert change.shape == (32, 32)
+    assert (change <= 1e-3).mean() > 0.9
+    assert job["result"]["high"] == pytest.approx(np.abs(change).max(), abs=1e-4)
 
 
 def test_a_sticker_at_its_own_angle_and_size_is_the_sticker_pasted_in_the_center():

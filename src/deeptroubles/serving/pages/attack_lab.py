@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from deeptroubles.checks.wording import percent
+from deeptroubles.findings import Curve, Heatmap, Heatmaps, Series
 from deeptroubles.methods.attacks.shared.pixel_map import pixel_map
 from deeptroubles.methods.catalogue import METHODS, Method, parse_settings
 from deeptroubles.pictures import as_data_uri, picture
@@ -108,13 +111,17 @@ def router(bench: Workbench, jobs: Jobs) -> APIRouter:
                 image = recording.subject.pixels([order.row])[0]
                 lowest = pixel_map(classifier, image, label, rows.tolist(), columns.tolist())
                 before = float(recording.probabilities[order.row, label])
-            return {
-                "rows": rows.tolist(),
-                "columns": columns.tolist(),
-                "lowest": lowest.cpu().double().numpy().round(4).tolist(),
-                "before": before,
-                "named": classifier.class_names[label],
-            }
+            name = classifier.class_names[label]
+            change = lowest.cpu().double().numpy() - before
+            text = f"The largest fall of {name} when one pixel is changed, from {percent(before)}"
+            item = Heatmap(
+                values=change.round(4).tolist(), caption=name, alt=text, picture=picture(image.cpu().numpy(), name)
+            )
+            limit = float(max(np.abs(change).max(), 0.01))
+            shown = Heatmaps(
+                title=text, items=(item,), low=-limit, high=limit, diverging=True, scale_label="change of probability"
+            )
+            return asdict(shown)
 
         return jobs.start("Where one pixel matters", work).id
 
@@ -213,8 +220,21 @@ def _told(found: Attacked) -> dict[str, Any]:
             }
             for each in found.pictures
         ],
-        "curves": {name: {"x": list(x), "y": list(y)} for name, (x, y) in found.curves.items()},
+        "curves": [asdict(_curve(name, x, y)) for name, (x, y) in found.curves.items()],
     }
+
+
+_VARIED = {"degrees": "angle of the patch, degrees", "scale": "size of the patch, in its own"}
+
+
+def _curve(name: str, x: Sequence[float], y: Sequence[float]) -> Curve:
+    return Curve(
+        title=f"The patch in the center of every image, by its {name}",
+        x_label=_VARIED[name],
+        y_label="mean probability of the class",
+        series=[Series(name="with the patch", x=list(x), y=list(y))],
+        y_range=(0.0, 1.0),
+    )
 
 
 def exported(_bench: Workbench) -> Iterator[str]:
