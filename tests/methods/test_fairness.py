@@ -26,7 +26,14 @@ from deeptroubles.methods.fairness.groupings import crossed, groupings, one_colu
 from deeptroubles.methods.fairness.leakage import amplification, label_leak, probe
 from deeptroubles.methods.mitigation.last_layer import Head, balanced_head, fit_head, with_head
 from deeptroubles.methods.mitigation.reweighing import balanced_rows, reweighing
-from deeptroubles.methods.mitigation.thresholds import STRATEGIES, TOLERANCE, choose_thresholds, cost_of
+from deeptroubles.methods.mitigation.thresholds import (
+    STRATEGIES,
+    TOLERANCE,
+    _first_half,
+    choose_thresholds,
+    cost_of,
+    cross_fitted,
+)
 from deeptroubles.network import open_network, penultimate_features
 from deeptroubles.statistics.bootstrap import resampled_sums, shuffled_sums
 from deeptroubles.statistics.calibration import expected_calibration_error
@@ -317,3 +324,29 @@ def test_thresholds_are_the_best_of_all(seed, strategy, ratio):
     pairs = zip(cuts, cuts, strict=True) if strategy == "single" else product(cuts, cuts)
     best = min(judged(pair) for pair in pairs)
     assert judged(chosen) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_cross_fitted_thresholds_are_those_of_the_other_half(strategy):
+    """An image moves no cut of its own half, and both halves have the same number of each kind."""
+    scores, positive, groups = random().random(80), np.arange(80) % 4 < 2, np.arange(80) % 2
+    first = _first_half(positive, groups, 3)
+    assert np.bincount(2 * groups + positive, weights=first).tolist() == [10, 10, 10, 10]
+    predicted = cross_fitted(strategy, scores, positive, groups, seed=3)
+    for row in (0, 17, 79):
+        changed = scores.copy()
+        changed[row] = 2.0
+        same = (first == first[row]) & (np.arange(80) != row)
+        assert (cross_fitted(strategy, changed, positive, groups, seed=3)[same] == predicted[same]).all()
+
+
+def test_cross_fitting_shows_what_choosing_and_measuring_on_the_same_images_hides():
+    """Scores say nothing: thresholds on the same images look better than chance, those of the other half do not."""
+    same, other = [], []
+    for seed in range(10):
+        scores, positive, groups = random(seed).random(400), np.arange(400) % 2 == 0, random(seed).integers(8, size=400)
+        cuts = choose_thresholds("per group", scores, positive, groups)
+        same.append(((scores >= cuts[groups]) == positive).mean())
+        other.append((cross_fitted("per group", scores, positive, groups) == positive).mean())
+    assert np.mean(same) > 0.55
+    assert abs(np.mean(other) - 0.5) < 0.03

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html import escape
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
 from deeptroubles.errors import DeeptroublesError, RunFolderError
 from deeptroubles.serving.jobs import Jobs, TooManyJobsError
-from deeptroubles.serving.pages import attack_lab, catalogue, findings, job_list
+from deeptroubles.serving.pages import attack_lab, catalogue, data, fairness, findings, job_list, thumbnails
 from deeptroubles.serving.workbench import NotComputableError, Workbench
 
 PAGE = Path(__file__).with_name("page")
 """The page as it was built from `frontend/` (see `hatch_build.py`)."""
-MakeRouter = Callable[[Workbench, Jobs], APIRouter]
-ROUTERS: tuple[MakeRouter, ...] = (findings.router, job_list.router, catalogue.router, attack_lab.router)
+PAGES = (attack_lab, catalogue, data, fairness, findings, job_list, thumbnails)
+"""Each has `router(bench, jobs)`, and `exported(bench)`: the addresses that a static copy needs."""
 _STATUS = {TooManyJobsError: 503, NotComputableError: 409}
 
 
@@ -43,12 +43,12 @@ def make_app(bench: Workbench, root_path: str = "") -> FastAPI:
     )
     app.exception_handler(DeeptroublesError)(_refused)
     jobs = Jobs()
-    for make in ROUTERS:
-        app.include_router(make(bench, jobs), prefix="/api")
+    for page in PAGES:
+        app.include_router(page.router(bench, jobs), prefix="/api")
     app.mount("/assets", StaticFiles(directory=PAGE / "assets", check_dir=False))
 
     @app.get("/{_address:path}", include_in_schema=False)
-    def page(_address: str) -> HTMLResponse:
+    def whole_page(_address: str) -> HTMLResponse:
         """The page; what it shows is in the address."""
         if _address.startswith("api/"):
             raise HTTPException(404, "There is no such address.")

@@ -114,6 +114,8 @@ class Workbench:
             NotComputableError: There is no model.
             ImagesError, ModelError: As `record` does.
         """
+        if self._recording:  # those who only read need not wait for a job that computes
+            return self._recording
         with self.lock:
             if self._recording is None:
                 opened = self.opened

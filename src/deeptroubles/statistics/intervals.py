@@ -82,6 +82,35 @@ def share_difference(first: Interval, second: Interval) -> Interval:
     return Interval(value, max(-1.0, value - below), min(1.0, value + above))
 
 
+def share_ratio(first: Interval, second: Interval) -> Interval:
+    """The first share over the second, from independent samples; NaN where both are 0, infinite where the second is.
+
+    References:
+        A. Donner, G. Y. Zou: Closed-form confidence intervals for functions of the normal mean and standard deviation,
+        Statistical Methods in Medical Research 2012, section 2 (MOVER-R).
+    """
+    if np.isnan(first.value) or np.isnan(second.value):
+        return Interval(float("nan"), 0.0, float("inf"))
+    product = first.value * second.value
+    value = first.value / second.value if second.value > 0 else (float("inf") if first.value > 0 else float("nan"))
+    low = _ratio_end(product, first.low * (2 * first.value - first.low), second.high, second.value, sign=-1)
+    high = _ratio_end(product, first.high * (2 * first.value - first.high), second.low, second.value, sign=1)
+    if np.isnan(value):
+        return Interval(value, 0.0, float("inf"))
+    return Interval(value, min(value, max(0.0, low)), max(value, high))
+
+
+def _ratio_end(product: float, numerator: float, end: float, share: float, *, sign: int) -> float:
+    """The end of a ratio whose denominator is a share with an end of its interval: the root of a quadratic."""
+    denominator = end * (2 * share - end)
+    root = float(np.sqrt(max(0.0, product**2 - numerator * denominator)))
+    if denominator > 0:
+        return (product + sign * root) / denominator
+    if sign > 0:
+        return float("inf")  # the denominator may be 0
+    return numerator / (product + root) if product + root > 0 else 0.0
+
+
 def _wilson(successes: float, trials: int, level: float) -> Interval:
     if trials == 0:
         return Interval(float("nan"), 0.0, 1.0)

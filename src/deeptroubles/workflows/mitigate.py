@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from deeptroubles.checks.mitigation.shared.result import Mitigated
 from deeptroubles.checks.registry import chosen_checks
@@ -30,11 +32,20 @@ class Mitigation:
         heads: Retrained last layers by name: `refitted` (the control), `reweighed`, `balanced`. They take the features
             before the last layer; `with_head` puts one into a copy of the classifier.
         thresholds: The threshold of each group, by strategy.
+        targets: The true class of each image of the held-out half.
+        groups: The group of each of them, as an index into `names`.
+        names: The names of the groups.
+        predicted: The predicted class of each of them: `unchanged`, and by each layer and strategy; -1: not the class
+            that thresholds are for.
     """
 
     audit: Audit
     heads: Mapping[str, Head]
     thresholds: Mapping[str, Mapping[str, float]]
+    targets: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    names: tuple[str, ...]
+    predicted: Mapping[str, NDArray[np.int64]]
 
 
 def mitigate(
@@ -95,7 +106,13 @@ def mitigate(
     thresholds = {name: cuts for result in results for name, cuts in result.thresholds.items()}
     if checked.folder:
         _keep(checked.folder, heads, thresholds, classifier.class_names)
-    return Mitigation(checked.audit, heads, thresholds)
+    predicted = {name: labels for result in results for name, labels in result.predicted.items()}
+    # All results have the same halves, because the halves depend on the images, the group and the seed alone.
+    data = next(result.data for result in results if result.data)
+    held_out = data.held_out
+    return Mitigation(
+        checked.audit, heads, thresholds, data.targets[held_out], data.groups[held_out], data.names, predicted
+    )
 
 
 def _keep(

@@ -84,7 +84,14 @@ def thresholds(recording: Recording, engine: Engine, *, seed: int) -> Mitigated:
     except (ImagesError, UsageError) as error:
         return Mitigated(check=NAME, problem=error)
     by_group = {key: dict(zip(data.names, map(float, values), strict=True)) for key, values in cuts.items()}
-    return Mitigated(check=NAME, found=replace(finding, caveats=[*finding.caveats, *notes]), thresholds=by_group)
+    scores, groups = recording.probabilities[rows, chosen][data.held_out], data.groups[data.held_out]
+    return Mitigated(
+        check=NAME,
+        found=replace(finding, caveats=[*finding.caveats, *notes]),
+        thresholds=by_group,
+        data=data,
+        predicted={key: np.where(scores >= values[groups], chosen, -1) for key, values in cuts.items()},
+    )
 
 
 def _by_strategy(

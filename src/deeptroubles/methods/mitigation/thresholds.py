@@ -83,6 +83,51 @@ def choose_thresholds(
     return chosen
 
 
+def cross_fitted(
+    strategy: Strategy,
+    scores: Floats,
+    positive: NDArray[np.bool_],
+    groups: NDArray[np.integer],
+    *,
+    cost_ratio: float = 1.0,
+    seed: int = 0,
+) -> NDArray[np.bool_]:
+    """Whether each image is predicted as the class by thresholds that were chosen on the other half of the images.
+
+    So every image is measured, and none by thresholds that it was chosen for. Halves have as many images of each kind
+    of each group, as far as numbers are even.
+
+    Args:
+        strategy: As `choose_thresholds` takes it.
+        scores: N.
+        positive: N, whether the image is of the class.
+        groups: N, from 0 to G - 1; at least two images of each.
+        cost_ratio: What a false positive costs when a false negative costs 1.
+        seed: Seed of the halves.
+
+    Returns:
+        N.
+    """
+    first = _first_half(positive, groups, seed)
+    predicted = np.zeros(len(scores), dtype=bool)
+    for measured in (first, ~first):
+        chosen = choose_thresholds(
+            strategy, scores[~measured], positive[~measured], groups[~measured], cost_ratio=cost_ratio
+        )
+        predicted[measured] = scores[measured] >= chosen[groups[measured]]
+    return predicted
+
+
+def _first_half(positive: NDArray[np.bool_], groups: NDArray[np.integer], seed: int) -> NDArray[np.bool_]:
+    """Every other image of each group in random order, those of the class first."""
+    order = np.random.default_rng(seed).permutation(len(groups))
+    order = order[np.lexsort((positive[order], groups[order]))]
+    starts = np.searchsorted(groups[order], groups[order])
+    first = np.zeros(len(groups), dtype=bool)
+    first[order[(np.arange(len(order)) - starts) % 2 == 0]] = True
+    return first
+
+
 def cost_of(predicted: NDArray[np.bool_], positive: NDArray[np.bool_], cost_ratio: float) -> Floats:
     """The cost of each prediction: 1 for a false negative, `cost_ratio` for a false positive, 0 if correct. N."""
     return np.where(predicted & ~positive, cost_ratio, (~predicted & positive).astype(np.float64))
@@ -90,8 +135,8 @@ def cost_of(predicted: NDArray[np.bool_], positive: NDArray[np.bool_], cost_rati
 
 def _nearest(cut: _Cuts, level: float) -> int:
     """The cheapest of the thresholds whose rate is nearest to a level, or within half the tolerance of it."""
-    off = np.maximum(np.abs(cut.rate - level), TOLERANCE / 2)
-    return int(np.lexsort((cut.cost, off.round(12)))[0])
+    off = np.maximum(np.abs(cut.rate - level), TOLERANCE / 2).round(12)
+    return int(np.where(off == off.min(), cut.cost, np.inf).argmin())
 
 
 def _cuts(

@@ -93,6 +93,13 @@ PROPERTIES: dict[str, Property] = {
     "corner at the bottom right": _corner(-1, -1),
 }
 """Functions from H x W x 3 in [0, 1] to one or several numbers."""
+_PATCH = ("red", "green", "blue", "deviation")
+PARTS: dict[str, tuple[str, ...]] = {
+    "color": ("red minus green", "blue minus yellow"),
+    "fine detail": ("vertical", "horizontal", "diagonal"),
+    "frame": _PATCH,
+} | {name: _PATCH for name in PROPERTIES if name.startswith("corner")}
+"""The names of the numbers of each property that has several."""
 
 
 def image_properties(picture: NDArray[Any]) -> dict[str, NDArray[np.float64]]:

@@ -20,7 +20,7 @@ NOT_ASKED = {"batch_size"}
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterFacts:
-    """A setting of a method; see `deeptroubles.methods.catalogue.Parameter`. `default` is null where it is not fixed."""
+    """A setting of a method, as in `deeptroubles.methods.catalogue`. `default` is null where it is not fixed."""
 
     name: str
     type: str

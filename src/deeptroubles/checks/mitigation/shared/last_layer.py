@@ -60,7 +60,13 @@ def retrained(
     predicted = {"unchanged": data.predicted, **{key: head.logits(features).argmax(1) for key, head in heads.items()}}
     if absent := count - len(np.unique(targets)):
         notes.append(f"The new layer never predicts the {plural(absent, 'class', 'classes')} without an image.")
-    return Mitigated(check=check, found=_compared(check, what, data, group, predicted, notes), heads=heads)
+    return Mitigated(
+        check=check,
+        found=_compared(check, what, data, group, predicted, notes),
+        heads=heads,
+        data=data,
+        predicted={key: labels[data.held_out] for key, labels in predicted.items()},
+    )
 
 
 def _compared(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from deeptroubles.checks.mitigation.shared.halves import Halves, Labels
 from deeptroubles.errors import DeeptroublesError
 from deeptroubles.findings import Finding, Verdict
 from deeptroubles.methods.mitigation.last_layer import Head
@@ -20,6 +21,9 @@ class Mitigated:
         problem: Why it was not possible.
         heads: Retrained last layers by name: `refitted` is the control.
         thresholds: The threshold of each group, by strategy.
+        data: The images, and which half is held out.
+        predicted: The predicted class of each held-out image, `unchanged` and by each layer or strategy; -1: not the
+            class that thresholds are for.
     """
 
     check: str
@@ -27,6 +31,8 @@ class Mitigated:
     problem: DeeptroublesError | None = None
     heads: Mapping[str, Head] = field(default_factory=dict)
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    data: Halves | None = None
+    predicted: Mapping[str, Labels] = field(default_factory=dict)
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
