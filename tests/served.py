@@ -76,3 +76,4 @@ def serving(folder: Path, what: Opened | None = None, root_path: str = "") -> It
     finally:
         server.should_exit = True
         thread.join(10)
+        bench.close()

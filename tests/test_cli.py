@@ -28,6 +28,7 @@ from deeptroubles.commands.fail_on import read_fail_on
 from deeptroubles.findings import Audit, Estimate, Finding, ImageFacts, ModelFacts, Reference, audit_from_json
 from deeptroubles.methods.catalogue import ATTRIBUTION, METHODS
 from deeptroubles.models import SOURCES
+from deeptroubles.run.origin import read_origin
 
 NAMES = ("red", "green", "blue")
 SIZE = 14
@@ -763,3 +764,36 @@ def test_the_default_method_is_the_first_that_works(run, here):
     assert re.search("grad_cam does not work here: .*use occlusion", out)
     assert "Method: occlusion, the first that works for this model." in out
     assert (here / "00.occlusion.png").exists()
+
+
+# --- the page
+
+
+def test_serve_refuses_to_be_reached_by_others_without_a_token(run):
+    code, _, err = run("serve", "efficientnet-lite0", "--images", "demo", "--host", "0.0.0.0")
+    assert code == 2
+    assert "--token" in err
+
+
+def test_serve_needs_images_or_a_run(run):
+    code, _, err = run("serve", "color_models:make")
+    assert code == 2
+    assert "--images" in err
+
+
+def test_a_run_says_where_it_came_from_and_may_not_run_code(run, here):
+    assert run(*audit_of("color_models:make", "--checks", "data.balance"))[0] == 0
+    origin = read_origin(here / "run")
+    assert origin.model == "color_models:make"
+    assert Path(origin.images).is_absolute()
+    code, out, err = run("export", "run", "--out", "page")
+    assert code == 0
+    assert "runs code" in err
+    assert out.strip() == "page/index.html"
+    assert "static" in (here / "page" / "index.html").read_text()
+
+
+def test_a_damaged_origin_is_no_origin(tmp_path):
+    for text in ("", "{", "[]", '{"model": 1}', '{"model": "a", "images": ["b"]}'):
+        (tmp_path / "origin.json").write_text(text)
+        assert read_origin(tmp_path) is None

@@ -19,6 +19,7 @@ from deeptroubles.commands.audit import audit_command
 from deeptroubles.commands.compare import compare
 from deeptroubles.commands.console import err
 from deeptroubles.commands.explain import explain
+from deeptroubles.commands.export import export
 from deeptroubles.commands.layers import layers
 from deeptroubles.commands.lists import checks, help_command, methods, models
 from deeptroubles.commands.mitigate import mitigate
@@ -42,7 +43,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("audit")(audit_command)
-_COMMANDS = (serve, explain, compare, layers, units, visualize, mitigate, stylize, planted, checks, methods, models)
+_COMMANDS = (
+    serve,
+    export,
+    explain,
+    compare,
+    layers,
+    units,
+    visualize,
+    mitigate,
+    stylize,
+    planted,
+    checks,
+    methods,
+    models,
+)
 for _command in _COMMANDS:
     app.command()(_command)
 app.command("help")(help_command)

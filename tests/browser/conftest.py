@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -65,15 +65,18 @@ AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "ax
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a page in a browser of its own; fails on any request beyond this machine and on anything in the console."""
+    """Opens a page in a browser of its own; fails on any request beyond this machine and on anything in the console.
+
+    `allow` is a text of the console that is meant, such as that of a request that is refused.
+    """
     contexts, problems = [], []
 
-    def open_page(address: str, **settings: Any) -> Page:
+    def open_page(address: str, allow: str | None = None, **settings: Any) -> Page:
         context = browser.new_context(**settings)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
-        page.on("console", lambda said: said.type in {"error", "warning"} and problems.append(said.text))
+        page.on("console", lambda said: _is_problem(said, allow) and problems.append(said.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: _is_here(request.url) or problems.append(f"asked {request.url}"))
         page.goto(address)
@@ -83,6 +86,10 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert not problems
+
+
+def _is_problem(said: ConsoleMessage, allow: str | None) -> bool:
+    return said.type in {"error", "warning"} and not (allow and allow in said.text)
 
 
 def _is_here(address: str) -> bool:

@@ -37,14 +37,14 @@ function Field({ parameter, value, onChange }: FieldProps) {
   const label = name.replaceAll("_", " ");
   if (choices.length > 0)
     return (
-      <label title={description}>
-        {label}
-        <select value={String(value ?? usual ?? "")} onChange={(event) => onChange(name, event.target.value)}>
+      <span className="choice" title={description}>
+        <label htmlFor={`setting-${name}`}>{label}</label>
+        <select id={`setting-${name}`} value={String(value ?? usual ?? "")} onChange={(event) => onChange(name, event.target.value)}>
           {choices.map((choice) => (
             <option key={choice}>{choice}</option>
           ))}
         </select>
-      </label>
+      </span>
     );
   if (type === "bool")
     return (
@@ -62,7 +62,7 @@ function Field({ parameter, value, onChange }: FieldProps) {
         step={/float/.test(type) ? "any" : 1}
         min={low ?? undefined}
         max={high ?? undefined}
-        placeholder={usual === null ? "default" : String(usual)}
+        placeholder={usual === null ? "default" : short(usual)}
         value={value === undefined ? "" : String(value)}
         onChange={(event) => {
           const text = event.target.value;
@@ -71,4 +71,9 @@ function Field({ parameter, value, onChange }: FieldProps) {
       />
     </label>
   );
+}
+
+/** A default as people read it: 0.0314, not 0.03137254901960784. */
+function short(value: number | string | boolean): string {
+  return typeof value === "number" ? String(Number(value.toPrecision(3))) : String(value);
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from deeptroubles.errors import UsageError
 from deeptroubles.run.origin import Origin, read_origin, write_origin
 
 if TYPE_CHECKING:
-    from deeptroubles.serving.workbench import Opened
+    from deeptroubles.serving.workbench import Opened, Workbench
 
 PORT = 8321
 
@@ -56,32 +57,54 @@ def serve(
             f"On {host} others can reach the page and compute with it: say who may with --token SECRET (the page is "
             "not encrypted; put a proxy with TLS before it)."
         )
+    read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
+    with opened_bench(load, images, out_folder, read, beside, seed) as bench:
+        _run(bench, host, port, token or secrets.token_urlsafe(24), root_path.rstrip("/"))
+
+
+@contextmanager
+def opened_bench(
+    load: Load,
+    images: str | None,
+    folder: Path | None,
+    read: Mapping[str, str | None],
+    beside: str | None = None,
+    seed: int = 0,
+) -> Iterator[Workbench]:
+    """A workbench on a run folder (named in place of the model), or on a model and images.
+
+    Raises:
+        UsageError: Images are missing.
+    """
+    named = Path(named_model(load))
     with ExitStack() as stack:
-        folder = out_folder or Path(stack.enter_context(TemporaryDirectory(prefix="deeptroubles-"))) / "run"
-        named = Path(named_model(load))
         if (named / "run.json").is_file():
             folder, (opened, seed) = named, _reopened(named)
         elif images is None:
-            raise UsageError("Say on which images: deeptroubles serve MODEL --images IMAGES (or serve a run folder).")
+            raise UsageError("Say which images, with --images IMAGES (or name the folder of a run).")
         else:
-            read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
             opened = _opened(load, images, read, beside)
-            if out_folder:
-                stack.callback(write_origin, folder, origin_of(load, images, seed, read))
-        _run(folder, opened, seed, host, port, token or secrets.token_urlsafe(24), root_path.rstrip("/"))
+        if folder is None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="deeptroubles-"))) / "run"
+        from deeptroubles.serving.workbench import Workbench
+
+        bench = stack.enter_context(closing(Workbench(folder, opened, seed)))
+        if opened and images:
+            write_origin(folder, origin_of(load, images, seed, read))
+        yield bench
 
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
-def _opened(load: Load, images: str, read: dict[str, str | None], beside: str | None = None) -> Opened:
+def _opened(load: Load, images: str, read: Mapping[str, str | None], beside: str | None = None) -> Opened:
     classifier = load()
     from deeptroubles.images import load_images
     from deeptroubles.models import is_module
     from deeptroubles.serving.workbench import Opened
     from deeptroubles.workflows.segment import segment_objects
 
-    masks = read["masks"]
+    masks = read.get("masks")
     folder = masks if masks and not is_module(masks) else None
     options: dict[str, Any] = {name: value for name, value in read.items() if name != "masks"}
     found = load_images(images, masks=folder, **options)
@@ -122,15 +145,13 @@ def _typed(origin: Origin) -> dict[str, Any]:
     return {k: Path(str(v)) if k in files and v is not None else v for k, v in origin.model_options.items()}
 
 
-def _run(folder: Path, opened: Opened | None, seed: int, host: str, port: int, token: str, root_path: str) -> None:
+def _run(bench: Workbench, host: str, port: int, token: str, root_path: str) -> None:
     import uvicorn
 
     from deeptroubles.serving.app import make_app, page_html
     from deeptroubles.serving.guard import LOOPBACK, Guard
-    from deeptroubles.serving.workbench import Workbench
 
     page_html(root_path)  # say at once that the page is missing
-    bench = Workbench(folder, opened, seed)
     listening = _listen(host, port)
     hosts = LOOPBACK if host in LOOPBACK else ()
     app = Guard(make_app(bench, root_path), token=token, hosts=hosts, root_path=root_path)
@@ -139,7 +160,8 @@ def _run(folder: Path, opened: Opened | None, seed: int, host: str, port: int, t
     out.print(f"Open {escape(address)}", soft_wrap=True, highlight=False)
     err.print("Ctrl-C stops the server.", highlight=False)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=2))
-    server.run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # the way to end it
+        server.run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from html import escape
 from pathlib import Path
 
@@ -30,17 +28,7 @@ def make_app(bench: Workbench, root_path: str = "") -> FastAPI:
         bench: What is looked at.
         root_path: Where a proxy puts the server, such as `/tools/troubles`.
     """
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            bench.close()
-
-    app = FastAPI(
-        title="deeptroubles", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan
-    )
+    app = FastAPI(title="deeptroubles", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.exception_handler(DeeptroublesError)(_refused)
     jobs = Jobs()
     for page in PAGES:

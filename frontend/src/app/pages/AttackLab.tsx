@@ -57,14 +57,12 @@ export function AttackLab() {
       <h1>Attack lab</h1>
       <div className="lab">
         <form className="lab-order" onSubmit={(event) => (event.preventDefault(), void run("/attack", order))}>
-          <label>
-            Attack
-            <select value={chosen.name} onChange={(event) => set("method", event.target.value)}>
+          <label htmlFor="attack-method">Attack</label>
+            <select id="attack-method" value={chosen.name} onChange={(event) => set("method", event.target.value)}>
               {methods.map((method) => (
                 <option key={method.name}>{method.name}</option>
               ))}
             </select>
-          </label>
           <p className="quiet">{chosen.summary}</p>
           {takes.has("images") && <ImageChoice row={row} onChange={(next) => set("image", String(next))} />}
           {(takes.has("classes") || chosen.name === "patch") && takes.has("images") && (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,11 @@ class About:
     has_audit: bool
     can_compute: bool
     beside: str = ""
+
+
+def exported(_bench: Workbench) -> Iterator[str]:
+    """What a static copy needs."""
+    yield from ("/about", "/audit")
 
 
 def router(bench: Workbench, jobs: Jobs) -> APIRouter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,11 @@ def facts_of(job: Job) -> JobFacts:
         result=job.result,
         error=job.error,
     )
+
+
+def exported(_bench: Workbench) -> Iterator[str]:
+    """Nothing: a static copy runs no jobs."""
+    yield from ()
 
 
 def router(_bench: Workbench, jobs: Jobs) -> APIRouter:
