@@ -770,7 +770,7 @@ def test_the_default_method_is_the_first_that_works(run, here):
 
 
 def test_serve_refuses_to_be_reached_by_others_without_a_token(run):
-    code, _, err = run("serve", "efficientnet-lite0", "--images", "demo", "--host", "0.0.0.0")
+    code, _, err = run("serve", "efficientnet-lite0", "--images", "demo", "--host", "192.0.2.1")
     assert code == 2
     assert "--token" in err
 

@@ -60,9 +60,8 @@ def export_page(bench: Workbench, out: Path) -> list[str]:
     html = page_html("").replace('<base href="/">', _HEAD)
     addresses = list(dict.fromkeys(address for page in PAGES for address in page.exported(bench)))
     with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own, as notebooks do
-        missing = thread.submit(
-            copy_context().run, asyncio.run, _write_answers(make_app(bench), addresses, out)
-        ).result()
+        writing = _write_answers(make_app(bench), addresses, out)
+        missing = thread.submit(copy_context().run, asyncio.run, writing).result()
     shutil.copytree(PAGE / "assets", out / "assets")
     write_whole(out / "index.html", html.encode())
     return missing

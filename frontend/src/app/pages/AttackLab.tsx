@@ -19,7 +19,7 @@ const FIRST = "pgd";
 /** Run any attack of the catalogue on images of the run, and watch it. */
 export function AttackLab() {
   const about = useAbout();
-  const { value: methods } = useAsk<MethodFacts[]>("/methods?family=attacks");
+  const { value: methods } = useAsk<MethodFacts[]>(STATIC ? null : "/methods?family=attacks");
   const [search, setSearch] = useSearchParams();
   const chosen = methods?.find((method) => method.name === (search.get("method") ?? FIRST));
   const row = Number(search.get("image") ?? 0);
