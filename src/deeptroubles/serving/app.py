@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from html import escape
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
 from deeptroubles.errors import DeeptroublesError, RunFolderError
@@ -18,7 +21,7 @@ PAGE = Path(__file__).with_name("page")
 """The page as it was built from `frontend/` (see `hatch_build.py`)."""
 PAGES = (attack_lab, catalogue, data, fairness, findings, job_list, thumbnails)
 """Each has `router(bench, jobs)`, and `exported(bench)`: the addresses that a static copy needs."""
-_STATUS = {TooManyJobsError: 503, NotComputableError: 409}
+_STATUS = {TooManyJobsError: 429, NotComputableError: 409}
 
 
 def make_app(bench: Workbench, root_path: str = "") -> FastAPI:
@@ -28,9 +31,20 @@ def make_app(bench: Workbench, root_path: str = "") -> FastAPI:
         bench: What is looked at.
         root_path: Where a proxy puts the server, such as `/tools/troubles`.
     """
-    app = FastAPI(title="deeptroubles", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    app.exception_handler(DeeptroublesError)(_refused)
     jobs = Jobs()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await run_in_threadpool(jobs.close)
+
+    app = FastAPI(
+        title="deeptroubles", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan
+    )
+    app.state.jobs = jobs
+    app.exception_handler(DeeptroublesError)(_refused)
     for page in PAGES:
         app.include_router(page.router(bench, jobs), prefix="/api")
     app.mount("/assets", StaticFiles(directory=PAGE / "assets", check_dir=False))

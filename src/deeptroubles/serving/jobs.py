@@ -20,6 +20,8 @@ WAITING = 16
 """Jobs that may wait."""
 KEPT = 50
 """Jobs that are remembered when they are over."""
+PATIENCE = 30
+"""Seconds for a job to notice that it is to stop, when the server ends."""
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 OVER = {"done", "failed", "cancelled"}
 
@@ -74,11 +76,12 @@ class Jobs:
     """The jobs of a server. One runs at a time: each of them uses all cores."""
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[tuple[Job, Callable[[Job], Any]]] = queue.Queue(WAITING)
+        self._queue: queue.Queue[tuple[Job, Callable[[Job], Any]] | None] = queue.Queue(WAITING)
         self._jobs: OrderedDict[int, Job] = OrderedDict()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        threading.Thread(target=self._work, name="jobs", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
+        self._thread.start()
 
     def start(self, title: str, work: Callable[[Job], Any]) -> Job:
         """Put work at the end of the queue.
@@ -122,9 +125,16 @@ class Jobs:
             job.state = "cancelled"
             job.version += 1
 
+    def close(self) -> None:
+        """Stop all jobs, and wait until the one that runs has noticed."""
+        for job in self.all():
+            self.cancel(job)
+        self._queue.put(None)
+        self._thread.join(PATIENCE)
+
     def _work(self) -> None:
-        while True:
-            job, work = self._queue.get()
+        while (item := self._queue.get()) is not None:
+            job, work = item
             if job.state == "waiting":
                 copy_context().run(self._run, job, work)
 

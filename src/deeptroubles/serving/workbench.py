@@ -98,7 +98,14 @@ class Workbench:
     @property
     def network(self) -> Network:
         """The model's graph or hooks. Raises NotComputableError where there is no model."""
-        return open_network(self.classifier)
+        with self.lock:  # while a model is traced nobody else may run it
+            return open_network(self.classifier)
+
+    @cached_property
+    def model_id(self) -> str:
+        """The start of the model's fingerprint, which is in every address about it."""
+        with self.lock:
+            return self.opened.classifier.fingerprint()[:8]
 
     @cached_property
     def engine(self) -> Engine:

@@ -59,7 +59,7 @@ def router(bench: Workbench, jobs: Jobs) -> APIRouter:
             classifier, opened = bench.classifier, bench.opened
             return About(
                 model=classifier.name,
-                model_id=classifier.fingerprint()[:8],
+                model_id=bench.model_id,
                 images=opened.images.name,
                 count=len(opened.images),
                 classes=list(classifier.class_names),
