@@ -4,6 +4,7 @@ import { Route, Router, Switch } from "wouter";
 import { useHashLocation } from "wouter/use-hash-location";
 import { ROOT, STATIC } from "./ask";
 import { JobsProvider } from "./jobs";
+import { Data } from "./pages/Data";
 import { Findings } from "./pages/Findings";
 import { Shell } from "./Shell";
 import "../styles/base.css";
@@ -18,6 +19,7 @@ import "../styles/heatmaps.css";
 import "../styles/world.css";
 import "../styles/print.css";
 import "./styles/app.css";
+import "./styles/data.css";
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
@@ -26,6 +28,7 @@ createRoot(document.getElementById("root")!).render(
         <Shell>
           <Switch>
             <Route path="/" component={Findings} />
+            <Route path="/data" component={Data} />
             <Route>There is no such page.</Route>
           </Switch>
         </Shell>

@@ -1,0 +1,57 @@
+import type { ClassCurves, CurveArea } from "../../api";
+import type { Table } from "../../audit";
+import { CurveView } from "../../evidence/CurveView";
+import { TableView } from "../../evidence/TableView";
+import { address, STATIC, useAsk } from "../ask";
+import { Against } from "./Against";
+import type { PartProps } from "./Explore";
+import { Thresholds } from "./Thresholds";
+
+/** How well the probability of a class detects it, and what thresholds on it do. */
+export function Curves({ images, view, change }: PartProps) {
+  const path = address("/data/curves", { column: view.group, positive: view.class });
+  const { value: curves, error } = useAsk<ClassCurves>(path);
+  return (
+    <>
+      <Against images={images} view={view} change={change} none="all images together" />
+      <p className="quiet">Over all labelled images; filters do not apply.</p>
+      {error && <p role="alert">{error}</p>}
+      {curves && (
+        <>
+          <div className="two">
+            <CurveView curve={curves.roc} printing={false} />
+            <CurveView curve={curves.precision_recall} printing={false} />
+          </div>
+          <TableView table={areaTable(curves.areas)} printing={false} />
+        </>
+      )}
+      {!STATIC && !error && <Thresholds key={`${view.class} ${view.group}`} view={view} />}
+    </>
+  );
+}
+
+function areaTable(areas: readonly CurveArea[]): Table {
+  const columns: [string, Table["columns"][number]["kind"]][] = [
+    ["images", "text"],
+    ["number", "number"],
+    ["of the class", "number"],
+    ["area under ROC", "share"],
+    ["95% CI", "interval"],
+    ["average precision", "share"],
+    ["95% CI", "interval"],
+  ];
+  return {
+    kind: "table",
+    title: "Areas under both curves (ROC: 50% is chance; average precision: the share of the class is chance)",
+    columns: columns.map(([name, kind]) => ({ name, kind })),
+    rows: areas.map(({ group, images, positives, roc, average_precision: precision }) => [
+      group,
+      images,
+      positives,
+      roc.value,
+      [roc.low, roc.high],
+      precision.value,
+      [precision.low, precision.high],
+    ]),
+  };
+}
