@@ -96,15 +96,15 @@ interface SliceProps {
 function Slice({ name, rows, hits, onSelect }: SliceProps) {
   if (rows.length === 0) return <span className="quiet">no images</span>;
   const { value, low, high } = wilson(hits, rows.length);
-  const text = `${formatShare(value)} (${formatShare(low)} to ${formatShare(high)}), ${rows.length} images`;
   return (
-    <button type="button" className="slice" aria-label={`${name}: ${text}`} onClick={() => onSelect(rows)}>
+    <button type="button" className="slice" onClick={() => onSelect(rows)}>
       <svg className="slice-bar" width="100%" height="14" aria-hidden="true">
         <line className="axis-line" x1="0" x2="100%" y1="7" y2="7" />
         <line className="whisker" x1={`${100 * low}%`} x2={`${100 * high}%`} y1="7" y2="7" />
         <circle className="point" cx={`${100 * value}%`} cy="7" r="4.5" />
       </svg>
       <span>
+        <span className="only-read">{name}: </span>
         <strong>{formatShare(value)}</strong>{" "}
         <span className="quiet">
           {formatShare(low)}–{formatShare(high)}, n = {rows.length}

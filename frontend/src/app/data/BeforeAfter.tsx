@@ -1,13 +1,14 @@
 import { useState } from "react";
-import type { FairnessMeasure, MitigationFacts } from "../../api";
+import type { FairnessMeasure, MitigationFacts, Share } from "../../api";
 import type { Audit } from "../../audit";
 import { Disclosure } from "../../Disclosure";
-import { formatInterval } from "../../drawing/format";
 import { EvidenceList } from "../../evidence/EvidenceList";
 import { domainOf, MeasureBar } from "./MeasureBars";
 import { shareText } from "./Thresholds";
 
-const points = (value: number | null) => (value === null ? null : 100 * value);
+const points = (value: number | null) => (value === null ? "–" : (100 * value).toFixed(1).replace("-", "−"));
+
+const lost = ({ value, low, high }: Share) => `${points(value)} (${points(low)} to ${points(high)})`;
 
 /** What each mitigation does to one measure and to accuracy, on images that it was not fitted on. */
 export function BeforeAfter({ facts, reference }: { facts: MitigationFacts; reference: string }) {
@@ -65,9 +66,7 @@ export function BeforeAfter({ facts, reference }: { facts: MitigationFacts; refe
                   <th scope="row">{words(variant.name)}</th>
                   <td>{shareText(variant.facts.accuracy)}</td>
                   <td>
-                    {variant.name === "unchanged" || variant.accuracy_cost.value === null
-                      ? "–"
-                      : `${points(variant.accuracy_cost.value)!.toFixed(1)} (${formatInterval("number", points(variant.accuracy_cost.low), points(variant.accuracy_cost.high))})`}
+                    {variant.name === "unchanged" ? "–" : lost(variant.accuracy_cost)}
                   </td>
                 </tr>
               ))}

@@ -34,7 +34,7 @@ export function Confusions({ images, shown, onSelect }: Props) {
           </caption>
           <thead>
             <tr>
-              <td />
+              <td className="corner" />
               {classes.map((name) => (
                 <th key={name} scope="col">
                   <span>{name}</span>
@@ -76,12 +76,12 @@ function CountCell({ pair, most, onSelect }: { pair: Pair | undefined; most: num
   if (!pair) return <td className="quiet">0</td>;
   const count = pair.rows.length;
   const right = pair.truth === pair.prediction;
-  const share = `${Math.round(12 + 68 * Math.sqrt(count / most))}%`;
+  const share = `${Math.round(8 + 32 * Math.sqrt(count / most))}%`;
   return (
-    <td style={{ background: `color-mix(in oklab, var(${right ? "--series-1" : "--series-2"}) ${share}, var(--paper))` }}>
+    <td style={{ background: `color-mix(in srgb, var(${right ? "--series-1" : "--series-2"}) ${share}, var(--paper))` }}>
       <button
         type="button"
-        className={Number.parseInt(share) > 45 ? "count count-strong" : "count"}
+        className="confusion-count"
         aria-label={`${formatCount(count, "image")} of ${pair.truth} predicted as ${pair.prediction}`}
         onClick={() => onSelect(pair.rows)}
       >

@@ -73,8 +73,8 @@ function MapChoice({ images, view, change }: { images: Images; view: View; chang
       <label className="field">
         <span>Laid out by</span>
         <select value={view.layout} onChange={(event) => change({ layout: event.target.value as View["layout"] })}>
-          <option value="pca">PCA (directions of most variance)</option>
-          <option value="tsne">t-SNE (neighbors stay neighbors)</option>
+          <option value="pca">PCA: most variance</option>
+          <option value="tsne">t-SNE: neighbors</option>
         </select>
       </label>
     </>

@@ -33,8 +33,8 @@ export function FactSelect({ label, images, value, onChange, none, more = false,
         ))}
         {more && images.layers.length > 0 && (
           <optgroup label="Map of a layer">
-            <option value="map:1">first axis</option>
-            <option value="map:2">second axis</option>
+            <option value="map:1">map, first axis</option>
+            <option value="map:2">map, second axis</option>
           </optgroup>
         )}
         {more && (

@@ -15,9 +15,9 @@ export function Legend({ name, coloring }: { name: string; coloring: Coloring })
           {formatNumber(range[1])}
         </span>
       )}
-      {legend.map(({ color, name: text }) => (
+      {legend.map(({ color, square, name: text }) => (
         <span key={text} className="legend-item">
-          <i className="legend-dot" style={{ background: css(color) }} />
+          <i className={square ? "legend-dot legend-square" : "legend-dot"} style={{ background: css(color) }} />
           {text}
         </span>
       ))}

@@ -1,10 +1,13 @@
 import { useState } from "react";
 import { Link } from "wouter";
 import type { Thumbnails } from "../../api";
+import { Disclosure } from "../../Disclosure";
 import { useAbout } from "../about";
 import { fileUrl, STATIC } from "../ask";
 import { type Images, inWords } from "./table";
 import { Thumbnail } from "./Thumbnail";
+
+const PIXELS = "the pixels";
 
 interface Props {
   images: Images;
@@ -41,14 +44,25 @@ export function Picked({ images, thumbnails, row, onClose }: Props) {
           <Link href={`/what-if?image=${row}`}>What if it were different?</Link>
         </p>
       )}
-      <dl className="picked-facts">
-        {[...images.facts.values()].map((fact) => (
+      <Facts images={images} row={row} of={(origin) => origin !== PIXELS} />
+      <Disclosure summary="What is computed from its pixels" forceOpen={false}>
+        <Facts images={images} row={row} of={(origin) => origin === PIXELS} />
+      </Disclosure>
+    </section>
+  );
+}
+
+function Facts({ images, row, of }: { images: Images; row: number; of: (origin: string | undefined) => boolean }) {
+  return (
+    <dl className="picked-facts">
+      {[...images.facts.values()]
+        .filter((fact) => of(images.origins.get(fact.name)))
+        .map((fact) => (
           <div key={fact.name}>
             <dt>{fact.name}</dt>
             <dd>{inWords(fact, row)}</dd>
           </div>
         ))}
-      </dl>
-    </section>
+    </dl>
   );
 }

@@ -36,7 +36,7 @@ export function Scatter({ images, thumbnails, x, y, color, shown, selected, onSe
   const zoom = useRef(plot.WHOLE);
   const frame = useRef(0);
   const help = useId();
-  const axes = useMemo(() => ({ x: plot.axisOf(x), y: plot.axisOf(y) }), [x, y]);
+  const axes = useMemo(() => ({ x: plot.axisOf(x, 0), y: plot.axisOf(y, 1) }), [x, y]);
   const coloring = useMemo(() => plot.coloringOf(color, images.count, colors), [color, images.count, colors]);
   const placed = useMemo<plot.Placed>(
     () => ({ x: new Float32Array(images.count), y: new Float32Array(images.count), rows: [] }),

@@ -32,7 +32,7 @@ export function Thresholds({ view }: { view: View }) {
       </p>
       <label className="field cost">
         <span>
-          A false positive costs <output>{cost}</output> times a false negative
+          A false positive costs <strong>{cost}</strong> times a false negative
         </span>
         <input
           type="range"

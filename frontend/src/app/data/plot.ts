@@ -1,6 +1,5 @@
 /** Drawing many images as points or thumbnails on a canvas, and finding them again under the pointer. */
 import { colorScale } from "../../drawing/color";
-import { formatTicks } from "../../drawing/format";
 import { extent, known, ticks } from "../../drawing/scale";
 import type { Fact } from "./table";
 
@@ -8,6 +7,7 @@ export const MARGIN = { left: 56, right: 10, top: 10, bottom: 40 };
 const NEAR = 12; // Pixels from the pointer within which an image is found.
 const FEW = 220; // With no more images in view, thumbnails are drawn.
 const SERIES = 6;
+const [ACROSS, UP] = [76, 22]; // Pixels between two labels of an axis, at least.
 
 /** Where each image lies on an axis, from 0 to 1; NaN where it is not known. */
 export interface Axis {
@@ -17,11 +17,12 @@ export interface Axis {
   high: number;
 }
 
-export function axisOf(fact: Fact): Axis {
+/** Where all images lie on the axis with an index: 0 to the right, 1 up. */
+export function axisOf(fact: Fact, index: number): Axis {
   const { values, categories } = fact;
   if (categories) {
     const count = Math.max(1, categories.length);
-    const places = Float32Array.from(values, (value, row) => (value + 0.5 + 0.76 * (scatter(row, count) - 0.5)) / count);
+    const places = Float32Array.from(values, (value, row) => (value + 0.5 + 0.76 * (scatter(row, index) - 0.5)) / count);
     return { fact, places, low: -0.5, high: count - 0.5 };
   }
   const [low, high] = extent(known(Array.from(values, (value) => (Number.isNaN(value) ? null : value))));
@@ -93,7 +94,9 @@ export interface Coloring {
   /** Index of a color of each image. */
   codes: Uint8Array;
   colors: Rgb[];
-  legend: { color: Rgb; name: string }[];
+  /** From this color on, points are squares: with the colors again, so that twice as many can be told apart. */
+  squareFrom: number;
+  legend: { color: Rgb; square: boolean; name: string }[];
   /** Ends of the scale, where colors are a scale. */
   range: readonly [number, number] | null;
 }
@@ -102,7 +105,7 @@ const STEPS = 32;
 
 /** The color of each image: the most frequent categories, or 32 steps of a scale. */
 export function coloringOf(fact: Fact | null, count: number, colors: Palette): Coloring {
-  if (!fact) return { codes: new Uint8Array(count), colors: [colors.series[0]!], legend: [], range: null };
+  if (!fact) return { codes: new Uint8Array(count), colors: [colors.series[0]!], squareFrom: 1, legend: [], range: null };
   return fact.categories ? byCategory(fact, fact.categories, colors) : byNumber(fact, colors);
 }
 
@@ -110,15 +113,16 @@ function byCategory(fact: Fact, categories: readonly string[], colors: Palette):
   const counts = categories.map(() => 0);
   fact.values.forEach((value) => Number.isNaN(value) || counts[value]!++);
   const order = counts.map((_, code) => code).sort((a, b) => counts[b]! - counts[a]! || a - b);
-  const own = order.slice(0, categories.length > SERIES ? SERIES - 1 : SERIES).sort((a, b) => a - b);
+  const own = order.slice(0, categories.length > 2 * SERIES ? 2 * SERIES - 1 : 2 * SERIES).sort((a, b) => a - b);
   const place = new Map(own.map((code, i) => [code, i]));
-  const legend = own.map((code, i) => ({ color: colors.series[i]!, name: categories[code]! }));
-  const others = categories.length > own.length;
+  const colorAt = (i: number) => colors.series[i % SERIES]!;
+  const legend = own.map((code, i) => ({ color: colorAt(i), square: i >= SERIES, name: categories[code]! }));
+  const others = categories.length - own.length;
   const unknown = fact.values.some(Number.isNaN);
-  const name = others ? `${categories.length - own.length} others${unknown ? ", or not known" : ""}` : "not known";
-  if (others || unknown) legend.push({ color: colors.soft, name });
+  const name = others > 0 ? `${others} others${unknown ? ", or not known" : ""}` : "not known";
+  if (others > 0 || unknown) legend.push({ color: colors.soft, square: own.length >= SERIES, name });
   const codes = Uint8Array.from(fact.values, (value) => place.get(value) ?? own.length);
-  return { codes, colors: [...legend.map(({ color }) => color), colors.soft], legend, range: null };
+  return { codes, colors: [...own.map((_, i) => colorAt(i)), colors.soft], squareFrom: SERIES, legend, range: null };
 }
 
 function byNumber(fact: Fact, colors: Palette): Coloring {
@@ -130,8 +134,8 @@ function byNumber(fact: Fact, colors: Palette): Coloring {
   });
   const step = (value: number) => Math.min(STEPS - 1, Math.floor(((value - low) / (high - low)) * STEPS));
   const codes = Uint8Array.from(fact.values, (value) => (Number.isNaN(value) ? STEPS : step(value)));
-  const legend = fact.values.some(Number.isNaN) ? [{ color: colors.soft, name: "not known" }] : [];
-  return { codes, colors: [...steps, colors.soft], legend, range: [low, high] };
+  const legend = fact.values.some(Number.isNaN) ? [{ color: colors.soft, square: false, name: "not known" }] : [];
+  return { codes, colors: [...steps, colors.soft], squareFrom: STEPS + 1, legend, range: [low, high] };
 }
 
 /** Where images lie on the screen right now. */
@@ -230,7 +234,8 @@ function drawPoints(context: CanvasRenderingContext2D, drawing: Drawing, density
   const faded = selected.size > 0 ? 0.75 : 0;
   const inner = coloring.colors.map((color) => packed(mixed(color, colors.paper, faded)));
   const rim = coloring.colors.map((color) => packed(mixed(mixed(color, colors.ink, 0.45), colors.paper, faded)));
-  const stamp = disc(radius, width);
+  const stamps = [stampOf(radius, width, false), stampOf(radius, width, true)] as const;
+  const shape = (row: number) => (coloring.codes[row]! >= coloring.squareFrom ? 1 : 0);
   const put = (row: number, fill: number, edge: number, dots: Stamp) => {
     const [x, y] = [Math.round(placed.x[row]! * density), Math.round(placed.y[row]! * density)];
     if (x < dots.radius || y < dots.radius || x >= width - dots.radius || y >= height - dots.radius) return;
@@ -238,12 +243,13 @@ function drawPoints(context: CanvasRenderingContext2D, drawing: Drawing, density
     for (const offset of dots.rim) pixels[at + offset] = edge;
     for (const offset of dots.inner) pixels[at + offset] = fill;
   };
-  for (const row of placed.rows) put(row, inner[coloring.codes[row]!]!, rim[coloring.codes[row]!]!, stamp);
+  for (const row of placed.rows) put(row, inner[coloring.codes[row]!]!, rim[coloring.codes[row]!]!, stamps[shape(row)]);
   if (selected.size > 0) {
-    const large = disc(radius + Math.round(density), width);
+    const by = radius + Math.round(density);
+    const large = [stampOf(by, width, false), stampOf(by, width, true)] as const;
     const ink = packed(colors.ink);
     for (const row of placed.rows) {
-      if (selected.has(row)) put(row, packed(coloring.colors[coloring.codes[row]!]!), ink, large);
+      if (selected.has(row)) put(row, packed(coloring.colors[coloring.codes[row]!]!), ink, large[shape(row)]);
     }
   }
   context.putImageData(buffer, 0, 0);
@@ -255,12 +261,12 @@ interface Stamp {
   rim: number[];
 }
 
-/** The pixels of a disc as distances from its center in a picture of a width: inside, and its outermost ring. */
-function disc(radius: number, width: number): Stamp {
+/** The pixels of a disc or square as distances from its center in a picture of a width: inside, and its outermost ring. */
+function stampOf(radius: number, width: number, square: boolean): Stamp {
   const stamp: Stamp = { radius, inner: [], rim: [] };
   for (let y = -radius; y <= radius; y++) {
     for (let x = -radius; x <= radius; x++) {
-      const distance = Math.hypot(x, y);
+      const distance = square ? Math.max(Math.abs(x), Math.abs(y)) + 0.7 : Math.hypot(x, y);
       if (distance <= radius - 0.6) stamp.inner.push(y * width + x);
       else if (distance <= radius + 0.3) stamp.rim.push(y * width + x);
     }
@@ -301,12 +307,12 @@ function drawAxes(context: CanvasRenderingContext2D, drawing: Drawing, width: nu
   context.font = "12px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "top";
-  const across = labelsOf(drawing.x, (right - MARGIN.left) * zoom.scale, zoom.left, right - MARGIN.left, 90);
-  for (const { at, text } of across) context.fillText(text, MARGIN.left + at, bottom + 7, 110);
+  const across = labelsOf(drawing.x, (right - MARGIN.left) * zoom.scale, zoom.left, right - MARGIN.left, ACROSS);
+  for (const { at, text } of across) context.fillText(text, MARGIN.left + at, bottom + 7, ACROSS);
   context.textAlign = "right";
   context.textBaseline = "middle";
   const along = (bottom - MARGIN.top) * zoom.scale;
-  const up = labelsOf(drawing.y, along, bottom - MARGIN.top - along - zoom.top, bottom - MARGIN.top, 50);
+  const up = labelsOf(drawing.y, along, bottom - MARGIN.top - along - zoom.top, bottom - MARGIN.top, UP);
   for (const { at, text } of up) context.fillText(text, MARGIN.left - 6, bottom - at, MARGIN.left - 10);
 }
 
@@ -317,11 +323,12 @@ function labelsOf(axis: Axis, length: number, start: number, room: number, apart
   const { categories } = axis.fact;
   if (categories) {
     const all = categories.map((text, code) => ({ at: at(code), text })).filter(seen);
-    const every = Math.ceil((all.length * apart * 0.7) / room) || 1;
+    const every = Math.max(1, Math.ceil((apart * categories.length) / length));
     return all.filter((_, i) => i % every === 0);
   }
   const value = (place: number) => axis.low + ((place - start) / length) * (axis.high - axis.low);
-  const chosen = ticks([value(0), value(room)], Math.max(2, Math.floor(room / apart)));
-  const texts = formatTicks(chosen);
-  return chosen.map((tick, i) => ({ at: at(tick), text: texts[i]! })).filter(seen);
+  const chosen = ticks([value(0), value(room)], Math.max(2, Math.floor(room / (2 * apart))));
+  const digits = Math.max(0, -Math.floor(Math.log10(Math.abs((chosen[1] ?? 1) - (chosen[0] ?? 0)) || 1) + 1e-9));
+  const text = (tick: number) => (digits > 6 ? tick.toExponential(2) : tick.toFixed(digits)).replace("-", "−");
+  return chosen.map((tick) => ({ at: at(tick), text: text(tick) })).filter(seen);
 }

@@ -95,5 +95,5 @@ export function wilson(hits: number, count: number): { value: number; low: numbe
   const weight = 1 + (z * z) / count;
   const center = (p + (z * z) / (2 * count)) / weight;
   const half = (z / weight) * Math.sqrt((p * (1 - p)) / count + (z * z) / (4 * count * count));
-  return { value: p, low: Math.max(0, center - half), high: Math.min(1, center + half) };
+  return { value: p, low: hits === 0 ? 0 : center - half, high: hits === count ? 1 : center + half };
 }

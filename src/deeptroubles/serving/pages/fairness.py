@@ -26,7 +26,6 @@ from deeptroubles.serving.pages.thumbnails import held, recorded
 from deeptroubles.serving.workbench import Workbench
 from deeptroubles.statistics.detection_curves import DetectionCurves, detection_curves
 from deeptroubles.statistics.intervals import Interval, mean, mean_difference, wilson
-from deeptroubles.workflows.browse import GIVEN
 from deeptroubles.workflows.mitigate import Mitigation, mitigate
 
 ALL = "all images"
@@ -35,8 +34,6 @@ POINTS = 120
 """Points of a curve that is drawn."""
 KEPT = 8
 """Mitigations that are remembered."""
-GROUP = "chosen groups"
-"""The column under which groups made of numbers, predictions or properties are mitigated."""
 BY_GROUP: tuple[Strategy, ...] = ("per group", "demographic parity", "equal opportunity", "equal accuracy")
 Flags = NDArray[np.bool_]
 
@@ -340,13 +337,12 @@ def _cuts(values: pd.Series[Any]) -> str:
 def _grouped_images(bench: Workbench, column: str) -> tuple[ImageSet, str]:
     """The images with a column that says the group, and the name of that column."""
     images, grouping = bench.recording.subject.images, _grouping(bench, column)
-    entry = held(bench)
-    own = entry is not None and entry.facts["origins"][column] == GIVEN and column in images.table
-    if own and not pd.api.types.is_numeric_dtype(images.table[column]):
-        return images, column
+    name = f"groups of {column}" if column in {"path", "label", "mask", "cue_mask"} else column
+    if name in images.table and not pd.api.types.is_numeric_dtype(images.table[name]):
+        return images, name
     table = images.table.copy()
-    table[GROUP] = [grouping.names[code] if code >= 0 else None for code in grouping.codes]
-    return replace(images, table=table), GROUP
+    table[name] = [grouping.names[code] if code >= 0 else None for code in grouping.codes]
+    return replace(images, table=table), name
 
 
 def _facts(data: _Labelled, reference: str | None, seed: int) -> FairnessFacts:
