@@ -40,15 +40,19 @@ def drag(page, *points):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("tab", ["images", "accuracy", "curves&group=camera", "fairness&group=camera", "places"])
-def test_every_view_is_accessible_and_fits_a_phone(server, visit, scheme, tab):
-    page = enter(server, visit, f"/data?tab={tab}", color_scheme=scheme, viewport={"width": 390, "height": 800})
-    page.wait_for_load_state("networkidle")
-    if tab == "images":
-        page.get_by_role("button", name="Select what is in view").click()
-        page.get_by_role("table", name="Selected images").wait_for()
-    accessible(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_every_view_is_accessible_and_fits_a_phone(server, visit, scheme):
+    page = enter(server, visit, color_scheme=scheme, viewport={"width": 390, "height": 800})
+    canvas_of(page)
+    page.get_by_role("button", name="Select what is in view").click()
+    page.get_by_role("table", name="Selected images").wait_for()
+    page.get_by_role("button", name=re.compile("^image ")).first.click()
+    tabs = page.get_by_role("navigation", name="Views of the data").get_by_role("button")
+    for tab in [None, *range(1, tabs.count())]:
+        if tab:
+            tabs.nth(tab).click()
+        page.wait_for_load_state("networkidle")
+        accessible(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_images_are_selected_by_box_and_lasso_and_looked_at(server, visit):
@@ -162,7 +166,7 @@ def test_thresholds_follow_the_cost(server, visit):
 
 
 def test_the_four_steps_of_fairness(server, visit):
-    page = enter(server, visit, "/data?tab=fairness")
+    page = enter(server, visit, "/data?tab=fairness&class=1")
     page.get_by_role("combobox", name="Groups", exact=True).select_option("camera")
     page.get_by_role("heading", name="See the gaps").wait_for()
     page.get_by_role("img", name=re.compile("^statistical parity difference: .*fair band$")).wait_for()
@@ -173,3 +177,25 @@ def test_the_four_steps_of_fairness(server, visit):
     page.get_by_role("combobox", name="Measure", exact=True).select_option("Theil index")
     page.get_by_role("img", name=re.compile("^before: the model itself")).wait_for()
     accessible(page)
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_few_images_and_images_without_labels_say_what_is_missing(tmp_path, visit, labels):
+    what = opened(12, 32)
+    if not labels:
+        what.images.table["label"] = None
+    with serving(tmp_path / "run", what) as running:
+        page = enter(running, visit, "/data")
+        canvas_of(page)
+        page.get_by_role("button", name="Curves and thresholds").click()
+        page.get_by_text("Thresholds need 30 labelled images" if labels else "The images have no labels").wait_for()
+        page.get_by_role("button", name="Fairness", exact=True).click()
+        if labels:
+            page.get_by_role("combobox", name="Groups", exact=True).select_option("camera")
+            page.get_by_text("No two groups have enough labelled images").wait_for()
+        else:
+            page.get_by_text("The images have no labels").wait_for()
+        page.get_by_role("button", name="Slices and confusions").click()
+        page.get_by_role(
+            "table" if labels else "navigation", name=None if labels else "Views of the data"
+        ).first.wait_for()

@@ -176,6 +176,17 @@ def test_questions_that_make_no_sense_are_refused(client, question):
     assert ask(client, **question).status_code == 422
 
 
+@pytest.mark.parametrize(
+    "name", ["", " ", "path", "depth:", "depth:1,2", "CAMERA", "a" * 301, "\N{SNOWMAN}", "../..", "%00"]
+)
+def test_strange_names_are_refused(client, name):
+    given = {"positive": 0, "column": name}
+    assert client.get("/api/data/fairness", params=given).status_code in {404, 422}
+    assert client.post("/api/data/mitigation", json=given).status_code in {404, 422}
+    assert ask(client, **given).status_code in {404, 422}
+    assert client.get("/api/data/map", params={"layer": name}).status_code in {404, 422}
+
+
 def test_nan_as_a_threshold_is_refused(client):
     body = '{"positive": 0, "column": "camera", "custom": {"new": NaN}}'
     assert client.post("/api/data/thresholds", content=body).status_code == 422
@@ -233,6 +244,19 @@ def test_a_folder_without_a_model_still_shows_what_it_holds(client, bench):
     assert alone.post("/api/data/table").status_code == 409
     assert alone.get("/api/images/0/picture").status_code == 409
     assert alone.get("/api/data/curves?positive=0").status_code == 409
+
+
+def test_few_images_have_no_thresholds_and_a_reason(tmp_path):
+    bench = Workbench(tmp_path / "run", opened(20, 16))
+    client = TestClient(make_app(bench))
+    finish(client, client.post("/api/data/table"))
+    answer = ask(client, positive=0).json()
+    assert answer["strategies"] == []
+    assert "30 labelled images" in answer["notes"][-1]
+    facts = client.get("/api/data/fairness?positive=0&column=camera").json()
+    assert facts["comparisons"] == []
+    assert not any(group["judged"] for group in facts["groups"])
+    bench.close()
 
 
 def test_images_without_labels_have_a_table_and_no_curves(tmp_path):

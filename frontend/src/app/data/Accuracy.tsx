@@ -1,4 +1,5 @@
 import { useMemo } from "react";
+import { UNLABELLED } from "./Curves";
 import { Confusions } from "./Confusions";
 import type { PartProps } from "./Explore";
 import { FactSelect } from "./FactSelect";
@@ -8,7 +9,7 @@ import { groupsOf, type Images, wilson } from "./table";
 
 /** Where predictions are wrong: slices by two facts, and which classes are taken for each other. */
 export function Accuracy({ images, view, change, shown, onSelect }: PartProps) {
-  if (!images.facts.has("correct")) return <p>The images have no labels of the model's classes, so no prediction is right or wrong.</p>;
+  if (!images.facts.has("correct")) return <p>{UNLABELLED}</p>;
   const slice = images.facts.has(view.slice) ? view.slice : "class";
   const by = images.facts.has(view.by) ? view.by : "";
   return (

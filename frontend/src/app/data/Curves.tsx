@@ -3,14 +3,18 @@ import type { Table } from "../../audit";
 import { CurveView } from "../../evidence/CurveView";
 import { TableView } from "../../evidence/TableView";
 import { address, STATIC, useAsk } from "../ask";
-import { Against } from "./Against";
+import { Against, useClass } from "./Against";
 import type { PartProps } from "./Explore";
 import { Thresholds } from "./Thresholds";
 
+export const UNLABELLED = "The images have no labels of the model's classes, so there is nothing to compare predictions with.";
+
 /** How well the probability of a class detects it, and what thresholds on it do. */
 export function Curves({ images, view, change }: PartProps) {
-  const path = address("/data/curves", { column: view.group, positive: view.class });
+  const positive = useClass(images, view);
+  const path = images.facts.has("class") ? address("/data/curves", { column: STATIC ? "" : view.group, positive }) : null;
   const { value: curves, error } = useAsk<ClassCurves>(path);
+  if (path === null) return <p>{UNLABELLED}</p>;
   return (
     <>
       <Against images={images} view={view} change={change} none="all images together" />
@@ -25,7 +29,7 @@ export function Curves({ images, view, change }: PartProps) {
           <TableView table={areaTable(curves.areas)} printing={false} />
         </>
       )}
-      {!STATIC && !error && <Thresholds key={`${view.class} ${view.group}`} view={view} />}
+      {!STATIC && !error && <Thresholds key={`${positive} ${view.group}`} positive={positive} group={view.group} />}
     </>
   );
 }

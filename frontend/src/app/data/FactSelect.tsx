@@ -1,3 +1,4 @@
+import { STATIC } from "../ask";
 import type { Images } from "./table";
 
 interface Props {
@@ -15,6 +16,7 @@ interface Props {
 
 const ORIGINS = ["the model", "your columns", "the pixels"];
 const MANY = 12;
+const EXPORTED = 20; // Of more classes a static copy has no probabilities.
 
 /** A choice among all facts about images. */
 export function FactSelect({ label, images, value, onChange, none, more = false, groups = false }: Props) {
@@ -37,7 +39,7 @@ export function FactSelect({ label, images, value, onChange, none, more = false,
             <option value="map:2">map, second axis</option>
           </optgroup>
         )}
-        {more && (
+        {more && !(STATIC && images.classes.length > EXPORTED) && (
           <optgroup label="Probability of a class">
             {images.classes.map((name, index) => (
               <option key={index} value={`probability:${index}`}>

@@ -3,44 +3,47 @@ import type { FairnessFacts, MitigationFacts } from "../../api";
 import { useAbout } from "../about";
 import { address, STATIC, tell, useAsk } from "../ask";
 import { useJobs } from "../jobs";
-import { Against } from "./Against";
+import { Against, useClass } from "./Against";
 import { BeforeAfter } from "./BeforeAfter";
+import { UNLABELLED } from "./Curves";
 import type { PartProps } from "./Explore";
 import { MeasureBars } from "./MeasureBars";
 import { GroupTable } from "./Thresholds";
-import type { View } from "./view";
 
 /** The four steps of AI Fairness 360: choose groups, see gaps, mitigate, compare before and after. */
 export function Fairness({ images, view, change }: PartProps) {
-  const question = { column: view.group, positive: view.class, reference: view.reference };
+  const positive = useClass(images, view);
+  const question = { column: view.group, positive, reference: view.reference };
   const { value, error } = useAsk<FairnessFacts>(view.group && !STATIC ? address("/data/fairness", question) : null);
   const facts = view.group ? value : undefined;
   if (STATIC) return <p>Gaps between groups are computed on request, which this static copy cannot do.</p>;
+  if (!images.facts.has("class")) return <p>{UNLABELLED}</p>;
   return (
     <ol className="steps">
       <li>
         <h2>Choose groups</h2>
-        <Against images={images} view={view} change={change} none="choose …" />
-        {facts && (
-          <label className="field">
-            <span>Compare with</span>
-            <select value={facts.reference} onChange={(event) => change({ reference: event.target.value })}>
-              {facts.groups.map(({ group }) => (
-                <option key={group}>{group}</option>
-              ))}
-            </select>
-          </label>
-        )}
+        <Against images={images} view={view} change={change} none="choose …">
+          {facts && (
+            <label className="field">
+              <span>Compare with</span>
+              <select value={facts.reference} onChange={(event) => change({ reference: event.target.value })}>
+                {facts.groups.map(({ group }) => (
+                  <option key={group}>{group}</option>
+                ))}
+              </select>
+            </label>
+          )}
+        </Against>
         <p className="quiet">Groups are those that the images come with, or ranges of a number; nothing here guesses who a person is.</p>
       </li>
       {view.group && (
         <li>
           <h2>See the gaps</h2>
           {error && <p role="alert">{error}</p>}
-          {facts && !error && <Gaps facts={facts} name={images.classes[view.class] ?? ""} />}
+          {facts && !error && <Gaps facts={facts} name={images.classes[positive]!} />}
         </li>
       )}
-      {facts && !error && <Mitigation view={view} facts={facts} />}
+      {facts && !error && facts.comparisons.length > 0 && <Mitigation question={question} facts={facts} />}
     </ol>
   );
 }
@@ -49,6 +52,15 @@ function Gaps({ facts, name }: { facts: FairnessFacts; name: string }) {
   return (
     <>
       <GroupTable groups={facts.groups} />
+      {facts.notes.map((note) => (
+        <p key={note} className="quiet">
+          {note}
+        </p>
+      ))}
+      {facts.comparisons.length === 0 ? (
+        <p>No two groups have enough labelled images to be compared.</p>
+      ) : (
+        <>
       <p>
         Each group minus {facts.reference} when {name} is predicted (disparate impact: divided by it). Shaded: what AI Fairness 360
         calls fair.
@@ -59,30 +71,27 @@ function Gaps({ facts, name }: { facts: FairnessFacts; name: string }) {
         ))}
         <MeasureBars title="All groups together" measures={[facts.theil]} />
       </div>
-      {facts.comparisons.length === 0 && <p>No two groups have enough images to be compared.</p>}
-      {facts.notes.map((note) => (
-        <p key={note} className="quiet">
-          {note}
-        </p>
-      ))}
       <p className="quiet">
         A gap shows that groups fare differently, not why. The measures exclude each other where groups differ in how often they
         are of the class.
       </p>
+        </>
+      )}
     </>
   );
 }
 
-function Mitigation({ view, facts }: { view: View; facts: FairnessFacts }) {
+type Question = { column: string; positive: number; reference: string };
+
+function Mitigation({ question, facts }: { question: Question; facts: FairnessFacts }) {
   const about = useAbout();
   const { jobs, follow } = useJobs();
   const [problem, setProblem] = useState("");
-  const question = { column: view.group, positive: view.class, reference: view.reference };
   const { value: tried, again } = useAsk<MitigationFacts>(address("/data/mitigation", question));
-  const running = jobs.some((job) => job.title === `Mitigation by ${view.group}` && job.state !== "failed");
+  const running = jobs.some((job) => job.title === `Mitigation by ${question.column}` && job.state !== "failed");
   const start = () => {
     setProblem("");
-    const body = { positive: view.class, column: view.group, reference: view.reference || null };
+    const body = { ...question, reference: question.reference || null };
     tell<number>("POST", "/data/mitigation", body).then(
       (id) => follow(id, (job) => (job.state === "done" ? again() : job.state === "failed" && setProblem(job.error))),
       (failed: Error) => setProblem(failed.message),

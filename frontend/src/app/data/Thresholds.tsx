@@ -2,7 +2,6 @@ import { useEffect, useId, useState } from "react";
 import type { GroupRates, Share, StrategyResult, ThresholdAnswer } from "../../api";
 import { formatInterval, formatNumber, formatShare } from "../../drawing/format";
 import { tell } from "../ask";
-import type { View } from "./view";
 
 const PAUSE = 60; // Milliseconds that a slider rests before the server is asked.
 const MEANING: Record<string, string> = {
@@ -15,12 +14,12 @@ const MEANING: Record<string, string> = {
 };
 
 /** What thresholds do by every strategy, while the cost of a false positive is changed. */
-export function Thresholds({ view }: { view: View }) {
+export function Thresholds({ positive, group }: { positive: number; group: string }) {
   const [exponent, setExponent] = useState(0);
   const [custom, setCustom] = useState<Record<string, number>>({});
   const [chosen, setChosen] = useState("single");
   const cost = Number((10 ** exponent).toPrecision(2));
-  const { answer, error } = useAnswer(view, cost, custom);
+  const { answer, error } = useAnswer(positive, group, cost, custom);
   const name = useId();
   const result = answer?.strategies.find(({ strategy }) => strategy === chosen) ?? answer?.strategies[0];
   return (
@@ -45,6 +44,11 @@ export function Thresholds({ view }: { view: View }) {
         />
       </label>
       {error && <p role="alert">{error}</p>}
+      {answer?.notes.map((note) => (
+        <p key={note} className="quiet">
+          {note}
+        </p>
+      ))}
       {answer && result && (
         <>
           <StrategyTable answer={answer} chosen={result.strategy} onChoose={setChosen} />
@@ -74,11 +78,6 @@ export function Thresholds({ view }: { view: View }) {
               )
             }
           />
-          {answer.notes.map((note) => (
-            <p key={note} className="quiet">
-              {note}
-            </p>
-          ))}
           {result.groups.length > 1 && result.strategy !== "single" && (
             <p className="quiet">
               Thresholds by group use the group at prediction time: it must be known for every image, and the law restricts this
@@ -91,12 +90,12 @@ export function Thresholds({ view }: { view: View }) {
   );
 }
 
-function useAnswer(view: View, cost: number, custom: Record<string, number>) {
+function useAnswer(positive: number, group: string, cost: number, custom: Record<string, number>) {
   const [state, setState] = useState<{ answer?: ThresholdAnswer; error: string }>({ error: "" });
   useEffect(() => {
     const control = new AbortController();
     const ask = () => {
-      const body = { positive: view.class, column: view.group || null, cost_ratio: cost, custom };
+      const body = { positive, column: group || null, cost_ratio: cost, custom };
       tell<ThresholdAnswer>("POST", "/data/thresholds", body, control.signal).then(
         (answer) => setState({ answer, error: "" }),
         (problem: Error) => control.signal.aborted || setState({ error: problem.message }),
@@ -104,7 +103,7 @@ function useAnswer(view: View, cost: number, custom: Record<string, number>) {
     };
     const timer = setTimeout(ask, PAUSE);
     return () => (clearTimeout(timer), control.abort());
-  }, [view.class, view.group, cost, custom]);
+  }, [positive, group, cost, custom]);
   return state;
 }
 

@@ -4,6 +4,7 @@ import { extent, known, ticks } from "../../drawing/scale";
 import type { Fact } from "./table";
 
 export const MARGIN = { left: 56, right: 10, top: 10, bottom: 40 };
+const INSET = 20; // Pixels between the outermost images and the frame, before zooming.
 const NEAR = 12; // Pixels from the pointer within which an image is found.
 const FEW = 220; // With no more images in view, thumbnails are drawn.
 const SERIES = 6;
@@ -26,7 +27,7 @@ export function axisOf(fact: Fact, index: number): Axis {
     return { fact, places, low: -0.5, high: count - 0.5 };
   }
   const [low, high] = extent(known(Array.from(values, (value) => (Number.isNaN(value) ? null : value))));
-  const margin = 0.03 * (high - low);
+  const margin = 0.02 * (high - low);
   const [from, span] = [low - margin, high - low + 2 * margin];
   return { fact, places: Float32Array.from(values, (value) => (value - from) / span), low: from, high: from + span };
 }
@@ -150,8 +151,8 @@ export function place(x: Axis, y: Axis, shown: Uint8Array, zoom: Zoom, width: nu
   const [wide, high] = [width - MARGIN.left - MARGIN.right, height - MARGIN.top - MARGIN.bottom];
   const rows: number[] = [];
   for (let row = 0; row < shown.length; row++) {
-    const left = x.places[row]! * wide * zoom.scale + zoom.left;
-    const top = (1 - y.places[row]!) * high * zoom.scale + zoom.top;
+    const left = (INSET + x.places[row]! * (wide - 2 * INSET)) * zoom.scale + zoom.left;
+    const top = (INSET + (1 - y.places[row]!) * (high - 2 * INSET)) * zoom.scale + zoom.top;
     into.x[row] = left + MARGIN.left;
     into.y[row] = top + MARGIN.top;
     if (shown[row] && left >= 0 && left <= wide && top >= 0 && top <= high) rows.push(row); // NaN is never within
@@ -277,7 +278,7 @@ function stampOf(radius: number, width: number, square: boolean): Stamp {
 function drawThumbnails(context: CanvasRenderingContext2D, drawing: Drawing, sprites: Sprites): void {
   const { placed, coloring, selected, width, height, colors } = drawing;
   const room = Math.sqrt((width * height) / Math.max(1, placed.rows.length));
-  const side = Math.min(72, Math.max(18, 0.55 * room));
+  const side = Math.min(72, 0.085 * width, Math.max(18, 0.55 * room));
   const scale = side / Math.max(sprites.width, sprites.height);
   const [wide, high] = [sprites.width * scale, sprites.height * scale];
   context.imageSmoothingEnabled = scale < 1.5;
@@ -307,17 +308,18 @@ function drawAxes(context: CanvasRenderingContext2D, drawing: Drawing, width: nu
   context.font = "12px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "top";
-  const across = labelsOf(drawing.x, (right - MARGIN.left) * zoom.scale, zoom.left, right - MARGIN.left, ACROSS);
+  const across = labelsOf(drawing.x, zoom.left, zoom.scale, right - MARGIN.left, ACROSS);
   for (const { at, text } of across) context.fillText(text, MARGIN.left + at, bottom + 7, ACROSS);
   context.textAlign = "right";
   context.textBaseline = "middle";
-  const along = (bottom - MARGIN.top) * zoom.scale;
-  const up = labelsOf(drawing.y, along, bottom - MARGIN.top - along - zoom.top, bottom - MARGIN.top, UP);
+  const room = bottom - MARGIN.top;
+  const up = labelsOf(drawing.y, room - room * zoom.scale - zoom.top, zoom.scale, room, UP);
   for (const { at, text } of up) context.fillText(text, MARGIN.left - 6, bottom - at, MARGIN.left - 10);
 }
 
-/** The ticks of an axis that is `length` pixels long and starts at `start`, of which `room` pixels are seen. */
-function labelsOf(axis: Axis, length: number, start: number, room: number, apart: number): { at: number; text: string }[] {
+/** The ticks of an axis of which `room` pixels are seen; it is moved by pixels and zoomed by a scale. */
+function labelsOf(axis: Axis, moved: number, scale: number, room: number, apart: number): { at: number; text: string }[] {
+  const [start, length] = [INSET * scale + moved, (room - 2 * INSET) * scale];
   const at = (value: number) => start + ((value - axis.low) / (axis.high - axis.low)) * length;
   const seen = (each: { at: number }) => each.at >= 0 && each.at <= room;
   const { categories } = axis.fact;

@@ -81,6 +81,18 @@ function byThirds({ values }: Fact): { codes: Int16Array; names: string[] } {
   return { codes: Int16Array.from(values, (v) => (Number.isNaN(v) ? -1 : v <= low ? 0 : v <= high ? 1 : 2)), names };
 }
 
+/** How many labelled images each class has, by its index. */
+export function labelled(images: Images): Map<number, number> {
+  const truths = images.facts.get("class");
+  const counts = new Map<number, number>();
+  if (!truths?.categories) return counts;
+  const indices = truths.categories.map((name) => images.classes.indexOf(name));
+  truths.values.forEach((value) => {
+    if (!Number.isNaN(value)) counts.set(indices[value]!, (counts.get(indices[value]!) ?? 0) + 1);
+  });
+  return counts;
+}
+
 /** What a fact says of a row, in words. */
 export function inWords(fact: Fact, row: number): string {
   const value = fact.values[row] ?? NaN;

@@ -12,7 +12,7 @@ export const TABS = {
 } as const;
 export type Tab = keyof typeof TABS;
 
-/** Axes and color name a column, `probability:3` (of a class), `map:1` or `map:2`. */
+/** Axes and color name a column, `probability:3` (of a class), `map:1` or `map:2`. A class of -1: none was chosen. */
 export interface View {
   tab: Tab;
   x: string;
@@ -38,7 +38,7 @@ const START: View = {
   where: [],
   slice: "",
   by: "",
-  class: 0,
+  class: -1,
   group: "",
   reference: "",
 };
@@ -59,7 +59,7 @@ export function useView(): [View, Change] {
 export function fromSearch(search: string): View {
   const given = new URLSearchParams(search);
   const text = (name: keyof View) => given.get(name) ?? "";
-  const number = Number(given.get("class"));
+  const number = Number(given.get("class") ?? START.class);
   return {
     ...START,
     tab: text("tab") in TABS ? (text("tab") as Tab) : "images",
@@ -71,7 +71,7 @@ export function fromSearch(search: string): View {
     where: conditions(text("where")),
     slice: text("slice"),
     by: text("by"),
-    class: Number.isInteger(number) && number >= 0 ? number : 0,
+    class: Number.isInteger(number) ? number : START.class,
     group: text("group"),
     reference: text("reference"),
   };

@@ -117,7 +117,7 @@ class ThresholdAnswer:
     """What each strategy does.
 
     Attributes:
-        strategies: One result each.
+        strategies: One result each; none where there are too few images.
         notes: What was left out, in sentences.
     """
 
@@ -387,9 +387,8 @@ def _curves(data: _Labelled, name: str) -> ClassCurves:
 def _strategies(every: _Labelled, question: ThresholdQuestion, seed: int) -> ThresholdAnswer:
     data, notes = every.only_large()
     if not data.positive.any() or data.positive.all():
-        raise HTTPException(
-            422, f"Thresholds need {MIN_GROUP} labelled images of a group, some of the class and some of others."
-        )
+        needed = f"Thresholds need {MIN_GROUP} labelled images of a group, some of the class and some of others."
+        return ThresholdAnswer(strategies=[], notes=[*notes, needed])
     own = np.array([question.custom.get(name, 0.5) for name in data.grouping.names])
     results = [_thresholds("custom", own, data.scores >= own[data.grouping.codes], data, question.cost_ratio)]
     for strategy in ("single", *(BY_GROUP if len(own) > 1 else ())):
