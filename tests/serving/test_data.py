@@ -219,6 +219,8 @@ def test_mitigations_are_compared_with_the_model(client):
     assert names[0] == "unchanged"
     assert {"refitted", "reweighed", "balanced", "equal opportunity"} < set(names)
     assert found["variants"][0]["accuracy_cost"]["value"] == 0
+    other = client.get(f"{asked}&reference=new").json()["variants"][0]["facts"]
+    assert (found["variants"][0]["facts"]["reference"], other["reference"]) == ("old", "new")
     assert {f["check"] for f in found["audit"]["findings"]} > {"mitigation.reweighing", "mitigation.thresholds"}
     assert client.post("/api/data/mitigation", json={"positive": 1, "column": "nothing"}).status_code == 404
 

@@ -1,10 +1,11 @@
 import { useMemo } from "react";
 import type { Thumbnails } from "../../api";
+import { formatCount } from "../../drawing/format";
 import { useFact, useMap } from "./axes";
 import { FactSelect } from "./FactSelect";
 import { Filters } from "./Filters";
 import { Scatter } from "./Scatter";
-import type { Images } from "./table";
+import type { Fact, Images } from "./table";
 import type { Change, View } from "./view";
 
 export interface PartProps {
@@ -32,6 +33,7 @@ export function Explore(props: PartProps) {
   const { map, problem } = useMap({ ...view, x, y, color }, images);
   const [xFact, yFact] = [useFact(x, images, map), useFact(y, images, map)];
   const colorFact = useFact(color, images, map);
+  const absent = useMemo(() => absentOf(xFact, yFact, shown), [xFact, yFact, shown]);
   const onMap = [x, y].some((name) => name.startsWith("map:"));
   return (
     <div className="explore">
@@ -49,7 +51,15 @@ export function Explore(props: PartProps) {
       <Filters images={images} where={view.where} left={shown.reduce((sum, one) => sum + one, 0)} onChange={(where) => change({ where })} />
       {problem && <p role="alert">{problem}</p>}
       {xFact && yFact ? (
-        <Scatter {...props} x={xFact} y={yFact} color={colorFact} />
+        <>
+          <Scatter {...props} x={xFact} y={yFact} color={colorFact} />
+          {absent > 0 && (
+            <p className="quiet">
+              {formatCount(absent, "image is", "images are")} not in the plot, because a value is not known
+              {onMap && view.layout === "tsne" ? " or because t-SNE places at most 5,000" : ""}.
+            </p>
+          )}
+        </>
       ) : (
         <p role="status" className="quiet">
           {onMap && !problem ? "The map is being made …" : "Loading …"}
@@ -57,6 +67,11 @@ export function Explore(props: PartProps) {
       )}
     </div>
   );
+}
+
+function absentOf(x: Fact | null, y: Fact | null, shown: Uint8Array): number {
+  if (!x || !y) return 0;
+  return shown.reduce((sum, one, row) => sum + (one && (Number.isNaN(x.values[row]) || Number.isNaN(y.values[row])) ? 1 : 0), 0);
 }
 
 function MapChoice({ images, view, change }: { images: Images; view: View; change: Change }) {

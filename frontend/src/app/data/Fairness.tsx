@@ -91,7 +91,7 @@ function Mitigation({ question, facts }: { question: Question; facts: FairnessFa
   const running = jobs.some((job) => job.title === `Mitigation by ${question.column}` && job.state !== "failed");
   const start = () => {
     setProblem("");
-    const body = { ...question, reference: question.reference || null };
+    const body = { column: question.column, positive: question.positive };
     tell<number>("POST", "/data/mitigation", body).then(
       (id) => follow(id, (job) => (job.state === "done" ? again() : job.state === "failed" && setProblem(job.error))),
       (failed: Error) => setProblem(failed.message),

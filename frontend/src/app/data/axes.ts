@@ -1,6 +1,6 @@
 /** What an axis or a color can show: a column, the probability of a class, or the map of a layer. */
 import { useEffect, useMemo, useState } from "react";
-import type { ImageMap } from "../../api";
+import type { ImageMap, JobFacts } from "../../api";
 import { useAbout } from "../about";
 import { address, STATIC, tell, useAsk } from "../ask";
 import { useJobs } from "../jobs";
@@ -25,6 +25,9 @@ function ofMap(name: string, map: ImageMap): Fact {
   return factOf(`map, ${first ? "first" : "second"} axis${explained}`, first ? map.x : map.y, null);
 }
 
+/** Why a job gave nothing; nothing while it may still give something. */
+export const whyNot = ({ state, error }: JobFacts) => (state === "cancelled" ? "This was stopped before it was done." : error);
+
 /** The map of the layer in the view, made where it is not there yet. */
 export function useMap(view: View, images: Images): { map: ImageMap | undefined; problem: string } {
   const about = useAbout();
@@ -39,7 +42,7 @@ export function useMap(view: View, images: Images): { map: ImageMap | undefined;
     setProblem("");
     if (!missing || path === null || STATIC || !about.can_compute) return;
     tell<number>("POST", path).then(
-      (id) => follow(id, (job) => (job.state === "done" ? again() : setProblem(job.error))),
+      (id) => follow(id, (job) => (job.state === "done" ? again() : setProblem(whyNot(job)))),
       (failed: Error) => setProblem(failed.message),
     );
   }, [missing, path, about.can_compute, follow, again]);

@@ -2,6 +2,7 @@ import { useCallback, useEffect, useMemo, useState } from "react";
 import type { ImageTable, Thumbnails } from "../../api";
 import { useAbout } from "../about";
 import { STATIC, tell, useAsk } from "../ask";
+import { whyNot } from "../data/axes";
 import { Accuracy } from "../data/Accuracy";
 import { Curves } from "../data/Curves";
 import { Explore, type PartProps, startOf } from "../data/Explore";
@@ -42,18 +43,24 @@ function Preparing({ onDone }: { onDone: () => void }) {
   const { follow } = useJobs();
   const [problem, setProblem] = useState("");
   const can = about.can_compute && !STATIC;
-  useEffect(() => {
-    if (!can) return;
+  const start = useCallback(() => {
+    setProblem("");
     tell<number>("POST", "/data/table").then(
-      (id) => follow(id, (job) => (job.state === "done" ? onDone() : setProblem(job.error))),
+      (id) => follow(id, (job) => (job.state === "done" ? onDone() : setProblem(whyNot(job)))),
       (failed: Error) => setProblem(failed.message),
     );
-  }, [can, follow, onDone]);
+  }, [follow, onDone]);
+  useEffect(() => {
+    if (can) start();
+  }, [can, start]);
   if (!can) return <p>This run folder holds no table of images. Serve it with its model to make one.</p>;
+  if (!problem) return <p role="status">Reading {about.count} images and what the model predicts for them …</p>;
   return (
     <>
-      <p role="status">Reading {about.count} images and what the model predicts for them …</p>
-      {problem && <p role="alert">{problem}</p>}
+      <p role="alert">{problem}</p>
+      <button type="button" className="main-button" onClick={start}>
+        Try again
+      </button>
     </>
   );
 }

@@ -145,9 +145,6 @@ class MitigationQuestion(BaseModel):
 
     positive: int = Field(ge=0, description="Index of the class.")
     column: str = Field(max_length=300, description="The groups.")
-    reference: str | None = Field(
-        None, max_length=300, description="The group that others are compared with; null: the largest."
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +248,7 @@ class _Labelled:
 def router(bench: Workbench, jobs: Jobs) -> APIRouter:
     """Addresses of performance and fairness."""
     at = APIRouter(prefix="/data", tags=["fairness"])
-    mitigated: OrderedDict[tuple[int, str, str | None], MitigationFacts] = OrderedDict()
+    mitigated: OrderedDict[tuple[int, str], Mitigation] = OrderedDict()
 
     @at.get("/curves")
     def curves(positive: Positive, column: Name = None) -> ClassCurves:
@@ -272,15 +269,18 @@ def router(bench: Workbench, jobs: Jobs) -> APIRouter:
     @at.get("/mitigation")
     def mitigation(positive: Positive, column: Column, reference: Name = None) -> MitigationFacts:
         """What mitigations gave, where they were tried."""
-        return mitigated.get((positive, column, reference)) or MitigationFacts(ready=False, variants=[], audit=None)
+        found = mitigated.get((positive, column))
+        if found is None:
+            return MitigationFacts(ready=False, variants=[], audit=None)
+        return _before_and_after(found, positive, reference, bench.seed)
 
     @at.post("/mitigation", status_code=202)
     def try_mitigations(question: MitigationQuestion) -> int:
         """Try all mitigations; the job's number."""
-        _facts(_labelled(bench, question.positive, question.column), question.reference, bench.seed)
+        _labelled(bench, question.positive, question.column)
 
         def work(_job: Job) -> None:
-            mitigated[question.positive, question.column, question.reference] = _mitigated(bench, question)
+            mitigated[question.positive, question.column] = _mitigated(bench, question)
             while len(mitigated) > KEPT:
                 mitigated.popitem(last=False)
 
@@ -399,11 +399,11 @@ def _strategies(every: _Labelled, question: ThresholdQuestion, seed: int) -> Thr
     return ThresholdAnswer(strategies=results, notes=notes)
 
 
-def _mitigated(bench: Workbench, question: MitigationQuestion) -> MitigationFacts:
+def _mitigated(bench: Workbench, question: MitigationQuestion) -> Mitigation:
     with bench.computing():
         images, column = _grouped_images(bench, question.column)
         classifier = bench.recording.subject.classifier
-        found = mitigate(
+        return mitigate(
             classifier,
             images,
             column,
@@ -411,7 +411,6 @@ def _mitigated(bench: Workbench, question: MitigationQuestion) -> MitigationFact
             seed=bench.seed,
             engine=lambda _folder, _batch_size: bench.engine,
         )
-    return _before_and_after(found, question.positive, question.reference, bench.seed)
 
 
 def _before_and_after(found: Mitigation, positive: int, reference: str | None, seed: int) -> MitigationFacts:
