@@ -199,3 +199,15 @@ def test_few_images_and_images_without_labels_say_what_is_missing(tmp_path, visi
         page.get_by_role(
             "table" if labels else "navigation", name=None if labels else "Views of the data"
         ).first.wait_for()
+
+
+def test_reading_that_was_stopped_can_be_tried_again(tmp_path, visit):
+    stopped = '{"id": 1, "title": "x", "state": "cancelled", "task": "", "done": 0, "total": 0, "error": ""}'
+    with serving(tmp_path / "run", opened(12, 32)) as running:
+        page = visit(running.entrance)
+        events = {"content_type": "text/event-stream", "body": f"data: {stopped}\n\n"}
+        page.route("**/api/jobs/*/events", lambda route: route.fulfill(**events), times=1)
+        page.goto(f"{running.address}/data")
+        page.get_by_text("This was stopped before it was done.").wait_for()
+        page.get_by_role("button", name="Try again").click()
+        canvas_of(page)
