@@ -211,3 +211,19 @@ def test_reading_that_was_stopped_can_be_tried_again(tmp_path, visit):
         page.get_by_text("This was stopped before it was done.").wait_for()
         page.get_by_role("button", name="Try again").click()
         canvas_of(page)
+
+
+def test_a_folder_without_its_model_shows_what_it_holds(server, visit):
+    page = enter(server, visit)
+    canvas_of(page)  # the table is kept in the folder
+    with serving(server.bench.path, with_model=False) as alone:
+        page = enter(alone, visit)
+        canvas_of(page)
+        page.get_by_role("button", name="Select what is in view").click()
+        page.get_by_role("button", name=re.compile("^image ")).first.click()
+        page.get_by_role("region", name="One image").wait_for()
+        for tab in ("Curves and thresholds", "Fairness"):
+            page.get_by_role("button", name=tab, exact=True).click()
+            page.get_by_text("This needs the model").wait_for()
+        page.get_by_role("button", name="Slices and confusions").click()
+        page.get_by_role("button", name=re.compile("images of .* predicted as")).first.wait_for()

@@ -2,6 +2,7 @@ import type { ClassCurves, CurveArea } from "../../api";
 import type { Table } from "../../audit";
 import { CurveView } from "../../evidence/CurveView";
 import { TableView } from "../../evidence/TableView";
+import { useAbout } from "../about";
 import { address, STATIC, useAsk } from "../ask";
 import { Against, useClass } from "./Against";
 import type { PartProps } from "./Explore";
@@ -9,11 +10,16 @@ import { Thresholds } from "./Thresholds";
 
 export const UNLABELLED = "The images have no labels of the model's classes, so there is nothing to compare predictions with.";
 
+export const ALONE = "This needs the model: the run folder alone does not hold the probabilities of all classes.";
+
 /** How well the probability of a class detects it, and what thresholds on it do. */
 export function Curves({ images, view, change }: PartProps) {
   const positive = useClass(images, view);
-  const path = images.facts.has("class") ? address("/data/curves", { column: STATIC ? "" : view.group, positive }) : null;
+  const about = useAbout();
+  const can = about.can_compute || STATIC;
+  const path = can && images.facts.has("class") ? address("/data/curves", { column: STATIC ? "" : view.group, positive }) : null;
   const { value: curves, error } = useAsk<ClassCurves>(path);
+  if (!can) return <p>{ALONE}</p>;
   if (path === null) return <p>{UNLABELLED}</p>;
   return (
     <>

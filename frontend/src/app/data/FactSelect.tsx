@@ -1,3 +1,4 @@
+import { useAbout } from "../about";
 import { STATIC } from "../ask";
 import type { Images } from "./table";
 
@@ -20,6 +21,8 @@ const EXPORTED = 20; // Of more classes a static copy has no probabilities.
 
 /** A choice among all facts about images. */
 export function FactSelect({ label, images, value, onChange, none, more = false, groups = false }: Props) {
+  const about = useAbout();
+  const probabilities = STATIC ? images.classes.length <= EXPORTED : about.can_compute;
   const of = (origin: string) => [...images.origins].filter(([name, from]) => from === origin && (!groups || fits(images, name)));
   return (
     <label className="field">
@@ -39,7 +42,7 @@ export function FactSelect({ label, images, value, onChange, none, more = false,
             <option value="map:2">map, second axis</option>
           </optgroup>
         )}
-        {more && !(STATIC && images.classes.length > EXPORTED) && (
+        {more && probabilities && (
           <optgroup label="Probability of a class">
             {images.classes.map((name, index) => (
               <option key={index} value={`probability:${index}`}>

@@ -5,18 +5,20 @@ import { address, STATIC, tell, useAsk } from "../ask";
 import { useJobs } from "../jobs";
 import { Against, useClass } from "./Against";
 import { BeforeAfter } from "./BeforeAfter";
-import { UNLABELLED } from "./Curves";
+import { ALONE, UNLABELLED } from "./Curves";
 import type { PartProps } from "./Explore";
 import { MeasureBars } from "./MeasureBars";
 import { GroupTable } from "./Thresholds";
 
 /** The four steps of AI Fairness 360: choose groups, see gaps, mitigate, compare before and after. */
 export function Fairness({ images, view, change }: PartProps) {
+  const about = useAbout();
   const positive = useClass(images, view);
   const question = { column: view.group, positive, reference: view.reference };
-  const { value, error } = useAsk<FairnessFacts>(view.group && !STATIC ? address("/data/fairness", question) : null);
+  const { value, error } = useAsk<FairnessFacts>(view.group && about.can_compute && !STATIC ? address("/data/fairness", question) : null);
   const facts = view.group ? value : undefined;
   if (STATIC) return <p>Gaps between groups are computed on request, which this static copy cannot do.</p>;
+  if (!about.can_compute) return <p>{ALONE}</p>;
   if (!images.facts.has("class")) return <p>{UNLABELLED}</p>;
   return (
     <ol className="steps">

@@ -29,7 +29,7 @@ export function Picked({ images, thumbnails, row, onClose }: Props) {
           Close
         </button>
       </div>
-      {missing === row ? (
+      {missing === row || !(about.can_compute || STATIC) ? (
         <Thumbnail thumbnails={thumbnails} row={row} side={160} />
       ) : (
         <img

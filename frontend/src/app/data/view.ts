@@ -77,15 +77,15 @@ export function fromSearch(search: string): View {
   };
 }
 
+/** Never empty: without any text, the router of a static copy would keep what was there before. */
 export function toSearch(view: View): string {
-  const given = new URLSearchParams();
+  const given = new URLSearchParams({ tab: view.tab });
   for (const [name, start] of Object.entries(START)) {
     const value = view[name as keyof View];
     const text = name === "where" ? (view.where.length > 0 ? JSON.stringify(view.where) : "") : String(value);
     if (text !== "" && value !== start) given.set(name, text);
   }
-  const text = given.toString();
-  return text ? `?${text}` : "";
+  return `?${given.toString()}`;
 }
 
 function conditions(text: string): Condition[] {
