@@ -60,9 +60,11 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, what: Opened | None = None, root_path: str = "") -> Iterator[Server]:
-    """A guarded server on a free port, in a thread."""
-    bench = Workbench(folder, what or opened())
+def serving(
+    folder: Path, what: Opened | None = None, root_path: str = "", *, with_model: bool = True
+) -> Iterator[Server]:
+    """A guarded server on a free port, in a thread; without its model it shows what the folder holds."""
+    bench = Workbench(folder, what or opened()) if with_model else Workbench(folder)
     app = Guard(make_app(bench, root_path), token=TOKEN, root_path=root_path)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)

@@ -69,7 +69,7 @@ def test_the_table_says_what_is_known_about_each_image(client, bench):
     assert column(client, "correct") == ["yes" if p == i % 4 else "no" for i, p in enumerate(recording.predicted)]
     assert column(client, "probability") == pytest.approx(recording.probabilities.max(1), abs=1e-4)
     assert column(client, "camera")[:3] == [None, "old", "old"]
-    assert column(client, "depth") == pytest.approx([i / 7 for i in range(COUNT)])
+    assert column(client, "depth") == pytest.approx([i / 7 for i in range(COUNT)], rel=1e-4)
     pixels = np.asarray(bench.opened.images[5].convert("RGB")) / 255
     assert column(client, "brightness")[5] == pytest.approx(float((pixels @ [0.299, 0.587, 0.114]).mean()), abs=1e-3)
     assert {c["origin"] for c in table["columns"]} == {"the model", "your columns", "the pixels"}
@@ -176,6 +176,17 @@ def test_questions_that_make_no_sense_are_refused(client, question):
     assert ask(client, **question).status_code == 422
 
 
+@pytest.mark.parametrize(
+    "name", ["", " ", "path", "depth:", "depth:1,2", "CAMERA", "a" * 301, "\N{SNOWMAN}", "../..", "%00"]
+)
+def test_strange_names_are_refused(client, name):
+    given = {"positive": 0, "column": name}
+    assert client.get("/api/data/fairness", params=given).status_code in {404, 422}
+    assert client.post("/api/data/mitigation", json=given).status_code in {404, 422}
+    assert ask(client, **given).status_code in {404, 422}
+    assert client.get("/api/data/map", params={"layer": name}).status_code in {404, 422}
+
+
 def test_nan_as_a_threshold_is_refused(client):
     body = '{"positive": 0, "column": "camera", "custom": {"new": NaN}}'
     assert client.post("/api/data/thresholds", content=body).status_code == 422
@@ -195,7 +206,7 @@ def test_gaps_between_groups(client, bench):
     other = client.get("/api/data/fairness?positive=1&column=camera&reference=new").json()
     assert other["comparisons"][0]["measures"][0]["share"]["value"] == pytest.approx(-expected)
     assert client.get("/api/data/fairness?positive=1&column=camera&reference=x").status_code == 404
-    assert client.get("/api/data/fairness?positive=1&column=prediction").status_code == 200
+    assert client.get("/api/data/fairness?positive=1&column=class").status_code == 200
     assert "NaN" not in client.get("/api/data/fairness?positive=1&column=correct").text
 
 
@@ -208,6 +219,8 @@ def test_mitigations_are_compared_with_the_model(client):
     assert names[0] == "unchanged"
     assert {"refitted", "reweighed", "balanced", "equal opportunity"} < set(names)
     assert found["variants"][0]["accuracy_cost"]["value"] == 0
+    other = client.get(f"{asked}&reference=new").json()["variants"][0]["facts"]
+    assert (found["variants"][0]["facts"]["reference"], other["reference"]) == ("old", "new")
     assert {f["check"] for f in found["audit"]["findings"]} > {"mitigation.reweighing", "mitigation.thresholds"}
     assert client.post("/api/data/mitigation", json={"positive": 1, "column": "nothing"}).status_code == 404
 
@@ -233,6 +246,19 @@ def test_a_folder_without_a_model_still_shows_what_it_holds(client, bench):
     assert alone.post("/api/data/table").status_code == 409
     assert alone.get("/api/images/0/picture").status_code == 409
     assert alone.get("/api/data/curves?positive=0").status_code == 409
+
+
+def test_few_images_have_no_thresholds_and_a_reason(tmp_path):
+    bench = Workbench(tmp_path / "run", opened(20, 16))
+    client = TestClient(make_app(bench))
+    finish(client, client.post("/api/data/table"))
+    answer = ask(client, positive=0).json()
+    assert answer["strategies"] == []
+    assert "30 labelled images" in answer["notes"][-1]
+    facts = client.get("/api/data/fairness?positive=0&column=camera").json()
+    assert facts["comparisons"] == []
+    assert not any(group["judged"] for group in facts["groups"])
+    bench.close()
 
 
 def test_images_without_labels_have_a_table_and_no_curves(tmp_path):

@@ -5,6 +5,7 @@ import { useHashLocation } from "wouter/use-hash-location";
 import { ROOT, STATIC } from "./ask";
 import { JobsProvider } from "./jobs";
 import { AttackLab } from "./pages/AttackLab";
+import { Data } from "./pages/Data";
 import { Findings } from "./pages/Findings";
 import { Shell } from "./Shell";
 import "../styles/base.css";
@@ -20,6 +21,7 @@ import "../styles/world.css";
 import "../styles/print.css";
 import "./styles/app.css";
 import "./styles/attack.css";
+import "./styles/data.css";
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
@@ -29,6 +31,7 @@ createRoot(document.getElementById("root")!).render(
           <Switch>
             <Route path="/" component={Findings} />
             <Route path="/attack" component={AttackLab} />
+            <Route path="/data" component={Data} />
             <Route>There is no such page.</Route>
           </Switch>
         </Shell>

@@ -47,8 +47,8 @@ class Browsed:
 def tabulate(recording: Recording, engine: Engine) -> Browsed:
     """What is known about each readable image: predictions, the user's columns, and properties of its pixels.
 
-    A column that says the same of all images is left out. A column of the user that has the name of one of ours gets
-    `(given)` behind it.
+    Left out: columns without a value, and what is the same for all images, other than predictions. A column of the user
+    that has the name of one of ours gets `(given)` behind it.
     """
     rows, source = range(len(recording.logits)), recording.subject.images.table
     seen = engine.map(_properties, recording.subject, rows, task="Computing image properties", chunk=64)
@@ -56,7 +56,7 @@ def tabulate(recording: Recording, engine: Engine) -> Browsed:
     table, origins = {"path": source["path"].astype(str)}, dict[str, str]()
     for origin, columns in parts:
         for name, values in columns.items():
-            if name not in {"prediction", "correct"} and values.nunique(dropna=False) < 2:
+            if values.isna().all() or (origin != MODEL and values.nunique(dropna=False) < 2):
                 continue
             free = f"{name} (given)" if name in table else name
             table[free], origins[free] = values.reset_index(drop=True), origin

@@ -26,7 +26,6 @@ from deeptroubles.serving.pages.thumbnails import held, recorded
 from deeptroubles.serving.workbench import Workbench
 from deeptroubles.statistics.detection_curves import DetectionCurves, detection_curves
 from deeptroubles.statistics.intervals import Interval, mean, mean_difference, wilson
-from deeptroubles.workflows.browse import GIVEN
 from deeptroubles.workflows.mitigate import Mitigation, mitigate
 
 ALL = "all images"
@@ -35,8 +34,6 @@ POINTS = 120
 """Points of a curve that is drawn."""
 KEPT = 8
 """Mitigations that are remembered."""
-GROUP = "chosen groups"
-"""The column under which groups made of numbers, predictions or properties are mitigated."""
 BY_GROUP: tuple[Strategy, ...] = ("per group", "demographic parity", "equal opportunity", "equal accuracy")
 Flags = NDArray[np.bool_]
 
@@ -120,7 +117,7 @@ class ThresholdAnswer:
     """What each strategy does.
 
     Attributes:
-        strategies: One result each.
+        strategies: One result each; none where there are too few images.
         notes: What was left out, in sentences.
     """
 
@@ -148,9 +145,6 @@ class MitigationQuestion(BaseModel):
 
     positive: int = Field(ge=0, description="Index of the class.")
     column: str = Field(max_length=300, description="The groups.")
-    reference: str | None = Field(
-        None, max_length=300, description="The group that others are compared with; null: the largest."
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +248,7 @@ class _Labelled:
 def router(bench: Workbench, jobs: Jobs) -> APIRouter:
     """Addresses of performance and fairness."""
     at = APIRouter(prefix="/data", tags=["fairness"])
-    mitigated: OrderedDict[tuple[int, str, str | None], MitigationFacts] = OrderedDict()
+    mitigated: OrderedDict[tuple[int, str], Mitigation] = OrderedDict()
 
     @at.get("/curves")
     def curves(positive: Positive, column: Name = None) -> ClassCurves:
@@ -275,15 +269,18 @@ def router(bench: Workbench, jobs: Jobs) -> APIRouter:
     @at.get("/mitigation")
     def mitigation(positive: Positive, column: Column, reference: Name = None) -> MitigationFacts:
         """What mitigations gave, where they were tried."""
-        return mitigated.get((positive, column, reference)) or MitigationFacts(ready=False, variants=[], audit=None)
+        found = mitigated.get((positive, column))
+        if found is None:
+            return MitigationFacts(ready=False, variants=[], audit=None)
+        return _before_and_after(found, positive, reference, bench.seed)
 
     @at.post("/mitigation", status_code=202)
     def try_mitigations(question: MitigationQuestion) -> int:
         """Try all mitigations; the job's number."""
-        _facts(_labelled(bench, question.positive, question.column), question.reference, bench.seed)
+        _labelled(bench, question.positive, question.column)
 
         def work(_job: Job) -> None:
-            mitigated[question.positive, question.column, question.reference] = _mitigated(bench, question)
+            mitigated[question.positive, question.column] = _mitigated(bench, question)
             while len(mitigated) > KEPT:
                 mitigated.popitem(last=False)
 
@@ -340,13 +337,12 @@ def _cuts(values: pd.Series[Any]) -> str:
 def _grouped_images(bench: Workbench, column: str) -> tuple[ImageSet, str]:
     """The images with a column that says the group, and the name of that column."""
     images, grouping = bench.recording.subject.images, _grouping(bench, column)
-    entry = held(bench)
-    own = entry is not None and entry.facts["origins"][column] == GIVEN and column in images.table
-    if own and not pd.api.types.is_numeric_dtype(images.table[column]):
-        return images, column
+    name = f"groups of {column}" if column in {"path", "label", "mask", "cue_mask"} else column
+    if name in images.table and not pd.api.types.is_numeric_dtype(images.table[name]):
+        return images, name
     table = images.table.copy()
-    table[GROUP] = [grouping.names[code] if code >= 0 else None for code in grouping.codes]
-    return replace(images, table=table), GROUP
+    table[name] = [grouping.names[code] if code >= 0 else None for code in grouping.codes]
+    return replace(images, table=table), name
 
 
 def _facts(data: _Labelled, reference: str | None, seed: int) -> FairnessFacts:
@@ -391,9 +387,8 @@ def _curves(data: _Labelled, name: str) -> ClassCurves:
 def _strategies(every: _Labelled, question: ThresholdQuestion, seed: int) -> ThresholdAnswer:
     data, notes = every.only_large()
     if not data.positive.any() or data.positive.all():
-        raise HTTPException(
-            422, f"Thresholds need {MIN_GROUP} labelled images of a group, some of the class and some of others."
-        )
+        needed = f"Thresholds need {MIN_GROUP} labelled images of a group, some of the class and some of others."
+        return ThresholdAnswer(strategies=[], notes=[*notes, needed])
     own = np.array([question.custom.get(name, 0.5) for name in data.grouping.names])
     results = [_thresholds("custom", own, data.scores >= own[data.grouping.codes], data, question.cost_ratio)]
     for strategy in ("single", *(BY_GROUP if len(own) > 1 else ())):
@@ -404,11 +399,11 @@ def _strategies(every: _Labelled, question: ThresholdQuestion, seed: int) -> Thr
     return ThresholdAnswer(strategies=results, notes=notes)
 
 
-def _mitigated(bench: Workbench, question: MitigationQuestion) -> MitigationFacts:
+def _mitigated(bench: Workbench, question: MitigationQuestion) -> Mitigation:
     with bench.computing():
         images, column = _grouped_images(bench, question.column)
         classifier = bench.recording.subject.classifier
-        found = mitigate(
+        return mitigate(
             classifier,
             images,
             column,
@@ -416,7 +411,6 @@ def _mitigated(bench: Workbench, question: MitigationQuestion) -> MitigationFact
             seed=bench.seed,
             engine=lambda _folder, _batch_size: bench.engine,
         )
-    return _before_and_after(found, question.positive, question.reference, bench.seed)
 
 
 def _before_and_after(found: Mitigation, positive: int, reference: str | None, seed: int) -> MitigationFacts:
