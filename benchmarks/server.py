@@ -2,8 +2,8 @@
 
     python -m benchmarks.server [--clients 50] [--seconds 60]
 
-The embedded network and the photographs of the demo; the server is a process of its own. Every client asks again and again
-for what a page asks for: what is looked at, the table, a picture, the audit, and a prediction for an edited image.
+The embedded network and the photographs of the demo; the server is a process of its own. Every client asks again and
+again for what a page asks for: what is looked at, the table, a picture, the audit, a prediction for an edited image.
 """
 
 from __future__ import annotations
