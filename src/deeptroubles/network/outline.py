@@ -85,7 +85,7 @@ def readers(network: Network, layer: str) -> list[Reader]:
         for start in starts:
             if _is_matrix(start) and _reads(start, node, units, nodes):
                 weights = _weight(network, start)
-                if weights is not None and weights.shape[1] == units:
+                if weights.shape[1] == units:
                     found.append(Reader(name, weights.flatten(1).detach()))
     return found
 
@@ -143,7 +143,7 @@ def _is_matrix(node: fx.Node) -> bool:
     if node.target not in OPERATIONS["conv2d"] or not isinstance(node.args[1], fx.Node):
         return False
     kernel = node.args[1].meta["val"].shape
-    return tuple(kernel[2:]) == (1, 1) and (len(node.args) < 7 or node.args[6] == 1)
+    return tuple(kernel[2:]) == (1, 1) and bool(len(node.args) < 7 or node.args[6] == 1)
 
 
 def _reads(start: fx.Node, node: fx.Node, units: int, others: Collection[fx.Node]) -> bool:
@@ -168,11 +168,9 @@ def _keeps_units(node: fx.Node, units: int) -> bool:
     return is_pointwise(node) or name in _POOLS or (name in _RESHAPES and alone)
 
 
-def _weight(network: TracedNetwork, start: fx.Node) -> Tensor | None:
-    weight = start.args[1]
-    if not isinstance(weight, fx.Node) or weight.op != "get_attr":
-        return None
-    value = network.graph.owning_module
-    for part in str(weight.target).split("."):
-        value = getattr(value, part)
-    return value if isinstance(value, Tensor) else None
+def _weight(network: TracedNetwork, start: fx.Node) -> Tensor:
+    """The weights of an operation, also where a parametrization computes them."""
+    classifier = network.classifier
+    pixels = classifier.mean.new_full((1, classifier.channels, *classifier.size), 0.5)
+    weight: Tensor = network.values(pixels, [start.args[1]])[start.args[1]]  # type: ignore[list-item, index]
+    return weight

@@ -146,7 +146,7 @@ def keep_texts(
         rows = [
             {"unit": unit, "text": found.text, "score": found.score}
             for unit in track(part, "Searching texts")
-            if values[:, unit].unique().numel() > 1
+            if len(np.unique(layer.values[:, unit])) > 1
             for found in maximize_text(tower, unit_direction(values[:, unit], embeddings))
         ]
         store.keep(layer.layer, "texts", {"units": part}, pd.DataFrame(rows, columns=["unit", "text", "score"]))
