@@ -279,14 +279,17 @@ class KeptUnits:
 
     def graph(self) -> Graph | None:
         """The graph, if it is kept."""
-        entries = self.store.entries()
-        kept = [entry for entry in entries if entry.technique == "graph"]
+        kept = [entry for entry in self.store.entries() if entry.technique == "graph"]
         if not kept:
             return None
-        rows = _records(self._table(kept[-1]))
-        layers = [self._node(row, entries) for row in rows]
-        edges = [(str(a), str(b)) for a, b in kept[-1].facts["edges"]]
-        return Graph(layers=layers, edges=edges, others=self.others({layer.name for layer in layers}))
+        return self.graph_from(self._table(kept[-1]), kept[-1].facts["edges"])
+
+    def graph_from(self, table: pd.DataFrame, edges: Sequence[Sequence[str]]) -> Graph:
+        """The graph of `workflows.units.graph_of`, with what is kept of each layer."""
+        entries = self.store.entries()
+        layers = [self._node(row, entries) for row in _records(table)]
+        others = self.others({layer.name for layer in layers})
+        return Graph(layers=layers, edges=[(str(a), str(b)) for a, b in edges], others=others)
 
     def others(self, known: set[str]) -> list[LayerNode]:
         """Layers that are kept and not known, in the order in which they were kept."""

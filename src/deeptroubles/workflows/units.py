@@ -22,7 +22,7 @@ from deeptroubles.methods.units.shared.attributes import attribute_table, attrib
 from deeptroubles.methods.units.shared.samples import sample_box
 from deeptroubles.methods.units.shared.similar_units import similar_units
 from deeptroubles.models.clip import load_text_tower_of
-from deeptroubles.network import TracedNetwork, list_layers, open_network, outline, readers
+from deeptroubles.network import Network, TracedNetwork, open_network, outline, readers
 from deeptroubles.pictures import sprite
 from deeptroubles.progress import track
 from deeptroubles.recording import read_subject
@@ -40,6 +40,8 @@ PAGE = 64
 BINS = 30
 CACHED = 2048
 """Prepared images that are held in memory while samples are cropped."""
+CROPS = 512
+"""Crops that are held in memory: in deep layers many units show the same part of the same image."""
 SIMILAR = 24
 """Units that are kept as similar to each unit."""
 WEIGHTS = 8
@@ -153,21 +155,26 @@ def keep_technique(
 
 def keep_graph(store: UnitStore, classifier: Classifier) -> None:
     """The layers with units and how they are connected, under the name `network`."""
-    if store.find("network", "graph", {}):
-        return
-    graph = outline(open_network(classifier))
-    facts = {layer.name: layer for layer in list_layers(classifier)}
+    if not store.find("network", "graph", {}):
+        table, edges = graph_of(classifier)
+        store.keep("network", "graph", {}, table, {"edges": edges})
+
+
+def graph_of(classifier: Classifier) -> tuple[pd.DataFrame, list[list[str]]]:
+    """A row for each layer with units, in the order in which they are computed, and pairs of connected layers."""
+    network = open_network(classifier)
+    graph = outline(network)
     rows = [
         {
             "layer": layer.name,
             "kind": kind,
             "units": layer.units,
-            "positions": facts[layer.name].positions,
-            "receptive_field": facts[layer.name].receptive_field,
+            "positions": list(layer.shape[1:]) if layer.is_spatial else None,
+            "receptive_field": _receptive_field(network, layer.name),
         }
         for layer, kind in zip(graph.layers, graph.kinds, strict=True)
     ]
-    store.keep("network", "graph", {}, pd.DataFrame(rows), {"edges": [list(edge) for edge in graph.edges]})
+    return pd.DataFrame(rows), [list(edge) for edge in graph.edges]
 
 
 def keep_layer(
@@ -235,12 +242,11 @@ def keep_samples(store: UnitStore, subject: Subject, layer: LayerIndex, around: 
     height, width = (int(min(CROP, side)) for side in sides.max(0))
     columns = 3 * layer.top.images.shape[1]
     pages = _sample_pages(subject, table, (height, width), columns)
-    field = network.receptive_field(layer.layer).size if isinstance(network, TracedNetwork) else None
     facts = {
         "count": layer.count,
         "unreadable": unreadable,
         "grid": list(layer.grid) if max(layer.grid) > 1 else None,
-        "receptive_field": list(field) if field and all(field) else None,
+        "receptive_field": _receptive_field(network, layer.layer),
     }
     pictures = SpriteSource(pages=pages, height=height, width=width, columns=columns, rows=PAGE, count=len(layer.mean))
     store.keep(layer.layer, "samples", parameters, table, facts, pictures)
@@ -262,6 +268,12 @@ def _keep_covers(
     count = -(-len(first) // COVERS)
     sheet = SpriteSource(pages=pages, height=height, width=width, columns=COVERS, rows=PAGE, count=count)
     store.keep(layer, "covers", parameters, first[["unit"]], None, sheet)
+
+
+def _receptive_field(network: Network, layer: str) -> list[int] | None:
+    """Height and width in pixels of what a position can depend on, where that is known and not the whole image."""
+    size = network.receptive_field(layer).size if isinstance(network, TracedNetwork) else None
+    return [int(side) for side in size if side] if size and all(size) else None
 
 
 def _sample_table(subject: Subject, layer: LayerIndex, around: Around) -> pd.DataFrame:
@@ -302,10 +314,14 @@ def _sample_pages(subject: Subject, table: pd.DataFrame, size: tuple[int, int], 
     def shown(position: int) -> NDArray[np.uint8]:
         return np.asarray(to_bytes(subject.pixels([position])[0].cpu()).numpy())
 
+    @lru_cache(CROPS)
+    def crop(position: int, box: tuple[int, ...]) -> NDArray[np.float32]:
+        return _crop(shown(position), box, size)
+
     places = table[["position", "top", "left", "bottom", "right"]].to_numpy()
     for start in range(0, len(places), PAGE * columns):
         cells = [
-            _crop(shown(position), tuple(box), size) if position >= 0 else None
+            crop(position, tuple(box)) if position >= 0 else None
             for position, *box in places[start : start + PAGE * columns].tolist()
         ]
         nothing = np.full((subject.classifier.channels, *size), 0.5, dtype=np.float32)

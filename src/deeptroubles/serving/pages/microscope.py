@@ -10,6 +10,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 import torch
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse
@@ -18,7 +19,7 @@ from pydantic import BaseModel, Field
 from deeptroubles.errors import ModelError
 from deeptroubles.methods.units.feature_maps import feature_maps
 from deeptroubles.models.clip import has_text_tower
-from deeptroubles.network import LOGITS, list_layers, outline
+from deeptroubles.network import LOGITS
 from deeptroubles.pictures import picture
 from deeptroubles.run.unit_store import UnitStore
 from deeptroubles.serving.jobs import Job, Jobs
@@ -26,7 +27,7 @@ from deeptroubles.serving.kept_units import Graph, KeptUnits, LayerNode, LayerVi
 from deeptroubles.serving.workbench import NotComputableError, Workbench
 from deeptroubles.workflows.choices import UnitTechnique
 from deeptroubles.workflows.unit_pictures import STARTS
-from deeptroubles.workflows.units import heat_colors, keep_technique
+from deeptroubles.workflows.units import graph_of, heat_colors, keep_technique
 
 PATIENCE = 5.0
 """Seconds to wait for the model while a job uses it."""
@@ -36,6 +37,8 @@ BACKWARD = 3
 """A look with its gradient takes about as long as three without."""
 DREAM_LOOKS = 40
 TEXT_SECONDS = 15
+UNIT_SECONDS = 0.01
+"""For cutting out and packing the pictures of a unit."""
 Name = Annotated[str, Query(min_length=1, max_length=300)]
 Number = Annotated[int, Query(ge=0, le=10**9)]
 
@@ -107,7 +110,7 @@ class Microscope:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._kept = KeptUnits(UnitStore(bench.path))
-        self._graph: Graph | None = None
+        self._graph: tuple[pd.DataFrame, list[list[str]]] | None = None
         self._costs: dict[str, float] = {}
 
     def graph(self) -> Graph:
@@ -118,9 +121,9 @@ class Microscope:
         if not self._bench.can_compute:
             return Graph(layers=self._kept.others(set()), edges=[], others=[])
         if self._graph is None:
-            self._graph = self._from_model()
-        names = {layer.name for layer in self._graph.layers}
-        return replace(self._graph, others=self._kept.others(names))
+            with _patiently(self._bench):
+                self._graph = graph_of(self._bench.classifier)
+        return self._kept.graph_from(*self._graph)
 
     def node(self, layer: str) -> LayerNode:
         """A layer by its name. Raises HTTPException 404 where there is none."""
@@ -176,13 +179,13 @@ class Microscope:
 
     def costs(self, layer: str) -> Costs:
         """About how long it takes to compute what is missing for a layer."""
-        self.node(layer)
+        units = self.node(layer).units
         look = self._seconds_per_look(layer) if self._bench.can_compute else None
         if look is None:
             return Costs()
         step, images = BACKWARD * look, len(self._bench.opened.images)
         return Costs(
-            dataset=1 + 2 * look * images,
+            dataset=2 + 2 * look * images + UNIT_SECONDS * units,
             picture=STARTS["channel"] * 256 * step,
             diversity=STARTS["diversity"] * 256 * step,
             dream=DREAM_LOOKS * step,
@@ -244,26 +247,6 @@ class Microscope:
         count = len(self._bench.recording.subject.images)
         if row >= count:
             raise HTTPException(422, f"There are the images 0 to {count - 1}.")
-
-    def _from_model(self) -> Graph:
-        with _patiently(self._bench):
-            found = outline(self._bench.network)
-            facts = {layer.name: layer for layer in list_layers(self._bench.classifier)}
-        return Graph(
-            layers=[
-                LayerNode(
-                    name=layer.name,
-                    kind=kind,
-                    units=layer.units,
-                    grid=facts[layer.name].positions,
-                    receptive_field=facts[layer.name].receptive_field,
-                    kept=[],
-                )
-                for layer, kind in zip(found.layers, found.kinds, strict=True)
-            ],
-            edges=list(found.edges),
-            others=[],
-        )
 
     def _seconds_per_look(self, layer: str) -> float | None:
         """How long the network takes for one image up to a layer; None while a job uses the model."""
