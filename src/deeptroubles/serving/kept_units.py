@@ -205,9 +205,10 @@ class TrustNumber:
 
 @dataclass(frozen=True, kw_only=True)
 class Weight:
-    """A weight by which a unit of a later layer reads this unit."""
+    """A weight by which a unit of a later layer reads this unit; its name is the class where units are classes."""
 
     unit: int
+    name: str
     weight: float
 
 
@@ -541,7 +542,9 @@ def _trust(rows: Sequence[Mapping[str, Any]]) -> list[TrustNumber]:
 def _readings(rows: Sequence[Mapping[str, Any]]) -> list[Reading]:
     by_reader: dict[str, list[Weight]] = {}
     for row in rows:
-        by_reader.setdefault(str(row["reader"]), []).append(Weight(unit=int(row["other"]), weight=float(row["weight"])))
+        by_reader.setdefault(str(row["reader"]), []).append(
+            Weight(unit=int(row["other"]), name=str(row["name"]), weight=float(row["weight"]))
+        )
     return [
         Reading(
             layer=reader,

@@ -363,7 +363,13 @@ def keep_weights(store: UnitStore, classifier: Classifier, layer: str) -> None:
     if not found or store.find(layer, "weights", {}):
         return
     parts = [_strongest_weights(reader.layer, reader.weights.float().cpu().numpy()) for reader in found]
-    store.keep(layer, "weights", {}, pd.concat(parts, ignore_index=True))
+    table = pd.concat(parts, ignore_index=True)
+    outputs = {reader.layer for reader in found if is_output(classifier, reader.layer)}
+    table["name"] = [
+        classifier.class_names[other] if reader in outputs else str(other)
+        for reader, other in zip(table["reader"], table["other"], strict=True)
+    ]
+    store.keep(layer, "weights", {}, table)
 
 
 def _strongest_weights(reader: str, weights: NDArray[Any]) -> pd.DataFrame:

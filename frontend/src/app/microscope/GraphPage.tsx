@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
-import type { Graph, LayerNode } from "../../api";
+import type { About, Graph, LayerNode } from "../../api";
 import { useAbout } from "../about";
 import { useAsk } from "../ask";
 import { COLORS, NetworkGraph } from "./NetworkGraph";
@@ -66,13 +66,13 @@ export function GraphPage() {
 const units = (layers: readonly LayerNode[]) => layers.reduce((total, layer) => total + layer.units, 0);
 
 function LayerList({ layers }: { layers: readonly LayerNode[] }) {
-  const { model_id } = useAbout();
+  const { model_id, size } = useAbout();
   return (
     <ol className="layers">
       {layers.map((layer) => (
         <li key={layer.name}>
           <Link href={layerPath(model_id, layer.name)}>{layer.name}</Link>
-          <span className="quiet">{describe(layer)}</span>
+          <span className="quiet">{describe(layer, size)}</span>
           {layer.kept.includes("dataset") && <span className="kept">looked at</span>}
         </li>
       ))}
@@ -81,10 +81,12 @@ function LayerList({ layers }: { layers: readonly LayerNode[] }) {
 }
 
 /** What is known about a layer, in words. */
-export function describe(layer: LayerNode): string {
+export function describe(layer: LayerNode, size: About["size"]): string {
   const parts = [layer.kind, many(layer.units, "unit")];
   if (layer.grid && layer.grid[0] * layer.grid[1] > 1) parts.push(`${layer.grid[0]} x ${layer.grid[1]} positions`);
-  if (layer.receptive_field) parts.push(`each sees ${layer.receptive_field[0]} x ${layer.receptive_field[1]} pixels`);
+  const [height, width] = layer.receptive_field ?? [0, 0];
+  const whole = size && height >= size[0] && width >= size[1];
+  if (height) parts.push(whole ? "each can see the whole image" : `each sees ${height} x ${width} pixels`);
   return parts.filter(Boolean).join(", ");
 }
 

@@ -16,7 +16,7 @@ const AT_ONCE = 16; // Units that are drawn at a click.
 
 /** All units of a layer: a grid of pictures, sorted and filtered. */
 export function LayerPage({ layer }: { layer: string }) {
-  const { model_id } = useAbout();
+  const { model_id, size: imageSize } = useAbout();
   const path = address("/microscope/layer", { layer });
   const { value: view, error, again } = useAsk<LayerView>(path);
   const [settings, set, query] = useSettings(96);
@@ -46,7 +46,7 @@ export function LayerPage({ layer }: { layer: string }) {
       </nav>
       <h1>{layer}</h1>
       <p className="quiet">
-        {describe(view.layer)}
+        {describe(view.layer, imageSize)}
         {view.count > 0 && `; ${many(view.count, "image")}`}
         {view.unreadable > 0 && `, ${view.unreadable} more could not be read`}
       </p>

@@ -27,7 +27,7 @@ export function UnitFacts({ layer, view, whole, query, settings, again }: Props)
   const facts = view.facts;
   if (!facts) {
     return (
-      <aside className="facts" aria-label="Facts">
+      <aside className="unit-facts" aria-label="Facts">
         <p>The images were not looked at yet.</p>
         <Compute text="Look at the images" wanted={{ layer, technique: "dataset" }} cost={(costs) => costs.dataset} onDone={again} />
       </aside>
@@ -35,7 +35,7 @@ export function UnitFacts({ layer, view, whole, query, settings, again }: Props)
   }
   const small = { ...settings, size: SMALL };
   return (
-    <aside className="facts" aria-label="Facts">
+    <aside className="unit-facts" aria-label="Facts">
       {flags(facts).length > 0 && <p className="notice">{flagged(facts.dead, facts.duplicate_of)}</p>}
       <Part title="Activation">
         <Histogram counts={view.histogram} low={facts.low} high={facts.high} />
@@ -45,7 +45,12 @@ export function UnitFacts({ layer, view, whole, query, settings, again }: Props)
           {short(facts.lifetime_sparsity)}.
         </p>
       </Part>
-      {view.winners && (
+      {view.winners && facts.wins === 0 && (
+        <Part title="Where it wins most often">
+          <p className="quiet">Nowhere: at every position of every image another unit of the layer is more active.</p>
+        </Part>
+      )}
+      {view.winners && facts.wins > 0 && (
         <Part title="Where it wins most often">
           <Tile sheet={view.winners.sheet} number={view.winners.picture} view={{ ...settings, size: 128 }} label="Map of the positions where it wins" />
           <p className="quiet">
@@ -92,10 +97,13 @@ export function UnitFacts({ layer, view, whole, query, settings, again }: Props)
               const found = pictureOf(whole.sheets, "dataset", unit);
               return (
                 <li key={unit} style={{ width: SMALL }}>
-                  <Link href={unitPath(model_id, layer, unit) + query} aria-label={`Unit ${unit}, correlation ${correlation?.toFixed(2)}`}>
+                  <Link href={unitPath(model_id, layer, unit) + query}>
                     {found && <Tile sheet={found.sheet} number={found.number} view={small} />}
+                    <span className="cell-name">
+                      <span className="only-read">Unit</span> {unit}
+                    </span>
                     <span className="cell-caption">
-                      {unit}: {correlation?.toFixed(2)}
+                      <span className="only-read">correlation</span> {correlation?.toFixed(2)}
                     </span>
                   </Link>
                 </li>
@@ -136,9 +144,11 @@ function Weights({ reading, href }: { reading: Reading; href: (unit: number) => 
         <div key={sign}>
           <h3>{title}</h3>
           <ol>
-            {weights.map(({ unit, weight }) => (
+            {weights.map(({ unit, name, weight }) => (
               <li key={unit}>
-                <Link href={href(unit)}>{unit}</Link>
+                <Link href={href(unit)} title={name}>
+                  {name}
+                </Link>
                 <span className={`weight ${sign}`} style={{ width: `${(100 * Math.abs(weight ?? 0)) / most}%` }} />
                 <span className="quiet">{short(weight)}</span>
               </li>

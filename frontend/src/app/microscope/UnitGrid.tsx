@@ -5,7 +5,7 @@ import type { UnitRow } from "../../api";
 import { caption, flags } from "./sorting";
 
 const GAP = 8;
-const CAPTION = 38;
+const LINE = 18;
 
 interface Props {
   units: readonly UnitRow[];
@@ -35,7 +35,8 @@ export function UnitGrid({ units, order, size, href, tile }: Props) {
     return () => observer.disconnect();
   }, []);
   const columns = Math.max(1, Math.floor((width + GAP) / (size + GAP)));
-  const height = size + CAPTION + GAP;
+  const captioned = units.some((unit) => caption(unit, order));
+  const height = size + (captioned ? 2 : 1) * LINE + GAP;
   const rows = useWindowVirtualizer({
     count: Math.ceil(units.length / columns),
     estimateSize: () => height,
@@ -87,15 +88,14 @@ export function UnitGrid({ units, order, size, href, tile }: Props) {
                   href={href(unit.unit)}
                   tabIndex={number === place ? 0 : -1}
                   onFocus={() => setCurrent(number)}
-                  aria-label={[`Unit ${unit.name}`, caption(unit, order), ...flags(unit)].filter(Boolean).join(", ")}
                 >
                   {tile(unit.unit) ?? (
-                    <span className="tile empty" style={{ width: size, height: size }}>
+                    <span className="tile empty" aria-hidden="true" style={{ width: size, height: size }}>
                       {size > 80 ? "not drawn" : ""}
                     </span>
                   )}
                   <span className="cell-name">
-                    {unit.name}
+                    <span className="only-read">Unit</span> {unit.name}
                     {flags(unit).length > 0 && <span className="cell-flag"> {flags(unit).join(", ")}</span>}
                   </span>
                   <span className="cell-caption">{caption(unit, order)}</span>
