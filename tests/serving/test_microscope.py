@@ -12,11 +12,14 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from tests.served import application, opened
 
+from deeptroubles import ImageSet, load_classifier
 from deeptroubles.methods.units.shared.activations import unit_activation
+from deeptroubles.methods.units.shared.texts import unit_direction
+from deeptroubles.models.clip import load_text_tower
 from deeptroubles.network import open_network
 from deeptroubles.serving.app import make_app
 from deeptroubles.serving.pages.microscope import exported
-from deeptroubles.serving.workbench import Workbench
+from deeptroubles.serving.workbench import Opened, Workbench
 
 
 def compute(client, **wanted):
@@ -231,3 +234,27 @@ def test_everything_that_a_static_copy_asks_is_answered(client, looked, folder):
     assert f"/microscope/unit?layer={looked}&unit=0" in paths
     for path in paths:
         assert client.get(f"/api{path}").status_code == 200
+
+
+def test_texts_are_searched_for_the_units_of_a_clip_model(tmp_path):
+    from tests.small_clip import digits, new_clip, save_clip
+
+    pytest.importorskip("transformers")
+    source = f"clip:{save_clip(*new_clip(), tmp_path / 'clip')}"
+    names = ["a photo of the digit one", "a photo of the digit two"]
+    classifier = load_classifier(source, class_names=names)
+    pixels = (digits()[0][:24].permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    images = ImageSet.from_arrays(pixels, [names[i % 2] for i in range(24)])
+    with TestClient(application(tmp_path / "run", Opened(classifier, images))) as client:
+        layer = "visual_projection"
+        assert get(client, "layer", layer=layer)["text_possible"]
+        job = compute(client, layer=layer, technique="text", units=[3])
+        assert job["state"] == "done", job
+        texts = get(client, "unit", layer=layer, unit=3)["texts"]
+    scores = [score for _, score in texts]
+    assert scores == sorted(scores, reverse=True)
+    tower = load_text_tower(source.removeprefix("clip:"))
+    values = torch.stack([classifier.prepare(images[i]) for i in range(24)])
+    embeddings = open_network(classifier).record(values, [layer]).activations[layer]
+    direction = unit_direction(embeddings[:, 3], embeddings)
+    assert scores[0] == pytest.approx((tower.embed([texts[0][0]]) @ direction).item(), abs=1e-3)
