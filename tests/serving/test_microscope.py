@@ -11,6 +11,8 @@ import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 from tests.served import application, opened
+from tests.small_clip import digits, new_clip, save_clip
+from tests.torchvision_shim import declare_operators
 
 from deeptroubles import ImageSet, load_classifier
 from deeptroubles.methods.units.shared.activations import unit_activation
@@ -237,9 +239,8 @@ def test_everything_that_a_static_copy_asks_is_answered(client, looked, folder):
 
 
 def test_texts_are_searched_for_the_units_of_a_clip_model(tmp_path):
-    from tests.small_clip import digits, new_clip, save_clip
-
-    pytest.importorskip("transformers")
+    pytest.importorskip("transformers", reason="transformers is an optional dependency")
+    declare_operators()
     source = f"clip:{save_clip(*new_clip(), tmp_path / 'clip')}"
     names = ["a photo of the digit one", "a photo of the digit two"]
     classifier = load_classifier(source, class_names=names)
