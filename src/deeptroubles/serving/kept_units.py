@@ -20,6 +20,8 @@ TRUST = {
     "agreement_pixels": "Two starts agree, by pixels",
 }
 """The numbers that say how far a made picture can be trusted."""
+CHANCE = 0.5
+"""A unit detects a word where the whole interval of its AUROC is above that of guessing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,7 +345,7 @@ class KeptUnits:
             samples=sheet,
             **{kind: _samples(samples, kind, sheet, latest) for kind in ("top", "middle", "weak")},
             winners=_winners(latest.get("winners"), unit, rows("winners")),
-            words=[_word(row) for row in rows("words")],
+            words=[_word(row) for row in rows("words") if row["low"] > CHANCE],
             made=[made for _, made in pictures]
             + self._made(layer, "deep_dream", unit)
             + self._made(layer, "caricature", None),
@@ -378,7 +380,8 @@ class KeptUnits:
             return []
         words: dict[int, dict[str, Any]] = {}
         if "words" in latest:
-            best = self._table(latest["words"]).drop_duplicates("unit")
+            table = self._table(latest["words"])
+            best = table[table["low"] > CHANCE].drop_duplicates("unit")
             words = {int(row["unit"]): row for row in _records(best)}
         trust = {
             int(row["unit"]): _number(row["told_by_network"])

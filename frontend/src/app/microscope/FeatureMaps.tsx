@@ -47,7 +47,7 @@ export function FeatureMaps({ layer, unit, row, onRow, pixels }: Props) {
             <figure>
               <img src={map.image} alt={`Image ${map.row}: ${map.name}`} />
               <figcaption className="quiet">
-                image {map.row}: {map.name}
+                {map.name}
               </figcaption>
             </figure>
             <figure>

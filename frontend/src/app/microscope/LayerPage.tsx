@@ -76,7 +76,7 @@ export function LayerPage({ layer }: { layer: string }) {
               <input
                 id="find-unit"
                 type="search"
-                placeholder="number, word, dead, repeats"
+                placeholder="number, word, dead"
                 value={wanted}
                 onChange={(event) => setWanted(event.target.value)}
                 onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}

@@ -138,9 +138,7 @@ function FromImage({ layer, view, settings, row, onRow, again, technique }: Prop
               view={{ ...settings, size: Math.max(192, settings.size) }}
               label={`${technique === "dream" ? "Dream from" : "Caricature of"} ${each.image}`}
             />
-            <span className="quiet">
-              image {each.row}: {each.image}
-            </span>
+            <span className="quiet">{each.image}</span>
           </li>
         ))}
       </ul>
@@ -213,7 +211,7 @@ function Texts({ layer, view, textPossible, again }: Props) {
       <h2>Words of your columns that it detects</h2>
       {view.words.length === 0 ? (
         <p className="quiet">
-          {view.samples ? "No class and no value of a column has enough images here." : "Look at the images first (Dataset samples)."}
+          {view.samples ? "It detects no class and no value of a column on these images." : "Look at the images first (Dataset samples)."}
         </p>
       ) : (
         <ul className="words">
