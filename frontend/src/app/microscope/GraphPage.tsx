@@ -10,11 +10,20 @@ import { useKeys } from "./useKeys";
 /** The whole network: its graph, and a list of its layers. */
 export function GraphPage() {
   const about = useAbout();
-  const { value: graph, error } = useAsk<Graph>("/microscope/graph");
+  const { value: graph, error, again } = useAsk<Graph>("/microscope/graph");
   const [wanted, setWanted] = useState("");
   const [, go] = useLocation();
   useKeys({ "/": () => document.getElementById("find-layer")?.focus() });
-  if (error) return <p role="alert">{error}</p>;
+  if (error) {
+    return (
+      <p role="alert">
+        {error}{" "}
+        <button type="button" className="plain" onClick={again}>
+          Try again
+        </button>
+      </p>
+    );
+  }
   if (!graph) return <p role="status">Reading the network …</p>;
   const found = graph.layers.filter((layer) => layer.name.toLowerCase().includes(wanted.toLowerCase()));
   return (
