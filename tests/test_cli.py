@@ -143,6 +143,16 @@ def test_stylized_images_are_a_conflict_of_cues(run, here):
     assert "of 12 cue-conflict images" in read_audit(here / "run").findings[0].claim
 
 
+def test_units_say_how_to_look_at_them_and_where_they_came_from(run, here):
+    """`deeptroubles serve RUN` can open the model again."""
+    code, said, _ = run("units", "color_models:make", "--images", "images", "--out", "my run", "--device", "cpu")
+    assert code == 0
+    assert said.strip() == "To look at them: deeptroubles serve 'my run'"
+    origin = json.loads((here / "my run" / "origin.json").read_text())
+    assert (origin["model"], origin["images"]) == ("color_models:make", str(here / "images"))
+    assert (here / "my run" / "units" / "catalogue.json").is_file()
+
+
 def test_images_without_two_cues_in_their_names_are_told(run):
     code, _, complained = run(*audit_of("color_models:make", "--conflict", "images"))
     assert code == 2

@@ -15,7 +15,6 @@ from deeptroubles import ImageSet
 from deeptroubles.errors import ModelError, RunFolderError, UsageError
 from deeptroubles.methods.units.shared.activations import unit_activation
 from deeptroubles.network import open_network
-from deeptroubles.report.units import write_unit_pages
 from deeptroubles.run.unit_store import UnitStore, folder_name
 from deeptroubles.workflows.units import analyze_units
 from deeptroubles.workflows.visualize import parse_units, visualize_units
@@ -145,16 +144,19 @@ def test_folder_names_are_plain_and_different(name):
     assert plain == name or plain != folder_name(name.replace(":", "/") + "_")
 
 
-def test_pages_show_every_unit_and_escape_what_people_wrote(run, shown):
-    pages = write_unit_pages(run.path, "<b>model</b>", shown.name)
-    assert [page.parent.name for page in pages] == LAYERS
-    html = pages[1].read_text()
-    assert "&lt;b&gt;model&lt;/b&gt;" in html
-    assert html.count("<section") == 10
-    for file in re.findall(r"url\(&#39;(.*?)&#39;\)|url\('(.*?)'\)", html):
-        assert (pages[1].parent / next(filter(None, file))).is_file()
-    assert "<script" not in html
-    assert "default-src 'none'" in html
+def test_a_stopped_drawing_goes_on_where_it_stopped(shown, tmp_path):
+    """Units are drawn some at a time, and a unit that is kept is not drawn again."""
+    analyze_units(trained(), shown, tmp_path / "run", ["8"], samples=4, draw=2, steps=4)
+    store = analyze_units(trained(), shown, tmp_path / "run", ["8"], samples=4, draw=5, steps=4)
+    parts = [e.parameters["units"] for e in store.entries() if e.technique == "activation_maximization"]
+    assert parts == [[0, 1], [2, 3, 4]]
+
+
+def test_the_graph_similar_units_and_covers_are_kept(run):
+    techniques = {entry.technique for entry in run.entries() if entry.layer == "8"}
+    assert {"similar", "covers"} <= techniques
+    (graph,) = (entry for entry in run.entries() if entry.technique == "graph")
+    assert ["pixels", run.table(graph)["layer"].iloc[0]] in graph.facts["edges"]
 
 
 def test_layers_and_units_are_parsed():

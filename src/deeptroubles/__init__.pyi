@@ -19,7 +19,6 @@ from .network import list_layers as list_layers
 from .network import open_network as open_network
 from .report import write_report as write_report
 from .report.heatmap import heatmap as heatmap
-from .report.units import write_unit_pages as write_unit_pages
 from .run.folder import read_audit as read_audit
 from .statistics.error_consistency import error_consistency as error_consistency
 from .workflows.audit import audit as audit

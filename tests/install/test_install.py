@@ -44,11 +44,7 @@ def test_the_wheel_carries_the_package_and_nothing_else(wheel):
     assert all(name.startswith("deeptroubles/") for name in package)
     modules = {path.relative_to(SOURCE.parent).as_posix() for path in SOURCE.rglob("*.py")}
     assert {name for name in package if name.endswith(".py")} == modules
-    pages = {
-        "deeptroubles/report/bundle.html",
-        "deeptroubles/report/units.html.jinja",
-        "deeptroubles/checks/references.json",
-    }
+    pages = {"deeptroubles/report/bundle.html", "deeptroubles/checks/references.json"}
     tables = {f"deeptroubles/methods/geography/{name}" for name in ("borders.npz", "countries.csv")}
     assert package - modules == {*pages, *tables, "deeptroubles/py.typed", "deeptroubles/__init__.pyi"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -98,8 +94,8 @@ from pathlib import Path
 import deeptroubles
 from deeptroubles.findings import Finding, Verdict
 from deeptroubles.report import write_report
-from deeptroubles.report.units import write_unit_pages
 from deeptroubles.run import files, folder, unit_store
+from deeptroubles.serving.kept_units import KeptUnits
 assert "audit" in dir(deeptroubles)
 assert deeptroubles.read_audit and deeptroubles.Verdict
 """
@@ -111,7 +107,7 @@ def without_torch(script: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_run_can_be_read_and_shown_without_torch(tmp_path):
-    """A run that torch wrote: its audit, its report and the pages of its units."""
+    """A run that torch wrote: its audit, its report and its units."""
     classifier = Classifier(Plain(classes=2), size=8, class_names=["a", "b"])
     images = ImageSet.from_arrays(np.zeros((12, 8, 8, 3), np.uint8), ["a", "b"] * 6)
     audit(classifier, images, tmp_path / "run", checks=["performance.accuracy"])
@@ -121,7 +117,7 @@ def test_a_run_can_be_read_and_shown_without_torch(tmp_path):
 (finding,) = deeptroubles.read_audit({run!r}).findings
 assert finding.verdict in set(Verdict)
 write_report(deeptroubles.read_audit({run!r}), Path({page!r}))
-assert len(write_unit_pages({run!r}, "model", "images")) == 1
+assert KeptUnits(unit_store.UnitStore({run!r})).unit("logits", 0).top
 """
     done = without_torch(READING + shown)
     assert done.returncode == 0, done.stderr

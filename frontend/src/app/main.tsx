@@ -7,6 +7,7 @@ import { JobsProvider } from "./jobs";
 import { AttackLab } from "./pages/AttackLab";
 import { Data } from "./pages/Data";
 import { Findings } from "./pages/Findings";
+import { Microscope } from "./pages/Microscope";
 import { Shell } from "./Shell";
 import "../styles/base.css";
 import "../styles/page.css";
@@ -22,6 +23,7 @@ import "../styles/print.css";
 import "./styles/app.css";
 import "./styles/attack.css";
 import "./styles/data.css";
+import "./styles/microscope.css";
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
@@ -32,6 +34,7 @@ createRoot(document.getElementById("root")!).render(
             <Route path="/" component={Findings} />
             <Route path="/attack" component={AttackLab} />
             <Route path="/data" component={Data} />
+            <Route path="/m/*?" component={Microscope} />
             <Route>There is no such page.</Route>
           </Switch>
         </Shell>

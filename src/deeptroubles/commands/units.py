@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from deeptroubles.commands.console import out
 from deeptroubles.commands.images import PathColumn, ValueRange
-from deeptroubles.commands.model import Load, with_model
+from deeptroubles.commands.model import Load, origin_of, with_model
+from deeptroubles.run.origin import write_origin
 from deeptroubles.workflows.choices import Around
 
 
@@ -37,7 +38,6 @@ def units(
     """Find what every unit responds to: strongest images, statistics, words, and pictures made for it."""
     classifier = load()
     from deeptroubles.images import load_images
-    from deeptroubles.report.units import write_unit_pages
     from deeptroubles.workflows.units import analyze_units
 
     found = load_images(images, path_column=path_column, value_range=value_range)
@@ -54,5 +54,6 @@ def units(
         seed=seed,
         batch_size=batch_size,
     )
-    for page in write_unit_pages(out_folder, classifier.name, found.name):
-        out.print(escape(str(page)), soft_wrap=True)
+    read = {"path_column": path_column, "value_range": value_range}
+    write_origin(out_folder, origin_of(load, images, seed, read))
+    out.print(f"To look at them: deeptroubles serve {shlex.quote(str(out_folder))}", markup=False, soft_wrap=True)

@@ -142,6 +142,22 @@ def load_text_tower(name: str) -> ClipText:
     return ClipText(*_load(import_extra("transformers", "huggingface"), name))
 
 
+def load_text_tower_of(classifier: Classifier) -> ClipText:
+    """Load the text tower that belongs to a classifier.
+
+    Raises:
+        ModelError: It is no CLIP model, or its text tower cannot be loaded.
+    """
+    if not has_text_tower(classifier):
+        raise ModelError(f"{classifier.name} has no text tower; load a CLIP model as clip:NAME.")
+    return load_text_tower(classifier.source.removeprefix("clip:"))
+
+
+def has_text_tower(classifier: Classifier) -> bool:
+    """Whether a classifier was loaded as `clip:NAME`, so that texts can be compared with its units."""
+    return isinstance(classifier.module, ZeroShot) and classifier.source.startswith("clip:")
+
+
 def _load(transformers: Any, name: str) -> tuple[Any, Any]:
     try:
         model, report = transformers.CLIPModel.from_pretrained(

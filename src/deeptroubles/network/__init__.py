@@ -10,6 +10,7 @@ from deeptroubles.network.hooked import HookedNetwork
 from deeptroubles.network.layer_facts import LayerFacts, list_layers
 from deeptroubles.network.layers import LOGITS, PIXELS, Layer, Recorded
 from deeptroubles.network.opening import Network, open_network
+from deeptroubles.network.outline import Outline, outline, readers
 from deeptroubles.network.positions import Grid
 from deeptroubles.network.receptive_field.propagation import ReceptiveField
 from deeptroubles.network.reduction import layer_reducer, reusing_reducers
@@ -24,6 +25,7 @@ __all__ = [
     "Layer",
     "LayerFacts",
     "Network",
+    "Outline",
     "ReceptiveField",
     "Recorded",
     "TracedNetwork",
@@ -35,7 +37,9 @@ __all__ = [
     "name_nodes",
     "open_network",
     "optimized",
+    "outline",
     "penultimate_features",
+    "readers",
     "reusing_reducers",
     "unit_layers",
 ]

@@ -122,6 +122,15 @@ class UnitStore:
         key = self._key(layer, technique, parameters)
         return next((entry for entry in self.entries() if entry.key == key), None)
 
+    def current(self, layer: str, technique: str) -> list[Entry]:
+        """What was kept of a technique on a layer for this subject, with any parameters."""
+        return [
+            entry
+            for entry in self.entries()
+            if (entry.layer, entry.technique) == (layer, technique)
+            and entry.key == self._key(layer, technique, entry.parameters)
+        ]
+
     def keep(
         self,
         layer: str,
@@ -179,13 +188,32 @@ class UnitStore:
         Raises:
             RunFolderError: It lies outside of the run folder, or cannot be read.
         """
-        file = self.path / entry.table
+        file = self._inside(entry.table)
         try:
-            if not file.resolve().is_relative_to((self.path / "units").resolve()):
-                raise ValueError("it lies outside of the run folder")  # noqa: TRY301 (reported like every other damage)
             return pd.read_parquet(file)
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{file} cannot be read ({error}).") from error
+
+    def picture_file(self, entry: Entry, page: int) -> Path:
+        """One of the files with the pictures of an entry.
+
+        Raises:
+            RunFolderError: It lies outside of the run folder, or there is none.
+        """
+        files = entry.sprite.files if entry.sprite else ()
+        if not 0 <= page < len(files):
+            raise RunFolderError(f"{entry.technique} of {entry.layer} has {len(files)} files of pictures.")
+        file = self._inside(files[page])
+        if not file.is_file():
+            raise RunFolderError(f"{file} is missing; delete the folder `units` of the run, and compute it again.")
+        return file
+
+    def _inside(self, name: str) -> Path:
+        """A file that the catalogue names. Raises RunFolderError where it lies outside of the run folder."""
+        file = self.path / name
+        if not file.resolve().is_relative_to((self.path / "units").resolve()):
+            raise RunFolderError(f"{file} cannot be read (it lies outside of the run folder).")
+        return file
 
     @property
     def _catalogue(self) -> Path:

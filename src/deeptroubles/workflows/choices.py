@@ -8,3 +8,5 @@ StylizeMethod = Literal["amplitude", "gatys", "silhouette", "surface"]
 """How an image gets the texture of another."""
 Technique = Literal["maximize", "dream", "caricature", "maps", "filters", "atlas"]
 """What is drawn of units."""
+UnitTechnique = Literal["dataset", "channel", "neuron", "negative", "diversity", "dream", "caricature", "text"]
+"""What is computed for the units of a layer, and kept."""

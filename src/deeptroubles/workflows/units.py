@@ -16,13 +16,13 @@ from deeptroubles.classifier import Classifier, expect_classifier
 from deeptroubles.engine import Engine, LocalEngine, MakeEngine, code_fingerprint
 from deeptroubles.images import ImageSet
 from deeptroubles.methods.eight_bits import to_bytes
-from deeptroubles.methods.units.activation_maximization import activation_maximization
 from deeptroubles.methods.units.filter_statistics import FilterStatistics, filter_statistics
 from deeptroubles.methods.units.index_units import LayerIndex, UnitIndex, index_units
 from deeptroubles.methods.units.shared.attributes import attribute_table, attributes_of
 from deeptroubles.methods.units.shared.samples import sample_box
-from deeptroubles.methods.units.visualization_trust import MIN_NATURAL, visualization_trust
-from deeptroubles.network import LOGITS, TracedNetwork, open_network
+from deeptroubles.methods.units.shared.similar_units import similar_units
+from deeptroubles.models.clip import load_text_tower_of
+from deeptroubles.network import Network, TracedNetwork, open_network, outline, readers
 from deeptroubles.pictures import sprite
 from deeptroubles.progress import track
 from deeptroubles.recording import read_subject
@@ -30,7 +30,8 @@ from deeptroubles.run.pixels import keeping_pixels
 from deeptroubles.run.unit_store import SpriteSource, UnitStore
 from deeptroubles.subject import Subject
 from deeptroubles.workflows.audit import open_run
-from deeptroubles.workflows.choices import Around
+from deeptroubles.workflows.choices import Around, UnitTechnique
+from deeptroubles.workflows.unit_pictures import is_output, keep_caricature, keep_dream, keep_pictures, keep_texts
 
 CROP = 64
 """Largest side of a sample's picture, in pixels."""
@@ -39,8 +40,14 @@ PAGE = 64
 BINS = 30
 CACHED = 2048
 """Prepared images that are held in memory while samples are cropped."""
-STARTS = 2
-"""Pictures that are made for a unit, from different noise: whether they agree is part of their trust."""
+CROPS = 512
+"""Crops that are held in memory: in deep layers many units show the same part of the same image."""
+SIMILAR = 24
+"""Units that are kept as similar to each unit."""
+WEIGHTS = 8
+"""Weights of either sign that are kept for each unit and layer that reads it."""
+COVERS = 16
+"""Pictures side by side in the sheet that has one for each unit."""
 
 
 def analyze_units(
@@ -86,18 +93,101 @@ def analyze_units(
     with keeping_pixels(folder) as pixels:
         subject, _, _ = read_subject(classifier, images, worker, pixels)
         store = UnitStore(out, f"{code_fingerprint()} {subject.fingerprint}")
+        keep_graph(store, subject.classifier)
         index = index_units(subject, worker, layers, samples=samples, seed=seed)
         found = list(index.layers.values())
         for layer in track(found, "Analyzing units", sizes=[len(each.mean) for each in found]):
-            statistics = filter_statistics(subject, worker, layer.layer)
-            keep_statistics(store, classifier, layer, statistics)
-            keep_winners(store, statistics)
-            keep_samples(store, subject, layer, around, len(index.unreadable))
-            keep_words(store, subject, index, layer)
+            keep_layer(store, subject, worker, index, layer, around)
             if draw:
-                units = list(range(min(draw, len(layer.mean))))
-                keep_pictures(store, subject, worker, index, layer, units, steps, seed)
+                units = range(min(draw, len(layer.mean)))
+                keep_pictures(store, subject, worker, index, layer, units, "channel", steps=steps, seed=seed)
         return store
+
+
+def keep_technique(
+    store: UnitStore,
+    subject: Subject,
+    engine: Engine,
+    layer: str,
+    technique: UnitTechnique,
+    *,
+    units: Sequence[int] = (),
+    row: int = 0,
+    steps: int = 256,
+    seed: int = 0,
+) -> None:
+    """Compute one technique for one layer, or for some of its units, and keep it. What is kept is not computed again.
+
+    Args:
+        store: Where it is kept.
+        subject: The classifier and the images.
+        engine: Does the work on the images.
+        layer: Name of the layer.
+        technique: `dataset`: all that the images say about the layer's units. `channel`, `neuron`, `negative`,
+            `diversity`: pictures made for the units. `dream`: an image changed to excite the units, each by itself, or
+            the layer where no units are given. `caricature`: an image exaggerated at the layer. `text`: texts that
+            excite the units, for CLIP models.
+        units: The units.
+        row: The image that `dream` and `caricature` start from.
+        steps: Steps of the ascent.
+        seed: Seed of everything random.
+
+    Raises:
+        ModelError: There is no such layer, or no text tower for this classifier.
+        ImagesError: No image could be read.
+    """
+    keep_graph(store, subject.classifier)
+    if technique == "caricature":
+        return keep_caricature(store, subject, layer, row, steps, seed)
+    if technique == "dream":
+        for unit in units or (None,):
+            keep_dream(store, subject, layer, unit, row, seed)
+        return None
+    index = index_units(subject, engine, [layer], seed=seed)
+    found = index.layers[layer]
+    if technique == "dataset":
+        return keep_layer(store, subject, engine, index, found, "receptive_field")
+    if technique == "text":
+        tower = load_text_tower_of(subject.classifier)
+        return keep_texts(store, subject, engine, found, units, tower, seed=seed)
+    return keep_pictures(store, subject, engine, index, found, units, technique, steps=steps, seed=seed)
+
+
+def keep_graph(store: UnitStore, classifier: Classifier) -> None:
+    """The layers with units and how they are connected, under the name `network`."""
+    if not store.find("network", "graph", {}):
+        table, edges = graph_of(classifier)
+        store.keep("network", "graph", {}, table, {"edges": edges})
+
+
+def graph_of(classifier: Classifier) -> tuple[pd.DataFrame, list[list[str]]]:
+    """A row for each layer with units, in the order in which they are computed, and pairs of connected layers."""
+    network = open_network(classifier)
+    graph = outline(network)
+    rows = [
+        {
+            "layer": layer.name,
+            "kind": kind,
+            "units": layer.units,
+            "positions": list(layer.shape[1:]) if layer.is_spatial else None,
+            "receptive_field": _receptive_field(network, layer.name),
+        }
+        for layer, kind in zip(graph.layers, graph.kinds, strict=True)
+    ]
+    return pd.DataFrame(rows), [list(edge) for edge in graph.edges]
+
+
+def keep_layer(
+    store: UnitStore, subject: Subject, engine: Engine, index: UnitIndex, layer: LayerIndex, around: Around
+) -> None:
+    """All that images say about the units of a layer."""
+    statistics = filter_statistics(subject, engine, layer.layer)
+    keep_statistics(store, subject.classifier, layer, statistics)
+    keep_winners(store, statistics)
+    keep_samples(store, subject, layer, around, len(index.unreadable))
+    keep_words(store, subject, index, layer)
+    keep_similar(store, layer)
+    keep_weights(store, subject.classifier, layer.layer)
 
 
 def keep_statistics(store: UnitStore, classifier: Classifier, layer: LayerIndex, seen: FilterStatistics) -> None:
@@ -105,7 +195,7 @@ def keep_statistics(store: UnitStore, classifier: Classifier, layer: LayerIndex,
     if store.find(layer.layer, "statistics", {}):
         return
     twin = {b: a for a, b, _ in reversed(seen.duplicates or ())}
-    names = classifier.class_names if _is_output(classifier, layer.layer) else ()
+    names = classifier.class_names if is_output(classifier, layer.layer) else ()
     rows = []
     for unit, values in enumerate(layer.values.T):
         low, high = float(layer.minimum[unit]), float(layer.maximum[unit])
@@ -134,7 +224,7 @@ def keep_winners(store: UnitStore, seen: FilterStatistics) -> None:
     units, height, width = seen.winners.shape
     if height * width == 1 or store.find(seen.layer, "winners", {}):
         return
-    maps = _black_to_red(seen.winners / max(1, seen.winners.max()))
+    maps = heat_colors(seen.winners / max(1, seen.winners.max()))
     pages = (sprite(maps[i : i + PAGE, None]) for i in range(0, units, PAGE))
     table = pd.DataFrame({"unit": np.arange(units), "most": seen.winners.max((1, 2))})
     pictures = SpriteSource(pages=pages, height=height, width=width, columns=1, rows=PAGE, count=units)
@@ -152,15 +242,38 @@ def keep_samples(store: UnitStore, subject: Subject, layer: LayerIndex, around: 
     height, width = (int(min(CROP, side)) for side in sides.max(0))
     columns = 3 * layer.top.images.shape[1]
     pages = _sample_pages(subject, table, (height, width), columns)
-    field = network.receptive_field(layer.layer).size if isinstance(network, TracedNetwork) else None
     facts = {
         "count": layer.count,
         "unreadable": unreadable,
         "grid": list(layer.grid) if max(layer.grid) > 1 else None,
-        "receptive_field": list(field) if field and all(field) else None,
+        "receptive_field": _receptive_field(network, layer.layer),
     }
     pictures = SpriteSource(pages=pages, height=height, width=width, columns=columns, rows=PAGE, count=len(layer.mean))
     store.keep(layer.layer, "samples", parameters, table, facts, pictures)
+    _keep_covers(store, subject, layer.layer, parameters, table, (height, width))
+
+
+def _keep_covers(
+    store: UnitStore,
+    subject: Subject,
+    layer: str,
+    parameters: dict[str, Any],
+    table: pd.DataFrame,
+    size: tuple[int, int],
+) -> None:
+    """What each unit saw in its strongest image, in a sheet of its own: a page of all units needs no more."""
+    first = table[(table["kind"] == "top") & (table["rank"] == 0)]
+    pages = _sample_pages(subject, first, size, COVERS)
+    height, width = size
+    count = -(-len(first) // COVERS)
+    sheet = SpriteSource(pages=pages, height=height, width=width, columns=COVERS, rows=PAGE, count=count)
+    store.keep(layer, "covers", parameters, first[["unit"]], None, sheet)
+
+
+def _receptive_field(network: Network, layer: str) -> list[int] | None:
+    """Height and width in pixels of what a position can depend on, where that is known and not the whole image."""
+    size = network.receptive_field(layer).size if isinstance(network, TracedNetwork) else None
+    return [int(side) for side in size if side] if size and all(size) else None
 
 
 def _sample_table(subject: Subject, layer: LayerIndex, around: Around) -> pd.DataFrame:
@@ -201,13 +314,18 @@ def _sample_pages(subject: Subject, table: pd.DataFrame, size: tuple[int, int], 
     def shown(position: int) -> NDArray[np.uint8]:
         return np.asarray(to_bytes(subject.pixels([position])[0].cpu()).numpy())
 
+    @lru_cache(CROPS)
+    def crop(position: int, box: tuple[int, ...]) -> NDArray[np.float32]:
+        return _crop(shown(position), box, size)
+
     places = table[["position", "top", "left", "bottom", "right"]].to_numpy()
     for start in range(0, len(places), PAGE * columns):
         cells = [
-            _crop(shown(position), tuple(box), size) if position >= 0 else None
+            crop(position, tuple(box)) if position >= 0 else None
             for position, *box in places[start : start + PAGE * columns].tolist()
         ]
         nothing = np.full((subject.classifier.channels, *size), 0.5, dtype=np.float32)
+        cells += [None] * (-len(cells) % columns)
         whole = np.stack([nothing if cell is None else cell for cell in cells])
         yield sprite(whole.reshape(-1, columns, *nothing.shape))
 
@@ -224,6 +342,44 @@ def _crop(pixels: NDArray[np.uint8], box: tuple[int, ...], size: tuple[int, int]
     y, x = (size[0] - height) // 2, (size[1] - width) // 2
     cell[:, y : y + height, x : x + width] = np.stack(planes) / np.float32(255)
     return cell
+
+
+def keep_similar(store: UnitStore, layer: LayerIndex) -> None:
+    """For every unit those whose activations on the images are most correlated with its own."""
+    if store.find(layer.layer, "similar", {}):
+        return
+    found = similar_units(layer.values, SIMILAR)
+    unit, rank = np.divmod(np.arange(found.units.size), max(1, found.units.shape[1]))
+    table = pd.DataFrame(
+        {"unit": unit, "rank": rank, "other": found.units.ravel(), "correlation": found.correlations.ravel()}
+    )
+    store.keep(layer.layer, "similar", {}, table[table["other"] >= 0])
+
+
+def keep_weights(store: UnitStore, classifier: Classifier, layer: str) -> None:
+    """The strongest weights by which later layers read each unit, of either sign."""
+    network = open_network(classifier)
+    found = readers(network, layer)
+    if not found or store.find(layer, "weights", {}):
+        return
+    parts = [_strongest_weights(reader.layer, reader.weights.float().cpu().numpy()) for reader in found]
+    table = pd.concat(parts, ignore_index=True)
+    outputs = {reader.layer for reader in found if is_output(classifier, reader.layer)}
+    table["name"] = [
+        classifier.class_names[other] if reader in outputs else str(other)
+        for reader, other in zip(table["reader"], table["other"], strict=True)
+    ]
+    store.keep(layer, "weights", {}, table)
+
+
+def _strongest_weights(reader: str, weights: NDArray[Any]) -> pd.DataFrame:
+    """The `WEIGHTS` highest and lowest of each column (V x U), without those of the wrong sign."""
+    rows = np.argsort(-weights, axis=0, kind="stable")
+    rows = rows if len(rows) <= 2 * WEIGHTS else np.concatenate([rows[:WEIGHTS], rows[-WEIGHTS:]])
+    unit = np.tile(np.arange(weights.shape[1]), len(rows))
+    table = pd.DataFrame({"reader": reader, "unit": unit, "other": rows.ravel()})
+    table["weight"] = weights[table["other"], unit]
+    return table[table["weight"] != 0]
 
 
 def keep_words(store: UnitStore, subject: Subject, index: UnitIndex, layer: LayerIndex) -> None:
@@ -254,81 +410,7 @@ def keep_words(store: UnitStore, subject: Subject, index: UnitIndex, layer: Laye
     store.keep(layer.layer, "words", parameters, pd.DataFrame(rows, columns=columns))
 
 
-def keep_pictures(
-    store: UnitStore,
-    subject: Subject,
-    engine: Engine,
-    index: UnitIndex,
-    layer: LayerIndex,
-    units: Sequence[int],
-    steps: int,
-    seed: int,
-) -> None:
-    """Pictures made for units, how the units respond to them, and how far they can be trusted."""
-    parameters = {"units": list(units), "steps": steps, "seed": seed, "starts": STARTS}
-    if store.find(layer.layer, "activation_maximization", parameters):
-        return
-    wanted = [unit for unit in units for _ in range(STARTS)]
-    drawn = activation_maximization(subject.classifier, layer.layer, wanted, steps=steps, seed=seed)
-    pictures, reached = drawn.images.cpu().numpy(), drawn.activations.cpu().numpy()
-    table = pd.DataFrame(
-        {
-            "unit": wanted,
-            "start": np.tile(np.arange(STARTS), len(units)),
-            "activation": reached,
-            "converged": drawn.converged.cpu().numpy(),
-            "dead": drawn.dead.cpu().numpy(),
-        }
-    )
-    natural = np.repeat(layer.maximum[list(units)], STARTS)
-    table["fraction"] = np.divide(reached, natural, out=np.full_like(reached, np.nan), where=natural > 0)
-    for name, values in _trust(subject, engine, index, layer, units, pictures, reached, seed).items():
-        table[name] = np.repeat(values, STARTS)
-    pages = (sprite(pictures[i : i + PAGE, None], lossless=True) for i in range(0, len(pictures), PAGE))
-    height, width = subject.classifier.size
-    sheet = SpriteSource(pages=pages, height=height, width=width, columns=1, rows=PAGE, count=len(pictures))
-    store.keep(layer.layer, "activation_maximization", parameters, table, None, sheet)
-
-
-def _trust(
-    subject: Subject,
-    engine: Engine,
-    index: UnitIndex,
-    layer: LayerIndex,
-    units: Sequence[int],
-    pictures: NDArray[Any],
-    reached: NDArray[Any],
-    seed: int,
-) -> dict[str, NDArray[np.float64]]:
-    """The numbers next to a picture, per unit; none with too few images."""
-    if len(index.kept) < MIN_NATURAL:
-        return {}
-    kept = subject.subset(index.kept)
-    shape = (len(units), STARTS)
-    trust = visualization_trust(
-        kept,
-        engine,
-        LOGITS if _is_output(subject.classifier, layer.layer) else layer.layer,
-        pictures.reshape(*shape, *pictures.shape[1:]),
-        reached.reshape(shape),
-        layer.values[:, list(units)],
-        seed=seed,
-    )
-    numbers = {"path": trust.path.late}
-    for encoder, simulated in trust.simulation.items():
-        numbers[f"told_by_{encoder}"] = simulated.accuracy
-        numbers[f"told_by_{encoder}_natural"] = simulated.natural.mean(1)
-        numbers[f"told_by_{encoder}_random"] = simulated.random.mean(1)
-    return numbers | {f"agreement_{encoder}": each.relative for encoder, each in trust.agreement.items()}
-
-
-def _is_output(classifier: Classifier, layer: str) -> bool:
-    """Whether a layer's units are the classes: the last layer, or the logits by name."""
-    network = open_network(classifier)
-    return layer == LOGITS or (layer == network.layers[-1].name and network.layers[-1].units == classifier.classes)
-
-
-def _black_to_red(shares: NDArray[Any]) -> NDArray[np.float32]:
+def heat_colors(shares: NDArray[Any]) -> NDArray[np.float32]:
     """Shares in [0, 1] as colors from black over red to yellow and white, ... x 3 x h x w."""
     red, green, blue = (np.clip(3 * shares - step, 0, 1) for step in range(3))
     return np.asarray(np.stack([red, green, blue], axis=-3), dtype=np.float32)
