@@ -13,13 +13,13 @@ from starlette.staticfiles import StaticFiles
 
 from deeptroubles.errors import DeeptroublesError, RunFolderError
 from deeptroubles.serving.jobs import Jobs, TooManyJobsError
-from deeptroubles.serving.pages import findings, job_list
+from deeptroubles.serving.pages import catalogue, findings, images, job_list, what_if
 from deeptroubles.serving.workbench import NotComputableError, Workbench
 
 PAGE = Path(__file__).with_name("page")
 """The page as it was built from `frontend/` (see `hatch_build.py`)."""
 MakeRouter = Callable[[Workbench, Jobs], APIRouter]
-ROUTERS: tuple[MakeRouter, ...] = (findings.router, job_list.router)
+ROUTERS: tuple[MakeRouter, ...] = (findings.router, job_list.router, catalogue.router, images.router, what_if.router)
 _STATUS = {TooManyJobsError: 503, NotComputableError: 409}
 
 
