@@ -5,6 +5,7 @@ import { useHashLocation } from "wouter/use-hash-location";
 import { ROOT, STATIC } from "./ask";
 import { JobsProvider } from "./jobs";
 import { Findings } from "./pages/Findings";
+import { WhatIf } from "./pages/WhatIf";
 import { Shell } from "./Shell";
 import "../styles/base.css";
 import "../styles/page.css";
@@ -18,6 +19,7 @@ import "../styles/heatmaps.css";
 import "../styles/world.css";
 import "../styles/print.css";
 import "./styles/app.css";
+import "./styles/what-if.css";
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
@@ -26,6 +28,7 @@ createRoot(document.getElementById("root")!).render(
         <Shell>
           <Switch>
             <Route path="/" component={Findings} />
+            <Route path="/what-if" component={WhatIf} />
             <Route>There is no such page.</Route>
           </Switch>
         </Shell>
