@@ -124,6 +124,13 @@ def test_images_are_listed_with_thumbnails(bench, client):
     assert client.get("/api/images/thumbnails/x").status_code == 422
 
 
+def test_the_picture_of_an_image_is_what_the_model_takes(bench, client):
+    shown = Image.open(io.BytesIO(client.get("/api/what-if/picture/7").content))
+    assert np.array_equal(np.asarray(shown), bench.pixels(7))
+    for nothing in ("40", "-1", "upload-0", "x" * 60, "²"):
+        assert client.get(f"/api/what-if/picture/{nothing}").status_code == 404
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_an_upload_is_prepared_and_looked_at(bench, client, kind):
     name = client.post("/api/what-if/upload", content=png(kind=kind)).json()["image"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -290,10 +290,11 @@ def _add_looking(at: APIRouter, bench: Workbench, editor: Editor) -> None:
         return Upload(image=await run_in_threadpool(_uploaded, bench, editor, bytes(body)))
 
     @at.get("/picture/{image}", response_class=Response)
-    def picture(image: Row | Name) -> Response:
-        """An image as the model takes it (PNG)."""
-        with _holding(bench, image):
-            content = png(editor.original(image))
+    def picture(image: Annotated[str, Path(max_length=80)]) -> Response:
+        """An image as the model takes it (PNG), by its row or the name of an upload."""
+        which = int(image) if image.isascii() and image.isdecimal() else image
+        with _holding(bench, which):
+            content = png(editor.original(which))
         return Response(content, media_type="image/png", headers={"cache-control": "no-cache"})
 
     @at.post("/look")
