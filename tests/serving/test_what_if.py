@@ -11,7 +11,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
-from tests.served import opened
+from tests.served import opened, various
 
 from deeptroubles.methods.edits.apply_edits import apply_edits
 from deeptroubles.methods.edits.kinds import read_edit
@@ -22,7 +22,7 @@ from deeptroubles.subject import logits_of
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    return Workbench(tmp_path_factory.mktemp("run") / "run", opened(beside=True))
+    return Workbench(tmp_path_factory.mktemp("run") / "run", various(opened(beside=True)))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,8 @@ def client(bench):
     assert client.get("/api/images").json() == {
         "ready": False, "images": [], "width": 0, "height": 0, "columns": 16, "per_page": 128, "classes": [],
     }  # fmt: skip
-    result(client, client.post("/api/images"))
+    result(client, client.post("/api/what-if/prepare"))
+    assert client.post("/api/what-if/prepare").json() is None
     return client
 
 
@@ -207,6 +208,10 @@ def test_a_map_is_that_of_the_method_and_classes_can_be_compared(bench, client):
     expected = (gradient * pixels).sum(1)[0].detach()
     assert torch.allclose(torch.tensor(found["values"]), expected, atol=1e-4)
     assert (found["target"], found["against"]) == ("dog", "horse")
+    number = client.post("/api/what-if/explain", json={**asked, "against": 1}).json()
+    while (job := client.get(f"/api/jobs/{number}").json())["state"] != "failed":
+        time.sleep(0.02)
+    assert "itself" in job["error"]
 
 
 def test_the_nearest_have_another_prediction(bench, client):
@@ -214,6 +219,7 @@ def test_the_nearest_have_another_prediction(bench, client):
     result(client, client.post("/api/what-if/describe"))
     own = bench.recording.predicted[0]
     others = np.unique(bench.recording.predicted)
+    assert len(others) > 1
     for to in [None, *others.tolist()]:
         found = client.post("/api/what-if/nearest", json={"image": 0, "to": to}).json()
         rows = [each["row"] for each in found["by_pixels"]]
@@ -252,6 +258,6 @@ def test_without_a_model_nothing_is_computed(tmp_path):
     (tmp_path / "run.json").write_text("{}", encoding="utf-8")
     client = TestClient(make_app(Workbench(tmp_path)))
     assert client.post("/api/what-if/look", json={"image": 0}).status_code == 409
-    assert client.post("/api/images").status_code == 409
+    assert client.post("/api/what-if/prepare").status_code == 409
     assert client.post("/api/what-if/upload", content=png()).status_code == 409
     assert client.get("/api/images").json()["ready"] is False

@@ -90,6 +90,8 @@ class Editor:
         self._painted: Recent[LocalEdits] = Recent(PAINTED)
         self._seen: Recent[Tensor] = Recent(VERSIONS)
         self._whole_seconds: float | None = None
+        self.is_prepared = False
+        """Whether the images were seen and the network was traced, so that looks are quick."""
 
     @property
     def classifier(self) -> Classifier:
@@ -108,6 +110,14 @@ class Editor:
                 times.append(time.perf_counter() - began)
             self._whole_seconds = median(times[1:])
         return self._whole_seconds
+
+    def prepare(self) -> None:
+        """Look at all images, and do once what is slow for the first stroke: tracing the network."""
+        _ = self._bench.recording
+        gray = torch.full((1, self.classifier.channels, *self.classifier.size), 0.5).to(self.classifier.mean)
+        LocalEdits(self._bench.network, gray).one(torch.tensor([0, 0, 1, 1]), 0.0)
+        _ = self.whole_seconds
+        self.is_prepared = True
 
     def upload(self, body: bytes) -> str:
         """Keep an uploaded picture (PNG, JPEG or WebP); its name.

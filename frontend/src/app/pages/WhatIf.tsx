@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 import { useSearchParams } from "wouter";
-import type { ImageList, Upload } from "../../api";
+import type { ImageList, JobFacts, Upload } from "../../api";
 import { useAbout } from "../about";
 import { fileUrl, STATIC, tell, useAsk } from "../ask";
 import { useJobs } from "../jobs";
@@ -60,12 +60,13 @@ function useImages(): { list: ImageList | null; problem: string } {
   const { can_compute } = useAbout();
   const { follow } = useJobs();
   const [failed, setFailed] = useState("");
-  const missing = value !== undefined && !value.ready && can_compute && !STATIC;
+  const computes = can_compute && !STATIC;
   useEffect(() => {
-    if (!missing) return;
+    if (!computes) return;
     const end = (problem: Error) => setFailed(problem.message);
-    tell<number>("POST", "/images").then((id) => follow(id, (job) => (job.state === "done" ? again() : setFailed(job.error))), end);
-  }, [missing, follow, again]);
+    const done = (job: JobFacts) => (job.state === "done" ? again() : setFailed(job.error));
+    tell<number | null>("POST", "/what-if/prepare").then((id) => id !== null && follow(id, done), end);
+  }, [computes, follow, again]);
   return { list: value?.ready ? value : null, problem: error || failed };
 }
 

@@ -26,7 +26,7 @@ export function EditCanvas({ pixels, tool, color, size, onStroke }: Props) {
   const [from, setFrom] = useState<Point | null>(null);
   const [said, setSaid] = useState("");
   const { height, width } = pixels;
-  useEffect(() => canvas.current?.getContext("2d")?.putImageData(pixels, 0, 0), [pixels]);
+  useEffect(() => canvas.current?.getContext("2d", { willReadFrequently: true })?.putImageData(pixels, 0, 0), [pixels]);
   useEffect(() => (setHeld(null), setCorner(null), setFrom(null)), [tool, height, width]);
 
   const point = (event: PointerEvent<HTMLElement>): Point => {

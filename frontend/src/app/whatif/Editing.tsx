@@ -111,27 +111,31 @@ export function Editing({ image, facts, list }: Props) {
         </section>
       </div>
       <div className="what-if-more">
-        <section>
-          <h2>Before and after</h2>
-          <Compare before={before} after={pixels} />
-        </section>
-        <section>
-          <h2>What does the prediction depend on?</h2>
-          <Explain image={image} edits={edits} pixels={pixels} scores={scores} />
-        </section>
-        <section>
-          <h2>What is near, but predicted otherwise?</h2>
-          <Counterfactuals
-            image={image} edits={edits} list={list} scores={scores}
-            onMorph={(row, share) =>
-              set("morph", `Morph to image ${row}, ${formatShare(share)}`, withKind(edits, "blend", share > 0 ? { kind: "blend", row, share } : null))
-            }
-          />
-        </section>
-        <section>
-          <h2>How does the prediction respond?</h2>
-          <Response image={image} facts={facts} list={list} edits={edits} sliders={sliders} scores={scores} />
-        </section>
+        <div>
+          <section>
+            <h2>Before and after</h2>
+            <Compare before={before} after={pixels} />
+          </section>
+          <section>
+            <h2>What is near, but predicted otherwise?</h2>
+            <Counterfactuals
+              image={image} edits={edits} list={list} scores={scores}
+              onMorph={(row, share) =>
+                set("morph", `Morph to image ${row}, ${formatShare(share)}`, withKind(edits, "blend", share > 0 ? { kind: "blend", row, share } : null))
+              }
+            />
+          </section>
+        </div>
+        <div>
+          <section>
+            <h2>What does the prediction depend on?</h2>
+            <Explain image={image} edits={edits} pixels={pixels} scores={scores} />
+          </section>
+          <section>
+            <h2>How does the prediction respond?</h2>
+            <Response image={image} facts={facts} list={list} edits={edits} sliders={sliders} scores={scores} />
+          </section>
+        </div>
       </div>
     </>
   );

@@ -37,6 +37,8 @@ export function Explain({ image, edits, pixels, scores }: Props) {
   const [state, setState] = useState<"" | "busy" | string>("");
   if (!methods) return null;
   const method = methods.find((each) => each.name === name)!;
+  const explained = target ? Number(target) : scores[0]?.index;
+  const others = scores.filter((score) => score.index !== explained);
   const explain = async () => {
     const picture = { src: toUrl(pixels), alt: "The edited image", width: pixels.width, height: pixels.height };
     const asked: ExplanationAsked = {
@@ -72,7 +74,7 @@ export function Explain({ image, edits, pixels, scores }: Props) {
           </select>
         </label>
         <ClassChoice label="Class" none="the predicted one" value={target} scores={scores} onChange={setTarget} />
-        {method.takes_against && <ClassChoice label="Minus the class" none="none" value={against} scores={scores} onChange={setAgainst} />}
+        {method.takes_against && <ClassChoice label="Minus the class" none="none" value={against} scores={others} onChange={setAgainst} />}
         {method.parameters.map((parameter) => (
           <Setting
             key={`${name}.${parameter.name}`}

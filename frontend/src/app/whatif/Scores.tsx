@@ -11,38 +11,27 @@ interface Props {
 /** Classes with their probabilities, and what they were before the edits. */
 export function Scores({ title, scores, tracked, onTrack }: Props) {
   return (
-    <table className="scores">
-      <caption>{title}</caption>
-      <thead className="only-read">
-        <tr>
-          <th scope="col">Class</th>
-          <th scope="col">Probability</th>
-          <th scope="col">Unedited</th>
-        </tr>
-      </thead>
-      <tbody>
+    <section className="scores">
+      <h3>{title}</h3>
+      <ul>
         {scores.map((score) => (
-          <tr key={score.index}>
-            <th scope="row">
-              {onTrack ? (
-                <button type="button" className="link" aria-pressed={score.index === tracked} onClick={() => onTrack(score.index)}>
-                  {score.name}
-                </button>
-              ) : (
-                score.name
-              )}
-            </th>
-            <td>
-              <span className="bar-track" aria-hidden="true">
-                <span className="bar-fill" style={{ width: `${100 * (score.after ?? 0)}%` }} />
-                <span className="bar-mark" style={{ left: `${100 * (score.before ?? 0)}%` }} />
-              </span>
-              <strong>{formatShare(score.after)}</strong>
-            </td>
-            <td className="quiet">was {formatShare(score.before)}</td>
-          </tr>
+          <li key={score.index}>
+            {onTrack ? (
+              <button type="button" className="link" aria-pressed={score.index === tracked} onClick={() => onTrack(score.index)}>
+                {score.name}
+              </button>
+            ) : (
+              <span>{score.name}</span>
+            )}
+            <strong>{formatShare(score.after)}</strong>
+            <span className="quiet">was {formatShare(score.before)}</span>
+            <span className="bar-track" aria-hidden="true">
+              <span className="bar-fill" style={{ width: `${100 * (score.after ?? 0)}%` }} />
+              <span className="bar-mark" style={{ left: `${100 * (score.before ?? 0)}%` }} />
+            </span>
+          </li>
         ))}
-      </tbody>
-    </table>
+      </ul>
+    </section>
   );
 }

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from torch.nn import functional
 
 from deeptroubles.pictures import sprite
-from deeptroubles.serving.jobs import Job, Jobs
+from deeptroubles.serving.jobs import Jobs
 from deeptroubles.serving.workbench import Workbench
 
 SIDE = 56
@@ -51,7 +51,7 @@ class ImageList:
     """The images that could be read.
 
     Attributes:
-        ready: Whether the model has seen them; otherwise POST /images starts that.
+        ready: Whether the model has seen them; POST /what-if/prepare starts that.
         images: One entry each, by row.
         width: Width of a thumbnail in pixels. Likewise `height`.
         columns: Thumbnails beside each other in a file.
@@ -68,7 +68,7 @@ class ImageList:
     classes: list[str] = field(default_factory=list)
 
 
-def router(bench: Workbench, jobs: Jobs) -> APIRouter:
+def router(bench: Workbench, _jobs: Jobs) -> APIRouter:
     """Addresses of images."""
     at = APIRouter(prefix="/images", tags=["images"])
 
@@ -80,17 +80,6 @@ def router(bench: Workbench, jobs: Jobs) -> APIRouter:
     def images() -> ImageList:
         """The images with their labels and predictions."""
         return _list(bench) if bench.is_recorded else ImageList(ready=False)
-
-    @at.post("", status_code=202)
-    def look_at_images() -> int:
-        """Show the images to the model; the number of the job."""
-        _ = bench.opened
-
-        def work(_job: Job) -> None:
-            with bench.computing():
-                _ = bench.recording
-
-        return jobs.start("Reading images", work).id
 
     @at.get("/thumbnails/{page}", response_class=Response)
     def thumbnails(page: Annotated[int, Path(ge=0, lt=2**31)]) -> Response:

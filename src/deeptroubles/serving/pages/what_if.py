@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.errors import ModelError
+from deeptroubles.errors import ModelError, UsageError
 from deeptroubles.methods.attribution.shared.quality import is_constant
 from deeptroubles.methods.catalogue import ATTRIBUTION, Method, find_method, parse_settings
 from deeptroubles.methods.edits.kinds import Edit
@@ -270,11 +270,27 @@ def router(bench: Workbench, jobs: Jobs) -> APIRouter:
     """Addresses of what-if."""
     at = APIRouter(prefix="/what-if", tags=["what if"])
     editor = Editor(bench)
+    _add_preparing(at, bench, jobs, editor)
     _add_looking(at, bench, editor)
     _add_explaining(at, bench, jobs, editor)
     _add_nearest(at, bench, jobs, editor)
     _add_curves(at, bench, jobs, editor)
     return at
+
+
+def _add_preparing(at: APIRouter, bench: Workbench, jobs: Jobs, editor: Editor) -> None:
+    @at.post("/prepare", status_code=202)
+    def prepare() -> int | None:
+        """Do what is slow and only done once; the number of the job, or null where nothing is left to do."""
+        _ = bench.opened
+        if editor.is_prepared:
+            return None
+
+        def work(_job: Job) -> None:
+            with bench.computing():
+                editor.prepare()
+
+        return jobs.start("Reading images and model", work).id
 
 
 def _add_looking(at: APIRouter, bench: Workbench, editor: Editor) -> None:
@@ -374,7 +390,7 @@ def _holding(bench: Workbench, image: ImageId) -> Iterator[None]:
     """Hold the model while an image is asked for; 404 where it is not there."""
     _ = bench.opened
     if isinstance(image, int) and not bench.is_recorded:
-        raise NotComputableError("The model has not seen the images yet; POST /images starts that.")
+        raise NotComputableError("The model has not seen the images yet; POST /what-if/prepare starts that.")
     try:
         with bench.lock:
             yield
@@ -443,6 +459,8 @@ def _explain(
     target = asked.target
     if target is None:
         target = int(logits_of(classifier, pixels[None], 1).argmax())
+    if target == asked.against:
+        raise UsageError(f"{classifier.class_names[target]} is compared with itself; choose another class.")
     against = {} if asked.against is None else {"against": asked.against}
     found = method.function(classifier, pixels[None], target, **against, **settings).detach()
     if not torch.isfinite(found).all() or is_constant(found).all():
