@@ -133,8 +133,8 @@ def test_why_what_is_near_and_how_it_responds(enter):
     page.get_by_label(re.compile("Morph to image"), exact=False).locator("visible=true").last.wait_for()
     settled(page, 2)
     assert "50%" in steps(page)[1]
-    page.get_by_label("For").select_option("all")
-    page.get_by_label("Over").select_option("blend.share")
+    page.locator(".response").get_by_label("For").select_option("all")
+    page.locator(".response").get_by_label("Over").select_option("blend.share")
     page.get_by_role("button", name="Draw the curve").click()
     page.get_by_text("Mean over 40 images").wait_for()
 

@@ -7,7 +7,7 @@ import binascii
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 
 import numpy as np
 import torch
@@ -98,8 +98,9 @@ def apply_edit(image: Tensor, edit: Edit, around: Surroundings | None = None) ->
     return as_8_bit(_changed(edit, image[None])[0].clamp(0, 1))
 
 
+@lru_cache(maxsize=128)
 def decoded_patch(patch: Patch) -> NDArray[np.uint8]:
-    """The pixels of a patch, h x w x 4 (red, green, blue, opacity).
+    """The pixels of a patch, h x w x 4 (red, green, blue, opacity), not to be written to.
 
     Raises:
         UsageError: It is no PNG file, or too large.
@@ -109,7 +110,9 @@ def decoded_patch(patch: Patch) -> NDArray[np.uint8]:
         picture = Image.open(io.BytesIO(content), formats=("PNG",))
         if max(picture.size) > MOST_SIDE:
             raise UsageError(f"A patch may have {MOST_SIDE} pixels along each side, not {max(picture.size)}.")
-        return np.asarray(picture.convert("RGBA"))
+        pixels = np.array(picture.convert("RGBA"))
+        pixels.flags.writeable = False  # it is kept for who asks again
+        return pixels
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UsageError("The patch cannot be read; give a PNG file in base64.") from error
 
