@@ -111,10 +111,10 @@ def decoded_patch(patch: Patch) -> NDArray[np.uint8]:
         if max(picture.size) > MOST_SIDE:
             raise UsageError(f"A patch may have {MOST_SIDE} pixels along each side, not {max(picture.size)}.")
         pixels = np.array(picture.convert("RGBA"))
-        pixels.flags.writeable = False  # it is kept for who asks again
-        return pixels
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UsageError("The patch cannot be read; give a PNG file in base64.") from error
+    pixels.flags.writeable = False  # it is kept for who asks again
+    return pixels
 
 
 def visible_box(patch: Patch, pixels: NDArray[np.uint8], height: int, width: int) -> tuple[int, int, int, int] | None:
