@@ -23,8 +23,8 @@ export function Scores({ title, scores, tracked, onTrack }: Props) {
             ) : (
               <span>{score.name}</span>
             )}
-            <strong>{formatShare(score.after)}</strong>
-            <span className="quiet">was {formatShare(score.before)}</span>
+            <strong>{shown(score.after)}</strong>
+            <span className="quiet">was {shown(score.before)}</span>
             <span className="bar-track" aria-hidden="true">
               <span className="bar-fill" style={{ width: `${100 * (score.after ?? 0)}%` }} />
               <span className="bar-mark" style={{ left: `${100 * (score.before ?? 0)}%` }} />
@@ -34,4 +34,12 @@ export function Scores({ title, scores, tracked, onTrack }: Props) {
       </ul>
     </section>
   );
+}
+
+const LEAST = 1e-4;
+
+/** A probability in few letters. */
+function shown(share: number | null): string {
+  if (share !== null && share < LEAST) return `<${formatShare(LEAST)}`;
+  return share !== null && share > 1 - LEAST && share < 1 ? `>${formatShare(1 - LEAST)}` : formatShare(share);
 }
