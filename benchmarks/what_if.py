@@ -1,8 +1,9 @@
 """How quickly the what-if page sees an edit: round trips over HTTP, on the embedded network and its 15 photographs.
 
-Run `OMP_WAIT_POLICY=passive python benchmarks/what_if.py [MODEL IMAGES]`: `deeptroubles serve` sets this too. Each round is a new position of the brush or the slider, as while
-somebody drags. Printed: the median and the 95th percentile in milliseconds, and the ratio to a whole forward pass,
-which is measured in between. A stroke grows by a few pixels from round to round; every tenth begins elsewhere.
+Run `OMP_WAIT_POLICY=passive python benchmarks/what_if.py [MODEL IMAGES]`: `deeptroubles serve` sets this too. Each
+round is a new position of the brush or the slider, as while somebody drags. Printed: the median and the 95th percentile
+in milliseconds, and the ratio to a whole forward pass, which is measured in between. A stroke grows by a few pixels
+from round to round; every tenth begins elsewhere.
 """
 
 from __future__ import annotations
