@@ -36,6 +36,18 @@ def opened(count: int = 40, size: int = 32, beside: bool = False) -> Opened:
     return Opened(classifier, images, other)
 
 
+def various(what: Opened) -> Opened:
+    """The same, with the logits of each class centered and scaled, so that predictions differ between the images."""
+    head, images = what.classifier.module[-1], range(len(what.images))
+    pixels = torch.stack([what.classifier.prepare(what.images[i]) for i in images])
+    with torch.no_grad():
+        logits = what.classifier(pixels)
+        scale = 1 / logits.std(0)
+        head.bias.copy_((head.bias - logits.mean(0)) * scale)
+        head.weight.mul_(scale[:, None])
+    return what
+
+
 def application(folder: Path, what: Opened | None = None) -> FastAPI:
     """The application without its guard."""
     return make_app(Workbench(folder, what or opened()))

@@ -47,7 +47,8 @@ def order(method, **more):
         given["target"] = 2
     if method in NEED_BOX:
         given["box"] = [4, 4, 12, 20]
-    return given | more
+    given |= more
+    return given | {"settings": {name: str(value) for name, value in given["settings"].items()}}
 
 
 @pytest.mark.parametrize("method", ATTACKS)
@@ -119,8 +120,8 @@ def test_an_attack_is_stopped(lab):
         ({"target": 4}, 422),
         ({"box": [0, 0, 0, 5]}, 422),
         ({"box": [0, 0, 33, 5]}, 422),
-        ({"settings": {"steps": 0}}, 400),
-        ({"settings": {"no_such": 1}}, 400),
+        ({"settings": {"steps": "0"}}, 400),
+        ({"settings": {"no_such": "1"}}, 400),
         ({"settings": {"epsilon": "much"}}, 400),
         ({"settings": {"steps": [1]}}, 422),
         ({"more": 1}, 422),

@@ -1,6 +1,7 @@
 import type { MethodFacts, ParameterFacts } from "../api";
 
-export type Settings = Record<string, number | string | boolean>;
+/** Settings as texts; what is not there keeps its default. */
+export type Settings = Record<string, string>;
 
 interface Props {
   method: MethodFacts;
@@ -8,72 +9,63 @@ interface Props {
   onChange: (settings: Settings) => void;
 }
 
-/** The settings of a method, as its signature declares them. What is left alone keeps its default. */
+/** The settings of a method, as its signature declares them. */
 export function MethodForm({ method, settings, onChange }: Props) {
-  const set = (name: string, value: number | string | boolean | undefined) => {
-    const { [name]: _, ...rest } = settings;
-    onChange(value === undefined ? rest : { ...rest, [name]: value });
-  };
   return (
     <fieldset className="settings">
-      <legend>Settings of {method.name}</legend>
+      <legend>Settings of {plain(method.name)}</legend>
       {method.parameters.map((parameter) => (
-        <Field key={parameter.name} parameter={parameter} value={settings[parameter.name]} onChange={set} />
+        <Setting
+          key={`${method.name}.${parameter.name}`}
+          parameter={parameter}
+          value={settings[parameter.name] ?? ""}
+          onChange={(value) => onChange({ ...settings, [parameter.name]: value })}
+        />
       ))}
       {method.parameters.length === 0 && <p className="quiet">It has none.</p>}
     </fieldset>
   );
 }
 
-interface FieldProps {
+interface SettingProps {
   parameter: ParameterFacts;
-  value: number | string | boolean | undefined;
-  onChange: (name: string, value: number | string | boolean | undefined) => void;
+  value: string;
+  onChange: (value: string) => void;
 }
 
-function Field({ parameter, value, onChange }: FieldProps) {
-  const { name, choices, type, low, high, description } = parameter;
-  const usual = parameter.default;
-  const label = name.replaceAll("_", " ");
-  if (choices.length > 0)
-    return (
-      <span className="choice" title={description}>
-        <label htmlFor={`setting-${name}`}>{label}</label>
-        <select id={`setting-${name}`} value={String(value ?? usual ?? "")} onChange={(event) => onChange(name, event.target.value)}>
-          {choices.map((choice) => (
+/** One setting: a choice, a number or a text. */
+export function Setting({ parameter, value, onChange }: SettingProps) {
+  const { name, kind, low, high, choices, description } = parameter;
+  const id = `setting-${name}`;
+  return (
+    <span className="setting" title={description}>
+      <label htmlFor={id}>{plain(name)}</label>
+      {kind === "choice" || kind === "flag" ? (
+        <select id={id} value={value || parameter.default} onChange={(event) => onChange(event.target.value)}>
+          {(kind === "flag" ? ["true", "false"] : choices).map((choice) => (
             <option key={choice}>{choice}</option>
           ))}
         </select>
-      </span>
-    );
-  if (type === "bool")
-    return (
-      <label title={description} className="check">
-        <input type="checkbox" checked={Boolean(value ?? usual)} onChange={(event) => onChange(name, event.target.checked)} />
-        {label}
-      </label>
-    );
-  const isNumber = /int|float/.test(type);
-  return (
-    <label title={description}>
-      {label}
-      <input
-        type={isNumber ? "number" : "text"}
-        step={/float/.test(type) ? "any" : 1}
-        min={low ?? undefined}
-        max={high ?? undefined}
-        placeholder={usual === null ? "default" : short(usual)}
-        value={value === undefined ? "" : String(value)}
-        onChange={(event) => {
-          const text = event.target.value;
-          onChange(name, text === "" ? undefined : isNumber ? Number(text) : text);
-        }}
-      />
-    </label>
+      ) : (
+        <input
+          id={id}
+          type={kind === "text" ? "text" : "number"}
+          value={value}
+          placeholder={short(parameter.default) || "automatic"}
+          min={low ?? undefined}
+          max={high ?? undefined}
+          step={kind === "number" ? "any" : 1}
+          onChange={(event) => onChange(event.target.value)}
+        />
+      )}
+    </span>
   );
 }
 
+/** A name as people read it. */
+export const plain = (name: string) => name.replaceAll("_", " ");
+
 /** A default as people read it: 0.0314, not 0.03137254901960784. */
-function short(value: number | string | boolean): string {
-  return typeof value === "number" ? String(Number(value.toPrecision(3))) : String(value);
+function short(text: string): string {
+  return text.length > 6 && Number.isFinite(Number(text)) ? String(Number(Number(text).toPrecision(3))) : text;
 }

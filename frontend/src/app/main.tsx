@@ -8,6 +8,7 @@ import { AttackLab } from "./pages/AttackLab";
 import { Data } from "./pages/Data";
 import { Findings } from "./pages/Findings";
 import { Microscope } from "./pages/Microscope";
+import { WhatIf } from "./pages/WhatIf";
 import { Shell } from "./Shell";
 import "../styles/base.css";
 import "../styles/page.css";
@@ -24,6 +25,7 @@ import "./styles/app.css";
 import "./styles/attack.css";
 import "./styles/data.css";
 import "./styles/microscope.css";
+import "./styles/what-if.css";
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
@@ -35,6 +37,7 @@ createRoot(document.getElementById("root")!).render(
             <Route path="/attack" component={AttackLab} />
             <Route path="/data" component={Data} />
             <Route path="/m/*?" component={Microscope} />
+            <Route path="/what-if" component={WhatIf} />
             <Route>There is no such page.</Route>
           </Switch>
         </Shell>

@@ -14,12 +14,23 @@ from starlette.staticfiles import StaticFiles
 
 from deeptroubles.errors import DeeptroublesError, RunFolderError
 from deeptroubles.serving.jobs import Jobs, TooManyJobsError
-from deeptroubles.serving.pages import attack_lab, catalogue, data, fairness, findings, job_list, microscope, thumbnails
+from deeptroubles.serving.pages import (
+    attack_lab,
+    catalogue,
+    data,
+    fairness,
+    findings,
+    images,
+    job_list,
+    microscope,
+    thumbnails,
+    what_if,
+)
 from deeptroubles.serving.workbench import NotComputableError, Workbench
 
 PAGE = Path(__file__).with_name("page")
 """The page as it was built from `frontend/` (see `hatch_build.py`)."""
-PAGES = (attack_lab, catalogue, data, fairness, findings, job_list, microscope, thumbnails)
+PAGES = (attack_lab, catalogue, data, fairness, findings, images, job_list, microscope, thumbnails, what_if)
 """Each has `router(bench, jobs)`, and `exported(bench)`: the addresses that a static copy needs."""
 _STATUS = {TooManyJobsError: 429, NotComputableError: 409}
 

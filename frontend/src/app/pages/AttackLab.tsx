@@ -5,14 +5,15 @@ import type { JobFacts, MethodFacts } from "../../api";
 import { CurveView } from "../../evidence/CurveView";
 import { HeatmapsView } from "../../evidence/HeatmapsView";
 import { useAbout } from "../about";
-import { STATIC, tell, useAsk } from "../ask";
+import { fileUrl, STATIC, tell, useAsk } from "../ask";
 import { ClassChoice, ClassesChoice } from "../ClassChoice";
-import { ImageChoice } from "../ImageChoice";
 import { useJobs } from "../jobs";
-import { MethodForm, type Settings } from "../MethodForm";
-import { AttackOutcome, type Outcome } from "./AttackOutcome";
-import { AttackWatch, type Step } from "./AttackWatch";
-import { BoxChoice, type Box } from "./BoxChoice";
+import { MethodForm, plain, type Settings } from "../MethodForm";
+import { useImages } from "../useImages";
+import { ImagePicker } from "../whatif/ImagePicker";
+import { AttackOutcome, type Outcome } from "../attack/AttackOutcome";
+import { AttackWatch, type Step } from "../attack/AttackWatch";
+import { BoxChoice, type Box } from "../attack/BoxChoice";
 
 const FIRST = "pgd";
 
@@ -22,7 +23,9 @@ export function AttackLab() {
   const { value: methods } = useAsk<MethodFacts[]>(STATIC ? null : "/methods?family=attacks");
   const [search, setSearch] = useSearchParams();
   const chosen = methods?.find((method) => method.name === (search.get("method") ?? FIRST));
-  const row = Number(search.get("image") ?? 0);
+  const { list, problem } = useImages();
+  const row = Math.min(Math.max(0, Math.round(Number(search.get("image") ?? 0)) || 0), Math.max(0, (list?.images.length ?? 1) - 1));
+  const small = (about.size?.[0] ?? 224) < 96;
   const [target, setTarget] = useState<number | null>(null);
   const [classes, setClasses] = useState<number[]>([]);
   const [rows, setRows] = useState<number[]>([]);
@@ -40,33 +43,45 @@ export function AttackLab() {
         <p>Attacks need the model: start this page with `deeptroubles serve MODEL --images IMAGES`.</p>
       </>
     );
-  if (!methods || !chosen) return <h1>Attack lab</h1>;
+  if (!methods || !chosen || !list)
+    return (
+      <>
+        <h1>Attack lab</h1>
+        <p role={problem ? "alert" : "status"}>{problem || "The model looks at the images first…"}</p>
+      </>
+    );
   const takes = new Set(chosen.takes);
   const many = [row, ...rows.filter((other) => other !== row)];
+  const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== ""));
   const order = {
     method: chosen.name,
     rows: takes.has("images") ? (takes.has("classes") || chosen.name === "patch" ? many : [row]) : [],
     target: takes.has("targets") || takes.has("target") ? target : null,
     classes: takes.has("classes") ? (classes.length > 0 ? classes : target === null ? [] : [target]) : [],
     box: takes.has("mask") && box ? [box.top, box.left, box.bottom, box.right] : null,
-    settings,
+    settings: given,
   };
   const running = job !== null && (job.state === "waiting" || job.state === "running");
   return (
     <>
       <h1>Attack lab</h1>
+      {takes.has("images") && <ImagePicker list={list} image={row} onChoose={(next) => set("image", String(next))} />}
       <div className="lab">
         <form className="lab-order" onSubmit={(event) => (event.preventDefault(), void run("/attack", order))}>
           <label htmlFor="attack-method">Attack</label>
             <select id="attack-method" value={chosen.name} onChange={(event) => set("method", event.target.value)}>
               {methods.map((method) => (
-                <option key={method.name}>{method.name}</option>
+                <option key={method.name} value={method.name}>
+                  {plain(method.name)}
+                </option>
               ))}
             </select>
           <p className="quiet">{chosen.summary}</p>
-          {takes.has("images") && <ImageChoice row={row} onChange={(next) => set("image", String(next))} />}
+          {takes.has("images") && (
+            <img src={fileUrl(`/images/${row}/picture`)} alt={`Image ${row}`} className={small ? "lab-picture pixelated" : "lab-picture"} />
+          )}
           {(takes.has("classes") || chosen.name === "patch") && takes.has("images") && (
-            <MoreImages rows={rows} count={about.count} onChange={setRows} />
+            <MoreImages rows={rows} count={list.images.length} onChange={setRows} />
           )}
           {(takes.has("targets") || takes.has("target")) && (
             <ClassChoice

@@ -45,6 +45,12 @@ class LocalEdits:
         self.image = image
         self._network = network if isinstance(network, TracedNetwork) else None
         self._runner: Runner | None = None
+        self._compared = False
+
+    @property
+    def is_incremental(self) -> bool:
+        """Whether less than the whole network is computed; otherwise it cannot be traced, or results differed."""
+        return self._network is not None
 
     def logits(self, boxes: Tensor, content: float | Tensor, batch_size: int = 32, cut: int | None = None) -> Tensor:
         """The logits of the image with each edit applied alone, M x K.
@@ -60,10 +66,28 @@ class LocalEdits:
         content = torch.as_tensor(content, device=self.image.device, dtype=self.image.dtype)
         if self._network is None or (len(boxes) < MIN_EDITS and cut is None):
             return self._dense(boxes, content, batch_size)
+        return self._tried(boxes, content, batch_size, cut)
+
+    def one(self, box: Tensor, content: float | Tensor) -> Tensor:
+        """The logits of one edit (box: 4) that comes again and again with changes, such as a brush stroke: K.
+
+        The first result is compared with the whole network.
+        """
+        boxes = box.cpu().long()[None]
+        content = torch.as_tensor(content, device=self.image.device, dtype=self.image.dtype)
+        if self._network is None:
+            return self._dense(boxes, content, 1)[0]
+        compare, self._compared = not self._compared, True
+        return self._tried(boxes, content, 1, None, compare=compare)[0]
+
+    def _tried(
+        self, boxes: Tensor, content: Tensor, batch_size: int, cut: int | None, *, compare: bool = True
+    ) -> Tensor:
+        """Incremental logits; those of the whole network, from now on, where that fails or they differ."""
         with torch.inference_mode(), evaluating(self.classifier):
             try:
                 found = self._incremental(boxes, content, batch_size, cut)
-                problem = self._mismatch(found, boxes, content)
+                problem = self._mismatch(found, boxes, content) if compare else ""
             except (RuntimeError, TypeError, ValueError, IndexError, KeyError) as error:
                 problem = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
             if not problem:

@@ -42,7 +42,7 @@ class AttackOrder(BaseModel):
         target: The class to reach. Default: any other.
         classes: The classes, for attacks on several.
         box: Where a masked attack may paint: top, left, bottom, right.
-        settings: Further parameters of the method.
+        settings: Further parameters of the method, as texts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,7 +52,7 @@ class AttackOrder(BaseModel):
     target: Index | None = None
     classes: Annotated[list[Index], Field(max_length=10)] = []
     box: tuple[Index, Index, Index, Index] | None = None
-    settings: dict[str, bool | int | float | str] = {}
+    settings: dict[Annotated[str, Field(max_length=60)], Annotated[str, Field(max_length=200)]] = {}
 
 
 class PixelMapOrder(BaseModel):

@@ -1,33 +1,44 @@
-"""The methods that the pages offer, with forms for their settings: what the catalogue reads from their signatures."""
+"""The methods of the catalogue with their settings, from which the page draws forms."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from deeptroubles.methods.catalogue import METHODS, Method, Parameter
 from deeptroubles.serving.jobs import Jobs
 from deeptroubles.serving.workbench import Workbench
 
 Family = Literal["attribution", "attacks", "transforms", "units"]
-NOT_ASKED = {"batch_size"}
-"""Settings that change nothing but the speed."""
+NOT_SETTINGS = {"images", "labels", "target", "targets", "against", "batch_size"}
+"""Parameters that a page sets in other ways."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterFacts:
-    """A setting of a method, as in `deeptroubles.methods.catalogue`. `default` is null where it is not fixed."""
+    """A setting of a method; see `deeptroubles.methods.catalogue.Parameter`.
+
+    Attributes:
+        name: Its name.
+        kind: How it is entered.
+        low: The smallest value; null if there is no bound. Likewise `high`.
+        above: Whether `low` itself is excluded.
+        choices: The allowed values of a choice.
+        default: The value that is taken when nothing is given, as text; '' where the method finds one itself.
+        description: What it is.
+    """
 
     name: str
-    type: str
-    default: bool | int | float | str | None
+    kind: Literal["flag", "whole", "number", "choice", "text"]
     low: float | None
     high: float | None
-    choices: tuple[str, ...]
+    above: bool
+    choices: list[str]
+    default: str
     description: str
 
 
@@ -37,15 +48,17 @@ class MethodFacts:
 
     Attributes:
         name: Its name.
-        summary: What it does, in a sentence.
-        takes: The names of all its parameters.
-        parameters: Those that can be set in a form.
+        family: Its family.
+        summary: What it does, in a line.
+        parameters: Its settings.
+        takes: The names of all its parameters, also of those that are chosen in other ways.
     """
 
     name: str
+    family: str
     summary: str
-    takes: tuple[str, ...]
-    parameters: tuple[ParameterFacts, ...]
+    parameters: list[ParameterFacts]
+    takes: list[str]
 
 
 def router(_bench: Workbench, _jobs: Jobs) -> APIRouter:
@@ -53,45 +66,57 @@ def router(_bench: Workbench, _jobs: Jobs) -> APIRouter:
     at = APIRouter(tags=["catalogue"])
 
     @at.get("/methods")
-    def methods(family: Family) -> list[MethodFacts]:
+    def methods(family: Annotated[Family, Query()]) -> list[MethodFacts]:
         """The methods of a family."""
-        return [_facts(method) for method in METHODS.values() if method.family == family]
+        return [facts_of(method) for method in METHODS.values() if method.family == family]
 
     return at
 
 
 def exported(_bench: Workbench) -> Iterator[str]:
-    """Nothing: a static copy runs no method."""
+    """What a static copy needs: nothing, since nothing can be computed in it."""
     yield from ()
 
 
-def _facts(method: Method) -> MethodFacts:
+def settings_of(method: Method) -> dict[str, Parameter]:
+    """The parameters of a method that a form can ask for."""
+    return {
+        name: parameter
+        for name, parameter in method.parameters.items()
+        if parameter.plain and parameter.default is not inspect.Parameter.empty and name not in NOT_SETTINGS
+    }
+
+
+def facts_of(method: Method) -> MethodFacts:
+    """A method as the page gets it."""
     return MethodFacts(
         name=method.name,
+        family=method.family,
         summary=method.summary,
-        takes=tuple(method.parameters),
-        parameters=tuple(_parameter(p) for p in method.parameters.values() if _is_setting(p)),
+        parameters=[_parameter(each) for each in settings_of(method).values()],
+        takes=list(method.parameters),
     )
-
-
-def _is_setting(parameter: Parameter) -> bool:
-    fixed = parameter.default is not inspect.Parameter.empty
-    return fixed and parameter.plain is not None and parameter.name not in NOT_ASKED and not _is_class(parameter)
-
-
-def _is_class(parameter: Parameter) -> bool:
-    """Classes are chosen by name, not in the form."""
-    return parameter.name in {"labels", "target", "targets", "against"}
 
 
 def _parameter(parameter: Parameter) -> ParameterFacts:
-    plain = isinstance(parameter.default, bool | int | float | str)
+    default = "" if parameter.default is None else str(parameter.default)
     return ParameterFacts(
         name=parameter.name,
-        type=parameter.type,
-        default=parameter.default if plain else None,
+        kind=_kind(parameter),
         low=parameter.low,
         high=parameter.high,
-        choices=parameter.choices,
+        above=parameter.above,
+        choices=list(parameter.choices),
+        default=default.lower() if isinstance(parameter.default, bool) else default,
         description=parameter.description,
     )
+
+
+def _kind(parameter: Parameter) -> Literal["flag", "whole", "number", "choice", "text"]:
+    if parameter.choices:
+        return "choice"
+    if parameter.plain is int:
+        return "whole"
+    if parameter.plain is float:
+        return "number"
+    return "text" if parameter.plain is str else "flag"

@@ -63,6 +63,14 @@ def keep_table(bench: Workbench) -> Entry:
     return found
 
 
+def thumbnails_of(bench: Workbench) -> Thumbnails:
+    """How the small pictures of all images are laid out."""
+    entry = held(bench)
+    if entry is None or entry.sprite is None:
+        return Thumbnails(ready=False)
+    return _facts(entry.sprite, len(bench.store.table(entry)))
+
+
 def recorded(bench: Workbench) -> Workbench:
     """The workbench. Raises NotComputableError where its images were not shown to the model yet."""
     if not bench.is_recorded:
@@ -85,10 +93,7 @@ def router(bench: Workbench, jobs: Jobs) -> APIRouter:
     @at.get("/data/thumbnails")
     def facts() -> Thumbnails:
         """How the small pictures of all images are laid out."""
-        entry = held(bench)
-        if entry is None or entry.sprite is None:
-            return Thumbnails(ready=False)
-        return _facts(entry.sprite, len(bench.store.table(entry)))
+        return thumbnails_of(bench)
 
     @at.post("/data/table", status_code=202)
     def make() -> int:

@@ -20,3 +20,19 @@ def shuffle_channels(images: Tensor, seed: int, strength: float = 1.0) -> Tensor
     shifts = torch.randint(1, 3, (len(images),), generator=torch.Generator().manual_seed(seed)).tolist()
     permuted = torch.stack([image.roll(shift, 0) for image, shift in zip(images, shifts, strict=True)])
     return torch.lerp(images, permuted, strength)
+
+
+def turn_hue(images: Tensor, degrees: float) -> Tensor:
+    """Turn the hue (HSV) of images (N x 3 x H x W in [0, 1]) by an angle; value and saturation stay."""
+    red, green, blue = images.unbind(1)
+    value, lowest = images.amax(1), images.amin(1)
+    spread = value - lowest
+    divisor = torch.where(spread > 0, spread, torch.ones_like(spread))
+    sixth = torch.where(
+        value == red,
+        (green - blue) / divisor,
+        torch.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+    )
+    turned = sixth + degrees / 60
+    distance = [(turned + offset).remainder(6) for offset in (5, 3, 1)]  # of each channel, in sixths of the circle
+    return torch.stack([value - spread * torch.minimum(d, 4 - d).clamp(0, 1) for d in distance], dim=1)

@@ -1,5 +1,5 @@
 import type { Curve } from "../../audit";
-import { formatShare } from "../format";
+import { formatShare } from "../../drawing/format";
 
 export interface OutcomePicture {
   title: string;

@@ -1,4 +1,4 @@
-import { formatShare } from "../format";
+import { formatShare } from "../../drawing/format";
 
 /** What an attack tries at the moment. */
 export interface Step {
