@@ -77,8 +77,8 @@ class OcclusionGain:
                 *self.looks.said,
                 f"The probability rises by any amount on {rises} of {plural(count, 'image')}.",
                 (
-                    f"{self.corrected} of the {plural(len(self.probability), 'image')} that gain most turn right when up "
-                    f"to {STEPS} windows are hidden."
+                    f"{self.corrected} of the {plural(len(self.probability), 'image')} that gain most turn right when "
+                    f"up to {STEPS} windows are hidden."
                 ),
                 "The hidden part may be a second object that really is there; look at the examples.",
                 "The best of many windows is chosen, so images with low confidence gain more easily.",
