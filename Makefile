@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PAGE := src/deeptroubles/report/bundle.html
-PAGE_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -not -name audit.ts -print)
+PAGE_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -not -name audit.ts -not -name api.ts -print)
 
 .PHONY: demo test setup generate format clean
 
@@ -33,7 +33,7 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv runs dist build frontend/node_modules $(PAGE)
+	rm -rf .venv runs dist build frontend/node_modules $(PAGE) src/deeptroubles/serving/page
 
 # torch comes first and by its exact version: left to itself, pip takes a build with gigabytes of CUDA.
 .venv/installed: pyproject.toml constraints.txt hatch_build.py

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deeptroubles import read_audit
+from deeptroubles import Classifier, read_audit
 from deeptroubles.engine import LocalEngine, local
 from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import (
@@ -39,6 +39,7 @@ from deeptroubles.pictures import picture
 from deeptroubles.run.files import write_whole
 from deeptroubles.run.folder import RunFolder
 from deeptroubles.run.lock import locked
+from tests.networks import Plain
 
 IDENTITY = {"model": "m", "images": "i", "seed": "0"}
 
@@ -389,6 +390,7 @@ def test_a_single_array_and_a_folder_are_no_chunk(folder):
 
 class Subject:
     fingerprint = "f"
+    classifier = Classifier(Plain(), size=8)
 
 
 CALLS: list[list[int]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from deeptroubles.run.pixels import PixelFile
 
 PIXELS_AT_ONCE = 16 * 224**2
 """Pixels of a batch on a CPU: larger batches take as long per image, and more memory (benchmarks/forward.py)."""
+PIXELS_WITH_GRADIENT = 4 * 224**2
+"""The same where the activations of all layers are kept for the way back."""
 
 
 @dataclass(frozen=True)
@@ -136,15 +139,20 @@ def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> T
 
 
 def _in_batches(classifier: Classifier, call: Callable[[Tensor], Tensor], pixels: Tensor, batch_size: int) -> Tensor:
-    size = images_at_once(pixels, batch_size, PIXELS_AT_ONCE)
+    size = images_at_once(pixels.shape, batch_size) if pixels.device.type == "cpu" else batch_size
     with torch.inference_mode(), evaluating(classifier):
         return torch.cat([_in_fast_layout(call, batch) for batch in torch.split(pixels, size)])
 
 
-def images_at_once(pixels: Tensor, batch_size: int, most: int) -> int:
-    """The size of a batch: `batch_size`, or what has at most so many pixels, so that memory stays bounded on a CPU."""
-    height, width = pixels.shape[-2:]
-    return min(batch_size, max(1, most // (height * width))) if pixels.device.type == "cpu" else batch_size
+def images_at_once(size: Sequence[int], batch_size: int, most: int = PIXELS_AT_ONCE) -> int:
+    """How many images a batch has on a CPU: `batch_size`, or those that have at most so many pixels.
+
+    Args:
+        size: Height and width are the last two; further sides before them are not looked at.
+        batch_size: The most images.
+        most: The most pixels.
+    """
+    return min(batch_size, max(1, most // math.prod(size[-2:])))
 
 
 def _in_fast_layout(call: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 from deeptroubles import Classifier, ImageSet
 from deeptroubles.checks.reliance.map_sanity import LIMIT, map_sanity
 from deeptroubles.engine import LocalEngine
-from deeptroubles.recording import record
+from deeptroubles.recording import Budget, record
 from tests.networks import Plain
 
 
@@ -71,3 +73,17 @@ def test_maps_that_are_zero_pass_nothing():
     assert "is zero" in refused["saliency"]
     (finding,) = result.findings()
     assert "saliency" not in finding.claim
+
+
+def test_a_small_budget_costs_the_curve_and_not_the_verdict():
+    engine = LocalEngine()
+    recording = record(*clean(), engine)
+    whole = map_sanity(recording, engine, seed=0)
+    quick = map_sanity(replace(recording, budget=Budget(looks=1000, seconds=0.01)), engine, seed=0)
+    assert [(m.method, m.agreement[-1], m.verdict) for m in whole.methods] == [
+        (m.method, m.agreement[-1], m.verdict) for m in quick.methods
+    ]
+    (found,), (shown,) = quick.findings(), whole.findings()
+    assert [e.kind for e in found.evidence] == ["table"]
+    assert [e.kind for e in shown.evidence] == ["table", "curve"]
+    assert any("time budget" in caveat for caveat in found.caveats)

@@ -46,7 +46,10 @@ def test_the_wheel_carries_the_package_and_nothing_else(wheel):
     assert {name for name in package if name.endswith(".py")} == modules
     pages = {"deeptroubles/report/bundle.html", "deeptroubles/checks/references.json"}
     tables = {f"deeptroubles/methods/geography/{name}" for name in ("borders.npz", "countries.csv")}
-    assert package - modules == {*pages, *tables, "deeptroubles/py.typed", "deeptroubles/__init__.pyi"}
+    page = {name for name in package if name.startswith("deeptroubles/serving/page/")}
+    kinds = sorted(name.removeprefix("deeptroubles/serving/page/").rpartition(".")[2] for name in page)
+    assert kinds == ["css", "html", "js"]
+    assert package - modules - page == {*pages, *tables, "deeptroubles/py.typed", "deeptroubles/__init__.pyi"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -64,6 +67,8 @@ def test_the_unpacked_wheel_works_and_brings_no_optional_package(wheel, tmp_path
     script = (
         "import json, sys, deeptroubles, deeptroubles.cli\n"
         "from deeptroubles.report import BUNDLE\n"
+        "from deeptroubles.serving.app import page_html\n"
+        "assert 'assets/app' in page_html('')\n"
         "from deeptroubles.checks.registry import all_checks\n"
         "print(json.dumps([deeptroubles.__file__, BUNDLE.is_file(), len(all_checks()), sorted(sys.modules)]))"
     )

@@ -44,7 +44,8 @@ def run(monkeypatch, capsys):
 
 def test_the_horse_story_in_two_commands(run, fewer, tmp_path):
     code, out, err = run("planted", "horse", "--out", tmp_path / "horse")
-    assert (code, err) == (0, "Loading PyTorch\n")
+    assert code == 0
+    assert err.startswith("Loading PyTorch\n")  # and where it takes long, how far it is
     called = [int(share) for share in re.findall(r"the tag +(\d+)%", out)]
     assert called[0] - called[1] > 40  # the same horses with and without the tag
     assert called[2] - called[3] > 40  # the same other objects with and without it

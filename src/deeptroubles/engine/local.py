@@ -10,7 +10,7 @@ import numpy as np
 from deeptroubles.engine.engine import Arrays, Items, Merge, Work, chunks_of, result_key
 from deeptroubles.progress import track
 from deeptroubles.run.folder import RunFolder
-from deeptroubles.subject import Subject
+from deeptroubles.subject import Subject, images_at_once
 
 _DONE = "chunks done"
 """The name under which a running total says how many chunks are in it."""
@@ -46,7 +46,7 @@ class LocalEngine:
         done = int(total.pop(_DONE, np.zeros(1))[0])
         saved, pause = time.monotonic(), PAUSE
         for part in track(chunks[done:], task, sizes=list(map(len, chunks[done:]))):
-            found = work(subject, part, self.batch_size, **settings)
+            found = work(subject, part, self._at_once(subject), **settings)
             total, done = merge(total, found) if done else found, done + 1
             if self.folder and (done == len(chunks) or time.monotonic() - saved > pause):
                 started = time.monotonic()
@@ -64,10 +64,15 @@ class LocalEngine:
         key = self._key(work, subject, items, settings)
         held = self.folder.chunk(key) if self.folder else None
         if held is None:
-            held = work(subject, *items, self.batch_size, **settings)
+            held = work(subject, *items, self._at_once(subject), **settings)
             if self.folder:
                 self.folder.keep_chunk(key, held)
         return held
+
+    def _at_once(self, subject: Subject) -> int:
+        """The size of batches; smaller for large images on a CPU, where that costs no time and saves memory."""
+        on_cpu = subject.classifier.device.type == "cpu"
+        return images_at_once(subject.classifier.size, self.batch_size) if on_cpu else self.batch_size
 
     def _key(self, work: Work, subject: Subject, items: Any, settings: dict[str, Any], *more: str) -> str:
         return result_key(subject, work.__module__, work.__qualname__, items, settings, *more) if self.folder else ""

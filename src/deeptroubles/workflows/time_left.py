@@ -31,7 +31,7 @@ TYPICAL: Mapping[str, Typical] = {
     "reliance.background": Typical(9, 1000, images=500),
     "reliance.clusters": Typical(8, images=500),
     "reliance.cue": Typical(0.4, 750, images=64),
-    "reliance.map_sanity": Typical(4, 4300, images=10),
+    "reliance.map_sanity": Typical(3, 2200, images=10),
     "reliance.occlusion_gain": Typical(1, 30_000, images=64, bounded=True),
     "reliance.patch_shuffling": Typical(1, 9000, images=64, bounded=True),
     "reliance.shortcut": Typical(12, 1000, images=500),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
@@ -30,7 +31,7 @@ from deeptroubles.methods.clustering.spray import (
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, wilson
-from deeptroubles.subject import Subject
+from deeptroubles.subject import PIXELS_WITH_GRADIENT, Subject, images_at_once
 
 HALF = 0.5
 """An image counts when this share of its positive evidence lies in the region."""
@@ -277,7 +278,8 @@ def _frequent(predicted: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
 def _heatmaps(subject: Subject, indices: Sequence[int], batch_size: int, target: int, *, masked: bool) -> Arrays:
     """Small heatmaps for a class, and the share of positive evidence at each position (off the objects, if masked)."""
     pixels = subject.pixels(indices)
-    maps = small_heatmaps(lrp(subject.classifier, pixels, target))
+    parts = torch.split(pixels, images_at_once(pixels.shape, len(pixels), PIXELS_WITH_GRADIENT))
+    maps = small_heatmaps(torch.cat([lrp(subject.classifier, part, target) for part in parts]))
     evidence = np.maximum(maps, 0)
     total = evidence.sum((1, 2), keepdims=True)
     evidence /= np.where(total > 0, total, 1)

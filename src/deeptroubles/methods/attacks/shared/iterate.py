@@ -12,13 +12,10 @@ from deeptroubles.methods.attacks.shared.balls import quantize
 from deeptroubles.methods.attacks.shared.goal import Goal, Loss
 from deeptroubles.network import PIXELS, Network, TracedNetwork, in_fast_layout, open_network, optimized
 from deeptroubles.progress import shown
-from deeptroubles.subject import images_at_once, logits_of
+from deeptroubles.subject import PIXELS_WITH_GRADIENT, images_at_once, logits_of
 
 Update = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """`update(step, rows, current, gradient)`: the next versions of the images `rows`."""
-
-PIXELS_WITH_GRADIENT = 4 * 224**2
-"""Pixels of a batch on a CPU where the activations of all layers are kept for the way back."""
 
 
 def loss_gradient(
@@ -26,9 +23,11 @@ def loss_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Logits (N x K), and the gradient of the loss with respect to the pixels (N x C x H x W)."""
     rows = torch.arange(len(pixels), device=pixels.device)
+    on_cpu = pixels.device.type == "cpu"
+    size = images_at_once(pixels.shape, len(pixels), PIXELS_WITH_GRADIENT) if on_cpu else len(pixels)
     found = [
         _loss_gradient(network, pixels[part], goal[part], loss, None if rival is None else rival[part])
-        for part in torch.split(rows, images_at_once(pixels, len(pixels), PIXELS_WITH_GRADIENT))
+        for part in torch.split(rows, size)
     ]
     logits, gradients = zip(*found, strict=True)
     return torch.cat(logits), torch.cat(gradients)
