@@ -60,7 +60,7 @@ def test_a_setting_that_is_not_allowed_is_said(lab):
 
 def test_the_choice_is_in_the_address(lab):
     lab.get_by_label("Attack", exact=True).select_option("one_pixel")
-    lab.get_by_label("Image, 0 to 39").fill("7")
+    lab.get_by_role("group", name="Thumbnails").get_by_role("button").nth(7).click()
     lab.wait_for_url("**method=one_pixel**image=7**")
     lab.reload()
     expect(lab.get_by_label("Attack", exact=True)).to_have_value("one_pixel")
