@@ -19,6 +19,7 @@ from deeptroubles.methods.units.shared.activations import unit_activation
 from deeptroubles.methods.units.shared.texts import unit_direction
 from deeptroubles.models.clip import load_text_tower
 from deeptroubles.network import open_network
+from deeptroubles.run.unit_store import UnitStore
 from deeptroubles.serving.app import make_app
 from deeptroubles.serving.pages.microscope import exported
 from deeptroubles.serving.workbench import Opened, Workbench
@@ -259,3 +260,16 @@ def test_texts_are_searched_for_the_units_of_a_clip_model(tmp_path):
     embeddings = open_network(classifier).record(values, [layer]).activations[layer]
     direction = unit_direction(embeddings[:, 3], embeddings)
     assert scores[0] == pytest.approx((tower.embed([texts[0][0]]) @ direction).item(), abs=1e-3)
+
+
+def test_a_unit_lists_the_words_that_it_tells_apart_better_than_chance(client, looked, folder):
+    store = UnitStore(folder)
+    entry = next(e for e in store.entries() if (e.layer, e.technique) == (looked, "words"))
+    kept = store.table(entry)
+    assert len(kept)
+    kept["low"] = np.where(np.arange(len(kept)) % 2, 0.51, 0.5)  # every second one is clear of chance
+    kept.to_parquet(folder / entry.table, index=False)
+    for unit in sorted(set(kept["unit"])):
+        listed = client.get("/api/microscope/unit", params={"layer": looked, "unit": int(unit)}).json()["words"]
+        expected = kept[(kept["unit"] == unit) & (kept["low"] > 0.5)]
+        assert [(each["word"], each["low"]) for each in listed] == [(w, 0.51) for w in expected["word"]]
