@@ -37,7 +37,11 @@ _FILE = "origin.json"
 
 def write_origin(folder: Path, origin: Origin) -> None:
     """Keep an origin in a run folder, if it is one. Raises RunFolderError where it cannot be written."""
-    if (folder / "run.json").is_file():
+    try:
+        begun = (folder / "run.json").is_file()
+    except OSError:  # such as a name that is too long
+        return
+    if begun:
         write_whole(folder / _FILE, json.dumps(asdict(origin), indent=1).encode())
 
 

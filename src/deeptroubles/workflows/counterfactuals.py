@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.methods.edits.nearest_others import nearest_others
 from deeptroubles.network import open_network, penultimate_features
@@ -22,8 +23,8 @@ SIDE = 32
 """Images are compared by pixels at this many rows and columns, at most."""
 
 
-@dataclass(frozen=True)
-class Described:
+@dataclass(frozen=True, repr=False)
+class Described(Brief):
     """All images, described so that near ones can be found.
 
     Attributes:
@@ -35,8 +36,8 @@ class Described:
     pixels: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Near:
+@dataclass(frozen=True, repr=False)
+class Near(Brief):
     """Images that are near.
 
     Attributes:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from deeptroubles.checks.mitigation.shared.result import Mitigated
 from deeptroubles.checks.registry import chosen_checks
 from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
 from deeptroubles.engine import LocalEngine, MakeEngine
 from deeptroubles.errors import UsageError
 from deeptroubles.findings import Audit
@@ -23,8 +24,8 @@ from deeptroubles.run.folder import RunFolder
 from deeptroubles.workflows.audit import run_checks
 
 
-@dataclass(frozen=True)
-class Mitigation:
+@dataclass(frozen=True, repr=False)
+class Mitigation(Brief):
     """What was tried, and its effect.
 
     Attributes:

@@ -33,8 +33,9 @@ STARTS = {"channel": 2, "neuron": 2, "negative": 2, "diversity": 4}
 """Pictures that are made for a unit, from different noise: whether they agree is part of their trust."""
 DIVERSITY = 0.3
 """What a picture loses that is like the others of its unit, as a share of the strongest image's activation: about that
-image's mean over positions. Chosen on one unit of a CIFAR-10 ResNet, where with the mean the similarity of four pictures
-fell from 0.96 to 0.50 and all of them still excited the unit more than the strongest image did; not measured on others."""
+image's mean over positions. Chosen on one unit of a CIFAR-10 ResNet, where with the mean the similarity of four
+pictures fell from 0.96 to 0.50 and all of them excited the unit more than the strongest image did; not measured on
+others."""
 AT_ONCE = 16
 """Units that are drawn and kept together: an interrupted run goes on after the last of them."""
 PAGE = 32
