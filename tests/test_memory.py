@@ -23,7 +23,7 @@ print(int(status.partition("VmHWM:")[2].split()[0]) / 2**20)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc, which only Linux has")
 def test_the_largest_checks_stay_below_a_bound(tmp_path):
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "run"), "adversarial.patch", "adversarial.fooling"]
     done = subprocess.run(

@@ -22,9 +22,9 @@ from deeptroubles.progress import shown
 from deeptroubles.run.pixels import PixelFile
 
 PIXELS_AT_ONCE = 16 * 224**2
-"""Pixels of a batch on a CPU: larger batches take as long per image, and more memory (benchmarks/forward.py)."""
+"""Pixels of a batch on a CPU: larger batches are no faster and take more memory (benchmarks/README.md)."""
 PIXELS_WITH_GRADIENT = 4 * 224**2
-"""The same where the activations of all layers are kept for the way back."""
+"""Pixels of a batch on a CPU where the activations of all layers are kept for the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -139,20 +139,16 @@ def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> T
 
 
 def _in_batches(classifier: Classifier, call: Callable[[Tensor], Tensor], pixels: Tensor, batch_size: int) -> Tensor:
-    size = images_at_once(pixels.shape, batch_size) if pixels.device.type == "cpu" else batch_size
+    size = images_at_once(classifier, batch_size)
     with torch.inference_mode(), evaluating(classifier):
         return torch.cat([_in_fast_layout(call, batch) for batch in torch.split(pixels, size)])
 
 
-def images_at_once(size: Sequence[int], batch_size: int, most: int = PIXELS_AT_ONCE) -> int:
-    """How many images a batch has on a CPU: `batch_size`, or those that have at most so many pixels.
-
-    Args:
-        size: Height and width are the last two; further sides before them are not looked at.
-        batch_size: The most images.
-        most: The most pixels.
-    """
-    return min(batch_size, max(1, most // math.prod(size[-2:])))
+def images_at_once(classifier: Classifier, batch_size: int, most: int = PIXELS_AT_ONCE) -> int:
+    """The size of a batch: at most `batch_size` images, and on a CPU at most `most` pixels (one image at least)."""
+    if classifier.device.type != "cpu":
+        return batch_size
+    return min(batch_size, max(1, most // math.prod(classifier.size)))
 
 
 def _in_fast_layout(call: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class LocalEngine:
         done = int(total.pop(_DONE, np.zeros(1))[0])
         saved, pause = time.monotonic(), PAUSE
         for part in track(chunks[done:], task, sizes=list(map(len, chunks[done:]))):
-            found = work(subject, part, self._at_once(subject), **settings)
+            found = work(subject, part, images_at_once(subject.classifier, self.batch_size), **settings)
             total, done = merge(total, found) if done else found, done + 1
             if self.folder and (done == len(chunks) or time.monotonic() - saved > pause):
                 started = time.monotonic()
@@ -64,15 +64,10 @@ class LocalEngine:
         key = self._key(work, subject, items, settings)
         held = self.folder.chunk(key) if self.folder else None
         if held is None:
-            held = work(subject, *items, self._at_once(subject), **settings)
+            held = work(subject, *items, images_at_once(subject.classifier, self.batch_size), **settings)
             if self.folder:
                 self.folder.keep_chunk(key, held)
         return held
-
-    def _at_once(self, subject: Subject) -> int:
-        """The size of batches; smaller for large images on a CPU, where that costs no time and saves memory."""
-        on_cpu = subject.classifier.device.type == "cpu"
-        return images_at_once(subject.classifier.size, self.batch_size) if on_cpu else self.batch_size
 
     def _key(self, work: Work, subject: Subject, items: Any, settings: dict[str, Any], *more: str) -> str:
         return result_key(subject, work.__module__, work.__qualname__, items, settings, *more) if self.folder else ""

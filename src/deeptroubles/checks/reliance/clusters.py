@@ -278,7 +278,7 @@ def _frequent(predicted: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
 def _heatmaps(subject: Subject, indices: Sequence[int], batch_size: int, target: int, *, masked: bool) -> Arrays:
     """Small heatmaps for a class, and the share of positive evidence at each position (off the objects, if masked)."""
     pixels = subject.pixels(indices)
-    parts = torch.split(pixels, images_at_once(pixels.shape, len(pixels), PIXELS_WITH_GRADIENT))
+    parts = torch.split(pixels, images_at_once(subject.classifier, len(pixels), PIXELS_WITH_GRADIENT))
     maps = small_heatmaps(torch.cat([lrp(subject.classifier, part, target) for part in parts]))
     evidence = np.maximum(maps, 0)
     total = evidence.sum((1, 2), keepdims=True)

@@ -17,7 +17,7 @@ from deeptroubles.methods.attribution.shared.quality import is_constant, randomi
 from deeptroubles.methods.catalogue import ATTRIBUTION
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_share
-from deeptroubles.subject import Subject, images_at_once, logits_of
+from deeptroubles.subject import PIXELS_WITH_GRADIENT, Subject, images_at_once, logits_of
 
 LIMIT = 0.5
 """A map with this rank correlation to the one of a shuffled network does not show what the network learned."""
@@ -28,8 +28,6 @@ SHARES = (0.1, 0.5, 1.0)
 MAX_IMAGES = 10
 VIEWS = 110
 """What the maps of all methods for one image cost, in looks at an image, as measured on EfficientNet-Lite0."""
-AT_ONCE = 4 * 224**2
-"""Pixels of the images that are done at a time; some methods keep several times the activations of a network."""
 MANY_PASSES = {"occlusion", "rise", "score_cam", "ablation_cam", "integrated_gradients", "smooth_grad"}
 """Methods that need dozens to hundreds of passes per map, which would take longer than all other checks."""
 
@@ -162,7 +160,7 @@ def map_sanity(recording: Recording, engine: Engine, *, seed: int) -> MapSanity:
     rows = recording.sample(MAX_IMAGES)
     affordable = recording.affordable(MAX_IMAGES, VIEWS * (1 + len(SHARES)), at_least=0) == MAX_IMAGES
     shares = SHARES if affordable else SHARES[-1:]
-    chunk = images_at_once(recording.subject.classifier.size, MAX_IMAGES, AT_ONCE)
+    chunk = images_at_once(recording.subject.classifier, MAX_IMAGES, PIXELS_WITH_GRADIENT)
     methods, impossible = [], []
     for method in sorted(ATTRIBUTION.keys() - MANY_PASSES):
         try:

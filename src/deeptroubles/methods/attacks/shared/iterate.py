@@ -23,8 +23,7 @@ def loss_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Logits (N x K), and the gradient of the loss with respect to the pixels (N x C x H x W)."""
     rows = torch.arange(len(pixels), device=pixels.device)
-    on_cpu = pixels.device.type == "cpu"
-    size = images_at_once(pixels.shape, len(pixels), PIXELS_WITH_GRADIENT) if on_cpu else len(pixels)
+    size = images_at_once(network.classifier, len(pixels), PIXELS_WITH_GRADIENT)
     found = [
         _loss_gradient(network, pixels[part], goal[part], loss, None if rival is None else rival[part])
         for part in torch.split(rows, size)
