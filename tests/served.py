@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import torch
@@ -91,3 +95,44 @@ def serving(
         server.should_exit = True
         thread.join(10)
         bench.close()
+
+
+class _AsTheyCome(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+@contextmanager
+def proxied(server: Server, prefix: str) -> Iterator[str]:
+    """The entrance of a proxy that puts the server below a prefix, and asks it without."""
+    port = urllib.parse.urlsplit(server.address).port
+    asking = urllib.request.build_opener(_AsTheyCome)
+
+    class Proxy(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0))) or None
+            there = f"http://127.0.0.1:{port}{self.path.removeprefix(prefix)}"
+            sent = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+            request = urllib.request.Request(there, body, sent, method=self.command)
+            try:
+                found = asking.open(request) if self.path.startswith(prefix) else None
+            except urllib.error.HTTPError as refused:
+                found = refused
+            self.send_response(found.status if found else 404)
+            for name, value in found.headers.items() if found else ():
+                if name.lower() not in {"connection", "transfer-encoding", "content-length", "date", "server"}:
+                    self.send_header(name, value)
+            content = found.read() if found else b""
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{proxy.server_port}{prefix}/{server.entrance.rpartition('/')[2]}"
+        proxy.shutdown()

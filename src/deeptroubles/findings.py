@@ -35,12 +35,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Picture(Brief):
-    """A picture. `src` is a data URI in memory and `images/<hash>.webp` in a run folder."""
+    """A picture. `src` is a data URI in memory and `images/<hash>.webp` in a run folder.
+
+    `row` is the row of the image that it shows, unchanged; None: it shows something else.
+    """
 
     src: str
     alt: str
     width: int
     height: int
+    row: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,13 @@ def as_data_uri(content: bytes, media: str) -> str:
     return f"data:{media};base64,{base64.b64encode(content).decode()}"
 
 
-def picture(pixels: NDArray[Any], alt: str) -> Picture:
+def picture(pixels: NDArray[Any], alt: str, row: int | None = None) -> Picture:
     """Encode pixels as a WebP picture.
 
     Args:
         pixels: C x H x W (C is 1 or 3) in [0, 1], as a classifier takes them.
         alt: What the picture shows, for people who cannot see it.
+        row: Row of the image that it shows, unchanged; None: it shows something else.
     """
     array = np.round(np.clip(np.asarray(pixels, dtype=np.float32), 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
     image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array[..., :3])
@@ -33,7 +34,7 @@ def picture(pixels: NDArray[Any], alt: str) -> Picture:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", lossless=small, quality=82, method=4)
     src = MEDIA + base64.b64encode(buffer.getvalue()).decode()
-    return Picture(src=src, alt=alt, width=image.width, height=image.height)
+    return Picture(src=src, alt=alt, width=image.width, height=image.height, row=None if row is None else int(row))
 
 
 def sprite(cells: NDArray[Any], *, lossless: bool = False) -> bytes:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from playwright.sync_api import expect
 from tests.browser.conftest import accessible
-from tests.served import serving
+from tests.served import opened, proxied, serving
+
+from deeptroubles import audit
 
 
 @pytest.fixture
@@ -32,3 +37,45 @@ def test_pages_are_reached_by_keyboard_and_reloaded(server, visit):
     page.wait_for_url("**/m")
     page.reload()
     assert page.get_by_role("link", name="Microscope").get_attribute("aria-current") == "page"
+
+
+def test_a_finding_links_to_what_it_is_about_and_back(tmp_path, visit):
+    what = opened()
+    audit(what.classifier, what.images, tmp_path / "run", checks=["performance.accuracy", "units.dead"])
+    with serving(tmp_path / "run", what) as server:
+        page = visit(server.entrance)
+        page.get_by_text("performance.accuracy").first.wait_for()
+        page.locator("details").evaluate_all("all => all.forEach((each) => (each.open = true))")
+        page.get_by_role("link", name="Edit this image").first.click()
+        expect(page).to_have_url(re.compile(r"/what-if\?image=\d+$"))
+        page.get_by_role("heading", name="Findings about this image").wait_for()
+        accessible(page)
+        page.locator(".findings-about a").first.click()
+        expect(page).to_have_url(re.compile("#performance.accuracy$"))
+        expect(page.locator("[id='performance.accuracy']")).to_be_focused()
+        layer = page.locator("[id='units.dead'] td.cell-text a").first
+        layer.evaluate("each => each.closest('details').open = true")
+        layer.click()
+        page.get_by_role("button", name=re.compile("Look at")).click()
+        page.get_by_role("heading", name="Findings about this layer").wait_for()
+        accessible(page)
+        page.go_back()
+        cell = page.locator("[id='performance.accuracy'] td.cell-text a").first
+        cell.evaluate("each => each.closest('details').open = true")
+        name = cell.inner_text()
+        cell.click()
+        page.get_by_text(re.compile(r"^\d+ of 40 images")).first.wait_for()
+        assert "/data?" in page.url
+
+
+def test_it_works_behind_a_proxy_that_puts_it_elsewhere(tmp_path, visit):
+    with (
+        serving(tmp_path / "run", root_path="/tools/troubles") as server,
+        proxied(server, "/tools/troubles") as address,
+    ):
+        page = visit(address)
+        page.get_by_role("button", name="Audit it").wait_for()
+        page.get_by_role("link", name="Microscope").click()
+        page.wait_for_url("**/tools/troubles/m")
+        page.reload()
+        page.locator(".graph, svg").first.wait_for()

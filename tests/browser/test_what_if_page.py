@@ -104,6 +104,46 @@ def test_the_canvas_is_used_by_keyboard(enter):
     assert (shown(page) == 128).all(-1).sum() == 32
 
 
+def test_a_second_copy_is_pasted_and_pixels_are_cloned(server, enter):
+    page = enter("4", viewport={"width": 1280, "height": 1200})
+    before = server.bench.pixels(4)
+    page.get_by_role("button", name="5 Copy").click()
+    drag(page, (0.02, 0.02), (0.22, 0.22))  # picks up rows and columns 0 to 7
+    box = page.locator(".edit-canvas").bounding_box()
+    page.mouse.click(box["x"] + 0.64 * box["width"], box["y"] + 0.64 * box["height"])
+    settled(page, 2)
+    after = shown(page)
+    assert steps(page) == ["Unedited", "Pasted"]
+    assert any(
+        np.array_equal(after[y : y + 7, x : x + 7], before[:7, :7]) for y in range(14, 20) for x in range(14, 20)
+    )
+    page.get_by_role("button", name="4 Clone").click()
+    page.wait_for_timeout(100)  # no person is faster than that
+    for at in (0.1, 0.9):
+        page.mouse.click(box["x"] + at * box["width"], box["y"] + at * box["height"])
+    settled(page, 3)
+    assert steps(page) == ["Unedited", "Pasted", "Cloned"]
+    assert np.array_equal(shown(page)[28, 28], before[3, 3])
+
+
+def test_an_image_is_dropped_on_the_page(enter):
+    page = enter("0")
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), (200, 10, 60)).save(buffer, "PNG")
+    page.evaluate(
+        """bytes => {
+            const given = new DataTransfer();
+            given.items.add(new File([new Uint8Array(bytes)], "x.png", {type: "image/png"}));
+            document.querySelector(".what-if").dispatchEvent(
+                new DragEvent("drop", {dataTransfer: given, bubbles: true, cancelable: true}));
+        }""",
+        list(buffer.getvalue()),
+    )
+    page.wait_for_url("**image=upload-*")
+    page.locator(".scores li").first.wait_for()
+    assert (shown(page) == [200, 10, 60]).all()
+
+
 def test_a_slider_is_one_step_and_is_taken_back(server, enter):
     page = enter("1")
     hue = page.get_by_role("slider", name="Hue")

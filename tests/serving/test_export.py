@@ -62,3 +62,14 @@ def test_a_folder_that_holds_something_is_refused(bench, tmp_path):
 )
 def test_names_of_files(address, name):
     assert file_name(address) == name
+
+
+def test_mentions_name_the_images_and_layers_of_every_finding(bench):
+    client = TestClient(make_app(bench))
+    told = {found["id"]: found for found in client.get("/api/audit/mentions").json()}
+    findings = client.get("/api/audit").json()["findings"]
+    assert len(told) == len(findings)
+    shown = [item for finding in findings if finding["check"] == "performance.accuracy" for item in finding["evidence"]]
+    rows = {each["picture"]["row"] for item in shown if item["kind"] == "image_grid" for each in item["items"]}
+    assert rows and told["performance.accuracy"]["images"] == sorted(rows)
+    assert told["data.balance"]["images"] == []

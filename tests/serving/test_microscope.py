@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import time
 
 import numpy as np
@@ -262,14 +263,16 @@ def test_texts_are_searched_for_the_units_of_a_clip_model(tmp_path):
     assert scores[0] == pytest.approx((tower.embed([texts[0][0]]) @ direction).item(), abs=1e-3)
 
 
-def test_a_unit_lists_the_words_that_it_tells_apart_better_than_chance(client, looked, folder):
-    store = UnitStore(folder)
+def test_a_unit_lists_the_words_that_it_tells_apart_better_than_chance(looked, folder, what, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("*.lock"))
+    store = UnitStore(copy)
     entry = next(e for e in store.entries() if (e.layer, e.technique) == (looked, "words"))
     kept = store.table(entry)
     assert len(kept)
     kept["low"] = np.where(np.arange(len(kept)) % 2, 0.51, 0.5)  # every second one is clear of chance
-    kept.to_parquet(folder / entry.table, index=False)
-    for unit in sorted(set(kept["unit"])):
-        listed = client.get("/api/microscope/unit", params={"layer": looked, "unit": int(unit)}).json()["words"]
-        expected = kept[(kept["unit"] == unit) & (kept["low"] > 0.5)]
-        assert [(each["word"], each["low"]) for each in listed] == [(w, 0.51) for w in expected["word"]]
+    kept.to_parquet(copy / entry.table, index=False)
+    with TestClient(application(copy, what)) as client:
+        for unit in sorted(set(kept["unit"])):
+            listed = get(client, "unit", layer=looked, unit=int(unit))["words"]
+            expected = kept[(kept["unit"] == unit) & (kept["low"] > 0.5)]
+            assert [(each["word"], each["low"]) for each in listed] == [(w, 0.51) for w in expected["word"]]

@@ -38,7 +38,8 @@ createRoot(document.getElementById("root")!).render(
             <Route path="/data" component={Data} />
             <Route path="/m/*?" component={Microscope} />
             <Route path="/what-if" component={WhatIf} />
-            <Route>There is no such page.</Route>
+            {/* In a static copy the address of a finding is a fragment, as that of a page is. */}
+            <Route>{STATIC ? <Findings /> : "There is no such page."}</Route>
           </Switch>
         </Shell>
       </JobsProvider>

@@ -1,5 +1,6 @@
-import { useState } from "react";
+import { useContext, useState } from "react";
 import type { ImageGrid } from "../audit";
+import { LinksContext } from "../links";
 import { Lightbox } from "./Lightbox";
 import { PictureView } from "./PictureView";
 
@@ -20,6 +21,7 @@ export function ImageGridView({ grid }: { grid: ImageGrid }) {
 }
 
 function Items({ grid, onOpen }: { grid: ImageGrid; onOpen: (index: number) => void }) {
+  const { image } = useContext(LinksContext);
   const List = grid.strip ? "ol" : "ul";
   const steps = isShortStrip(grid) ? { gridTemplateColumns: `repeat(${grid.items.length}, minmax(0, 7.5rem))` } : {};
   return (
@@ -33,6 +35,7 @@ function Items({ grid, onOpen }: { grid: ImageGrid; onOpen: (index: number) => v
             <figcaption>
               {caption}
               {note && <span className="note">{note}</span>}
+              {picture.row !== null && image(picture.row)}
             </figcaption>
           </figure>
         </li>

@@ -1,6 +1,7 @@
-import { useId, useState } from "react";
+import { useContext, useId, useState } from "react";
 import type { Column, Picture, Table } from "../audit";
 import { formatNumber, formatRange, formatShare, MISSING, type Unit } from "../drawing/format";
+import { LinksContext } from "../links";
 import { PictureView } from "./PictureView";
 
 type Cell = Table["rows"][number][number];
@@ -79,7 +80,7 @@ export function TableView({ table, printing }: { table: Table; printing: boolean
               <tr key={i}>
                 {table.columns.map((column, j) => (
                   <td key={j} className={`cell-${column.kind}`}>
-                    <CellView cell={row[j]} kind={column.kind} unit={units[j]!} bar={bars[j]!} />
+                    <CellView cell={row[j]} column={column} unit={units[j]!} bar={bars[j]!} />
                   </td>
                 ))}
               </tr>
@@ -130,17 +131,18 @@ function hasBars(rows: Table["rows"], column: number): boolean {
 
 interface CellViewProps {
   cell: Cell | undefined;
-  kind: Column["kind"];
+  column: Column;
   unit: Unit;
   bar: boolean;
 }
 
-function CellView({ cell, kind, unit, bar }: CellViewProps) {
+function CellView({ cell, column, unit, bar }: CellViewProps) {
+  const links = useContext(LinksContext);
   if (cell === undefined || cell === null) return <span className="quiet">{MISSING}</span>;
   if (isPicture(cell)) return <PictureView picture={cell} className="thumbnail" />;
   if (Array.isArray(cell)) return formatRange(unit, cell[0] ?? null, cell[1] ?? null);
-  if (typeof cell === "string") return cell;
-  if (kind !== "share") return formatNumber(cell);
+  if (typeof cell === "string") return links.cell(column.name, cell);
+  if (column.kind !== "share") return formatNumber(cell);
   return (
     <span className="share">
       {bar && (

@@ -24,6 +24,7 @@ from deeptroubles.errors import RunFolderError
 from deeptroubles.progress import track
 from deeptroubles.run.files import write_whole
 from deeptroubles.serving.app import PAGE, PAGES, make_app, page_html
+from deeptroubles.serving.pages.thumbnails import keep_table
 from deeptroubles.serving.workbench import Workbench
 
 _HEAD = (
@@ -45,6 +46,8 @@ class Answer:
 def export_page(bench: Workbench, out: Path) -> list[str]:
     """Write the page and all that it can show without computing.
 
+    Where the model is there, it sees the images first, so that the copy has their predictions and small pictures.
+
     Args:
         bench: What is looked at.
         out: The folder; it must not exist or be empty.
@@ -58,6 +61,9 @@ def export_page(bench: Workbench, out: Path) -> list[str]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunFolderError(f"{out} is not empty; choose another folder with --out.")
     html = page_html("").replace('<base href="/">', _HEAD)
+    if bench.can_compute:
+        with bench.computing():
+            keep_table(bench)
     addresses = list(dict.fromkeys(address for page in PAGES for address in page.exported(bench)))
     with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own, as notebooks do
         writing = _write_answers(make_app(bench), addresses, out)
@@ -106,9 +112,12 @@ async def _get(app: ASGIApp, address: str) -> Answer:
     }
     start: Message = {}
     body: list[bytes] = []
+    asked: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not asked:
+            await asyncio.Event().wait()  # nobody leaves before the end; who waits for that is cancelled then
+        return asked.pop()
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -3,6 +3,7 @@ import { Link, useLocation } from "wouter";
 import type { LayerView, UnitView } from "../../api";
 import { useAbout } from "../about";
 import { address, STATIC, useAsk } from "../ask";
+import { FindingsAbout } from "../findingLinks";
 import { Compute } from "./Compute";
 import { describe } from "./GraphPage";
 import { GRIDS, isObjective, many, OBJECTIVES, unitPath, useSettings } from "./places";
@@ -110,6 +111,7 @@ export function LayerPage({ layer }: { layer: string }) {
             }}
           />
           {isObjective(technique) && <p className="quiet">{OBJECTIVES[technique]}: {EXPLAINED[technique]}</p>}
+          <FindingsAbout layer={layer} />
           {view.caricatures.length > 0 && (
             <>
               <h2>Caricatures at this layer</h2>

@@ -1,8 +1,10 @@
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { App as Report } from "../../App";
 import type { Audit } from "../../audit";
+import { LinksContext } from "../../links";
 import { useAbout } from "../about";
 import { STATIC, tell, useAsk } from "../ask";
+import { linksFor } from "../findingLinks";
 import { useJobs } from "../jobs";
 
 const AUDIT = "Audit";
@@ -13,6 +15,7 @@ export function Findings() {
   const about = useAbout();
   const { value: audit, again } = useAsk<Audit | null>("/audit");
   const { jobs, follow } = useJobs();
+  const links = useMemo(() => linksFor(about.model_id), [about.model_id]);
   const [error, setError] = useState("");
   const running = jobs.some((job) => job.title === AUDIT && job.state !== "failed");
   useEffect(() => {
@@ -21,7 +24,13 @@ export function Findings() {
     return () => clearInterval(timer);
   }, [running, again]);
   const start = () => tell<number>("POST", "/audit").then(follow, (problem: Error) => setError(problem.message));
-  if (audit) return <Report audit={audit} within />;
+  if (audit) {
+    return (
+      <LinksContext value={links}>
+        <Report audit={audit} within />
+      </LinksContext>
+    );
+  }
   return (
     <section>
       <h1>Is {about.model} right for the right reasons?</h1>

@@ -3,6 +3,7 @@ import { useSearchParams } from "wouter";
 import type { Upload } from "../../api";
 import { useAbout } from "../about";
 import { fileUrl, STATIC, tell } from "../ask";
+import { FindingsAbout } from "../findingLinks";
 import { useImages } from "../useImages";
 import { Editing } from "../whatif/Editing";
 import type { ImageId } from "../whatif/edits";
@@ -44,6 +45,7 @@ export function WhatIf() {
       {list && <ImagePicker list={list} image={image} onChoose={choose} onFile={(file) => void upload(file)} />}
       {list && image === null && <p role="alert">There is no such image; choose another.</p>}
       {list && image !== null && !STATIC && about.can_compute && <Editing key={image} image={image} facts={facts} list={list} />}
+      {facts && <FindingsAbout row={facts.row} />}
       {list && facts && STATIC && (
         <figure className="still">
           <img src={fileUrl(`/what-if/picture/${facts.row}`)} alt={describe(list, facts)} />

@@ -109,7 +109,7 @@ function asHeatmaps(found: Explanation, picture: { src: string; alt: string; wid
   const heatmaps: Heatmaps = {
     kind: "heatmaps",
     title: `${plain(found.method)}: ${score}`,
-    items: [{ values: found.values, caption: "", alt: `What ${score} depends on, by ${plain(found.method)}`, picture, x_ticks: null, y_ticks: null }],
+    items: [{ values: found.values, caption: "", alt: `What ${score} depends on, by ${plain(found.method)}`, picture: { ...picture, row: null }, x_ticks: null, y_ticks: null }],
     scale_label: "relevance",
     low,
     high: Math.max(...numbers),

@@ -273,6 +273,6 @@ def _examples(
         home = int(np.argmax(lead[:, k]))
         for row in rows[(classes == k) & (index == home)][:SHOWN_EACH]:
             pixels = recording.subject.pixels([int(row)])[0].cpu().numpy()
-            shown = picture(pixels, f"An image of {names[k]}, {best.name}: {cell_names[home]}")
+            shown = picture(pixels, f"An image of {names[k]}, {best.name}: {cell_names[home]}", int(row))
             items.append(GridItem(picture=shown, caption=names[k], note=cell_names[home]))
     return ImageGrid(title=f"Images of each class from its most typical range of {best.name!r}", items=items)

@@ -176,6 +176,6 @@ def _confident_mistakes(recording: Recording, rows: np.ndarray) -> tuple[GridIte
         true, predicted = names[recording.targets[row]], names[recording.predicted[row]]
         confidence = percent(recording.probabilities[row].max())
         pixels = recording.subject.pixels([row])[0].cpu().numpy()
-        shown = picture(pixels, f"An image of class {true}, predicted as {predicted}")
+        shown = picture(pixels, f"An image of class {true}, predicted as {predicted}", int(row))
         items.append(GridItem(picture=shown, caption=f"{predicted}, {confidence}", note=f"labelled {true}"))
     return tuple(items)

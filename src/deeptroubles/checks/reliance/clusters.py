@@ -316,15 +316,20 @@ def _pictures(
         for row in typical:
             pixels = subject.pixels([int(rows[row])])[0].cpu().numpy()
             path = str(subject.images.table["path"].iloc[rows[row]])
-            members.append(_heatmap(maps[row], pixels, f"cluster {number}: {path}", f"Heatmap of {path}"))
+            members.append(
+                _heatmap(maps[row], pixels, f"cluster {number}: {path}", f"Heatmap of {path}", int(rows[row]))
+            )
     return (
         _on_one_scale(f"Clusters of heatmaps of {found.name!r}: the mean of each over its mean image", means),
         _on_one_scale(f"Images of {found.name!r} that are most similar to their cluster", members),
     )
 
 
-def _heatmap(values: NDArray[np.float64], pixels: NDArray[Any], caption: str, alt: str) -> Heatmap:
-    return Heatmap(values=(100 * values).round(3).tolist(), caption=caption, alt=alt, picture=picture(pixels, alt))
+def _heatmap(
+    values: NDArray[np.float64], pixels: NDArray[Any], caption: str, alt: str, row: int | None = None
+) -> Heatmap:
+    shown = picture(pixels, alt, row)
+    return Heatmap(values=(100 * values).round(3).tolist(), caption=caption, alt=alt, picture=shown)
 
 
 def _on_one_scale(title: str, items: Sequence[Heatmap]) -> Heatmaps:

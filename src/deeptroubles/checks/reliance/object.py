@@ -206,7 +206,7 @@ def centered_discs(areas: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _map(recording: Recording, row: int, values: NDArray[Any], inside: float) -> Heatmap:
     name = recording.subject.classifier.class_names[recording.predicted[row]]
-    shown = picture(recording.subject.pixels([row])[0].cpu().numpy(), f"An image predicted as {name}")
+    shown = picture(recording.subject.pixels([row])[0].cpu().numpy(), f"An image predicted as {name}", row)
     share = percent(inside) if np.isfinite(inside) else "none"
     return Heatmap(
         values=np.round(values.astype(float), 3).tolist(),

@@ -217,7 +217,7 @@ def _example(recording: Recording, row: int, windows: NDArray[Any], probability:
     """One image, step by step."""
     image, cover = recording.subject.pixels([row])[0], recording.subject.classifier.mean[0]
     name = recording.subject.classifier.class_names[recording.targets[row]]
-    clean = picture(image.cpu().numpy(), f"An image of class {name}")
+    clean = picture(image.cpu().numpy(), f"An image of class {name}", row)
     items = [GridItem(picture=clean, caption=f"{probability[0]:.2f}", note="unchanged")]
     for step, box in enumerate(windows):
         if not box.any():
@@ -237,5 +237,5 @@ def _map(recording: Recording, row: int, first: NDArray[Any], clean: float) -> H
         values=np.round(change, 4).tolist(),
         caption=name,
         alt=f"Hiding helps {name} most, by {percent(change.max())}, in row {top + 1}, column {left + 1} of the windows",
-        picture=picture(pixels, f"An image of class {name}"),
+        picture=picture(pixels, f"An image of class {name}", row),
     )

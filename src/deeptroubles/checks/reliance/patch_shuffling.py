@@ -314,7 +314,9 @@ def _shuffled_example(recording: Recording, row: int, probability: NDArray[np.fl
     notes = ("unchanged", *(f"{grid} x {grid}" for grid in GRIDS))
     items = [
         GridItem(
-            picture=picture(image.cpu().numpy(), f"An image of class {name}, {note}"),
+            picture=picture(
+                image.cpu().numpy(), f"An image of class {name}, {note}", row if note == "unchanged" else None
+            ),
             caption=names[int(chance.argmax())],
             note=f"{note}; {name} at {percent(chance[recording.targets[row]])}",
         )
@@ -331,7 +333,7 @@ def _duplicated_example(recording: Recording, row: int, found: Arrays, at: int) 
     note = f"copied from row {top}, column {left} to row {to_top}, column {to_left}"
     pixels = recording.subject.pixels([row])[0].cpu().numpy()
     items = [
-        GridItem(picture=picture(pixels, f"An image of class {name}"), caption=percent(before), note="unchanged"),
+        GridItem(picture=picture(pixels, f"An image of class {name}", row), caption=percent(before), note="unchanged"),
         GridItem(
             picture=picture(found["image"][at], "The same image with a part copied"), caption=percent(after), note=note
         ),

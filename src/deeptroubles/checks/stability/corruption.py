@@ -259,7 +259,7 @@ def _examples(
         level, first = int(severity[i, j]), names[recording.predicted[rows[i]]]
         corrupted = corrupt(image, NAMES[j], level, seed=seed + int(rows[i]))[0]
         named = names[predicted[i, j]]
-        before = picture(image[0].cpu().numpy(), f"An image predicted as {first}")
+        before = picture(image[0].cpu().numpy(), f"An image predicted as {first}", int(rows[i]))
         after = picture(corrupted.cpu().numpy(), f"The same image with {what}, predicted as {named}")
         confidence = percent(recording.probabilities[rows[i]].max())
         items = [

@@ -257,7 +257,7 @@ def _strongest(subject: Subject, attributes: Attributes, best: Detector, order: 
         label = subject.images.labels[row] or "no label"
         known, carried = attributes.known[row, best.attribute], attributes.present[row, best.attribute]
         note = (attribute if carried else f"not {attribute}") if known else "unknown"
-        shown = picture(subject.pixels([row])[0].cpu().numpy(), f"An image of {label}, {note}")
+        shown = picture(subject.pixels([row])[0].cpu().numpy(), f"An image of {label}, {note}", row)
         items.append(GridItem(picture=shown, caption=label, note=note))
     base_rate = percent(float(attributes.base_rate[best.attribute]))
     share = f"{percent(best.purity)} have {attribute!r} ({base_rate} of all images)"

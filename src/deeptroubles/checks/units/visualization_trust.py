@@ -235,7 +235,7 @@ def _grids(
         ]
         images = references[u][:SAMPLES]
         for row, pixels in zip(images, subject.pixels(images.tolist()).cpu().numpy(), strict=True):
-            shown = picture(pixels, f"A natural image that activates {names[u]}")
+            shown = picture(pixels, f"A natural image that activates {names[u]}", int(row))
             items.append(GridItem(picture=shown, caption=f"{logits[row, u]:.1f}", note="natural"))
         grids.append(ImageGrid(title=f"{names[u]}: visualizations and natural images, with the logit", items=items))
     return tuple(grids)

@@ -42,7 +42,7 @@ def attacked_examples(
         was, now = int(recording.predicted[row]), int(share.argmax())
         items = [
             GridItem(
-                picture=picture(before, f"An image predicted as {names[was]}"),
+                picture=picture(before, f"An image predicted as {names[was]}", row),
                 caption=names[was],
                 note=f"{recording.probabilities[row, was]:.1%}",
             ),

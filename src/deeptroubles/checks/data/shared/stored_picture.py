@@ -16,4 +16,4 @@ def stored_picture(recording: Recording, row: int, alt: str) -> Picture:
     """The image of a row, shrunk to at most 160 pixels a side."""
     image = recording.subject.images[row].convert("RGB")
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    return picture(np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / 255, alt)
+    return picture(np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / 255, alt, row)

@@ -191,7 +191,7 @@ def _examples(
     pixels, first = recording.subject.pixels([row]), names[recording.predicted[row]]
     items = [
         GridItem(
-            picture=picture(pixels[0].cpu().numpy(), f"An image predicted as {first}"),
+            picture=picture(pixels[0].cpu().numpy(), f"An image predicted as {first}", row),
             caption=first,
             note=f"unchanged, {percent(recording.probabilities[row].max())}",
         )

@@ -146,7 +146,7 @@ def example(recording: Recording, row: int, changes: Sequence[tuple[Tensor, int,
     """An image unchanged, and after each change: (pixels, prediction, probability of the first prediction, words)."""
     names = recording.subject.classifier.class_names
     first = names[recording.predicted[row]]
-    start = picture(recording.subject.pixels([row])[0].cpu().numpy(), f"An image predicted as {first}")
+    start = picture(recording.subject.pixels([row])[0].cpu().numpy(), f"An image predicted as {first}", row)
     items = [GridItem(picture=start, caption=first, note=f"unchanged, {percent(recording.probabilities[row].max())}")]
     for pixels, predicted, probability, words in changes:
         shown = picture(pixels.cpu().numpy(), f"The same image {words}, predicted as {names[predicted]}")
