@@ -62,7 +62,6 @@ def test_a_finding_links_to_what_it_is_about_and_back(tmp_path, visit):
         page.go_back()
         cell = page.locator("[id='performance.accuracy'] td.cell-text a").first
         cell.evaluate("each => each.closest('details').open = true")
-        name = cell.inner_text()
         cell.click()
         page.get_by_text(re.compile(r"^\d+ of 40 images")).first.wait_for()
         assert "/data?" in page.url
