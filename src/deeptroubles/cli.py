@@ -26,6 +26,7 @@ from deeptroubles.commands.mitigate import mitigate
 from deeptroubles.commands.planted import planted
 from deeptroubles.commands.serve import serve
 from deeptroubles.commands.stylize import stylize
+from deeptroubles.commands.train import train
 from deeptroubles.commands.units import units
 from deeptroubles.commands.visualize import visualize
 from deeptroubles.errors import DeeptroublesError
@@ -46,6 +47,7 @@ app.command("audit")(audit_command)
 _COMMANDS = (
     serve,
     export,
+    train,
     explain,
     compare,
     layers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
@@ -192,7 +192,7 @@ def shown(pixels: Any, logits: Any) -> None:
         watcher(pixels, logits)
 
 
-def track(items: Sequence[T], task: str, sizes: Sequence[int] | None = None) -> Iterator[T]:
+def track(items: Sequence[T], task: str, sizes: Sequence[int] | None = None) -> Generator[T, None, None]:
     """Go through `items` and report how many are done.
 
     Args:

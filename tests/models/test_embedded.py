@@ -7,7 +7,7 @@ from PIL import Image
 
 from deeptroubles.classifier import evaluating
 from deeptroubles.models import load_classifier
-from deeptroubles.models.shared.imagenet import imagenet_names
+from deeptroubles.imagenet import imagenet_names
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from deeptroubles.commands.budget import read_budget
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.fail_on import read_fail_on
 from deeptroubles.commands.images import Masks, PathColumn, ValueRange
-from deeptroubles.commands.model import Load, origin_of, with_model
+from deeptroubles.commands.model import Load, named_model, origin_of, with_model
 from deeptroubles.errors import RunFolderError, UsageError
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
 from deeptroubles.run.origin import write_origin
@@ -45,8 +45,14 @@ _NOTHING_JUDGED = (
 def audit_command(
     *,
     load: Load,
-    images: Annotated[str, typer.Option(help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
+    images: Annotated[
+        str | None,
+        typer.Option(
+            help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo. "
+            "Default for a model that `train` made: the images that it never saw."
+        ),
+    ] = None,
     label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
     path_column: PathColumn = None,
     value_range: ValueRange = None,
@@ -87,9 +93,13 @@ def audit_command(
     classifier = load()
     from deeptroubles.images import load_images
     from deeptroubles.models import is_module
+    from deeptroubles.models.trained import held_out_images
     from deeptroubles.workflows.audit import REPORT, audit
     from deeptroubles.workflows.segment import segment_objects
 
+    images = images or held_out_images(named_model(load))
+    if images is None:
+        raise UsageError("Say which images to audit it on, with --images.")
     folder = masks if masks and not is_module(masks) else None
     found = load_images(images, label=label, path_column=path_column, value_range=value_range, masks=folder)
     try:

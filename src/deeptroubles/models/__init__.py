@@ -30,6 +30,7 @@ __all__ = [
     "load_class_names",
     "load_classifier",
     "load_module",
+    "load_skeleton",
     "runs_code",
 ]
 
@@ -75,6 +76,16 @@ def load_classifier(source: str, **overrides: Unpack[Overrides]) -> Classifier:
     return classifier
 
 
+def load_skeleton(source: str, **overrides: Unpack[Overrides]) -> Classifier:
+    """Build the network of a source, to fill in other weights; its own are not loaded where the source can do without.
+
+    Raises:
+        UsageError, ModelError: As `load_classifier` does.
+    """
+    row, name = _find(source)
+    return (row.skeleton or row.load)(name, overrides)
+
+
 def load_module(source: str) -> nn.Module:
     """Load a network that need not be a classifier, such as one that segments images.
 
@@ -105,7 +116,7 @@ def runs_code(source: str) -> bool:
 
 def _find(source: str) -> tuple[Source, str]:
     for row in SOURCES:
-        if match := re.fullmatch(row.pattern, source):
+        if (match := re.fullmatch(row.pattern, source)) and row.fits(match[1]):
             return row, match[1]
     if re.search(r"\.(onnx|keras|h5|hdf5|tflite|pb)$", source, re.IGNORECASE):
         raise ModelError(f"{source}: this format is not supported yet. {HOW_TO_EXPORT}")

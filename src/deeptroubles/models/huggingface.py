@@ -13,8 +13,8 @@ from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
+from deeptroubles.imagenet import CLASSES, imagenet_names
 from deeptroubles.models.shared.extras import import_extra
-from deeptroubles.models.shared.imagenet import CLASSES, imagenet_names
 from deeptroubles.models.shared.overrides import Overrides, build
 from deeptroubles.models.shared.source import Source
 from deeptroubles.models.shared.wording import quoted

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, nearest
+from deeptroubles.imagenet import CLASSES, imagenet_names
 from deeptroubles.models.shared.extras import import_extra
-from deeptroubles.models.shared.imagenet import CLASSES, imagenet_names
 from deeptroubles.models.shared.overrides import Overrides, build
 from deeptroubles.models.shared.source import Source
 from deeptroubles.models.shared.weights import load_weights
@@ -19,10 +20,21 @@ from deeptroubles.models.shared.wording import quoted
 
 def load(name: str, overrides: Overrides) -> Classifier:
     """Create the model with its published weights, or with those of a local file."""
+    return _load(name, overrides, _create)
+
+
+def skeleton(name: str, overrides: Overrides) -> Classifier:
+    """Create the model with random weights."""
+    return _load(name, overrides, lambda timm, name, _: (timm.create_model(name, pretrained=False), ""))
+
+
+def _load(
+    name: str, overrides: Overrides, create: Callable[[Any, str, Overrides], tuple[nn.Module, str]]
+) -> Classifier:
     timm = import_extra("timm", "timm")
     if not timm.is_model(name):
         raise ModelError(f"timm has no model {name}.{nearest(name, timm.list_models())}")
-    module, note = _create(timm, name, overrides)
+    module, note = create(timm, name, overrides)
     known = {"name": name, **_preprocessing(timm.data.resolve_model_data_config(module))}
     if module.num_classes == CLASSES:
         known |= imagenet_names()
@@ -67,4 +79,5 @@ SOURCE = Source(
     takes_weights=True,
     pattern="timm:(.+)",
     load=load,
+    skeleton=skeleton,
 )

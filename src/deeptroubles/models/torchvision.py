@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.error import URLError
 
@@ -9,8 +10,8 @@ from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, nearest
+from deeptroubles.imagenet import CLASSES, imagenet_names
 from deeptroubles.models.shared.extras import import_extra
-from deeptroubles.models.shared.imagenet import CLASSES, imagenet_names
 from deeptroubles.models.shared.overrides import Overrides, build
 from deeptroubles.models.shared.source import Source
 from deeptroubles.models.shared.weights import load_weights
@@ -19,12 +20,23 @@ from deeptroubles.models.shared.wording import quoted
 
 def load(name: str, overrides: Overrides) -> Classifier:
     """Create the model with its default published weights, or with those of a local file."""
+    return _load(name, overrides, _create)
+
+
+def skeleton(name: str, overrides: Overrides) -> Classifier:
+    """Create the model with random weights."""
+    return _load(name, overrides, lambda models, name, _: (_untrained(models, name), ""))
+
+
+def _load(
+    name: str, overrides: Overrides, create: Callable[[Any, str, Overrides], tuple[nn.Module, str]]
+) -> Classifier:
     models = import_extra("torchvision.models", "torchvision")
     available = models.list_models(module=models)  # classification only: detection and the like are in modules below
     if name not in available:
         raise ModelError(f"torchvision has no classification model {name}.{nearest(name, available)}")
     published = models.get_model_weights(name).DEFAULT
-    module, note = _create(models, name, overrides)
+    module, note = create(models, name, overrides)
     categories = published.meta["categories"]
     names = imagenet_names() if len(categories) == CLASSES else {"class_names": categories}
     known = {"name": name, **_preprocessing(published.transforms()), **names}
@@ -36,9 +48,7 @@ def _create(models: Any, name: str, overrides: Overrides) -> tuple[nn.Module, st
     weights, class_names = overrides.get("weights"), overrides.get("class_names")
     if weights is not None:
         classes = {} if class_names is None else {"num_classes": len(class_names)}
-        module: nn.Module = models.get_model(name, weights=None, **classes)
-        if hasattr(module, "transform_input"):
-            module.transform_input = True  # type: ignore[assignment]  # as for the published weights of Inception and GoogLeNet
+        module = _untrained(models, name, **classes)
         return module, load_weights(module, weights)
     try:
         return models.get_model(name, weights="DEFAULT", progress=False), ""
@@ -47,6 +57,13 @@ def _create(models: Any, name: str, overrides: Overrides) -> tuple[nn.Module, st
             f"torchvision could not get the weights of {name} ({quoted(error)}); check the network, or give a local "
             "file with weights=FILE (on the command line: --weights)."
         ) from error
+
+
+def _untrained(models: Any, name: str, **classes: int) -> nn.Module:
+    module: nn.Module = models.get_model(name, weights=None, **classes)
+    if hasattr(module, "transform_input"):
+        module.transform_input = True  # type: ignore[assignment]  # as for the published weights of Inception and GoogLeNet
+    return module
 
 
 def _preprocessing(transforms: Any) -> dict[str, Any]:
@@ -71,4 +88,5 @@ SOURCE = Source(
     takes_weights=True,
     pattern="torchvision:(.+)",
     load=load,
+    skeleton=skeleton,
 )

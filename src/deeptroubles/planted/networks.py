@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deeptroubles.progress import track
+from deeptroubles.training.fit import Schedule, fit
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -84,22 +84,9 @@ def trained(
     Returns:
         The network in eval mode, on the CPU.
     """
-    batch, count = 64, len(pixels)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network: nn.Module = build(int(classes.max()) + 1).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.Adam(network.parameters(), 1e-3, weight_decay=1e-5)
-        steps = epochs * (count // batch)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps)
         pixels, classes = pixels.to(device, memory_format=torch.channels_last), classes.to(device)
-        network.train()
-        for _ in track(range(epochs), "Training"):
-            for rows in torch.split(torch.randperm(count).to(device), batch)[: count // batch]:
-                optimizer.zero_grad()
-                loss = functional.cross_entropy(network(2 * pixels[rows] - 1), classes[rows])
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                cycle.step()
-    network.zero_grad()
-    network.eval()
+        fit(network, lambda rows: 2 * pixels[rows] - 1, classes, Schedule(epochs=epochs))
     return network.cpu()

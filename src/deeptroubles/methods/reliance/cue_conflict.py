@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
 from deeptroubles.errors import ImagesError
+from deeptroubles.imagenet import wordnet_ids
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import match_labels
-from deeptroubles.models.shared.imagenet import wordnet_ids
 
 CATEGORIES = {
     "airplane": "404",  # 1

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from deeptroubles.classifier import Classifier, evaluating
+from deeptroubles.embedded import embedded_classifier
 from deeptroubles.methods.segmentation.guided_filter import guided_filter
-from deeptroubles.models import load_classifier
 
 LAYER = "_blocks.12"
 """The block of EfficientNet-Lite0 whose features are used: 192 channels at 7 x 7 positions."""
@@ -24,7 +24,7 @@ AREA = (0.05, 0.7)
 
 @cache
 def _embedded() -> Classifier:
-    return load_classifier("efficientnet-lite0")
+    return embedded_classifier()
 
 
 def embedded_features(images: Tensor, batch_size: int = 32) -> Tensor:

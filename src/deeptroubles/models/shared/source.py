@@ -21,6 +21,8 @@ class Source:
         brings: What it knows about the model; the rest is given by hand.
         pattern: Which sources are of this form; its group is the name that `load` gets.
         load: Loads one.
+        skeleton: Makes the same network with any weights, without loading the trained ones; None: `load` must do.
+        fits: Whether a name that has the pattern is of this form.
         module: Loads the network alone, for networks that are no classifiers; None where there are none.
         runs_code: Loading it runs code that came with the model, so the model must be trusted.
         extra: The optional dependency it needs, as in `pip install "deeptroubles[extra]"`.
@@ -33,6 +35,8 @@ class Source:
     brings: str
     pattern: str
     load: Callable[[str, Overrides], Classifier]
+    skeleton: Callable[[str, Overrides], Classifier] | None = None
+    fits: Callable[[str], bool] = lambda _name: True
     module: Callable[[str], nn.Module] | None = None
     runs_code: bool = False
     extra: str | None = None

@@ -1,0 +1,81 @@
+"""`deeptroubles train`: train a classifier on images with labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from deeptroubles.checks.wording import percent, plural
+from deeptroubles.commands.console import doing, err, out
+from deeptroubles.commands.images import PathColumn, ValueRange
+
+
+def train(
+    *,
+    images: Annotated[str, typer.Option(help="Class folders, a manifest, IDX, hf:NAME or demo.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the model; it can be used wherever a model is.")],
+    base: Annotated[
+        str,
+        typer.Option("--from", metavar="MODEL", help="The model to start from, or untrained:NAME for a small network."),
+    ] = "efficientnet-lite0",
+    depth: Annotated[
+        Literal["head", "last", "all"] | None,
+        typer.Option(
+            "--layers",
+            help="What is trained: the last layer, the last stage, or all. Default: the last; all from scratch.",
+        ),
+    ] = None,
+    head: Annotated[
+        Literal["linear", "gap"],
+        typer.Option(help="gap: global average pooling and one linear layer, so that CAM is exact."),
+    ] = "linear",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the images. Default: 12; from scratch 30.")
+    ] = None,
+    augment: Annotated[
+        Literal["crop,flip", "crop", "none"],
+        typer.Option(help="How images are varied; crop for letters, digits and sides of a body."),
+    ] = "crop,flip",
+    balanced: Annotated[bool, typer.Option("--balanced", help="Every class counts the same.")] = False,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Keep images with the same value on one side, such as a patient's."),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    path_column: PathColumn = None,
+    value_range: ValueRange = None,
+    size: Annotated[int | None, typer.Option(min=16, help="Input size for untrained:NAME. Default: 32.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ... Default: the GPU if there is one.")] = "",
+) -> None:
+    """Train a classifier: a new last layer, fine-tuning, or a small network from scratch."""
+    with doing("Loading PyTorch"):
+        import torch
+
+        from deeptroubles.images import load_images
+        from deeptroubles.workflows.train import train as run_training
+
+    found = run_training(
+        load_images(images, label=label, path_column=path_column, value_range=value_range),
+        out_folder,
+        base,
+        depth=depth,
+        head=head,
+        epochs=epochs,
+        augmentation=augment,
+        balanced=balanced,
+        group=group,
+        size=size,
+        seed=seed,
+        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+    )
+    for note in found.notes:
+        err.print(note, markup=False, highlight=False)
+    right, count = found.accuracy, plural(len(found.right), "held-out image")
+    interval = f"95% CI {percent(right.low)} to {percent(right.high)}"
+    out.print(f"Accuracy on {count}: {percent(right.value)} ({interval}).", highlight=False)
+    out.print(f"\nThe model: {escape(str(out_folder))}\nTo audit it:", highlight=False, soft_wrap=True)
+    out.print(f"\n    deeptroubles audit {escape(str(out_folder))} --out runs/{escape(out_folder.resolve().name)}")

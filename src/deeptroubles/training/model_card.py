@@ -1,0 +1,106 @@
+"""What training leaves: the model, the manifests of its three parts of the images, its curves, and its card."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deeptroubles.checks.wording import percent, plural
+from deeptroubles.classifier import Classifier
+from deeptroubles.display import Brief
+from deeptroubles.images import ImageSet
+from deeptroubles.models.shared.model_folder import HELD_OUT, ModelFacts, write_model
+from deeptroubles.run.files import write_whole
+from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.training.fit import Scores
+from deeptroubles.training.split import Split
+
+
+@dataclass(frozen=True, repr=False)
+class Trained(Brief):
+    """A trained model and how it was trained.
+
+    Attributes:
+        classifier: The model.
+        split: Which rows of the labelled, readable images are in which part.
+        scores: What is known about each epoch.
+        right: Whether each held-out image is predicted correctly.
+        notes: What a reader should know.
+    """
+
+    classifier: Classifier
+    split: Split
+    scores: list[Scores]
+    right: NDArray[np.bool_]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def accuracy(self) -> Interval:
+        """The share of held-out images that are predicted correctly, with its 95% interval."""
+        return wilson(int(self.right.sum()), len(self.right))
+
+
+def write_trained(out: Path, found: Trained, facts: ModelFacts, images: ImageSet) -> None:
+    """The model with its manifests, curves and card; `model.json` comes last."""
+    for name in ("training", "validation", "held_out"):
+        _write_manifest(out, HELD_OUT if name == "held_out" else f"{name}.csv", images, getattr(found.split, name))
+    curves = pd.DataFrame(found.scores)
+    curves.insert(0, "epoch", np.arange(1, len(curves) + 1))
+    write_whole(out / "curves.csv", curves.to_csv(index=False).encode())
+    right = found.accuracy
+    about = {
+        **facts.training,
+        "images": images.name,
+        "images fingerprint": images.fingerprint(),
+        "trained on": len(found.split.training),
+        "validated on": len(found.split.validation),
+        "held out": len(found.split.held_out),
+        "accuracy on held-out images": [right.value, right.low, right.high],
+    }
+    write_whole(out / "README.md", _card(out, found, facts, images, right).encode())
+    write_model(out, found.classifier, replace(facts, training=about))
+
+
+def _write_manifest(out: Path, name: str, images: ImageSet, rows: NDArray[np.int64]) -> None:
+    """A part of the images, each beside its label; images that are no files are written as PNG."""
+    table = images.table.iloc[rows].copy()
+    table["path"] = [_place(out, images, int(row)) for row in rows]
+    write_whole(out / name, table.to_csv(index=False).encode())
+
+
+def _place(out: Path, images: ImageSet, row: int) -> str:
+    stored = images.fetch(row)
+    if isinstance(stored, Path):
+        return os.path.relpath(stored, out)
+    path = out / "images" / f"{row:06d}.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images[row].save(path)
+    return os.path.relpath(path, out)
+
+
+def _card(out: Path, found: Trained, facts: ModelFacts, images: ImageSet, right: Interval) -> str:
+    parts = found.split
+    trained = {"head": "its last layer alone", "last": "its last stage", "all": "all layers"}[facts.training["depth"]]
+    names = ", ".join(facts.class_names[:20]) + (", ..." if len(facts.class_names) > 20 else "")
+    together = "near-duplicates and groups" if facts.training["group"] else "near-duplicates"
+    return f"""# {facts.name}
+
+An image classifier of {plural(len(facts.class_names), "class", "classes")}: {names}.
+
+- Made of: {facts.base} ({trained} trained)
+- Input: {found.classifier.describe_preprocessing()}
+- Images: {images.name}, {plural(len(images), "labelled image")}; fingerprint {images.fingerprint()}
+- Split: {len(parts.training):,} trained on (`training.csv`), {len(parts.validation):,} to choose the epoch
+  (`validation.csv`), {len(parts.held_out):,} held out (`held_out.csv`); {together} stay together
+- Accuracy on held-out images: {percent(right.value)} (95% CI {percent(right.low)} to {percent(right.high)})
+{"".join(f"- {note}\n" for note in found.notes)}
+Accuracy on images from the same source says nothing about other sources, nor about why predictions are right. To ask:
+
+    deeptroubles audit {out} --out runs/{facts.name}
+"""
