@@ -15,6 +15,7 @@ from .methods.attribution.occlusion import occlusion as occlusion
 from .methods.fairness.by_group import by_group as by_group
 from .methods.mitigation.last_layer import with_head as with_head
 from .models import load_classifier as load_classifier
+from .models.trained import load_trained as load_trained
 from .network import list_layers as list_layers
 from .network import open_network as open_network
 from .report import write_report as write_report
@@ -23,8 +24,10 @@ from .run.folder import read_audit as read_audit
 from .statistics.error_consistency import error_consistency as error_consistency
 from .workflows.audit import audit as audit
 from .workflows.compare_errors import compare_errors as compare_errors
+from .workflows.mend import mend as mend
 from .workflows.mitigate import mitigate as mitigate
 from .workflows.segment import segment_objects as segment_objects
 from .workflows.stylize import stylize_images as stylize_images
+from .workflows.train import train as train
 from .workflows.units import analyze_units as analyze_units
 from .workflows.visualize import visualize_units as visualize_units

@@ -22,6 +22,7 @@ from deeptroubles.commands.explain import explain
 from deeptroubles.commands.export import export
 from deeptroubles.commands.layers import layers
 from deeptroubles.commands.lists import checks, help_command, methods, models
+from deeptroubles.commands.mend import mend
 from deeptroubles.commands.mitigate import mitigate
 from deeptroubles.commands.planted import planted
 from deeptroubles.commands.serve import serve
@@ -48,6 +49,7 @@ _COMMANDS = (
     serve,
     export,
     train,
+    mend,
     explain,
     compare,
     layers,

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from deeptroubles.classifier import evaluating
-from deeptroubles.models import load_classifier
 from deeptroubles.imagenet import imagenet_names
+from deeptroubles.models import load_classifier
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,9 @@ from rich.markup import escape
 from deeptroubles.checks.wording import percent, plural
 from deeptroubles.commands.console import doing, err, out
 from deeptroubles.commands.images import PathColumn, ValueRange
+
+if TYPE_CHECKING:
+    from deeptroubles.training.model_card import Trained
 
 
 def train(
@@ -72,10 +75,15 @@ def train(
         seed=seed,
         device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
     )
+    print_trained(found, out_folder)
+
+
+def print_trained(found: Trained, folder: Path) -> None:
+    """Print what training came to, and the command that asks whether the model is right for the right reasons."""
     for note in found.notes:
         err.print(note, markup=False, highlight=False)
     right, count = found.accuracy, plural(len(found.right), "held-out image")
     interval = f"95% CI {percent(right.low)} to {percent(right.high)}"
     out.print(f"Accuracy on {count}: {percent(right.value)} ({interval}).", highlight=False)
-    out.print(f"\nThe model: {escape(str(out_folder))}\nTo audit it:", highlight=False, soft_wrap=True)
-    out.print(f"\n    deeptroubles audit {escape(str(out_folder))} --out runs/{escape(out_folder.resolve().name)}")
+    out.print(f"\nThe model: {escape(str(folder))}\nTo audit it:", highlight=False, soft_wrap=True)
+    out.print(f"\n    deeptroubles audit {escape(str(folder))} --out runs/{escape(folder.resolve().name)}")

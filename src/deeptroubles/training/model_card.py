@@ -18,7 +18,15 @@ from deeptroubles.models.shared.model_folder import HELD_OUT, ModelFacts, write_
 from deeptroubles.run.files import write_whole
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.training.fit import Scores
-from deeptroubles.training.split import Split
+from deeptroubles.training.split import SPLIT, Split
+
+IMAGES = "images.csv"
+_TRAINED = {
+    "none": "no layer trained",
+    "head": "the last layer alone trained",
+    "last": "the last stage trained",
+    "all": "all layers trained",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,8 +55,10 @@ class Trained(Brief):
 
 def write_trained(out: Path, found: Trained, facts: ModelFacts, images: ImageSet) -> None:
     """The model with its manifests, curves and card; `model.json` comes last."""
-    for name in ("training", "validation", "held_out"):
-        _write_manifest(out, HELD_OUT if name == "held_out" else f"{name}.csv", images, getattr(found.split, name))
+    table = _manifest(out, images, found.split)
+    write_whole(out / IMAGES, table.to_csv(index=False).encode())
+    held_out = table[table[SPLIT] == "held_out"].drop(columns=SPLIT)
+    write_whole(out / HELD_OUT, held_out.to_csv(index=False).encode())
     curves = pd.DataFrame(found.scores)
     curves.insert(0, "epoch", np.arange(1, len(curves) + 1))
     write_whole(out / "curves.csv", curves.to_csv(index=False).encode())
@@ -66,17 +76,23 @@ def write_trained(out: Path, found: Trained, facts: ModelFacts, images: ImageSet
     write_model(out, found.classifier, replace(facts, training=about))
 
 
-def _write_manifest(out: Path, name: str, images: ImageSet, rows: NDArray[np.int64]) -> None:
-    """A part of the images, each beside its label; images that are no files are written as PNG."""
+def _manifest(out: Path, images: ImageSet, parts: Split) -> pd.DataFrame:
+    """All images that were used, with their part; those that are no files are written as PNG."""
+    sides = {"training": parts.training, "validation": parts.validation, "held_out": parts.held_out}
+    rows = np.concatenate(list(sides.values()))
     table = images.table.iloc[rows].copy()
     table["path"] = [_place(out, images, int(row)) for row in rows]
-    write_whole(out / name, table.to_csv(index=False).encode())
+    for name in {"mask", "cue_mask"} & set(table):
+        fetch = images.fetch_mask if name == "mask" else images.fetch_cue_mask
+        table[name] = [_relative(out, fetch(int(row)) if fetch else None) for row in rows]
+    table[SPLIT] = np.repeat(list(sides), [len(each) for each in sides.values()])
+    return table
 
 
 def _place(out: Path, images: ImageSet, row: int) -> str:
     stored = images.fetch(row)
     if isinstance(stored, Path):
-        return os.path.relpath(stored, out)
+        return _relative(out, stored)
     path = out / "images" / f"{row:06d}.png"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,22 +100,30 @@ def _place(out: Path, images: ImageSet, row: int) -> str:
     return os.path.relpath(path, out)
 
 
+def _relative(out: Path, stored: object) -> str:
+    """The path of a file as seen from the folder; '' for what is no file."""
+    return os.path.relpath(stored, out) if isinstance(stored, Path) else ""
+
+
 def _card(out: Path, found: Trained, facts: ModelFacts, images: ImageSet, right: Interval) -> str:
     parts = found.split
-    trained = {"head": "its last layer alone", "last": "its last stage", "all": "all layers"}[facts.training["depth"]]
+    trained = _TRAINED[facts.training["depth"]]
+    if facts.training.get("by"):
+        trained += f"; {facts.training['mended']} mended by {facts.training['by']}"
     names = ", ".join(facts.class_names[:20]) + (", ..." if len(facts.class_names) > 20 else "")
     together = "near-duplicates and groups" if facts.training["group"] else "near-duplicates"
+    notes = "".join(f"- {note}\n" for note in found.notes)
     return f"""# {facts.name}
 
 An image classifier of {plural(len(facts.class_names), "class", "classes")}: {names}.
 
-- Made of: {facts.base} ({trained} trained)
+- Made of: {facts.base} ({trained})
 - Input: {found.classifier.describe_preprocessing()}
 - Images: {images.name}, {plural(len(images), "labelled image")}; fingerprint {images.fingerprint()}
-- Split: {len(parts.training):,} trained on (`training.csv`), {len(parts.validation):,} to choose the epoch
-  (`validation.csv`), {len(parts.held_out):,} held out (`held_out.csv`); {together} stay together
+- Split: {len(parts.training):,} trained on, {len(parts.validation):,} to choose the epoch,
+  {len(parts.held_out):,} held out (`images.csv`, `held_out.csv`); {together} stay together
 - Accuracy on held-out images: {percent(right.value)} (95% CI {percent(right.low)} to {percent(right.high)})
-{"".join(f"- {note}\n" for note in found.notes)}
+{notes}
 Accuracy on images from the same source says nothing about other sources, nor about why predictions are right. To ask:
 
     deeptroubles audit {out} --out runs/{facts.name}

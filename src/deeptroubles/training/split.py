@@ -20,6 +20,18 @@ from deeptroubles.methods.properties.perceptual_hash import near_pairs, perceptu
 from deeptroubles.methods.properties.similarity import similarity
 
 Rows = NDArray[np.int64]
+SPLIT = "split"
+"""The column of images that says on which side each is."""
+_NAMES = {
+    "train": "training",
+    "training": "training",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "held_out",
+    "held_out": "held_out",
+    "held-out": "held_out",
+}
 PARTS = 5
 """One fifth is held out, and one fifth of the rest is for validation."""
 SIDES = 3
@@ -96,6 +108,15 @@ def split(classes: NDArray[np.integer], together: NDArray[np.integer], names: Se
         for k in few
     ]
     return Split(training=training, validation=validation, held_out=held_out, notes=tuple(notes))
+
+
+def given_split(sides: Sequence[object]) -> Split | None:
+    """The split that images came with; None where it does not have all three parts."""
+    named = np.array([_NAMES.get(str(side).strip().lower(), "") for side in sides])
+    training, validation, held_out = (np.flatnonzero(named == part) for part in ("training", "validation", "held_out"))
+    if not all(map(len, (training, validation, held_out))):
+        return None
+    return Split(training=training, validation=validation, held_out=held_out, notes=())
 
 
 def _part(rows: Rows, classes: NDArray[np.integer], together: NDArray[np.integer], seed: int) -> Rows:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from deeptroubles.classifier import Classifier, evaluating
 from deeptroubles.methods.surgery.new_head import last_layer
 
-Depth = Literal["head", "last", "all"]
-"""The last layer alone; the last stage, from where maps have their final size; or everything."""
+Depth = Literal["none", "head", "last", "all"]
+"""Nothing; the last layer alone; the last stage, from where maps have their final size; or everything."""
 
 
 def train_only(classifier: Classifier, depth: Depth) -> list[nn.Parameter]:

@@ -75,7 +75,9 @@ def new_head(classifier: Classifier, class_names: list[str], *, seed: int = 0) -
 
 
 def _like(old: nn.Module, classes: int) -> nn.Linear | nn.Conv2d:
+    biased = getattr(old, "bias", None) is not None
     if isinstance(old, nn.Linear):
-        return nn.Linear(old.in_features, classes)
+        return nn.Linear(old.in_features, classes, bias=biased)
     assert isinstance(old, nn.Conv2d)  # noqa: S101 (`last_layer` looks for these two)
-    return nn.Conv2d(old.in_channels, classes, old.kernel_size, old.stride, old.padding)  # type: ignore[arg-type]
+    how: Any = (old.kernel_size, old.stride, old.padding)
+    return nn.Conv2d(old.in_channels, classes, *how, bias=biased)

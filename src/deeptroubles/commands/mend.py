@@ -1,0 +1,66 @@
+"""`deeptroubles mend`: train a model against a trouble that an audit found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from deeptroubles.commands.console import doing, out
+from deeptroubles.commands.images import PathColumn
+from deeptroubles.commands.train import print_trained
+
+
+def mend(
+    model: Annotated[str, typer.Argument(help="The model, such as a folder that `train` made.")],
+    *,
+    by: Annotated[
+        str, typer.Option(metavar="REMEDY", help="temperature, balanced, cue, textures, anti-aliased or adversarial.")
+    ],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the mended model.")],
+    images: Annotated[
+        str | None, typer.Option(help="Images with labels to train on. Default: those that the model was trained on.")
+    ] = None,
+    cue: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CUE", help="For cue: as for audit; run:FOLDER for what an audit found. Repeatable."),
+    ] = None,
+    group: Annotated[str | None, typer.Option(metavar="COLUMN", help="For balanced: the column of the groups.")] = None,
+    epsilon: Annotated[
+        float, typer.Option(min=0, help="For adversarial: the largest change, for pixels in [0, 1].")
+    ] = 8 / 255,
+    depth: Annotated[
+        Literal["head", "last", "all"] | None,
+        typer.Option("--layers", help="What is trained: the last layer, the last stage, or all. Default: all."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images. Default: 12.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    path_column: PathColumn = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ... Default: the GPU if there is one.")] = "",
+) -> None:
+    """Train a model against a trouble that an audit found."""
+    with doing("Loading PyTorch"):
+        import torch
+
+        from deeptroubles.images import load_images
+        from deeptroubles.workflows.mend import mend as run_mending
+
+    found = run_mending(
+        model,
+        out_folder,
+        by,
+        load_images(images, label=label, path_column=path_column) if images else None,
+        cue=cue or (),
+        group=group,
+        epsilon=epsilon,
+        depth=depth,
+        epochs=epochs,
+        seed=seed,
+        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+    )
+    print_trained(found, out_folder)
+    name = escape(out_folder.resolve().name)
+    out.print(f"    deeptroubles compare runs/BEFORE runs/{name}", highlight=False, soft_wrap=True)

@@ -1,0 +1,129 @@
+"""Train a model against a trouble that an audit found, to audit it again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from deeptroubles.errors import ImagesError, RunFolderError, UsageError, nearest
+from deeptroubles.images import ImageSet, load_images
+from deeptroubles.methods.transforms.shared.named_cue import fit_cues
+from deeptroubles.models import load_classifier, runs_code
+from deeptroubles.models.shared.model_folder import FACTS, ModelFacts, read_facts
+from deeptroubles.training.learn import learn
+from deeptroubles.training.model_card import IMAGES, Trained, write_trained
+from deeptroubles.training.plan import TUNED, Plan
+from deeptroubles.training.remedy import Remedy, adversarial, cue_at_random, other_textures
+from deeptroubles.training.trained_layers import Depth
+from deeptroubles.workflows.train import WORK, labelled_images
+
+REMEDIES = {
+    "temperature": "divide the logits by what makes the probabilities fit; predictions stay the same",
+    "balanced": "refit the last layer with equal numbers of every class in every group (--group)",
+    "cue": "put the cue into every second image, whatever its class (--cue)",
+    "textures": "give every second image the Fourier amplitudes of another, so that shapes must be used",
+    "adversarial": "train on images that are changed against the network (--epsilon)",
+}
+"""Each, and what it does."""
+_DEPTH: dict[str, Depth] = {"temperature": "none", "balanced": "head"}
+
+
+def mend(
+    base: str,
+    out: Path | str,
+    by: str,
+    images: ImageSet | None = None,
+    *,
+    cue: Sequence[str] = (),
+    group: str | None = None,
+    epsilon: float = 8 / 255,
+    depth: Depth | None = None,
+    epochs: int | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Trained:
+    """Train a model against a trouble, and write the mended one as a folder that is a model.
+
+    Args:
+        base: The model. One that `train` made goes on with its own images, and holds the same ones out.
+        out: The folder of the mended model.
+        by: A key of REMEDIES.
+        images: Images with labels that are classes of the model. Default: those that the model was trained on.
+        cue: For `cue`: which, as for the check `reliance.cue`; `run:FOLDER` for those that an audit found.
+        group: For `balanced`: the column of the groups.
+        epsilon: For `adversarial`: the largest change of a pixel, for pixels in [0, 1].
+        depth: Which layers are trained. Default: all.
+        epochs: Passes over the images. Default: 12.
+        name: What to call the model. Default: the name of the folder.
+        seed: Seed of everything random.
+        device: Where to train.
+
+    Raises:
+        UsageError: There is no such remedy, or what it needs was not given.
+        ImagesError: The images have no labels of the model, or too few to hold any out.
+        ModelError: The model cannot be loaded, or has no last layer of its own.
+        RunFolderError: The folder holds another model or training, or cannot be written.
+    """
+    out = Path(out)
+    if (out / FACTS).exists():
+        raise RunFolderError(f"{out} holds a trained model already; choose another folder.")
+    begun = (Path(base) / FACTS).is_file()
+    if images is None:
+        if not begun:
+            raise UsageError("Say which images to train on, with --images; only a model that `train` made has its own.")
+        images = load_images(Path(base) / IMAGES)
+    classifier = load_classifier(base)
+    images = _of_its_classes(labelled_images(images, group), classifier.class_names)
+    remedy = _remedy(by, images, cue, group, epsilon)
+    plan = Plan(
+        depth=_DEPTH.get(by, depth or "all"),
+        epochs=epochs or TUNED.epochs,
+        augmentation=read_facts(Path(base)).training.get("augmentation", "crop,flip") if begun else "crop,flip",
+        group=group,
+        seed=seed,
+    )
+    facts = replace(
+        read_facts(Path(base))
+        if begun
+        else ModelFacts(base=base, class_names=list(classifier.class_names), name="", code=runs_code(base)),
+        name=name or out.resolve().name,
+        training={**asdict(plan), "mended": base, "by": remedy.name},
+    )
+    found = learn(classifier.to(device), images, plan, remedy, out / WORK)
+    write_trained(out, found, facts, images)
+    shutil.rmtree(out / WORK, ignore_errors=True)
+    return found
+
+
+def _remedy(by: str, images: ImageSet, cue: Sequence[str], group: str | None, epsilon: float) -> Remedy:
+    """What is done in training. Raises UsageError where it needs something that was not given."""
+    if by == "temperature":
+        return Remedy(name=by, calibrates=True)
+    if by == "balanced":
+        if not group:
+            raise UsageError("balanced needs the column of the groups, with --group.")
+        return Remedy(name=f"{by} by {group}", balances=group)
+    if by == "cue":
+        cues = fit_cues(cue, images)
+        if not cues or any(each.kind in {"column", "mask"} for each in cues):
+            raise UsageError(
+                "cue needs a cue that can be put into images, with --cue: run:FOLDER for what an audit found, "
+                "FILE.png@PLACE, text:WORDS, color:#rrggbb or watermark."
+            )
+        return Remedy(name=f"{by} {', '.join(cue)}", views=cue_at_random(cues))
+    if by == "textures":
+        return Remedy(name=by, views=other_textures)
+    if by == "adversarial":
+        return Remedy(name=f"{by} with epsilon {epsilon:g}", attack=adversarial(epsilon))
+    raise UsageError(f"There is no remedy {by!r}; choose {', '.join(REMEDIES)}.{nearest(by, REMEDIES)}")
+
+
+def _of_its_classes(images: ImageSet, classes: Sequence[str]) -> ImageSet:
+    """The images whose label is a class of the model. Raises ImagesError where there are none of two classes."""
+    known = images.subset([str(label) in set(classes) for label in images.labels])
+    if len({*known.labels}) < 2:
+        raise ImagesError(f"The labels must be names of the model's classes, such as {', '.join(classes[:3])}.")
+    return known
