@@ -50,10 +50,12 @@ def test_a_missing_extra_says_how_to_install_it(source, package, extra, monkeypa
         load_classifier(source)
 
 
-def test_every_form_finds_its_own_row():
-    forms = ["clip:a/b", "efficientnet-lite0", "hf:a/b-c", "timm:a.b_c", "torchvision:a", "a/b.pt2", "a.b.PT", "a.b:c"]
+def test_every_form_finds_its_own_row(tmp_path):
+    (tmp_path / "model.json").touch()
+    forms = ["clip:a/b", "efficientnet-lite0", "hf:a/b-c", "timm:a.b_c", "torchvision:a", "untrained:a"]
+    forms += ["a/b.pt2", "a.b.PT", str(tmp_path), "a.b:c"]
     for row, form in zip(SOURCES, forms, strict=True):
-        first = next(r for r in SOURCES if re.fullmatch(r.pattern, form))
+        first = next(r for r in SOURCES if (found := re.fullmatch(r.pattern, form)) and r.fits(found[1]))
         assert first is row
 
 

@@ -1,4 +1,4 @@
-"""Training from end to end: the same model after a kill, parts that keep together what belongs together, and reloading."""
+"""Training from end to end: the same model after a kill, parts that keep together what belongs together, reloading."""
 
 from __future__ import annotations
 

@@ -79,5 +79,5 @@ def _like(old: nn.Module, classes: int) -> nn.Linear | nn.Conv2d:
     if isinstance(old, nn.Linear):
         return nn.Linear(old.in_features, classes, bias=biased)
     assert isinstance(old, nn.Conv2d)  # noqa: S101 (`last_layer` looks for these two)
-    how: Any = (old.kernel_size, old.stride, old.padding)
-    return nn.Conv2d(old.in_channels, classes, *how, bias=biased)
+    how: Any = {"kernel_size": old.kernel_size, "stride": old.stride, "padding": old.padding}
+    return nn.Conv2d(old.in_channels, classes, **how, bias=biased)
