@@ -17,6 +17,7 @@ from deeptroubles.images import ImageSet
 from deeptroubles.models.shared.model_folder import HELD_OUT, ModelFacts, write_model
 from deeptroubles.run.files import write_whole
 from deeptroubles.statistics.intervals import Interval, wilson
+from deeptroubles.training.curves_figure import curves_figure
 from deeptroubles.training.fit import Scores
 from deeptroubles.training.split import SPLIT, Split
 
@@ -61,7 +62,9 @@ def write_trained(out: Path, found: Trained, facts: ModelFacts, images: ImageSet
     write_whole(out / HELD_OUT, held_out.to_csv(index=False).encode())
     curves = pd.DataFrame(found.scores)
     curves.insert(0, "epoch", np.arange(1, len(curves) + 1))
-    write_whole(out / "curves.csv", curves.to_csv(index=False).encode())
+    if len(curves) > 1:
+        write_whole(out / "curves.csv", curves.to_csv(index=False).encode())
+        write_whole(out / "curves.png", curves_figure(curves))
     right = found.accuracy
     about = {
         **facts.training,
@@ -112,6 +115,7 @@ def _card(out: Path, found: Trained, facts: ModelFacts, images: ImageSet, right:
         trained += f"; {facts.training['mended']} mended by {facts.training['by']}"
     names = ", ".join(facts.class_names[:20]) + (", ..." if len(facts.class_names) > 20 else "")
     together = "near-duplicates and groups" if facts.training["group"] else "near-duplicates"
+    curves = "\n![Loss and accuracy by epoch](curves.png)\n" if len(found.scores) > 1 else ""
     notes = "".join(f"- {note}\n" for note in found.notes)
     return f"""# {facts.name}
 
@@ -123,7 +127,7 @@ An image classifier of {plural(len(facts.class_names), "class", "classes")}: {na
 - Split: {len(parts.training):,} trained on, {len(parts.validation):,} to choose the epoch,
   {len(parts.held_out):,} held out (`images.csv`, `held_out.csv`); {together} stay together
 - Accuracy on held-out images: {percent(right.value)} (95% CI {percent(right.low)} to {percent(right.high)})
-{notes}
+{notes}{curves}
 Accuracy on images from the same source says nothing about other sources, nor about why predictions are right. To ask:
 
     deeptroubles audit {out} --out runs/{facts.name}
