@@ -26,9 +26,9 @@ def curves_figure(curves: pd.DataFrame) -> bytes:
     figure = Figure(figsize=(8, 3), dpi=140, layout="constrained")
     best = int(curves["epoch"].iloc[curves["validation loss"].argmin()])
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for part in COLORS:
+        for part, color in COLORS.items():
             if (name := f"{part} {quantity}") in curves:
-                axes.plot(curves["epoch"], curves[name], LINES[part], color=COLORS[part], marker=".", label=part)
+                axes.plot(curves["epoch"], curves[name], LINES[part], color=color, marker=".", label=part)
         axes.axvline(best, color="#999999", linewidth=1, zorder=0, label="kept")
         axes.set(xlabel="epoch", title=quantity, ylim=(0, 1) if quantity == "accuracy" else (0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
