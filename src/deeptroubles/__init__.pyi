@@ -23,6 +23,7 @@ from .report.heatmap import heatmap as heatmap
 from .run.folder import read_audit as read_audit
 from .statistics.error_consistency import error_consistency as error_consistency
 from .workflows.audit import audit as audit
+from .workflows.compare import compare as compare
 from .workflows.compare_errors import compare_errors as compare_errors
 from .workflows.mend import mend as mend
 from .workflows.mitigate import mitigate as mitigate

@@ -153,11 +153,11 @@ def _names(text: str | None) -> list[str]:
 
 def print_findings(result: Audit) -> None:
     """Print the findings of an audit, worst first, its summary, and how many images it is about."""
-    out.print(_table([finding for finding in result.findings if not finding.common]))
+    print_finding_table([finding for finding in result.findings if not finding.common])
     common = [finding for finding in result.findings if finding.common]
     if common:
         out.print(f"{COMMON}:", soft_wrap=True)
-        out.print(_table(common))
+        print_finding_table(common)
     out.print(f"Is {result.model.name} right for the right reasons?", style="bold", markup=False, highlight=False)
     for line in result.summary:
         out.print(line, markup=False, highlight=False)
@@ -171,7 +171,8 @@ def print_findings(result: Audit) -> None:
     )
 
 
-def _table(findings: Sequence[Finding]) -> Table:
+def print_finding_table(findings: Sequence[Finding]) -> None:
+    """Print verdict, check and claim of findings."""
     whole = (Column(name, no_wrap=True) for name in ("verdict", "check"))
     table = Table(*whole, "finding", box=box.SIMPLE_HEAD, pad_edge=False)
     for finding in findings:
@@ -179,7 +180,7 @@ def _table(findings: Sequence[Finding]) -> Table:
         estimates = [evidence for evidence in finding.evidence if isinstance(evidence, Estimate)]
         usual = "".join(f"\n[dim]{escape(_usual(e))}[/]" for e in estimates if e.references)
         table.add_row(f"[{style}]{mark} {finding.verdict}[/]", finding.check, escape(finding.claim) + usual)
-    return table
+    out.print(table)
 
 
 def _usual(estimate: Estimate) -> str:

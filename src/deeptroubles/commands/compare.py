@@ -1,35 +1,56 @@
-"""`deeptroubles compare`: do two audited models make their errors on the same images?"""
+"""`deeptroubles compare`: what got better or worse between audits of the same images."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
-from deeptroubles.checks.wording import percent, plural
-from deeptroubles.commands.console import out
+from deeptroubles.commands.audit import print_finding_table
+from deeptroubles.commands.console import doing, err, out
+from deeptroubles.errors import UsageError
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="The folder of an audit.")],
-    second: Annotated[Path, typer.Argument(help="The folder of another audit, on the same images.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of audits; the first is the base.")],
+    *,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for a page for each comparison. Default: no page.")
+    ] = None,
+    fail_on: Annotated[
+        Literal["worse", "verdict"] | None,
+        typer.Option(
+            help="Exit with 1 if an estimate got worse by more than chance (worse), or a check fails newly (verdict)."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparisons as a JSON list.")] = False,
 ) -> None:
-    """Measure whether two audited models make their errors on the same images (error consistency)."""
-    from deeptroubles.workflows.compare_errors import compare_errors
+    """Compare audits of the same images: what got better or worse by more than chance."""
+    if len(runs) < 2:
+        raise UsageError("Give at least two folders of audits; the first is what the others are compared with.")
+    with doing("Comparing"):
+        from deeptroubles.findings import audit_to_json
+        from deeptroubles.report import write_report
+        from deeptroubles.workflows.compare import compare as compare_runs
+        from deeptroubles.workflows.compare import comparison_report
 
-    found = compare_errors(first, second)
-    kappa = found.kappa
-    if kappa.value != kappa.value:
-        out.print(
-            f"Both are right on all {plural(found.images, 'image')}, or both are wrong on all, so there are no errors "
-            "to compare; use images of another difficulty."
-        )
-        return
-    out.print(
-        f"Cohen's kappa of the errors is {kappa.value:.2f} (95% CI {kappa.low:.2f} to {kappa.high:.2f}) on "
-        f"{plural(found.images, 'image')}: both are right or both are wrong on {percent(found.observed)} of them, "
-        f"independent models of their accuracies would be on {percent(found.expected)}.",
-        highlight=False,
-    )
-    out.print("1 means the same errors, 0 errors that are independent, below 0 errors that complement each other.")
+        found = [compare_runs(runs[0], other) for other in runs[1:]]
+        reports = [comparison_report(each, run) for run, each in zip(runs[1:], found, strict=True)]
+    if as_json:
+        sys.stdout.write(f"[{','.join(map(audit_to_json, reports))}]\n")
+    for run, each, report in zip(runs[1:], found, reports, strict=True):
+        if not as_json:
+            out.print(escape(f"{runs[0]} -> {run}"), style="bold", highlight=False)
+            print_finding_table(report.findings)
+            for note in each.notes:
+                out.print(escape(note), highlight=False)
+        if out_folder:
+            page = out_folder / f"{runs[0].resolve().name}-{run.resolve().name}.html"
+            write_report(report, page)
+            err.print(f"Page: {escape(str(page))}", soft_wrap=True)
+    tripped = any(each.worse if fail_on == "worse" else each.newly_failing for each in found)
+    if fail_on and tripped:
+        raise typer.Exit(1)
