@@ -14,7 +14,7 @@ from scipy import stats
 from skimage import data
 
 from deeptroubles import load_images
-from deeptroubles.checks.data.duplicates import FALSE_PAIRS, HASH_BITS, NEAR
+from deeptroubles.methods.properties.near_duplicates import FALSE_PAIRS, HASH_BITS, NEAR
 from deeptroubles.methods.properties.perceptual_hash import near_pairs, perceptual_hash, thumbnail
 from deeptroubles.methods.properties.similarity import similarity
 from deeptroubles.planted.scenes import draw_parts, render

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deeptroubles.images import ImageSet
     from deeptroubles.methods.transforms.shared.named_cue import NamedCue
     from deeptroubles.recording import Recording
+    from deeptroubles.subject import Subject
 
 T = TypeVar("T")
 
@@ -173,9 +174,35 @@ class ThresholdOption(Option["dict[str, float]"]):
         return found
 
 
+class TrainingOption(Option["Subject"]):
+    """The images that the network was trained on, or others like them; listed, not decoded."""
+
+    name = "training"
+    metavar = "IMAGES"
+    help = "For performance.baseline: the labelled images that the network was trained on, to fit the baselines on."
+    repeatable = False
+
+    def read(self, values: Sequence[str], classifier: Classifier, images: ImageSet) -> Subject:
+        import numpy as np
+
+        from deeptroubles.images import load_images
+        from deeptroubles.images.labels import match_labels
+        from deeptroubles.subject import Subject
+
+        found = load_images(values[0])
+        known = (classifier.class_names, classifier.class_aliases)
+        targets = match_labels(found.labels, *known, named=classifier.has_class_names).targets
+        if len(np.unique(targets[targets >= 0])) < 2:
+            raise ImagesError(
+                f"The labels of {values[0]} name fewer than two of the model's classes; give training images in a "
+                "folder for each class, or a manifest with a column `label`."
+            )
+        return Subject(classifier, found, targets)
+
+
 CUE, CONCEPT, GROUP, CONFLICT = CueOption(), ConceptOption(), GroupOption(), ConflictOption()
-POSITIVE, COST_RATIO, THRESHOLD = PositiveOption(), CostRatioOption(), ThresholdOption()
-OPTIONS: tuple[Option[Any], ...] = (CUE, CONCEPT, GROUP, CONFLICT, POSITIVE, COST_RATIO, THRESHOLD)
+POSITIVE, COST_RATIO, THRESHOLD, TRAINING = PositiveOption(), CostRatioOption(), ThresholdOption(), TrainingOption()
+OPTIONS: tuple[Option[Any], ...] = (CUE, CONCEPT, GROUP, CONFLICT, POSITIVE, COST_RATIO, THRESHOLD, TRAINING)
 """The options of all checks, in the order of the command line's help."""
 
 

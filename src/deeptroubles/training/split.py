@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from deeptroubles.checks.data.duplicates import FLAT, HASH_BITS, MAX_PAIRS, MIN_SIDE, NEAR
 from deeptroubles.checks.wording import plural
-from deeptroubles.methods.properties.perceptual_hash import near_pairs, perceptual_hash
-from deeptroubles.methods.properties.similarity import similarity
+from deeptroubles.methods.properties.near_duplicates import duplicate_groups, joined_groups
 
 Rows = NDArray[np.int64]
 SPLIT = "split"
@@ -34,6 +30,8 @@ _NAMES = {
 }
 PARTS = 5
 """One fifth is held out, and one fifth of the rest is for validation."""
+MIN_SIDE = 16
+"""Of images with a shorter side only those with the same pixels are duplicates."""
 SIDES = 3
 """A class needs at least this many unrelated images or groups to be in all three parts."""
 
@@ -69,18 +67,11 @@ def related(
     Returns:
         N numbers; images with the same number belong together.
     """
-    count = len(digests)
-    links = [_linked(pd.Series(list(digests))), *([_linked(pd.Series(list(groups)))] if groups is not None else [])]
-    small = thumbnails.astype(np.float32) / 255
-    chosen = np.flatnonzero(small.std((1, 2)).max(1) >= FLAT) if side >= MIN_SIDE else np.zeros(0, dtype=np.int64)
-    if len(chosen) > 1:
-        (first, second), _ = near_pairs(perceptual_hash(small[chosen]), HASH_BITS, MAX_PAIRS)
-        first, second = chosen[first], chosen[second]
-        near = similarity(small, first, second) >= NEAR
-        links.append((first[near], second[near]))
-    rows, columns = (np.concatenate(ends) for ends in zip(*links, strict=True))
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    known = pd.Series(list(digests)), pd.Series(list(groups) if groups is not None else [None] * len(digests))
+    links = [_linked(values) for values in known]
+    if side >= MIN_SIDE:
+        links.append(_linked(pd.Series(duplicate_groups(thumbnails))))
+    return joined_groups(*(np.concatenate(ends) for ends in zip(*links, strict=True)), len(digests))
 
 
 def split(classes: NDArray[np.integer], together: NDArray[np.integer], names: Sequence[str], *, seed: int) -> Split:

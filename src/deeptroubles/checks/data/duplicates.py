@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from deeptroubles.checks.data.shared.splits import Splits, splits_of
 from deeptroubles.checks.data.shared.stored_picture import stored_picture
@@ -19,24 +16,25 @@ from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent_interval, plural
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, Table, Verdict
-from deeptroubles.methods.properties.perceptual_hash import near_pairs, perceptual_hash, thumbnail
-from deeptroubles.methods.properties.similarity import similarity
+from deeptroubles.methods.properties.near_duplicates import (
+    ALPHA,
+    HASH_BITS,
+    NEAR,
+    almost_pairs,
+    is_flat,
+    joined_groups,
+    more_than_expected,
+    similar_pairs,
+    usual_false_pairs,
+)
+from deeptroubles.methods.properties.perceptual_hash import thumbnail
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject
 
-HASH_BITS = 16
-"""Pairs are compared closely when no more than this many of the 64 bits of their hashes differ."""
-NEAR, ALMOST = 0.97, 0.94
-"""Similarity of a near-duplicate; the pairs that reach only the second show how similar different images are."""
-FALSE_PAIRS = 1e-6
-"""The share of pairs of different images taken for near-duplicates; see tests/methods/test_near_duplicates.py."""
-ALPHA = 0.05
-FLAT = 0.02
-"""An image whose thumbnail varies less than this (standard deviation) has nothing to compare."""
 MIN_SIDE = 16
 """Images with a shorter side are compared for exact duplicates only."""
-MAX_IMAGES, MAX_PAIRS = 20_000, 200_000
+MAX_IMAGES = 20_000
 EXAMPLES_SHOWN = 16
 
 LIMITS = Limits(
@@ -75,7 +73,7 @@ class Duplicates:
         exact_contradicting: How many of them have an exact one.
         near: How many pairs of near-duplicates there are.
         expected: The expected number of false pairs, at least as many as pairs that are almost as similar.
-        usual: The expected number of false pairs at the rate FALSE_PAIRS.
+        usual: The expected number of false pairs at the usual rate.
         flat: How many images of one color were left out.
         groups: How many groups of duplicates there are.
         evidence: The table with the images of pairs.
@@ -100,7 +98,7 @@ class Duplicates:
     @property
     def near_is_significant(self) -> bool:
         """Whether there are significantly more near-duplicates than false positives."""
-        return bool(stats.poisson.sf(self.near - 1, self.expected) < ALPHA)
+        return more_than_expected(self.near, self.expected)
 
     def findings(self) -> Iterable[Finding]:
         """One finding."""
@@ -112,7 +110,7 @@ class Duplicates:
             verdict = Verdict.FAIL
         elif self.contradicting and (significant or self.exact_contradicting) and verdict != Verdict.FAIL:
             verdict = Verdict.WARN
-        elif self.leaking and verdict == Verdict.PASS and stats.poisson.sf(self.near - 1, self.usual) < ALPHA:
+        elif self.leaking and verdict == Verdict.PASS and more_than_expected(self.near, self.usual):
             verdict = Verdict.INCONCLUSIVE
         yield Finding(
             check="data.duplicates",
@@ -178,11 +176,11 @@ def duplicates(recording: Recording, engine: Engine, *, seed: int) -> Duplicates
     rows = recording.sample(MAX_IMAGES)
     seen = engine.map(_fingerprints, recording.subject, rows, task="Searching duplicates", chunk=64)
     thumbnails = seen["thumbnail"].astype(np.float32) / 255
-    flat = thumbnails.std((1, 2)).max(1) < FLAT
+    flat = is_flat(thumbnails)
     rows, thumbnails = rows[~flat], thumbnails[~flat]
     leader, same = np.unique(seen["digest"][~flat], return_index=True, return_inverse=True)[1:]
     large = leader[seen["side"][~flat][leader] >= MIN_SIDE]
-    first, second, similarities, used = _near(thumbnails, large)
+    first, second, similarities, used = similar_pairs(thumbnails, large)
     near = similarities >= NEAR
     splits = splits_of(recording)
     notes = [
@@ -190,8 +188,8 @@ def duplicates(recording: Recording, engine: Engine, *, seed: int) -> Duplicates
         *([splits.note] if splits.note else []),
         *_left_out(recording, seen, flat, used),
     ]
-    usual = FALSE_PAIRS * len(large) * (len(large) - 1) / 2
-    mistakes = (max(usual, _almost(similarities)), usual)
+    usual = usual_false_pairs(len(large))
+    mistakes = (max(usual, almost_pairs(similarities)), usual)
     return _counted(
         recording,
         rows,
@@ -212,23 +210,6 @@ def _fingerprints(subject: Subject, indices: Sequence[int], batch_size: int) -> 
         "digest": np.array(digests),
         "side": np.array([min(image.size) for image in images]),
     }
-
-
-def _near(
-    thumbnails: NDArray[np.float32], chosen: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], int]:
-    """Pairs of different images with similar hashes, their similarity, and within how many bits they were searched."""
-    if len(chosen) < 2:
-        nothing = np.zeros(0, dtype=np.int64)
-        return nothing, nothing, np.zeros(0), HASH_BITS
-    (first, second), used = near_pairs(perceptual_hash(thumbnails[chosen]), HASH_BITS, MAX_PAIRS)
-    first, second = chosen[first], chosen[second]
-    return first, second, similarity(thumbnails, first, second), used
-
-
-def _almost(similarities: NDArray[np.float64]) -> int:
-    """How many pairs are almost similar enough: of different images, at most as many are similar enough."""
-    return int(((similarities >= ALMOST) & (similarities < NEAR)).sum())
 
 
 def _left_out(recording: Recording, seen: Arrays, flat: NDArray[np.bool_], used: int) -> list[str]:
@@ -260,8 +241,7 @@ def _counted(
     first, second, similarities = near
     everyone = np.arange(len(rows))
     edges = np.concatenate([first, everyone]), np.concatenate([second, leader])
-    joined = coo_array((np.ones(len(edges[0])), edges), shape=(len(rows), len(rows)))
-    group = connected_components(joined, directed=False)[1] if len(rows) else everyone
+    group = joined_groups(*edges, len(rows)) if len(rows) else everyone
     split, target = splits.codes[rows], recording.targets[rows]
     leaking, contradicting = _mixed(group, split), _mixed(group, target)
     copies = np.flatnonzero(leader != everyone)

@@ -1,0 +1,1 @@
+"""Classifiers that need no learned features: what convolutional networks replaced, to compare them with."""
