@@ -117,7 +117,7 @@ def test_saved_weights_fit_a_module_that_is_built_again():
     trained(images()).sum().backward()
     with torch.no_grad():
         for parameter in trained.parameters():
-            parameter -= 0.1 * parameter.grad
+            parameter.sub_(0.1 * parameter.grad)
     again = gap_head(whole, NAMES, seed=2)
     assert torch.equal(state, torch.get_rng_state())
     assert not torch.allclose(logits_of(again, images()), logits_of(trained, images()))

@@ -8,18 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.transforms.shared.dense import (
-    blur,
-    dense_average_pool,
-    dense_convolution,
-    dense_max_pool,
-    pair,
-)
+from deeptroubles.methods.transforms.shared.dense import blur, dense_average_pool, dense_convolution, dense_max_pool
 from deeptroubles.methods.transforms.shift import ShiftBorder
 
 
@@ -43,19 +38,28 @@ def anti_aliased(classifier: Classifier, size: Count = 3, border: ShiftBorder = 
 
     Raises:
         ModelError: An average pooling's last window leaves the map (`ceil_mode`).
-        UsageError: The size is below 1, or no convolution or pooling has a stride.
+        UsageError: The size is below 1.
 
     References:
         R. Zhang, Making convolutional networks shift-invariant again, ICML 2019.
     """
     if size < 1:
         raise UsageError(f"The filter's size is {size}; give 1 or more (3 is usual).")
-    module = AntiAliased(copy.deepcopy(classifier.module), size, border).eval()
-    blurred = copy.copy(classifier)
-    blurred.__dict__ = {**classifier.__dict__, "_modules": {"module": module}}
-    blurred._buffers = {name: buffer.clone() for name, buffer in classifier.named_buffers(recurse=False)}  # noqa: SLF001
-    blurred.name = f"{classifier.name} with blur"
-    return blurred
+    return Classifier(
+        AntiAliased(copy.deepcopy(classifier.module), size, border).eval(),
+        size=classifier.size,
+        mean=classifier.mean.flatten().tolist(),
+        std=classifier.std.flatten().tolist(),
+        class_names=classifier.class_names,
+        class_aliases=classifier.class_aliases,
+        channels=classifier.channels,
+        resize=classifier.resize,
+        interpolation=classifier.interpolation,
+        output=classifier.output,
+        outputs=classifier.declared_outputs,
+        name=f"{classifier.name} with blur",
+        source=classifier.source,
+    )
 
 
 class AntiAliased(nn.Module):
@@ -68,5 +72,40 @@ class AntiAliased(nn.Module):
         self.border: ShiftBorder = border
 
     def forward(self, x: Tensor) -> Any:
+        """What the module returns, with blurred strides."""
         with _Blurred(self.size, self.border):
             return self.module(x)
+
+
+class _Blurred(TorchFunctionMode):
+    """While it is entered, strides are taken after a blur."""
+
+    def __init__(self, size: int, border: ShiftBorder) -> None:
+        super().__init__()
+        self._size = size
+        self._border: ShiftBorder = border
+
+    def __torch_function__(
+        self, func: Any, _types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        strided = _STRIDED.get(func)
+        if strided is None:
+            return func(*args, **(kwargs or {}))
+        dense, names = strided
+        settings = {**dict(zip(names, args, strict=False)), **(kwargs or {})}
+        settings.pop("return_indices", None)  # false: pooling that returns indices is another function
+        maps, strides = dense(settings.pop("input"), **settings)
+        return maps if strides == (1, 1) else blur(maps, self._size, strides, self._border)
+
+
+_Dense = Callable[..., tuple[Tensor, tuple[int, int]]]
+_aten = torch.ops.aten
+_CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+_MAX_POOL = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+_AVERAGE_POOL = ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+_STRIDED: dict[Any, tuple[_Dense, tuple[str, ...]]] = {
+    **dict.fromkeys((torch.conv2d, _aten.conv2d.default, _aten.conv2d.padding), (dense_convolution, _CONVOLUTION)),
+    **dict.fromkeys((functional.max_pool2d, torch.max_pool2d, _aten.max_pool2d.default), (dense_max_pool, _MAX_POOL)),
+    **dict.fromkeys((functional.avg_pool2d, _aten.avg_pool2d.default), (dense_average_pool, _AVERAGE_POOL)),
+}
+"""Functions that can take a stride: the dense operation, and the names of their arguments in order."""

@@ -47,7 +47,9 @@ def gap_head(classifier: Classifier, class_names: Sequence[str], *, seed: int = 
         raise UsageError(f"A classifier has at least 2 classes; {len(class_names)} given.")
     network = open_network(classifier)
     if not isinstance(network, TracedNetwork):
-        raise NeedsGraphError(f"{classifier.name} could not be traced, so it cannot be cut; train it with its own head.")
+        raise NeedsGraphError(
+            f"{classifier.name} could not be traced, so it cannot be cut; train it with its own head."
+        )
     last = network.last_with_positions
     grid = network.grid(last.name)
     if grid is None:
@@ -151,7 +153,8 @@ def _until(module: fx.GraphModule, last: fx.Node) -> fx.GraphModule:
 
 def _linear(inputs: int, outputs: int, seed: int) -> nn.Linear:
     """A linear layer as PyTorch initializes it, from a seed."""
-    layer, bound = nn.utils.skip_init(nn.Linear, inputs, outputs), 1 / math.sqrt(inputs)
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
+    bound = 1 / math.sqrt(inputs)
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for values in (layer.weight, layer.bias):
