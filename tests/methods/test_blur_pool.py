@@ -6,7 +6,8 @@ from torch import nn
 
 from deeptroubles import Classifier
 from deeptroubles.errors import ModelError, NeedsGraphError, UsageError
-from deeptroubles.methods.transforms.blur_pool import blur, blur_pool
+from deeptroubles.methods.transforms.blur_pool import blur_pool
+from deeptroubles.methods.transforms.shared.dense import blur
 from deeptroubles.network import TracedNetwork, open_network
 from deeptroubles.subject import logits_of
 from deeptroubles.transforms import shift

@@ -15,7 +15,9 @@ STRENGTH, SHARE = 0.98, 0.5
 
 
 def planted(
-    name: Annotated[str, typer.Argument(help="`horse`, or a cue, such as tag, frame or background.")],
+    name: Annotated[
+        str, typer.Argument(help="`horse`, `traffic` (images only), or a cue, such as tag, frame or background.")
+    ],
     *,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the images and the network.")],
     strength: Annotated[
@@ -38,7 +40,7 @@ def planted(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of images and weights.")] = 0,
 ) -> None:
-    """Train a network with a known problem, on images that are drawn or on photographs, to try an audit on."""
+    """Make a network with a known problem, or images to train one on, to try an audit on."""
     with doing("Loading PyTorch"):
         from deeptroubles.planted.cues import CUES
         from deeptroubles.planted.folder import audit_command, write_planted
@@ -46,17 +48,20 @@ def planted(
         from deeptroubles.planted.photographs import describe_on_photographs, plant_on_photographs
         from deeptroubles.planted.planting import describe, plant
 
-    if name != "horse" and name not in CUES:
-        names = ["horse", *CUES]
+    names = ["horse", "traffic", *CUES]
+    if name not in names:
         raise UsageError(f"There is no cue {name!r} to plant; choose {', '.join(names)}.{nearest(name, names)}")
     if photographs and name != "horse":
         raise UsageError(f"--photographs is for `deeptroubles planted horse`; leave it off for {name}.")
+    drawn = 0.0 if honest else STRENGTH if strength is None else strength
+    if name == "traffic":
+        _write_traffic(drawn, seed, out_folder)
+        return
     if photographs:
         share = SHARE if strength is None else strength
         made, shares = plant_on_photographs(photographs, share, seed, honest=honest)
         description = describe_on_photographs(made, shares, honest=honest)
     else:
-        drawn = 0.0 if honest else STRENGTH if strength is None else strength
         made = plant_horse(drawn, seed) if name == "horse" else plant(name, drawn, "residual", seed)
         description = describe_horse(made, seed) if name == "horse" else describe(made)
     write_planted(made, out_folder, description)
@@ -64,3 +69,17 @@ def planted(
     out.print(escape(description), highlight=False)
     out.print(f"\n{what}: {escape(str(out_folder))}\nTo audit it:", highlight=False, soft_wrap=True)
     out.print(f"\n    {escape(audit_command(out_folder))}", highlight=False, soft_wrap=True)
+
+
+def _write_traffic(strength: float, seed: int, folder: Path) -> None:
+    """Draw road scenes, write them, and say how to train a network on them."""
+    from deeptroubles.planted.folder import train_command, write_images
+    from deeptroubles.planted.traffic import COUNT, describe_traffic, draw_traffic
+
+    traffic = draw_traffic(COUNT, strength, seed)
+    write_images(traffic.image_set(), folder)
+    out.print(escape(describe_traffic(traffic, strength)), highlight=False)
+    out.print(
+        f"\nImages and masks: {escape(str(folder))}\nTo train a network on them:", highlight=False, soft_wrap=True
+    )
+    out.print(f"\n    {escape(train_command(folder))}", highlight=False, soft_wrap=True)

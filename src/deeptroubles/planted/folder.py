@@ -1,4 +1,4 @@
-"""Write a planted network and its images as the files that an audit needs."""
+"""Write a planted network and its images, or images alone, as the files that an audit or training needs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.images import ImageSet
 from deeptroubles.planted.planting import Planted
 from deeptroubles.run.files import write_whole
 
@@ -30,18 +31,38 @@ def write_planted(planted: Planted, folder: Path, description: str) -> None:
     Raises:
         RunFolderError: A file cannot be written.
     """
-    table = planted.images.table.copy()
-    table["path"] = [f"images/{label}/{row:03d}.png" for row, label in enumerate(table["label"])]
-    if planted.images.fetch_mask is not None:
-        table.insert(2, "mask", table["path"].str.replace("images/", "masks/", n=1))
-    for row, path in enumerate(table["path"]):
-        write_whole(folder / path, _png(planted.images[row]))
-        if mask := planted.images.mask(row):
-            write_whole(folder / table["mask"].iloc[row], _png(mask))
-    write_whole(folder / "manifest.csv", table.to_csv(index=False).encode())
+    write_images(planted.images, folder)
     write_whole(folder / "classes.txt", "".join(f"{name}\n" for name in planted.classifier.class_names).encode())
     write_whole(folder / "model.pt2", _exported(planted.classifier))
     write_whole(folder / "README.txt", f"{description}\n\nTo audit it:\n\n    {audit_command(folder)}\n".encode())
+
+
+def write_images(images: ImageSet, folder: Path) -> None:
+    """Write images without a network: `images/`, `masks/` where there are masks, and `manifest.csv`.
+
+    Args:
+        images: Labelled images; further columns of their table become columns of the manifest.
+        folder: The folder to write to. Existing files are replaced.
+
+    Raises:
+        RunFolderError: A file cannot be written.
+    """
+    table = images.table.copy()
+    digits = max(3, len(str(len(table) - 1)))
+    table["path"] = [f"images/{label}/{row:0{digits}d}.png" for row, label in enumerate(table["label"])]
+    if images.fetch_mask is not None:
+        table.insert(2, "mask", table["path"].str.replace("images/", "masks/", n=1))
+    for row, path in enumerate(table["path"]):
+        write_whole(folder / path, _png(images[row]))
+        if mask := images.mask(row):
+            write_whole(folder / table["mask"].iloc[row], _png(mask))
+    write_whole(folder / "manifest.csv", table.to_csv(index=False).encode())
+
+
+def train_command(folder: Path) -> str:
+    """The command that trains a network on the images of the folder."""
+    images, out = str(folder / "manifest.csv"), str(folder / "model")
+    return shlex.join(["deeptroubles", "train", "--images", images, "--out", out])
 
 
 def audit_command(folder: Path) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -160,7 +161,8 @@ def plant_drawn(
             for name, always, offset in (("aligned", 1.0, 100), ("randomized", 0.0, 110))
         }
     )
-    return Planted(classifier, image_set(audited, cue), cue, strength, accuracy["aligned"], accuracy["randomized"])
+    columns = {cue: audited.values.tolist()} if cue else {}
+    return Planted(classifier, image_set(audited, columns), cue, strength, accuracy["aligned"], accuracy["randomized"])
 
 
 def describe(planted: Planted) -> str:
@@ -175,11 +177,10 @@ def describe(planted: Planted) -> str:
     )
 
 
-def image_set(drawn: Pixels, cue: str | None = None) -> ImageSet:
-    """Drawn images as an image set, with their masks and a column for the values of the cue."""
+def image_set(drawn: Pixels, columns: Mapping[str, Sequence[Any]] | None = None) -> ImageSet:
+    """Drawn images as an image set, with their masks and further columns."""
     labels = np.array(drawn.names)[drawn.classes.numpy()].tolist()
     arrays = (drawn.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    columns = {cue: drawn.values.tolist()} if cue else {}
     return ImageSet.from_arrays(arrays, labels, columns, name="planted", masks=drawn.masks.numpy())
 
 

@@ -1,1 +1,1 @@
-"""Changing a network: a copy with another part, the rest and its weights as they were."""
+"""Surgery: a classifier with a part replaced, to be trained again. The original is left as it was."""
