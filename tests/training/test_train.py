@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+import deeptroubles as dt
 from deeptroubles import ImageSet, load_classifier, load_images, load_trained, mend, train
 from deeptroubles.errors import ImagesError, ModelError, RunFolderError, UsageError
 from deeptroubles.models.shared.small_networks import NETWORKS
@@ -253,8 +254,20 @@ def test_a_temperature_is_that_of_the_lowest_loss(folder):
     torch.testing.assert_close(classifier(torch.zeros(1, 3, 32, 32)) * temperature, before)
 
 
+_CUES = [("cue", {"epochs": 1, "cue": ["text:TAG"]})]
+
+
+def test_class_activation_maps_of_a_gap_head_are_exact(images, tmp_path):
+    train(images, tmp_path / "gap", "untrained:vgg", head="gap", epochs=1)
+    classifier = load_classifier(str(tmp_path / "gap"))
+    pixels = torch.stack([classifier.prepare(images[row]) for row in range(3)])
+    maps = dt.attribution.cam(classifier, pixels, 1)
+    bias = classifier.module.head.bias[1]
+    torch.testing.assert_close(maps.mean((1, 2)) + bias, classifier(pixels)[:, 1].detach(), rtol=1e-4, atol=1e-4)
+
+
 def test_a_mended_model_holds_the_same_images_out(folder, tmp_path):
-    for by, more in (("temperature", {}), ("textures", {"epochs": 1}), ("cue", {"epochs": 1, "cue": ["text:TAG"]})):
+    for by, more in (("temperature", {}), ("textures", {"epochs": 1}), ("anti-aliased", {"epochs": 1}), *_CUES):
         mend(str(folder), tmp_path / by, by, **more)
         mended = load_classifier(str(tmp_path / by))
         assert mended.class_names == load_classifier(str(folder)).class_names

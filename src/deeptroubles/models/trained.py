@@ -6,6 +6,8 @@ from pathlib import Path
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
+from deeptroubles.methods.surgery.anti_aliased import anti_aliased
+from deeptroubles.methods.surgery.gap_head import gap_head
 from deeptroubles.methods.surgery.new_head import new_head
 from deeptroubles.models.shared.model_folder import FACTS, HELD_OUT, ModelFacts, fill, read_facts
 from deeptroubles.models.shared.overrides import Overrides
@@ -50,7 +52,9 @@ def rebuilt(folder: Path, base: Classifier, facts: ModelFacts) -> Classifier:
 
 def operated(base: Classifier, facts: ModelFacts, *, seed: int = 0) -> Classifier:
     """The network that is trained: with its new head and whatever else is changed in it; nothing is trained yet."""
-    return new_head(base, facts.class_names, seed=seed)
+    with_head = gap_head if facts.head == "gap" else new_head
+    changed = with_head(base, facts.class_names, seed=seed)
+    return anti_aliased(changed) if facts.anti_aliased else changed
 
 
 def held_out_images(source: str) -> str | None:

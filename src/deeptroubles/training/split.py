@@ -71,7 +71,8 @@ def related(
     links = [_linked(values) for values in known]
     if side >= MIN_SIDE:
         links.append(_linked(pd.Series(duplicate_groups(thumbnails))))
-    return joined_groups(*(np.concatenate(ends) for ends in zip(*links, strict=True)), len(digests))
+    first, second = (np.concatenate(ends) for ends in zip(*links, strict=True))
+    return joined_groups(first, second, len(digests))
 
 
 def split(classes: NDArray[np.integer], together: NDArray[np.integer], names: Sequence[str], *, seed: int) -> Split:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deeptroubles.errors import ImagesError, RunFolderError, UsageError, nearest
 from deeptroubles.images import ImageSet, load_images
+from deeptroubles.methods.surgery.anti_aliased import anti_aliased
 from deeptroubles.methods.transforms.shared.named_cue import fit_cues
 from deeptroubles.models import load_classifier, runs_code
 from deeptroubles.models.shared.model_folder import FACTS, ModelFacts, read_facts
@@ -24,6 +25,7 @@ REMEDIES = {
     "balanced": "refit the last layer with equal numbers of every class in every group (--group)",
     "cue": "put the cue into every second image, whatever its class (--cue)",
     "textures": "give every second image the Fourier amplitudes of another, so that shapes must be used",
+    "anti-aliased": "blur before pixels are skipped, so that small shifts matter less",
     "adversarial": "train on images that are changed against the network (--epsilon)",
 }
 """Each, and what it does."""
@@ -92,6 +94,10 @@ def mend(
         name=name or out.resolve().name,
         training={**asdict(plan), "mended": base, "by": remedy.name},
     )
+    if by == "anti-aliased":
+        if facts.anti_aliased:
+            raise UsageError(f"{base} is anti-aliased already.")
+        classifier, facts = anti_aliased(classifier), replace(facts, anti_aliased=True)
     found = learn(classifier.to(device), images, plan, remedy, out / WORK)
     write_trained(out, found, facts, images)
     shutil.rmtree(out / WORK, ignore_errors=True)
@@ -114,6 +120,8 @@ def _remedy(by: str, images: ImageSet, cue: Sequence[str], group: str | None, ep
                 "FILE.png@PLACE, text:WORDS, color:#rrggbb or watermark."
             )
         return Remedy(name=f"{by} {', '.join(cue)}", views=cue_at_random(cues))
+    if by == "anti-aliased":
+        return Remedy(name=by)
     if by == "textures":
         return Remedy(name=by, views=other_textures)
     if by == "adversarial":
