@@ -48,7 +48,7 @@ def planted(
         from deeptroubles.planted.photographs import describe_on_photographs, plant_on_photographs
         from deeptroubles.planted.planting import describe, plant
 
-    names = ["horse", "traffic", *CUES]
+    names = ["horse", *CUES, "traffic"]
     if name not in names:
         raise UsageError(f"There is no cue {name!r} to plant; choose {', '.join(names)}.{nearest(name, names)}")
     if photographs and name != "horse":
