@@ -67,6 +67,12 @@ def audit_command(
             "fail:data,reliance. Problems of nearly every network count only where their checks are named.",
         ),
     ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the findings as JUnit XML, for CI.")
+    ] = None,
+    sarif: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write them as SARIF 2.1.0, for code hosts.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are processed at once.")] = 32,
@@ -122,6 +128,7 @@ def audit_command(
     finally:
         read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
         write_origin(out_folder, origin_of(load, images, seed, read))
+    _write_for_ci(result, out_folder, junit, sarif)
     if as_json:
         sys.stdout.write(audit_to_json(result) + "\n")
     else:
@@ -131,6 +138,19 @@ def audit_command(
         raise UsageError(_NOTHING_JUDGED)
     if problem and problem.trips(result.findings):
         raise typer.Exit(1)
+
+
+def _write_for_ci(result: Audit, folder: Path, junit: Path | None, sarif: Path | None) -> None:
+    """Write the findings in the formats that continuous integration reads, where they were asked for."""
+    from deeptroubles.report.junit import junit_xml
+    from deeptroubles.report.sarif import sarif_json
+    from deeptroubles.run.files import write_whole
+    from deeptroubles.workflows.audit import REPORT
+
+    if junit:
+        write_whole(junit, junit_xml(result))
+    if sarif:
+        write_whole(sarif, sarif_json(result, (folder / REPORT).as_posix()))
 
 
 def _print_begun(folder: Path) -> None:

@@ -152,6 +152,8 @@ def _check_paths(manifest: Path, paths: list[str]) -> None:
     for row, path in enumerate(paths, start=1):
         if not path:
             raise ImagesError(f"Row {row} of the manifest {manifest} has no path.")
+        if "\0" in path:
+            raise ImagesError(f"Row {row} of the manifest {manifest} has a zero byte in its path; the file is damaged.")
         if path in first:
             raise ImagesError(
                 f"The manifest {manifest} lists {path} in row {first[path]} and in row {row}; give one row per image."
