@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fsspec.implementations.local import LocalFileSystem
+
 from deeptroubles.errors import ImagesError, UsageError, nearest
 from deeptroubles.images.decoding import is_image_file, is_image_name
 from deeptroubles.images.demo import load_demo
@@ -15,10 +17,11 @@ from deeptroubles.images.image_set import ImageSet
 from deeptroubles.images.manifest import is_manifest, load_manifest
 from deeptroubles.images.mask_folder import with_mask_folder
 from deeptroubles.images.published import load_published
+from deeptroubles.images.remote import is_address, load_remote, sharded
 
 _ACCEPTED = (
-    "Give a folder of images, a manifest (.csv, .tsv or .parquet) with a column 'path', an IDX file, an image file, a "
-    "Hugging Face dataset (hf:NAME or hf:NAME:SPLIT), or demo."
+    "Give a folder of images, a manifest (.csv, .tsv or .parquet) with a column 'path', tar shards, an IDX file, an "
+    "image file, an address (s3://...), a Hugging Face dataset (hf:NAME or hf:NAME:SPLIT), or demo."
 )
 
 
@@ -40,6 +43,9 @@ def load_images(
               `group`, `mask`, `lat`, `lon`, `country` or any other column;
             * a folder of CelebA, FairFace, UTKFace or Waterbirds as they were published;
             * an IDX file of images as MNIST has them, with its labels beside it, or a folder of such files;
+            * WebDataset tar shards, or Parquet files that hold the images themselves: a file, a folder of them, or a
+              pattern such as `shards/*.tar`;
+            * an address such as `s3://bucket/photos`, of any of these but published data sets and IDX;
             * an image file;
             * `hf:NAME` or `hf:NAME:SPLIT`, a Hugging Face dataset, or a folder that its `save_to_disk` wrote;
             * `demo`, photographs that come with scikit-image and scikit-learn.
@@ -72,11 +78,8 @@ def _load(source: str | Path, path_column: str | None) -> ImageSet:
             raise UsageError(f"{source} is no manifest (.csv, .tsv or .parquet) and has no column of paths.")
         if manifest.is_file():
             return load_manifest(manifest, path_column)
-    if source == "demo":
-        return load_demo()
-    if isinstance(source, str) and source.startswith("hf:"):
-        name, _, split = source.removeprefix("hf:").partition(":")
-        return load_hub_dataset(name, split or None)
+    if isinstance(source, str) and (named := _load_named(source)):
+        return named
     path = Path(source).expanduser()
     if path.is_dir():
         return _load_from_folder(path)
@@ -86,6 +89,20 @@ def _load(source: str | Path, path_column: str | None) -> ImageSet:
     raise ImagesError(f"There is nothing at {source}.{nearest(str(path), [*beside, 'demo'])} {_ACCEPTED}")
 
 
+def _load_named(source: str) -> ImageSet | None:
+    """Images that are no single file and no folder of this machine."""
+    if source == "demo":
+        return load_demo()
+    if is_address(source):
+        return load_remote(source)
+    if source.startswith("hf:"):
+        name, _, split = source.removeprefix("hf:").partition(":")
+        return load_hub_dataset(name, split or None)
+    path = Path(source).expanduser()
+    shards = sorted(map(str, path.parent.glob(path.name))) if "*" in path.name else []
+    return sharded(LocalFileSystem(), shards, path.name) if shards else None
+
+
 def _load_from_folder(folder: Path) -> ImageSet:
     if is_saved_dataset(folder):
         return load_saved_dataset(folder)
@@ -93,10 +110,13 @@ def _load_from_folder(folder: Path) -> ImageSet:
         return load_idx_folder(folder, idx_sets)
     if published := load_published(folder):
         return published
-    return load_folder(folder)
+    files = sorted(str(path) for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sharded(LocalFileSystem(), files, folder.resolve().name) or load_folder(folder)
 
 
 def _load_from_file(path: Path) -> ImageSet:
+    if found := sharded(LocalFileSystem(), [str(path)], path.name):
+        return found
     if is_manifest(path):
         return load_manifest(path)
     if is_idx(path):

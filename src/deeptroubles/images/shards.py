@@ -1,0 +1,222 @@
+"""Many images in few files: WebDataset tar shards, and Parquet files that hold the encoded images themselves.
+
+Both are read through fsspec, so they may lie on this machine or wherever fsspec reaches. Where each image lies is
+learned when the set is loaded; its bytes are read when it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+
+from deeptroubles.errors import ImagesError
+from deeptroubles.images.decoding import is_image_name
+from deeptroubles.images.image_set import ImageSet, image_table
+from deeptroubles.progress import track
+
+_GROUPS_HELD = 4
+"""Row groups of Parquet files whose images stay in memory."""
+_BYTES = "bytes"
+
+
+@dataclass(frozen=True)
+class TarMembers:
+    """Fetches images from tar files by where they begin and how long they are."""
+
+    files: AbstractFileSystem
+    places: Sequence[tuple[str, int, int]]
+
+    def __call__(self, index: int) -> bytes:
+        """Read the encoded image of a row."""
+        shard, start, size = self.places[index]
+        return bytes(self.files.cat_file(shard, start=start, end=start + size))
+
+
+@dataclass
+class _Sample:
+    """The members of one key: its image, and what stands beside it."""
+
+    path: str = ""
+    place: tuple[str, int, int] = ("", 0, 0)
+    label: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def load_tars(files: AbstractFileSystem, shards: Sequence[str], name: str) -> ImageSet:
+    """List the images of WebDataset shards: uncompressed tar files in which members of one name belong together.
+
+    `x.jpg` is the image, `x.cls` its class, `x.json` further facts (`label` among them) and `x.txt` a text. Without a
+    class the first folder in the archive is the label, as in archives of class folders.
+
+    Args:
+        files: Where the shards are.
+        shards: Their paths.
+        name: What to call the set.
+
+    Raises:
+        ImagesError: A shard is no tar file or is compressed, or there are no images.
+    """
+    samples = [sample for shard in track(shards, "Listing shards") for sample in _listed(files, shard)]
+    if not samples:
+        raise ImagesError(f"{name} holds no images; in WebDataset shards they are members such as 000001.jpg.")
+    columns = sorted({column for sample in samples for column in sample.facts})
+    table = image_table(
+        [f"{PurePosixPath(s.place[0]).name}/{s.path}" if len(shards) > 1 else s.path for s in samples],
+        [sample.label for sample in samples],
+        {column: [sample.facts.get(column) for sample in samples] for column in columns},
+    )
+    return ImageSet(name, table, TarMembers(files, [sample.place for sample in samples]))
+
+
+def _listed(files: AbstractFileSystem, shard: str) -> list[_Sample]:
+    samples: dict[str, _Sample] = {}
+    try:
+        with files.open(shard, "rb") as raw, tarfile.open(fileobj=raw, mode="r:") as archive:
+            for member in archive:
+                if member.isfile():
+                    _add(samples, shard, member, archive)
+    except (tarfile.TarError, EOFError) as error:
+        raise ImagesError(
+            f"{shard} is no tar file that can be read ({error}); compressed ones must be unpacked."
+        ) from error
+    found = [sample for sample in samples.values() if sample.path]
+    for sample in found:
+        folder, slash, _ = sample.path.partition("/")
+        sample.label = sample.label or (folder if slash else None)
+    return found
+
+
+def _add(samples: dict[str, _Sample], shard: str, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
+    """Put a member where its key belongs; what is neither an image nor known beside one is passed over."""
+    folder, _, name = member.name.removeprefix("./").rpartition("/")
+    key, _, kind = name.partition(".")
+    sample = samples.setdefault(f"{folder}/{key}", _Sample())
+    if is_image_name(name) and not sample.path:
+        sample.path, sample.place = member.name.removeprefix("./"), (shard, member.offset_data, member.size)
+    elif kind in {"cls", "json", "txt"} and (held := archive.extractfile(member)):
+        text = held.read().decode("utf-8", errors="replace").strip()
+        if kind == "cls":
+            sample.label = text or None
+        elif kind == "txt":
+            sample.facts["text"] = text
+        else:
+            facts = _facts(text)
+            sample.label = sample.label or facts.pop("label", None)
+            sample.facts |= facts
+
+
+def _facts(text: str) -> dict[str, Any]:
+    """The entries of a JSON object that are no lists and no objects, under names that are not ours."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    kept = {str(k): v for k, v in found.items() if not isinstance(v, list | dict) and k != "path"}
+    return kept | ({"label": str(kept["label"])} if kept.get("label") is not None else {})
+
+
+@dataclass(frozen=True)
+class ParquetImages:
+    """Fetches images from a column of Parquet files, one row group at a time."""
+
+    files: AbstractFileSystem
+    column: str
+    places: Sequence[tuple[str, int, int]]
+    read: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "read", lru_cache(_GROUPS_HELD)(self._group))
+
+    def __call__(self, index: int) -> bytes:
+        """Give the encoded image of a row; empty where there is none."""
+        path, group, row = self.places[index]
+        value = self.read(path, group)[row].as_py()
+        value = value.get(_BYTES) if isinstance(value, Mapping) else value
+        return value or b""
+
+    def _group(self, path: str, group: int) -> pa.ChunkedArray:
+        with self.files.open(path, "rb") as raw:
+            return pq.ParquetFile(raw).read_row_group(group, columns=[self.column]).column(self.column)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.files, self.column, self.places)
+
+
+def holds_images(files: AbstractFileSystem, path: str) -> bool:
+    """Whether a Parquet file holds encoded images itself, and no paths."""
+    try:
+        with files.open(path, "rb") as raw:
+            return _image_column(pq.ParquetFile(raw).schema_arrow) is not None
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def load_parquet_images(files: AbstractFileSystem, paths: Sequence[str], name: str) -> ImageSet:
+    """List the images of Parquet files with a column of encoded images, as Hugging Face datasets are kept.
+
+    The column holds bytes, or structures with `bytes` and `path`. `label` is the label; its names are taken from what
+    Hugging Face wrote into the file, where it did. All other columns are kept as they are.
+
+    Raises:
+        ImagesError: A file cannot be read, has no such column, or the files have no rows.
+    """
+    places: list[tuple[str, int, int]] = []
+    tables, column = [], ""
+    try:
+        for path in track(paths, "Listing Parquet files"):
+            with files.open(path, "rb") as raw:
+                held = pq.ParquetFile(raw)
+                found = _image_column(held.schema_arrow)
+                if found is None:
+                    raise ImagesError(f"{path} has no column of encoded images.")
+                column = found
+                for group in range(held.num_row_groups):
+                    count = held.metadata.row_group(group).num_rows
+                    places += [(path, group, row) for row in range(count)]
+                others = [field.name for field in held.schema_arrow if field.name != column]
+                table = held.read(columns=others).to_pandas().reindex(range(held.metadata.num_rows))
+                tables.append(_named_labels(table, held.schema_arrow))
+    except (OSError, pa.ArrowException) as error:
+        raise ImagesError(f"{name} cannot be read ({str(error).splitlines()[0]}).") from error
+    if not places:
+        raise ImagesError(f"{name} holds no images.")
+    table = pd.concat(tables, ignore_index=True)
+    labels = table.pop("label").tolist() if "label" in table else None
+    table = table.drop(columns="path", errors="ignore")
+    flat = {str(c): table[c] for c in table if not table[c].map(lambda v: isinstance(v, list | dict)).any()}
+    titles = [f"{PurePosixPath(path).name}/{group}/{row}" for path, group, row in places]
+    return ImageSet(name, image_table(titles, labels, flat), ParquetImages(files, column, places))
+
+
+def _image_column(schema: pa.Schema) -> str | None:
+    """The first column of bytes, or of structures with bytes."""
+    for each in schema:
+        kind = each.type
+        nested = pa.types.is_struct(kind) and kind.get_field_index(_BYTES) >= 0
+        kind = kind.field(_BYTES).type if nested else kind
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            return str(each.name)
+    return None
+
+
+def _named_labels(table: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:
+    """Numbers of classes as their names, where the file has a list of names."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        names = features["label"]["names"]
+        known: dict[Any, str] = dict(enumerate(names))
+        return table.assign(label=table["label"].map(known.get))
+    except (KeyError, TypeError, ValueError):
+        return table
