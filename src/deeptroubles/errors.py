@@ -52,6 +52,10 @@ class UnreadableImageError(ImagesError):
         self.reason = reason
 
 
+class EngineError(DeeptroublesError):
+    """The work cannot be done where it was asked for: no cluster, or its workers die."""
+
+
 class RunFolderError(DeeptroublesError):
     """The run folder cannot be read or written."""
 

@@ -84,6 +84,13 @@ def audit_command(
             "images. none: all images, where the verdict is not decided earlier.",
         ),
     ] = "10m",
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray|ray://HOST:PORT",
+            help="Where the work is done: in this process, on a Ray cluster of this machine, or on one that runs.",
+        ),
+    ] = "local",
     keep_pixels: Annotated[
         str | None,
         typer.Option(
@@ -97,6 +104,7 @@ def audit_command(
     """Audit a classifier on images and write a report."""
     problem, seconds = read_fail_on(fail_on) if fail_on else None, read_budget(budget)
     classifier = load()
+    from deeptroubles.engine import engine_named
     from deeptroubles.images import load_images
     from deeptroubles.models import is_module
     from deeptroubles.models.trained import held_out_images
@@ -119,6 +127,7 @@ def audit_command(
             batch_size=batch_size,
             budget=seconds,
             keep_pixels=keep_pixels,
+            engine=engine_named(engine),
             command=command_line(),
             **options,
         )

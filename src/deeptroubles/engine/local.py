@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,7 @@ class LocalEngine:
         self, work: Work, subject: Subject, items: Items, *, task: str, chunk: int = 8, **settings: Any
     ) -> Arrays:
         chunks = chunks_of(items, chunk)
-        results = [
-            self._kept(work, subject, (part,), settings) for part in track(chunks, task, sizes=list(map(len, chunks)))
-        ]
+        results = list(self._kept(work, subject, [(part,) for part in chunks], settings, task))
         return {name: np.concatenate([result[name] for result in results]) for name in results[0]} if results else {}
 
     def reduce(  # noqa: D102 (see Engine)
@@ -45,9 +44,10 @@ class LocalEngine:
         total = (self.folder.chunk(key) if self.folder else None) or {}
         done = int(total.pop(_DONE, np.zeros(1))[0])
         saved, pause = time.monotonic(), PAUSE
-        for part in track(chunks[done:], task, sizes=list(map(len, chunks[done:]))):
-            found = work(subject, part, images_at_once(subject.classifier, self.batch_size), **settings)
-            total, done = merge(total, found) if done else found, done + 1
+        left = [(part,) for part in chunks[done:]]
+        found = self.computed(work, subject, left, settings)
+        for _, each in zip(track(left, task, sizes=[len(part) for (part,) in left]), found, strict=True):
+            total, done = merge(total, each) if done else each, done + 1
             if self.folder and (done == len(chunks) or time.monotonic() - saved > pause):
                 started = time.monotonic()
                 self.folder.keep_chunk(key, {**total, _DONE: np.array([done])})
@@ -56,18 +56,32 @@ class LocalEngine:
         return total
 
     def once(self, work: Work, subject: Subject, *, task: str, **settings: Any) -> Arrays:  # noqa: D102 (see Engine)
-        (result,) = [self._kept(work, subject, (), settings) for _ in track([work], task)]
+        (result,) = self._kept(work, subject, [()], settings, task)
         return result
 
-    def _kept(self, work: Work, subject: Subject, items: tuple[list[Any], ...], settings: dict[str, Any]) -> Arrays:
-        """A result from the run folder, or done now and kept there. `items` holds those of `map`, or nothing."""
-        key = self._key(work, subject, items, settings)
-        held = self.folder.chunk(key) if self.folder else None
-        if held is None:
-            held = work(subject, *items, images_at_once(subject.classifier, self.batch_size), **settings)
-            if self.folder:
-                self.folder.keep_chunk(key, held)
-        return held
+    def computed(
+        self, work: Work, subject: Subject, parts: Sequence[tuple[Any, ...]], settings: Mapping[str, Any]
+    ) -> Iterator[Arrays]:
+        """The results of some parts of the work, in their order. A part holds the items of a chunk, or nothing."""
+        for part in parts:
+            yield work(subject, *part, images_at_once(subject.classifier, self.batch_size), **settings)
 
-    def _key(self, work: Work, subject: Subject, items: Any, settings: dict[str, Any], *more: str) -> str:
+    def _kept(
+        self, work: Work, subject: Subject, parts: Sequence[tuple[Any, ...]], settings: Mapping[str, Any], task: str
+    ) -> Iterator[Arrays]:
+        """Results from the run folder, or done now and kept there, in order."""
+        keys = [self._key(work, subject, part, settings) for part in parts]
+        held = [self.folder.chunk(key) if self.folder else None for key in keys]
+        missing = [part for part, result in zip(parts, held, strict=True) if result is None]
+        found = self.computed(work, subject, missing, settings)
+        sizes = [len(part[0]) if part else 1 for part in parts]
+        for i in track(range(len(parts)), task, sizes=sizes):
+            result = held[i]
+            if result is None:
+                result = next(found)
+                if self.folder:
+                    self.folder.keep_chunk(keys[i], result)
+            yield result
+
+    def _key(self, work: Work, subject: Subject, items: Any, settings: Mapping[str, Any], *more: str) -> str:
         return result_key(subject, work.__module__, work.__qualname__, items, settings, *more) if self.folder else ""

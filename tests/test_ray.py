@@ -1,0 +1,127 @@
+"""The Ray engine: the same findings as in this process, on two nodes, and with workers that die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from deeptroubles import audit
+from deeptroubles.engine import LocalEngine, engine_named
+from deeptroubles.errors import EngineError, UsageError
+from deeptroubles.findings import audit_to_json
+from deeptroubles.run.folder import RunFolder
+from deeptroubles.subject import Subject
+from tests.served import opened
+
+ray = pytest.importorskip("ray", reason="ray is an optional dependency")
+from deeptroubles.engine.ray import RayEngine  # noqa: E402 (after the skip)
+
+CHECKS = ["performance.accuracy", "stability.rotation", "adversarial.untargeted", "data.duplicates", "units.dead"]
+TIMES = {"created", "seconds", "durations", "command"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """Two nodes of one core each, on this machine."""
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_DISABLE_IMPORT_WARNING"] = "1"
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    nodes.add_node(num_cpus=1)
+    ray.init(address=nodes.address, log_to_driver=False)
+    yield nodes
+    ray.shutdown()
+    nodes.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the workers, so that sums are in the same order
+    yield
+    torch.set_num_threads(before)
+
+
+def alike(found):
+    document = json.loads(audit_to_json(found))
+    return {name: value for name, value in document.items() if name not in TIMES}
+
+
+def doubled(subject, items, batch_size, *, die=""):
+    """Each row twice; the first worker that has row 5 dies."""
+    if die and 5 in items and not os.path.exists(die):  # noqa: PTH110 (as short as it gets)
+        open(die, "w").close()  # noqa: PTH123
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"row": 2 * np.array(items)}
+
+
+def added(first, second):
+    return {"row": np.concatenate([first["row"], second["row"]])}
+
+
+def failing(subject, items, batch_size):
+    raise ValueError("a fault of the work itself")
+
+
+@pytest.fixture
+def subject():
+    what = opened(12)
+    return Subject.unlabelled(what.classifier, what.images)
+
+
+def test_findings_are_the_same_as_in_this_process(tmp_path):
+    what = opened(40)
+    here = audit(what.classifier, what.images, tmp_path / "here", checks=CHECKS, budget=None)
+    there = audit(what.classifier, what.images, tmp_path / "there", checks=CHECKS, budget=None, engine=RayEngine)
+    assert alike(here) == alike(there)
+    again = audit(what.classifier, what.images, tmp_path / "there", checks=CHECKS, budget=None)  # from what was kept
+    assert alike(again) == alike(here)
+
+
+def test_results_come_in_order_and_are_kept(subject, tmp_path):
+    folder = RunFolder(tmp_path / "run", {"model": "x"})
+    engine = RayEngine(folder)
+    assert engine.map(doubled, subject, range(23), task="Doubling", chunk=2)["row"].tolist() == list(range(0, 46, 2))
+    kept = LocalEngine(folder).map(failing_if_called, subject, [], task="None")
+    assert kept == {}
+    total = engine.reduce(doubled, added, subject, range(23), task="Adding", chunk=3)
+    assert total["row"].tolist() == list(range(0, 46, 2))
+
+
+def failing_if_called(*_args, **_settings):
+    raise AssertionError
+
+
+def test_a_worker_that_dies_is_replaced_and_its_part_done_again(subject, tmp_path):
+    engine = RayEngine()
+    found = engine.map(doubled, subject, range(12), task="Doubling", chunk=2, die=str(tmp_path / "died"))
+    assert found["row"].tolist() == list(range(0, 24, 2))
+    assert (tmp_path / "died").exists()
+    assert engine.repeated >= 1
+
+
+def test_a_fault_of_the_work_is_told_as_in_this_process(subject):
+    with pytest.raises(ValueError, match="a fault of the work itself"):
+        RayEngine().map(failing, subject, range(4), task="Failing")
+
+
+def test_a_node_that_leaves(cluster, subject):
+    engine = RayEngine()
+    node = cluster.add_node(num_cpus=1)
+    assert engine.map(doubled, subject, range(6), task="Doubling", chunk=1)["row"].tolist() == list(range(0, 12, 2))
+    cluster.remove_node(node)
+    assert engine.map(doubled, subject, range(6), task="Doubling", chunk=1)["row"].tolist() == list(range(0, 12, 2))
+
+
+def test_engines_by_name(monkeypatch):
+    assert engine_named("local") is LocalEngine
+    with pytest.raises(UsageError, match="no engine"):
+        engine_named("dask")
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(EngineError, match="not installed"):
+        engine_named("ray")(None, 32)
