@@ -101,8 +101,8 @@ class RayEngine(LocalEngine):
             except errors.RayTaskError as error:
                 raise error.as_instanceof_cause() from None
         raise EngineError(
-            f"A part of the work was tried {TRIES} times, and its worker died or hung every time; the same command goes on "
-            "from here, also with --engine local."
+            f"A part of the work was tried {TRIES} times, and its worker died or hung every time; the same command goes "
+            "on from here, also with --engine local."
         )
 
     def _reference(self, subject: Subject) -> Any:
