@@ -18,6 +18,8 @@ from deeptroubles.errors import EngineError
 from deeptroubles.run.folder import RunFolder
 from deeptroubles.subject import Subject, images_at_once
 
+STARTS_WITHIN = 60.0
+"""Seconds in which a worker must have started, or there is no room for it."""
 AHEAD = 2
 """Chunks that are given to each worker before the first of them is back."""
 TRIES = 3
@@ -34,6 +36,9 @@ class Worker:
         torch = importlib.import_module("torch")
         torch.set_num_threads(threads)
         self._held: dict[Any, Subject] = {}
+
+    def ready(self) -> None:
+        """Answer, to say that it runs."""
 
     def do(
         self, work: Work, subject: list[Any], part: tuple[Any, ...], batch_size: int, settings: Mapping[str, Any]
@@ -101,8 +106,8 @@ class RayEngine(LocalEngine):
             except errors.RayTaskError as error:
                 raise error.as_instanceof_cause() from None
         raise EngineError(
-            f"A part of the work was tried {TRIES} times, and its worker died or hung every time; the same command goes "
-            "on from here, also with --engine local."
+            f"A part of the work was tried {TRIES} times, and its worker died or hung every time; the same command "
+            "goes on from here, also with --engine local."
         )
 
     def _reference(self, subject: Subject) -> Any:
@@ -127,8 +132,15 @@ class RayEngine(LocalEngine):
         return self._ray.remote(Worker).options(num_cpus=1, num_gpus=1 if on_gpu else 0).remote(1)
 
     def _replaced(self, worker: int) -> int:
+        """Another worker in its place; where the cluster has no room for one any more, the work goes to the next."""
         self._ray.kill(self._workers[worker])
-        self._workers[worker] = self._worker(self._ray.cluster_resources().get("GPU", 0) > 0)
+        new = self._worker(self._ray.cluster_resources().get("GPU", 0) > 0)
+        try:
+            self._ray.get(new.ready.remote(), timeout=STARTS_WITHIN)
+            self._workers[worker] = new
+        except (self._ray.exceptions.GetTimeoutError, self._ray.exceptions.RayActorError):
+            self._ray.kill(new)
+            self._workers[worker] = self._workers[(worker + 1) % len(self._workers)]
         return worker
 
     def close(self) -> None:
