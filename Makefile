@@ -46,7 +46,7 @@ clean:
 # torchvision's wheel wants a CUDA build of torch; only tests use it and what needs it, and only its Python parts.
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(PIP) --requirement requirements-dev.txt
-	$(PIP) --no-deps torchvision timm grad-cam torchcam torchattacks aif360
+	$(PIP) --no-deps torchvision timm grad-cam torchcam torchattacks aif360 onnx2torch
 	touch $@
 
 $(PAGE): $(PAGE_SOURCES) | .venv/installed

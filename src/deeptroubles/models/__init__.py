@@ -40,7 +40,7 @@ def _found() -> tuple[Source, ...]:
     found: list[Source] = [
         importlib.import_module(module_name(file)).SOURCE for _, file in modules(Path(__file__).parent)
     ]
-    return tuple(sorted(found, key=lambda source: (source.general, source.runs_code, source.form)))
+    return tuple(sorted(found, key=lambda source: (source.general, source.runs_code, source.form.lower())))
 
 
 SOURCES = _found()
@@ -118,7 +118,7 @@ def _find(source: str) -> tuple[Source, str]:
     for row in SOURCES:
         if (match := re.fullmatch(row.pattern, source)) and row.fits(match[1]):
             return row, match[1]
-    if re.search(r"\.(onnx|keras|h5|hdf5|tflite|pb)$", source, re.IGNORECASE):
+    if re.search(r"\.(keras|h5|hdf5|tflite|pb)$", source, re.IGNORECASE):
         raise ModelError(f"{source}: this format is not supported yet. {HOW_TO_EXPORT}")
     forms = [row.form for row in SOURCES]
     raise UsageError(
