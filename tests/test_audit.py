@@ -177,7 +177,9 @@ class Said(Silent):
 def test_checks_can_be_left_out():
     result = audit(classifier(), colors(), checks=["performance", "data.balance"], skip=["performance.accuracy"])
     assert set(result.durations) - {"data.classes"} == {
+        "performance.baseline",
         "performance.calibration",
+        "performance.lookalikes",
         "performance.out_of_distribution",
         "data.balance",
     }

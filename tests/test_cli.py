@@ -294,7 +294,9 @@ def test_each_check_has_a_plain_line_when_it_ends(here, run, monkeypatch, capsys
     assert [line.split()[0] for line in lines] == [
         "data.balance",
         "performance.accuracy",
+        "performance.baseline",
         "performance.calibration",
+        "performance.lookalikes",
         "performance.out_of_distribution",
     ]
     verdicts = {f.check: f.verdict for f in read_audit(here / "run").findings}
@@ -308,7 +310,8 @@ def test_checks_can_be_left_out_and_joined_later(run, here):
     assert run(*audit_of("color_models:make", "--checks", "performance", "--skip", "performance.accuracy"))[0] == 0
     code, out, _ = run(*audit_of("color_models:make", "--checks", "performance.accuracy", "--json"))
     assert code == 0
-    checks = {"performance.accuracy", "performance.calibration", "performance.out_of_distribution"}
+    names = ("accuracy", "baseline", "calibration", "lookalikes", "out_of_distribution")
+    checks = {f"performance.{name}" for name in names}
     assert {f.check for f in audit_from_json(out).findings} == checks
     report = (here / "run" / "report.html").read_text()
     assert all(f'"check":"{name}"' in report for name in checks)

@@ -95,15 +95,3 @@ def test_tables_that_cannot_be_compared_say_why(tmp_path):
         compare_errors(table([True, True], ["a", "a"]), table([True]))
     with pytest.raises(ImagesError, match="in common"):
         compare_errors(table([True], ["a"]), table([True], ["b"]))
-
-
-@pytest.mark.parametrize(
-    ("correct", "expected"), [([True, False] * 20, "kappa of the errors is 1.00"), ([True] * 9, "right on all")]
-)
-def test_the_command_says_it_in_a_sentence(tmp_path, correct, expected, capsys):
-    from deeptroubles.commands.compare import compare
-
-    (tmp_path / "tables").mkdir()
-    table(correct).to_parquet(tmp_path / "tables" / "images.parquet")
-    compare(tmp_path, tmp_path)
-    assert expected in capsys.readouterr().out
