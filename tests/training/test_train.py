@@ -13,10 +13,12 @@ from PIL import Image
 import deeptroubles as dt
 from deeptroubles import ImageSet, load_classifier, load_images, load_trained, mend, train
 from deeptroubles.errors import ImagesError, ModelError, RunFolderError, UsageError
+from deeptroubles.methods.transforms.shared.named_cue import drawn_cue, named_cue
+from deeptroubles.methods.transforms.shared.overlay import lay
 from deeptroubles.models.shared.small_networks import NETWORKS
 from deeptroubles.training import learn as learning
 from deeptroubles.training.fit import Schedule, fit
-from deeptroubles.training.remedy import adversarial, calibrate
+from deeptroubles.training.remedy import adversarial, calibrate, cue_at_random
 from deeptroubles.training.split import given_split, related, split
 from deeptroubles.training.views import random_views
 from deeptroubles.workflows.train import WORK
@@ -240,6 +242,21 @@ def test_adversarial_images_are_near_and_worse():
     assert (shown - pixels).abs().max() <= 0.05 + 1e-6
     loss = torch.nn.functional.cross_entropy
     assert loss(network(shown), classes) > loss(network(pixels), classes) + 0.05
+
+
+def test_a_cue_says_nothing_about_the_class():
+    """In half of the images stands the cue, in the others something else in its place; the rest stays as it is."""
+    torch.manual_seed(0)
+    cue = named_cue("text:TAG@top-left:0.3")
+    pixels = torch.rand(200, 3, 32, 32)
+    shown = cue_at_random((cue,))(pixels)
+    overlay = drawn_cue(cue, (32, 32), 3)
+    outside = (overlay.cover[0, 0] == 0).expand(200, 3, -1, -1)
+    changed = (shown != pixels).any(1).flatten(1).any(1)
+    assert changed.all()
+    there = (shown == lay(pixels, overlay)).flatten(1).all(1)
+    assert 70 <= there.sum() <= 130
+    torch.testing.assert_close(shown[there][outside[there]], pixels[there][outside[there]])
 
 
 def test_a_temperature_is_that_of_the_lowest_loss(folder):

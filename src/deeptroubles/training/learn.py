@@ -146,7 +146,11 @@ def _fit_layers(subject: Subject, parts: Split, plan: Plan, remedy: Remedy, fold
         return functional.cross_entropy(network(shown), classes, weight=weight)
 
     def validate() -> Scores:
-        return _scores(_logits(subject, parts.validation), subject.targets[parts.validation], "validation")
+        """On images that are changed as those of training are; otherwise the epoch that was changed least is best."""
+        with torch.random.fork_rng():
+            torch.manual_seed(plan.seed)
+            logits = _logits(subject, parts.validation, remedy)
+        return _scores(logits, subject.targets[parts.validation], "validation")
 
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
@@ -188,12 +192,16 @@ def _features(subject: Subject, indices: Sequence[int], batch_size: int) -> Arra
     return {"features": features.cpu().numpy()}
 
 
-def _logits(subject: Subject, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    parts = [
-        logits_of(subject.classifier, subject.pixels(part.tolist()))
-        for part in np.array_split(rows, max(1, len(rows) // _CHUNK))
-    ]
-    return torch.cat(parts).double().cpu().numpy()
+def _logits(subject: Subject, rows: NDArray[np.int64], remedy: Remedy | None = None) -> NDArray[np.float64]:
+    """Logits of some images, or of what a remedy makes of them."""
+    classifier, found = subject.classifier, []
+    for part in np.array_split(rows, max(1, len(rows) // _CHUNK)):
+        pixels = subject.pixels(part.tolist())
+        if remedy:
+            classes = torch.from_numpy(subject.targets[part]).to(pixels.device)
+            pixels = remedy.attack(classifier, remedy.views(pixels), classes)
+        found.append(logits_of(classifier, pixels))
+    return torch.cat(found).double().cpu().numpy()
 
 
 def _scores(logits: NDArray[np.float64], targets: NDArray[np.int64], part: str) -> Scores:

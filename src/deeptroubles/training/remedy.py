@@ -18,8 +18,9 @@ from deeptroubles.methods.reliance.treatments import treat
 from deeptroubles.methods.surgery.new_head import last_layer
 from deeptroubles.methods.transforms.amplitude_mix import amplitude_mix
 from deeptroubles.methods.transforms.shared.named_cue import NamedCue, drawn_cue
-from deeptroubles.methods.transforms.shared.overlay import lay
+from deeptroubles.methods.transforms.shared.overlay import control, lay
 
+_CONTROLS = 6
 Views = Callable[[Tensor], Tensor]
 """Changes the images of a step: n x C x H x W in [0, 1]. Draws come from the global generator."""
 Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -57,14 +58,18 @@ def other_textures(pixels: Tensor) -> Tensor:
 
 
 def cue_at_random(cues: tuple[NamedCue, ...]) -> Views:
-    """Every second image gets one of the cues, whatever its class, so that the cue says nothing about the class."""
+    """Every second image gets one of the cues, whatever its class; in the others something else covers its place.
+
+    So neither the cue nor its absence says anything about the class. What covers it has the cue's size, opacity and
+    contrast (`overlay.control`). A treatment, such as a blur, has no place to cover: the others stay as they are.
+    """
 
     def views(pixels: Tensor) -> Tensor:
-        cue = cues[int(torch.randint(len(cues), ()))]
+        cue, number = cues[int(torch.randint(len(cues), ()))], int(torch.randint(1, _CONTROLS + 1, ()))
         if cue.kind == "treatment":
             return _half(pixels, treat(pixels, cue.content, cue.amount))
-        size = (pixels.shape[2], pixels.shape[3])
-        return _half(pixels, lay(pixels, drawn_cue(cue, size, pixels.shape[1])))
+        overlay = drawn_cue(cue, (pixels.shape[2], pixels.shape[3]), pixels.shape[1])
+        return _half(lay(pixels, control(overlay, number, seed=0)), lay(pixels, overlay))
 
     return views
 

@@ -18,7 +18,7 @@ from deeptroubles.training.model_card import IMAGES, Trained, write_trained
 from deeptroubles.training.plan import TUNED, Plan
 from deeptroubles.training.remedy import Remedy, adversarial, cue_at_random, other_textures
 from deeptroubles.training.trained_layers import Depth
-from deeptroubles.workflows.train import WORK, labelled_images
+from deeptroubles.workflows.train import FROM_SCRATCH, WORK, labelled_images
 
 REMEDIES = {
     "temperature": "divide the logits by what makes the probabilities fit; predictions stay the same",
@@ -80,17 +80,21 @@ def mend(
     classifier = load_classifier(base)
     images = _of_its_classes(labelled_images(images, group), classifier.class_names)
     remedy = _remedy(by, images, cue, group, epsilon)
+    known = (
+        read_facts(Path(base)) if begun else ModelFacts(base=base, class_names=list(classifier.class_names), name="")
+    )
     plan = Plan(
         depth=_DEPTH.get(by, depth or "all"),
         epochs=epochs or TUNED.epochs,
-        augmentation=read_facts(Path(base)).training.get("augmentation", "crop,flip") if begun else "crop,flip",
+        # What was learned from scratch may have to be learned anew: a network that relies on a cue knows no shapes.
+        scratch=known.base.startswith(FROM_SCRATCH),
+        augmentation=known.training.get("augmentation", "crop,flip"),
         group=group,
         seed=seed,
     )
     facts = replace(
-        read_facts(Path(base))
-        if begun
-        else ModelFacts(base=base, class_names=list(classifier.class_names), name="", code=runs_code(base)),
+        known,
+        code=known.code or runs_code(base),
         name=name or out.resolve().name,
         training={**asdict(plan), "mended": base, "by": remedy.name},
     )
