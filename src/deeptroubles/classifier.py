@@ -125,6 +125,22 @@ class Classifier(nn.Module):
             f"  {self.describe_preprocessing()}"
         )
 
+    def settings(self) -> dict[str, Any]:
+        """What it was made with beside its module and source, as keyword arguments for another one."""
+        return {
+            "size": self.size,
+            "mean": self.mean.flatten().tolist(),
+            "std": self.std.flatten().tolist(),
+            "class_names": self.class_names if self.has_class_names else None,
+            "class_aliases": self.class_aliases,
+            "channels": self.channels,
+            "resize": self.resize,
+            "interpolation": self.interpolation,
+            "output": self.output,
+            "outputs": self.declared_outputs,
+            "name": self.name,
+        }
+
     @property
     def device(self) -> torch.device:
         """The device that inputs must be on."""

@@ -24,7 +24,7 @@ def load(name: str, overrides: Overrides) -> Classifier:
     """Import the module, call the function without arguments and take the Classifier or module that it returns."""
     answer = load_module(name)
     if isinstance(answer, Classifier):
-        return build(answer.module, _settings(answer), overrides) if overrides else answer
+        return build(answer.module, answer.settings(), overrides) if overrides else answer
     return build(answer, {"name": name}, overrides)
 
 
@@ -72,22 +72,6 @@ def _describe(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = ([frame for frame in frames if "site-packages" not in frame.filename] or frames)[-1]
     return f"{quoted(error)} ({Path(where.filename).name}, line {where.lineno})"
-
-
-def _settings(classifier: Classifier) -> dict[str, Any]:
-    return {
-        "size": classifier.size,
-        "mean": classifier.mean.flatten().tolist(),
-        "std": classifier.std.flatten().tolist(),
-        "class_names": classifier.class_names if classifier.has_class_names else None,
-        "class_aliases": classifier.class_aliases,
-        "channels": classifier.channels,
-        "resize": classifier.resize,
-        "interpolation": classifier.interpolation,
-        "output": classifier.output,
-        "outputs": classifier.declared_outputs,
-        "name": classifier.name,
-    }
 
 
 SOURCE = Source(

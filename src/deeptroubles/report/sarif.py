@@ -1,4 +1,4 @@
-"""An audit as SARIF 2.1.0, which code hosts show beside the code: a rule for each check, a result for each finding."""
+"""An audit as SARIF 2.1.0, which code hosts show next to the code: a rule for each check, a result for each finding."""
 
 from __future__ import annotations
 

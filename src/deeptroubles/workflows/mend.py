@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from deeptroubles.errors import ImagesError, RunFolderError, UsageError, nearest
+from deeptroubles.errors import ImagesError, UsageError, nearest
 from deeptroubles.images import ImageSet, load_images
 from deeptroubles.methods.surgery.anti_aliased import anti_aliased
 from deeptroubles.methods.transforms.shared.named_cue import fit_cues
 from deeptroubles.models import load_classifier, runs_code
 from deeptroubles.models.shared.model_folder import FACTS, ModelFacts, read_facts
-from deeptroubles.training.learn import learn
-from deeptroubles.training.model_card import IMAGES, Trained, write_trained
+from deeptroubles.training.model_card import IMAGES, Trained
 from deeptroubles.training.plan import TUNED, Plan
 from deeptroubles.training.remedy import Remedy, adversarial, cue_at_random, other_textures
 from deeptroubles.training.trained_layers import Depth
-from deeptroubles.workflows.train import FROM_SCRATCH, WORK, labelled_images
+from deeptroubles.workflows.train import FROM_SCRATCH, free_folder, labelled_images, trained_into
 
 REMEDIES = {
     "temperature": "divide the logits by what makes the probabilities fit; predictions stay the same",
@@ -69,9 +67,7 @@ def mend(
         ModelError: The model cannot be loaded, or has no last layer of its own.
         RunFolderError: The folder holds another model or training, or cannot be written.
     """
-    out = Path(out)
-    if (out / FACTS).exists():
-        raise RunFolderError(f"{out} holds a trained model already; choose another folder.")
+    out = free_folder(out)
     begun = (Path(base) / FACTS).is_file()
     if images is None:
         if not begun:
@@ -102,10 +98,7 @@ def mend(
         if facts.anti_aliased:
             raise UsageError(f"{base} is anti-aliased already.")
         classifier, facts = anti_aliased(classifier), replace(facts, anti_aliased=True)
-    found = learn(classifier.to(device), images, plan, remedy, out / WORK)
-    write_trained(out, found, facts, images)
-    shutil.rmtree(out / WORK, ignore_errors=True)
-    return found
+    return trained_into(out, classifier.to(device), facts, images, plan, remedy)
 
 
 def _remedy(by: str, images: ImageSet, cue: Sequence[str], group: str | None, epsilon: float) -> Remedy:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deeptroubles.checks.wording import plural
+from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ImagesError, RunFolderError, UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.models import load_classifier, runs_code
@@ -66,9 +67,7 @@ def train(
         ModelError: The base cannot be loaded, or has no last layer that can be replaced.
         RunFolderError: The folder holds another model or training, or cannot be written.
     """
-    out = Path(out)
-    if (out / FACTS).exists():
-        raise RunFolderError(f"{out} holds a trained model already; choose another folder.")
+    out = free_folder(out)
     if augmentation not in AUGMENTATION:
         raise UsageError(f"There is no augmentation {augmentation!r}; choose {', '.join(AUGMENTATION)}.")
     labelled = labelled_images(images, group)
@@ -96,8 +95,22 @@ def train(
         training=asdict(plan),
     )
     classifier = operated(load_classifier(base, **settings), facts, seed=seed)
-    found = learn(classifier.to(device), labelled, plan, Remedy(), out / WORK)
-    write_trained(out, found, facts, labelled)
+    return trained_into(out, classifier.to(device), facts, labelled, plan, Remedy())
+
+
+def free_folder(out: Path | str) -> Path:
+    """A folder for a model. Raises RunFolderError where it holds one already."""
+    if (Path(out) / FACTS).exists():
+        raise RunFolderError(f"{out} holds a trained model already; choose another folder.")
+    return Path(out)
+
+
+def trained_into(
+    out: Path, classifier: Classifier, facts: ModelFacts, images: ImageSet, plan: Plan, remedy: Remedy
+) -> Trained:
+    """Train a classifier and write it; what a killed training goes on from is removed at the end."""
+    found = learn(classifier, images, plan, remedy, out / WORK)
+    write_trained(out, found, facts, images)
     shutil.rmtree(out / WORK, ignore_errors=True)
     return found
 

@@ -45,21 +45,8 @@ def anti_aliased(classifier: Classifier, size: Count = 3, border: ShiftBorder = 
     """
     if size < 1:
         raise UsageError(f"The filter's size is {size}; give 1 or more (3 is usual).")
-    return Classifier(
-        AntiAliased(copy.deepcopy(classifier.module), size, border).eval(),
-        size=classifier.size,
-        mean=classifier.mean.flatten().tolist(),
-        std=classifier.std.flatten().tolist(),
-        class_names=classifier.class_names,
-        class_aliases=classifier.class_aliases,
-        channels=classifier.channels,
-        resize=classifier.resize,
-        interpolation=classifier.interpolation,
-        output=classifier.output,
-        outputs=classifier.declared_outputs,
-        name=f"{classifier.name} with blur",
-        source=classifier.source,
-    )
+    settings = classifier.settings() | {"name": f"{classifier.name} with blur", "source": classifier.source}
+    return Classifier(AntiAliased(copy.deepcopy(classifier.module), size, border).eval(), **settings)
 
 
 class AntiAliased(nn.Module):

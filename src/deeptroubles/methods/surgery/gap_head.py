@@ -63,19 +63,9 @@ def gap_head(classifier: Classifier, class_names: Sequence[str], *, seed: int = 
             head=_linear(grid.channels_of(last.shape), len(class_names), seed).to(classifier.mean),
         )
     )
-    return Classifier(
-        module.eval(),
-        size=classifier.size,
-        mean=_settings(classifier.mean, classifier.channels),
-        std=_settings(classifier.std, classifier.channels),
-        class_names=class_names,
-        channels=classifier.channels,
-        resize=classifier.resize,
-        interpolation=classifier.interpolation,
-        outputs="logits",
-        name=f"{classifier.name} with a GAP head",
-        source=classifier.source,
-    )
+    changed = {"class_names": class_names, "class_aliases": None, "output": None, "outputs": "logits"}
+    named = {"name": f"{classifier.name} with a GAP head", "source": classifier.source}
+    return Classifier(module.eval(), **classifier.settings() | changed | named)
 
 
 class _Maps(nn.Module):
@@ -160,8 +150,3 @@ def _linear(inputs: int, outputs: int, seed: int) -> nn.Linear:
         for values in (layer.weight, layer.bias):
             values.copy_((2 * torch.rand(values.shape, generator=random) - 1) * bound)
     return layer
-
-
-def _settings(values: Tensor, channels: int) -> list[float]:
-    """A mean or standard deviation as one number per channel."""
-    return [float(value) for value in values.flatten().expand(channels)]

@@ -59,19 +59,13 @@ def new_head(classifier: Classifier, class_names: list[str], *, seed: int = 0) -
         torch.manual_seed(seed)
         new = _like(old, len(class_names)).to(next(old.parameters()))
     setattr(module.get_submodule(parent), own, new)
-    settings: dict[str, Any] = {
-        "size": classifier.size,
-        "mean": classifier.mean.flatten().tolist(),
-        "std": classifier.std.flatten().tolist(),
-        "channels": classifier.channels,
-        "resize": classifier.resize,
-        "interpolation": classifier.interpolation,
-        "output": classifier.output,
+    changed = {
+        "class_names": class_names,
+        "class_aliases": None,
         "outputs": classifier.outputs if classifier.outputs == "probabilities" else "logits",
-        "name": classifier.name,
         "source": classifier.source,
     }
-    return Classifier(module, class_names=class_names, **settings)
+    return Classifier(module, **classifier.settings() | changed)
 
 
 def _like(old: nn.Module, classes: int) -> nn.Linear | nn.Conv2d:
