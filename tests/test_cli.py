@@ -413,7 +413,7 @@ def told(result, sentence):
         (audit_of("color_models:crashes"), "OSError: weights are missing"),
         (audit_of("color_models:number"), "returned a int"),
         (audit_of("nowhere.ts", "--size", "8"), r"nowhere\.ts"),
-        (audit_of("model.onnx"), "not supported yet"),
+        (audit_of("model.onnx"), r"no file model\.onnx"),
         (audit_of("color_models:bare"), "--size"),
         (audit_of("color_models:pair", "--size", "14"), "a tuple of 2 entries.*--output"),
         (audit_of("color_models:table", "--size", "14"), "a dictionary with 'scores'.*--output"),

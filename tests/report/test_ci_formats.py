@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -59,7 +60,7 @@ def test_sarif_has_a_rule_for_every_result(every):
     assert results[0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "runs/a/report.html"
 
 
-def test_the_fixture_fails_a_test_on_a_problem(pytester):
+def test_the_fixture_fails_a_test_on_a_problem(pytester, monkeypatch):
     pytester.makepyfile(
         """
         from tests.served import opened
@@ -78,6 +79,8 @@ def test_the_fixture_fails_a_test_on_a_problem(pytester):
             assert_audit(what.classifier, what.images, checks=["reliance.concept"])
         """
     )
-    result = pytester.runpytest_inprocess("-p", "deeptroubles.pytest_plugin", "-p", "no:randomly")
+    # In a process of its own: pytester forgets imports afterwards, and compiled packages cannot be imported twice.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    result = pytester.runpytest_subprocess()
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(["*FAIL data.duplicates: *", "*No check came to a verdict*"])
