@@ -1,5 +1,6 @@
 # make demo   set everything up and audit the embedded model on the demo photographs
-# make test   set everything up and run every test
+# make test   set everything up and run every test that takes seconds
+# make slow   the tests that take minutes: every architecture, the notebooks, the whole tour
 # make generate write the files that are made from code
 # make format rewrite the code in the house style
 # make clean  remove everything that was made here
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PAGE := src/deeptroubles/report/bundle.html
 PAGE_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -not -name audit.ts -not -name api.ts -print)
 
-.PHONY: demo test setup generate format clean
+.PHONY: demo test slow setup generate format clean
 
 demo: .venv/installed $(PAGE)
 	$(BIN)/deeptroubles audit efficientnet-lite0 --images demo --out runs/demo
@@ -21,6 +22,9 @@ test: .venv/installed-dev $(PAGE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+slow: .venv/installed-dev $(PAGE)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
 setup: .venv/installed-dev $(PAGE)
 
