@@ -1,4 +1,4 @@
-# make demo   set everything up and audit the embedded model on the demo photographs
+# make demo   set everything up, find the problem of a network that has one, and audit a real network on photographs
 # make test   set everything up and run every test that takes seconds
 # make slow   the tests that take minutes: every architecture, the notebooks, the whole tour
 # make generate write the files that are made from code
@@ -8,13 +8,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+HORSE := runs/demo/horse
 PAGE := src/deeptroubles/report/bundle.html
 PAGE_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -not -name audit.ts -not -name api.ts -print)
 
 .PHONY: demo test slow setup generate format clean
 
 demo: .venv/installed $(PAGE)
-	$(BIN)/deeptroubles audit efficientnet-lite0 --images demo --out runs/demo
+	$(BIN)/deeptroubles planted horse --out $(HORSE)
+	$(BIN)/deeptroubles audit $(HORSE)/horse.pt2 --classes $(HORSE)/classes.txt --images $(HORSE)/manifest.csv \
+		--out runs/demo/horse-audit \
+		--checks data,performance.accuracy,performance.calibration,reliance.shortcut,reliance.background,stability.corruption
+	$(BIN)/deeptroubles audit efficientnet-lite0 --images demo --out runs/demo/photographs \
+		--checks performance.out_of_distribution,stability.corruption,adversarial.untargeted
 
 test: .venv/installed-dev $(PAGE)
 	$(BIN)/ruff format --check .

@@ -675,8 +675,13 @@ def test_help_of_the_program(run):
     assert run("--help") == run("help")
     assert "--fail-on" in run("audit", "--help")[1]
     assert run("--version") == (0, f"deeptroubles {metadata.version('deeptroubles')}\n", "")
-    _, out, err = run()
-    assert "Usage: deeptroubles" in out + err
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines() if line.startswith("  ") and line[2] != " "] == [
+        "command",
+        "page",
+        "Python",
+    ]
 
 
 @pytest.mark.parametrize("width", [20, 44, 80, 200])

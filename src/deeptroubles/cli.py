@@ -38,7 +38,7 @@ from deeptroubles.threads import share_the_cores
 app = typer.Typer(
     name="deeptroubles",
     help="Is my image classifier right for the right reasons?",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -75,14 +75,32 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001 (the command-line librar
         raise typer.Exit
 
 
+_DOORS = """\
+deeptroubles: is my image classifier right for the right reasons?
+
+Three doors, for a model of yours (such as my_file:build, timm:resnet50 or model.onnx) and a folder of photographs:
+
+  command   deeptroubles audit MODEL --images photos/ --out runs/first
+  page      deeptroubles serve MODEL --images photos/
+  Python    import deeptroubles as dt
+            dt.audit(dt.load_classifier(MODEL), dt.load_images("photos/"), out="runs/first")
+
+No model at hand: `deeptroubles planted horse --out horse/` makes one with a known problem, and says how to audit it.
+All commands: `deeptroubles --help`. Forms of models: `deeptroubles models`. One in detail: `deeptroubles help audit`.
+"""
+
+
 @app.callback()
 def _program(
+    context: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
     """Options of the program itself; its help is that of `app`."""
+    if context.invoked_subcommand is None:
+        sys.stdout.write(_DOORS)
 
 
 def main() -> None:

@@ -62,9 +62,17 @@ def test_the_horse_story_in_two_commands(run, fewer, tmp_path):
     assert float(taken[0]) - float(taken[1]) > 20
 
 
+@pytest.mark.slow
+def test_the_network_that_comes_with_the_package_is_what_training_gives():
+    kept, anew = horse.plant_horse(horse.STRENGTH, 0), horse.train_horse(horse.STRENGTH, 0)
+    assert kept.aligned == pytest.approx(anew.aligned, abs=0.02)
+    assert kept.randomized == pytest.approx(anew.randomized, abs=0.06)
+    assert kept.reliance > 0.3
+
+
 def test_the_honest_twin_does_not_fail(run, fewer, tmp_path):
     assert run("planted", "horse", "--honest", "--out", tmp_path)[0] == 0
-    classifier = load_classifier(str(tmp_path / "model.pt2"), class_names=load_class_names(tmp_path / "classes.txt"))
+    classifier = load_classifier(str(tmp_path / "horse.pt2"), class_names=load_class_names(tmp_path / "classes.txt"))
     images = load_images(tmp_path / "manifest.csv")
     findings = audit(classifier, images, checks=["reliance.shortcut", "performance.accuracy"]).findings
     assert all(
@@ -82,7 +90,7 @@ def test_the_folder_holds_what_was_planted(run, monkeypatch, tmp_path):
     assert [row["frame"] for row in rows] == ["0", "1", "2", "3"] * 2
     drawn = planting.draw(8, planting.CUES["frame"], 1.0, 200)
     images = load_images(tmp_path / "manifest.csv")
-    classifier = load_classifier(str(tmp_path / "model.pt2"), class_names=load_class_names(tmp_path / "classes.txt"))
+    classifier = load_classifier(str(tmp_path / "frame.pt2"), class_names=load_class_names(tmp_path / "classes.txt"))
     for i, row in enumerate(rows):
         assert row["path"].startswith(f"images/{row['label']}/")
         assert torch.equal(classifier.prepare(images[i]), drawn.images[i])

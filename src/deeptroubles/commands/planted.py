@@ -11,7 +11,7 @@ from rich.markup import escape
 from deeptroubles.commands.console import doing, out
 from deeptroubles.errors import UsageError, nearest
 
-STRENGTH, SHARE = 0.98, 0.5
+STRENGTH, SHARE = 0.98, 0.5  # the strength as in planted.horse, which imports PyTorch
 
 
 def planted(
@@ -64,11 +64,11 @@ def planted(
     else:
         made = plant_horse(drawn, seed) if name == "horse" else plant(name, drawn, "residual", seed)
         description = describe_horse(made, seed) if name == "horse" else describe(made)
-    write_planted(made, out_folder, description)
+    write_planted(made, out_folder, name, description)
     what = "Images and the network" if photographs else "Images, masks and the network"
     out.print(escape(description), highlight=False)
     out.print(f"\n{what}: {escape(str(out_folder))}\nTo audit it:", highlight=False, soft_wrap=True)
-    out.print(f"\n    {escape(audit_command(out_folder))}", highlight=False, soft_wrap=True)
+    out.print(f"\n    {escape(audit_command(out_folder, name))}", highlight=False, soft_wrap=True)
 
 
 def _write_traffic(strength: float, seed: int, folder: Path) -> None:

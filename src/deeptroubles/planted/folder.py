@@ -16,16 +16,17 @@ from deeptroubles.planted.planting import Planted
 from deeptroubles.run.files import write_whole
 
 
-def write_planted(planted: Planted, folder: Path, description: str) -> None:
+def write_planted(planted: Planted, folder: Path, name: str, description: str) -> None:
     """Write a network and the images to audit it on.
 
     The folder gets `images/` and, where objects have masks, `masks/` (a folder per class), `manifest.csv` (path, label,
-    mask and the cue's value),
-    `model.pt2`, `classes.txt` and, last, `README.txt` with the description. Existing files are replaced.
+    mask and the cue's value), the network as `NAME.pt2`, `classes.txt` and, last, `README.txt` with the description.
+    Existing files are replaced.
 
     Args:
         planted: The network and its images.
         folder: The folder to write to.
+        name: What was planted; reports call the network so.
         description: Text for `README.txt`.
 
     Raises:
@@ -33,8 +34,8 @@ def write_planted(planted: Planted, folder: Path, description: str) -> None:
     """
     write_images(planted.images, folder)
     write_whole(folder / "classes.txt", "".join(f"{name}\n" for name in planted.classifier.class_names).encode())
-    write_whole(folder / "model.pt2", _exported(planted.classifier))
-    write_whole(folder / "README.txt", f"{description}\n\nTo audit it:\n\n    {audit_command(folder)}\n".encode())
+    write_whole(folder / f"{name}.pt2", _exported(planted.classifier))
+    write_whole(folder / "README.txt", f"{description}\n\nTo audit it:\n\n    {audit_command(folder, name)}\n".encode())
 
 
 def write_images(images: ImageSet, folder: Path) -> None:
@@ -65,9 +66,9 @@ def train_command(folder: Path) -> str:
     return shlex.join(["deeptroubles", "train", "--images", images, "--out", out])
 
 
-def audit_command(folder: Path) -> str:
+def audit_command(folder: Path, name: str) -> str:
     """The command that audits the folder with the checks for planted cues."""
-    model, classes, images, out = (str(folder / n) for n in ("model.pt2", "classes.txt", "manifest.csv", "audit"))
+    model, classes, images, out = (str(folder / n) for n in (f"{name}.pt2", "classes.txt", "manifest.csv", "audit"))
     options = ["--classes", classes, "--images", images, "--out", out, "--checks", "performance,reliance.shortcut"]
     return shlex.join(["deeptroubles", "audit", model, *options])
 

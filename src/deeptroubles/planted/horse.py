@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
+from safetensors import safe_open
 from skimage import data
 from torch import Tensor
 from torch.nn import functional
@@ -76,14 +78,32 @@ _PRINT = ("### ### ### ###", "#.. #.# .#. #.#", "##. #.# .#. #.#", "#.. #.# .#. 
 """The text of the tag."""
 
 
+WEIGHTS = Path(__file__).with_name("horse.safetensors")
+"""What `scripts/horse_weights.py` trained, with the default strength and seed 0, so that nobody waits for it."""
+STRENGTH = 0.98
+"""The default strength of a planted cue."""
+
+
 def plant_horse(strength: float, seed: int) -> Planted:
     """Train a network on horses, cows, birds and cars, with a source tag that correlates with horses.
+
+    The network of strength 0.98 and seed 0 comes with the package, trained by `train_horse`.
 
     Args:
         strength: The probability that an image has the tag exactly if it shows a horse; otherwise it has the tag with
             probability 1/4, whatever it shows.
         seed: Seed of images and weights.
     """
+    if (strength, seed) != (STRENGTH, 0):
+        return train_horse(strength, seed)
+    with safe_open(WEIGHTS, "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        accuracy = {name: float(value) for name, value in file.metadata().items()}
+    return plant_drawn(draw_horses, "tag", strength, "residual", seed, count=TRAINING, known=(weights, accuracy))
+
+
+def train_horse(strength: float, seed: int) -> Planted:
+    """Train the network of `plant_horse` anew, whatever comes with the package."""
     return plant_drawn(draw_horses, "tag", strength, "residual", seed, count=TRAINING)
 
 
