@@ -1,6 +1,7 @@
 # make demo   set everything up, find the problem of a network that has one, and audit a real network on photographs
 # make test   set everything up and run every test that takes seconds
 # make slow   the tests that take minutes: every architecture, the notebooks, the whole tour
+# make docs   build the documents as a site: build/site/index.html
 # make generate write the files that are made from code
 # make format rewrite the code in the house style
 # make clean  remove everything that was made here
@@ -12,7 +13,7 @@ HORSE := runs/demo/horse
 PAGE := src/deeptroubles/report/bundle.html
 PAGE_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -not -name audit.ts -not -name api.ts -print)
 
-.PHONY: demo test slow setup generate format clean
+.PHONY: demo test slow setup docs generate format clean
 
 demo: .venv/installed $(PAGE)
 	$(BIN)/deeptroubles planted horse --out $(HORSE)
@@ -37,6 +38,9 @@ setup: .venv/installed-dev $(PAGE)
 generate: .venv/installed-dev
 	$(BIN)/python scripts/generate.py
 	$(BIN)/ruff format src
+
+docs: .venv/installed-dev
+	$(BIN)/mkdocs build --strict
 
 format: .venv/installed-dev
 	$(BIN)/ruff format .

@@ -1,7 +1,7 @@
 """Writes all files that are made from code: `python scripts/generate.py`, or `make generate`.
 
-The namespaces (`deeptroubles.attribution`, ...), `docs/reference.md`, the schemas that the pages' types are made from,
-and the table of checks in README.md.
+The namespaces (`deeptroubles.attribution`, ...), the schemas that the pages' types are made from, and `checks.md`,
+`commands.md` and `reference.md` of `docs/`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import typer
+
 from deeptroubles.checks.options import OPTIONS
-from deeptroubles.checks.registry import all_checks
+from deeptroubles.checks.registry import all_checks, check_docstrings
+from deeptroubles.cli import app
 from deeptroubles.findings import audit_schema
 from deeptroubles.methods.catalogue import FAMILIES, METHODS, Method, Parameter
 from deeptroubles.serving.app import make_app
 from deeptroubles.serving.workbench import Workbench
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- checks: written by `make generate` -->\n", "<!-- end of checks -->"
+WRITTEN = "Written by `make generate`."
 
 
 def generated() -> dict[Path, str]:
     """Every generated file with its content."""
     package = ROOT / "src" / "deeptroubles"
     files = {package / f"{family}.py": namespace(family) for family in FAMILIES}
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, _, rest = readme.partition(BEGIN)
     return files | {
         ROOT / "docs" / "reference.md": reference(),
         ROOT / "frontend" / "audit.schema.json": json.dumps(audit_schema(), indent=2, ensure_ascii=False) + "\n",
         ROOT / "frontend" / "openapi.json": json.dumps(openapi(), indent=1, ensure_ascii=False) + "\n",
-        ROOT / "README.md": f"{before}{BEGIN}{check_table()}{END}{rest.partition(END)[2]}",
+        ROOT / "docs" / "checks.md": checks(),
+        ROOT / "docs" / "commands.md": commands(),
     }
 
 
@@ -56,10 +58,42 @@ def namespace(family: str) -> str:
     return f'"""{FAMILIES[family]}\n\nWritten by `make generate`.\n"""\n\n{imports}\n\n__all__ = [\n{listed}\n]\n'
 
 
-def check_table() -> str:
-    """The checks and their questions as Markdown."""
-    rows = "".join(f"| `{check.name}` | {check.guide.question} |\n" for check in all_checks().values())
-    return f"| check | question |\n|---|---|\n{rows}"
+def checks() -> str:
+    """Every check: its question, then all that `deeptroubles help` says about it."""
+    rows = "".join(f"| [`{name}`](#{_anchor(name)}) | {c.guide.question} |\n" for name, c in all_checks().items())
+    explained = "\n".join(f"## {name}\n\n{_explained(text)}" for name, text in check_docstrings().items())
+    return (
+        f"# Checks\n\n{WRITTEN} In the tests, each check has a planted fault that it must find, and a clean twin "
+        "that it must pass. Adding a check takes one file and one test: see `CONTRIBUTING.md`.\n\n"
+        f"| check | question |\n|---|---|\n{rows}\n{explained}"
+    )
+
+
+def _anchor(name: str) -> str:
+    return name.replace(".", "")
+
+
+def _explained(text: str) -> str:
+    """A check's docstring as Markdown: its parts begin with a bold word."""
+    question, *parts = re.split(r"\n\n(?=\w)", text.strip())
+    bold = [f"**{title}.** {inspect.cleandoc(body)}\n" for title, body in (part.split(":\n", 1) for part in parts)]
+    return "\n".join([f"*{question}*\n", *bold])
+
+
+def commands() -> str:
+    """The help of every command."""
+    program: Any = typer.main.get_command(app)
+    above = typer.Context(program, info_name="deeptroubles")
+
+    def text(name: str) -> str:
+        command = program.commands[name]
+        return typer.Context(command, info_name=name, parent=above, terminal_width=100).get_help()
+
+    shown = "\n".join(f"## deeptroubles {name}\n\n```text\n{text(name)}\n```\n" for name in program.commands)
+    return (
+        f"# Commands\n\n{WRITTEN} Exit codes: 0 success, 1 a problem (with `--fail-on`), 2 an error in the command, "
+        f"3 an internal error, 130 interrupted.\n\n{shown}"
+    )
 
 
 def reference() -> str:
@@ -70,9 +104,9 @@ def reference() -> str:
     )
     options = "".join(f"| `--{o.name.replace('_', '-')} {o.metavar}` | {o.help} |\n" for o in OPTIONS)
     return (
-        "# Reference\n\nWritten by `make generate`. `deeptroubles help NAME` prints all about a check or method.\n"
+        f"# Reference\n\n{WRITTEN} `deeptroubles help NAME` prints all about a check or method.\n"
         f"\n## import deeptroubles as dt\n\n| name | what it is |\n|---|---|\n{_public()}\n{methods}\n"
-        f"## Checks\n\n{check_table()}\n## Options of checks\n\nIn Python, `dt.audit(model, images, cue=...)`.\n\n"
+        "## Options of checks\n\nIn Python, `dt.audit(model, images, cue=...)`.\n\n"
         f"| option | what it is |\n|---|---|\n{options}"
     )
 

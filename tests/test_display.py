@@ -107,7 +107,7 @@ def test_a_heatmap_is_saved_and_shown_in_a_notebook(tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
     html = drawn._repr_html_()
     assert html.count("<img") == 1
-    assert 'src="data:image/png;base64,' in html
+    assert 'src="data:image/webp;base64,' in html
     assert HOSTILE not in html
     assert len(repr(drawn)) < 300
 
@@ -124,6 +124,7 @@ def test_one_map_and_a_gray_image_will_do():
         (np.eye(4), np.zeros((2, 3, 8, 8)), "do not fit"),
         (np.eye(4), np.zeros((8, 8, 3)), "do not fit"),
         (np.full((4, 4), np.nan), np.zeros((3, 8, 8)), "finite"),
+        (np.eye(4), "cat.jpg", r"model\.prepare"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(values, images, what):

@@ -104,6 +104,8 @@ class Classifier(nn.Module):
         self.outputs, self.outputs_note = self._read(probed)
         self.output_count = probed.shape[1]
         self.classes = max(2, self.output_count)
+        if isinstance(class_names, str):
+            raise ModelError(f"class_names={class_names!r} is one text; give a list with one name for each class.")
         self.has_class_names = class_names is not None
         names = [f"class {i}" for i in range(self.classes)] if class_names is None else [str(n) for n in class_names]
         self.class_names = (f"not {names[0]}", names[0]) if self.output_count == len(names) == 1 else tuple(names)

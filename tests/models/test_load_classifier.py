@@ -3,7 +3,9 @@ import re
 import sys
 
 import pytest
+from torch import nn
 
+from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError, UsageError
 from deeptroubles.models import SOURCES, load_class_names, load_classifier
 
@@ -88,6 +90,14 @@ def test_bad_class_names_are_one_sentence(tmp_path, file, text):
     (tmp_path / file).write_text(text)
     with pytest.raises(UsageError, match=r"names\."):
         load_class_names(tmp_path / file)
+
+
+def test_class_names_may_be_a_file_but_not_a_text(tmp_path, monkeypatch):
+    (tmp_path / "names.txt").write_text("\n".join(f"thing {i}" for i in range(1000)))
+    for path in (tmp_path / "names.txt", str(tmp_path / "names.txt")):
+        assert load_classifier("efficientnet-lite0", class_names=path).class_names[7] == "thing 7"
+    with pytest.raises(ModelError, match="give a list"):
+        Classifier(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), size=2, class_names="ab")
 
 
 def test_a_missing_file_of_class_names(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from os import PathLike
 from pathlib import Path
 from typing import Unpack
 
@@ -53,7 +54,8 @@ def load_classifier(source: str, **overrides: Unpack[Overrides]) -> Classifier:
         source: Where it comes from, such as `efficientnet-lite0` or `timm:resnet50`; `SOURCES` lists the forms.
         **overrides: What to use instead of what the source knows: `size`, `mean`, `std`, `class_names`, `channels`,
             `resize`, `interpolation`, `output`, `outputs` and `name` as for `Classifier`; for some sources also
-            `weights`, a local file. None is the same as not given.
+            `weights`, a local file. `class_names` may also be a file, with a name on each line. None is the same as not
+            given.
 
     Returns:
         The classifier, on the CPU unless a function of yours puts it elsewhere.
@@ -70,6 +72,9 @@ def load_classifier(source: str, **overrides: Unpack[Overrides]) -> Classifier:
     if "weights" in given and not row.takes_weights:
         takers = " or ".join(source.form for source in SOURCES if source.takes_weights)
         raise UsageError(f"{row.form} brings its own weights; a weights file goes with {takers}.")
+    names = given.get("class_names")
+    if isinstance(names, (str, PathLike)):
+        given["class_names"] = load_class_names(names)
     with torch.random.fork_rng(devices=[]):  # building a module draws its first, soon overwritten weights
         classifier = row.load(name, given)
     classifier.source = source

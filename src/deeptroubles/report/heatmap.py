@@ -36,20 +36,22 @@ class DrawnHeatmap(Brief):
 
     def save(self, path: str | Path) -> Path:
         """Write a PNG file and return its path."""
-        write_whole(Path(path), self._repr_png_())
+        write_whole(Path(path), self._png())
         return Path(path)
 
     def show(self) -> None:
         """Open it with the program that shows pictures on this machine; in a notebook, the last line of a cell does."""
-        Image.open(io.BytesIO(self._repr_png_())).show(self.title)
+        Image.open(io.BytesIO(self._png())).show(self.title)
 
-    def _repr_png_(self) -> bytes:
+    def _png(self) -> bytes:
         return heatmap_png(self.pictures, self.values, self.title, self.scale_label)
 
     def _repr_html_(self) -> str:
         low, high = float(np.nanmin(self.values)), float(np.nanmax(self.values))
         text = f"{self.title}: {len(self.values)} heatmap(s), from {low:.3g} to {high:.3g}"
-        return html_pictures("", [(as_data_uri(self._repr_png_(), "image/png"), text, text)])
+        shown = io.BytesIO()  # a notebook keeps what it shows: a tenth of the PNG file
+        Image.open(io.BytesIO(self._png())).convert("RGB").save(shown, "WEBP", quality=85)
+        return html_pictures("", [(as_data_uri(shown.getvalue(), "image/webp"), text, text)])
 
 
 def heatmap(values: Any, images: Any, title: str = "", scale_label: str = "value") -> DrawnHeatmap:
@@ -66,8 +68,13 @@ def heatmap(values: Any, images: Any, title: str = "", scale_label: str = "value
         A drawing with `show()` and `save(path)`, which a notebook shows by itself. All maps share one color scale.
 
     Raises:
-        UsageError: The shapes do not fit, or no value of the maps is a finite number.
+        UsageError: The images are a file, the shapes do not fit, or no value of the maps is a finite number.
     """
+    if isinstance(images, (str, Path)):
+        raise UsageError(
+            "A file has other pixels than the model sees. Give those: pixels = model.prepare(Image.open(file)), then "
+            "dt.heatmap(maps, pixels)."
+        )
     maps, pixels = (np.asarray(_on_cpu(each), dtype=np.float64) for each in (values, images))
     maps, pixels = maps[None] if maps.ndim == 2 else maps, pixels[None] if pixels.ndim == 3 else pixels
     if maps.ndim != 3 or pixels.ndim != 4 or len(maps) != len(pixels) or pixels.shape[1] not in {1, 3} or not len(maps):
