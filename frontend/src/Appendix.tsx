@@ -3,6 +3,7 @@ import type { Audit } from "./audit";
 import { VERDICT_MEANINGS, VERDICTS } from "./data";
 import { Disclosure } from "./Disclosure";
 import { formatCount } from "./drawing/format";
+import { CurveView } from "./evidence/CurveView";
 import { TableView } from "./evidence/TableView";
 import { Facts } from "./Facts";
 import { VerdictBadge } from "./VerdictBadge";
@@ -26,6 +27,13 @@ export function Appendix({ audit, printing }: { audit: Audit; printing: boolean 
           ))}
         </dl>
       </Part>
+      {model.learning_curves.length > 0 && (
+        <Part title="How the model learned">
+          {model.learning_curves.map((curve) => (
+            <CurveView key={curve.title} curve={curve} printing={printing} />
+          ))}
+        </Part>
+      )}
       {images.notes.length > 0 && (
         <Part title="Notes about the images">
           <Lines lines={images.notes} />

@@ -260,7 +260,7 @@ class Unreadable:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """What was audited."""
+    """What was audited. `learning_curves` are those of a model that `deeptroubles train` made."""
 
     name: str
     source: str
@@ -269,6 +269,7 @@ class ModelFacts:
     parameters: int
     input: str
     preprocessing: str
+    learning_curves: Sequence[Curve] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

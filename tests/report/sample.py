@@ -362,6 +362,14 @@ def sample_audit(findings: Sequence[Finding] | None = None) -> Audit:
             parameters=4_652_008,
             input="3 × 224 × 224 pixels in [0, 1]",
             preprocessing="resize the shorter side to 256, crop the middle 224, (x · 255 − 127) / 128",
+            learning_curves=[
+                Curve(
+                    title="Loss",
+                    x_label="epoch",
+                    y_label="loss",
+                    series=[Series(name="training", x=[1, 2, 3], y=[1.9, 1.1, 0.7])],
+                )
+            ],
         ),
         images=ImageFacts(
             name="photos",

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import deeptroubles as dt
-from deeptroubles import ImageSet, load_classifier, load_images, load_trained, mend, train
+from deeptroubles import ImageSet, audit, load_classifier, load_images, load_trained, mend, read_audit, train
 from deeptroubles.errors import ImagesError, ModelError, RunFolderError, UsageError
 from deeptroubles.methods.transforms.shared.named_cue import drawn_cue, named_cue
 from deeptroubles.methods.transforms.shared.overlay import lay
@@ -69,6 +69,16 @@ def test_the_folder_is_a_model_with_classes_and_images_that_it_never_saw(images,
     assert facts["training"]["accuracy on held-out images"][0] == pytest.approx(np.mean(right))
     assert not (folder / WORK).exists()
     assert list(pd.read_csv(folder / "curves.csv")["epoch"]) == [1, 2, 3]
+
+
+def test_an_audit_shows_how_the_model_learned(folder, tmp_path):
+    model, held_out = load_classifier(str(folder)), load_images(folder / "held_out.csv")
+    audit(model, held_out, tmp_path / "run", checks=["data.balance"])
+    curves = read_audit(tmp_path / "run").model.learning_curves
+    scores = pd.read_csv(folder / "curves.csv")
+    assert [curve.title for curve in curves] == ["Loss", "Accuracy"]
+    assert list(curves[0].series[1].y) == pytest.approx(scores["validation loss"].tolist())
+    assert "How the model learned" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")  # the page's text
 
 
 def test_a_killed_training_goes_on_to_the_same_model(images, folder, tmp_path, monkeypatch):

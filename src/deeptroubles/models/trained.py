@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
+from deeptroubles.findings import Curve, Series
 from deeptroubles.methods.surgery.anti_aliased import anti_aliased
 from deeptroubles.methods.surgery.gap_head import gap_head
 from deeptroubles.methods.surgery.new_head import new_head
-from deeptroubles.models.shared.model_folder import FACTS, HELD_OUT, ModelFacts, fill, read_facts
+from deeptroubles.models.shared.model_folder import CURVES, FACTS, HELD_OUT, ModelFacts, fill, read_facts
 from deeptroubles.models.shared.overrides import Overrides
 from deeptroubles.models.shared.source import Source
 
@@ -61,6 +64,28 @@ def held_out_images(source: str) -> str | None:
     """The manifest of images that training never saw, if the source is a folder that has one."""
     manifest = Path(source) / HELD_OUT
     return str(manifest) if (Path(source) / FACTS).is_file() and manifest.is_file() else None
+
+
+def learning_curves(source: str) -> list[Curve]:
+    """Loss and accuracy by epoch, if the source is a folder that has them."""
+    file = Path(source) / CURVES
+    if not (Path(source) / FACTS).is_file() or not file.is_file():
+        return []
+    try:
+        scores = pd.read_csv(file)
+        return [_curve(scores, quantity) for quantity in ("loss", "accuracy")]
+    except (OSError, ValueError, KeyError):
+        return []  # somebody's file of this name
+
+
+def _curve(scores: pd.DataFrame, quantity: str) -> Curve:
+    epochs = scores["epoch"].astype(float).tolist()
+    series = [
+        Series(name=part, x=epochs, y=scores[column].astype(float).tolist())
+        for part in ("training", "validation")
+        if (column := f"{part} {quantity}") in scores
+    ]
+    return Curve(title=quantity.capitalize(), x_label="epoch", y_label=quantity, series=series)
 
 
 SOURCE = Source(

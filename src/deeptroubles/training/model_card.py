@@ -14,7 +14,7 @@ from deeptroubles.checks.wording import percent, plural
 from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
 from deeptroubles.images import ImageSet
-from deeptroubles.models.shared.model_folder import HELD_OUT, ModelFacts, write_model
+from deeptroubles.models.shared.model_folder import CURVES, HELD_OUT, ModelFacts, write_model
 from deeptroubles.run.files import write_whole
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.training.curves_figure import curves_figure
@@ -63,7 +63,7 @@ def write_trained(out: Path, found: Trained, facts: ModelFacts, images: ImageSet
     curves = pd.DataFrame(found.scores)
     curves.insert(0, "epoch", np.arange(1, len(curves) + 1))
     if len(curves) > 1:
-        write_whole(out / "curves.csv", curves.to_csv(index=False).encode())
+        write_whole(out / CURVES, curves.to_csv(index=False).encode())
         write_whole(out / "curves.png", curves_figure(curves))
     right = found.accuracy
     about = {

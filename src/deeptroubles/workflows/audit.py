@@ -28,6 +28,7 @@ from deeptroubles.findings import Audit, Finding, Guide, ImageFacts, ModelFacts,
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import readable
 from deeptroubles.memory import return_freed_memory
+from deeptroubles.models.trained import learning_curves
 from deeptroubles.progress import current_sink
 from deeptroubles.recording import Recording, record
 from deeptroubles.report import write_report
@@ -338,6 +339,7 @@ def _model_facts(classifier: Classifier) -> ModelFacts:
         parameters=sum(p.numel() for p in classifier.parameters()),
         input=f"{classifier.channels} x {height} x {width}",
         preprocessing=classifier.describe_preprocessing(),
+        learning_curves=learning_curves(classifier.source),
     )
 
 

@@ -23,7 +23,7 @@ from deeptroubles.errors import ModelError
 from deeptroubles.models.shared.weights import load_weights
 from deeptroubles.run.files import write_whole
 
-FACTS, WEIGHTS, HELD_OUT = "model.json", "model.safetensors", "held_out.csv"
+FACTS, WEIGHTS, HELD_OUT, CURVES = "model.json", "model.safetensors", "held_out.csv", "curves.csv"
 FORMAT = 1
 
 HeadKind = Literal["linear", "gap"]
