@@ -77,7 +77,7 @@ def test_an_audit_shows_how_the_model_learned(folder, tmp_path):
     curves = read_audit(tmp_path / "run").model.learning_curves
     scores = pd.read_csv(folder / "curves.csv")
     assert [curve.title for curve in curves] == ["Loss", "Accuracy"]
-    assert list(curves[0].series[1].y) == pytest.approx(scores["validation loss"].tolist())
+    assert list(curves[0].series[0].y) == pytest.approx(scores["validation loss"].tolist())
     assert "How the model learned" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")  # the page's text
 
 

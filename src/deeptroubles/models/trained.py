@@ -82,7 +82,7 @@ def _curve(scores: pd.DataFrame, quantity: str) -> Curve:
     epochs = scores["epoch"].astype(float).tolist()
     series = [
         Series(name=part, x=epochs, y=scores[column].astype(float).tolist())
-        for part in ("training", "validation")
+        for part in ("validation", "training")  # the one that every quantity has comes first: one color
         if (column := f"{part} {quantity}") in scores
     ]
     return Curve(title=quantity.capitalize(), x_label="epoch", y_label=quantity, series=series)

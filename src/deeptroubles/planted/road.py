@@ -34,7 +34,7 @@ _LAMP: Color = (255, 214, 150)
 
 @dataclass(frozen=True)
 class Standing:
-    """Something that stands beside the road.
+    """An object beside the road, such as a tree or a house.
 
     Attributes:
         kind: `tree`, `house`, `lamp` or `sign`.

@@ -191,7 +191,7 @@ def describe_traffic(traffic: Traffic, strength: float) -> str:
 
 
 def _empty_road(weather: Weather, random: np.random.Generator) -> Scene:
-    """A road with its surroundings, which tell nothing about the traffic."""
+    """A road with its surroundings, which are the same for all densities of traffic."""
     camera = Camera(
         side=SIZE * _FINE,
         height=random.uniform(11, 14),

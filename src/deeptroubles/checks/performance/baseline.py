@@ -282,7 +282,7 @@ def _features(subject: Subject, indices: Sequence[int], batch_size: int) -> Arra
 
 
 def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most so many of the rows, at equal distances."""
+    """At most `most` of the rows, evenly spaced."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64))]
 
 
