@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deeptroubles.display import Brief, html_pictures
+from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError
 from deeptroubles.pictures import as_data_uri
 from deeptroubles.report.figure import heatmap_png
@@ -51,7 +52,8 @@ class DrawnHeatmap(Brief):
         text = f"{self.title}: {len(self.values)} heatmap(s), from {low:.3g} to {high:.3g}"
         shown = io.BytesIO()  # a notebook keeps what it shows: a tenth of the PNG file
         Image.open(io.BytesIO(self._png())).convert("RGB").save(shown, "WEBP", quality=85)
-        return html_pictures("", [(as_data_uri(shown.getvalue(), "image/webp"), text, text)])
+        source = as_data_uri(shown.getvalue(), "image/webp")
+        return f'<img src="{source}" alt="{escape(text)}" style="width:750px;max-width:100%">'
 
 
 def heatmap(values: Any, images: Any, title: str = "", scale_label: str = "value") -> DrawnHeatmap:
