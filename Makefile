@@ -30,7 +30,7 @@ test: .venv/installed-dev $(PAGE)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-slow: .venv/installed-dev $(PAGE)
+slow: .venv/installed-docs $(PAGE)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
 setup: .venv/installed-dev $(PAGE)
@@ -39,7 +39,7 @@ generate: .venv/installed-dev
 	$(BIN)/python scripts/generate.py
 	$(BIN)/ruff format src
 
-docs: .venv/installed-dev
+docs: .venv/installed-docs
 	$(BIN)/mkdocs build --strict
 
 format: .venv/installed-dev
@@ -61,6 +61,10 @@ clean:
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(PIP) --requirement requirements-dev.txt
 	$(PIP) --no-deps torchvision timm grad-cam torchcam torchattacks aif360 onnx2torch
+	touch $@
+
+.venv/installed-docs: .venv/installed-dev requirements-docs.txt
+	$(PIP) --requirement requirements-docs.txt
 	touch $@
 
 $(PAGE): $(PAGE_SOURCES) | .venv/installed
