@@ -143,12 +143,17 @@ class GridItem(Brief):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ImageGrid(Brief):
-    """Pictures to look at side by side. With `strip` they are the steps of one story, read from left to right."""
+    """Pictures to look at side by side.
+
+    With `strip` they are the steps of one story, read from left to right. `columns` are their number on every screen;
+    None: as many as fit.
+    """
 
     kind: Literal["image_grid"] = "image_grid"
     title: str
     items: Sequence[GridItem]
     strip: bool = False
+    columns: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -23,7 +23,8 @@ export function ImageGridView({ grid }: { grid: ImageGrid }) {
 function Items({ grid, onOpen }: { grid: ImageGrid; onOpen: (index: number) => void }) {
   const { image } = useContext(LinksContext);
   const List = grid.strip ? "ol" : "ul";
-  const steps = isShortStrip(grid) ? { gridTemplateColumns: `repeat(${grid.items.length}, minmax(0, 7.5rem))` } : {};
+  const columns = isShortStrip(grid) ? grid.items.length : grid.columns;
+  const steps = columns ? { gridTemplateColumns: `repeat(${columns}, minmax(0, 7.5rem))` } : {};
   return (
     <List className={grid.strip ? "pictures strip" : "pictures"} style={steps}>
       {grid.items.map(({ picture, caption, note }, i) => (

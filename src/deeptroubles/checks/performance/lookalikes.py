@@ -222,7 +222,7 @@ def _grid(recording: Recording, rows: NDArray[np.int64], two: tuple[int, int]) -
     first, second = (_most_confusable(recording, rows, *pair, SIDE * SIDE // 2) for pair in (two, two[::-1]))
     names = recording.subject.classifier.class_names
     items = [_item(recording, int(row)) for both in zip(first, second, strict=False) for row in both]
-    return ImageGrid(title=f"{names[two[0]]} or {names[two[1]]}?", items=items)
+    return ImageGrid(title=f"{names[two[0]]} or {names[two[1]]}?", items=items, columns=SIDE)
 
 
 def _item(recording: Recording, row: int) -> GridItem:
