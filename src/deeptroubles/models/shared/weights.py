@@ -59,7 +59,7 @@ def _misfit(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
     other = [
         f"{name}: {_shape(weights[name])} instead of {_shape(wanted[name])}"
         for name in wanted
-        if name in weights and weights[name].shape != wanted[name].shape
+        if name in weights and weights[name].shape not in {wanted[name].shape, wanted[name].shape or (1,)}
     ]
     kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
     return "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in kinds if names)
