@@ -1,4 +1,4 @@
-"""The rules of LRP for attention and other operations: closed forms, slow loops, conservation."""
+"""The rules of LRP and DeepLIFT for attention and other operations: closed forms, slow loops, conservation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from torch import nn
 from torch.nn import functional
 
 from deeptroubles import Classifier
+from deeptroubles.errors import ModelError
+from deeptroubles.methods.attribution.deep_lift import deep_lift
+from deeptroubles.methods.attribution.full_grad import full_gradients
 from deeptroubles.methods.attribution.lrp import lrp, lrp_relevance
 from tests.methods.lrp_networks import norm
 
@@ -230,3 +233,30 @@ def test_images_of_a_transformer_are_explained_one_by_one(rule):
 def test_a_gate_that_depends_on_the_image_takes_nothing_from_a_larger_signal():
     found = relevance(Head(lambda x: x * x.amax((2, 3), keepdim=True)))
     torch.testing.assert_close(found.maps.sum((1, 2)), found.score, rtol=1e-3, atol=1e-5)
+
+
+UNDECIDED = {"where": "condition", "masked fill": "condition", "strongest three": "topk"}
+COMPLETE = {**CONSERVING, "softmax": lambda: Head(lambda x: x.softmax(1)), "attention": lambda: Attention("fused")}
+COMPLETE |= {"attention, written out": lambda: Attention("written out", MASKS["bias"])}
+COMPLETE |= {"group norm": lambda: Head(lambda x, n: n(x).relu(), nn.GroupNorm(2, 8))}
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_deep_lift_sums_to_the_difference_to_the_baseline(name):
+    """Also where a baseline of one color leaves a normalization without any deviation."""
+    classifier = Classifier(COMPLETE[name]().eval(), size=SIZE, outputs="logits")
+    if name in UNDECIDED:
+        with pytest.raises(ModelError, match=UNDECIDED[name]):
+            deep_lift(classifier, pixels(), 0)
+        return
+    with torch.no_grad():
+        change = (classifier(pixels()) - classifier(torch.full_like(pixels(), 0.25)))[:, 0]
+    maps = deep_lift(classifier, pixels(), 0, baseline=0.25)
+    torch.testing.assert_close(maps.sum((1, 2)), change, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("how", ["fused", "written out"])
+def test_full_gradients_of_attention_sum_to_the_score(how):
+    found = full_gradients(Classifier(Attention(how), size=SIZE), pixels(3), [0, 1, 2])
+    total = found.pixels.flatten(1).sum(1) + sum(part.flatten(1).sum(1) for part in found.biases.values())
+    torch.testing.assert_close(total, found.score, rtol=1e-3, atol=1e-5)

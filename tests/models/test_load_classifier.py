@@ -50,6 +50,18 @@ def test_a_missing_extra_says_how_to_install_it(source, package, extra, monkeypa
         load_classifier(source)
 
 
+@pytest.mark.parametrize("package", ["timm", "torchvision"])
+@pytest.mark.parametrize(("version", "matching"), [("2.6.0", "0.21"), ("2.13.0+cpu", "0.28")])
+def test_the_torchvision_that_matches_torch_is_named(package, version, matching, monkeypatch):
+    module = "torchvision.models" if package == "torchvision" else package
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("torch.__version__", version)
+    with pytest.raises(
+        ModelError, match=re.escape(f'"torchvision=={matching}.*", in the build that matches torch {version}')
+    ):
+        load_classifier(f"{package}:resnet18")
+
+
 def test_every_form_finds_its_own_row(tmp_path):
     (tmp_path / "model.json").touch()
     forms = [

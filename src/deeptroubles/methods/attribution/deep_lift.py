@@ -35,8 +35,8 @@ def deep_lift(
 
     Raw and signed, in logits. Completeness: the map sums to the score of the image minus the score of the baseline.
     Activations follow the rescale rule: their multiplier is the change of the output divided by the change of the
-    input. Maxima go to the position that decides the change; products are divided evenly between their factors. A softmax,
-    attention and other smooth functions of many values have their gradient averaged along the straight line.
+    input. Maxima go to the position that decides the change; products are divided evenly between their factors. A
+    softmax, attention and other smooth functions of many values have their gradient averaged along the straight line.
 
     Args:
         classifier: The classifier.
@@ -208,7 +208,7 @@ _LINEAR = (
 _ACTIVATIONS = (
     *("relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu"),
     *("silu", "mish", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus", "exp", "log", "sqrt", "rsqrt", "abs"),
-    *("pow", "square", "erf", "sin", "cos", "reciprocal", "softsign", "log1p", "expm1", "log_sigmoid"),
+    *("pow", "square", "erf", "sin", "cos", "reciprocal", "softsign", "log1p", "expm1", "log_sigmoid", "logit"),
 )
 _SMOOTH = (
     *("softmax", "_softmax", "log_softmax", "_log_softmax", "scaled_dot_product_attention", "div", "addcmul"),
