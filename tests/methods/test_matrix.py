@@ -120,11 +120,11 @@ def failures(classifier: Classifier) -> Iterator[tuple[str, str]]:
 def listed() -> dict[str, dict[str, str]]:
     """What the page says that fails: by network, by method, a part of the message."""
     section = PAGE.read_text().partition("## What fails")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `([\w:.-]+)` \| ([\w`, ]+) \| (.+) \|$", section, re.MULTILINE)
+    rows = re.findall(r"^\| (`.+`) \| (.+) \| (`.+`) \|$", section, re.MULTILINE)
     found: dict[str, dict[str, str]] = {}
-    for network, methods, reason in rows:
-        for method in methods.replace("`", "").split(", "):
-            found.setdefault(network, {})[method] = reason
+    for methods, reason, networks in rows:
+        for network in re.findall(r"`(.+?)`", networks):
+            found.setdefault(network, {}).update(dict.fromkeys(re.findall(r"`(.+?)`", methods), reason))
     return found
 
 

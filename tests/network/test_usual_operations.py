@@ -1,4 +1,4 @@
-"""Operations under other names, and products with constant matrices, are what they are."""
+"""Operations under other names, products with constant matrices and assignments are what they are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import nn
 from deeptroubles import Classifier
 from deeptroubles.network import open_network
 from deeptroubles.network.traced import OPERATIONS
+from tests.methods.lrp_networks import Ghost
 
 
 class Written(nn.Module):
@@ -42,3 +43,11 @@ def test_aliases_and_products_become_usual_operations(bias):
     with torch.no_grad():
         classifier.module.weight.add_(1)
     torch.testing.assert_close(network(pixels), classifier(pixels))  # the weights stay shared
+
+
+def test_an_assignment_to_a_part_leaves_positions_where_they_are():
+    """As the in-place addition of a GhostNet, after which no layer had positions."""
+    network = open_network(Classifier(Ghost().eval(), size=16))
+    assigned = [layer for layer in network.layers if layer.operation in {"slice_scatter", "select_scatter"}]
+    assert assigned
+    assert all(network.grid(layer.name) for layer in assigned)
