@@ -133,7 +133,7 @@ class Bomb:
 def test_a_pickle_is_refused_without_running_it(tmp_path, suffix, save):
     fired, path = tmp_path / "fired", tmp_path / f"model.{suffix}"
     save(Bomb(fired), path)
-    with pytest.raises(ModelError, match=r"give it as package\.module:function"):
+    with pytest.raises(ModelError, match=r"package\.module:function@"):
         load_classifier(str(path), size=20)
     assert not fired.exists()
     torch.load(path, weights_only=False) if save is torch.save else pickle.loads(path.read_bytes())  # noqa: S301
@@ -142,5 +142,5 @@ def test_a_pickle_is_refused_without_running_it(tmp_path, suffix, save):
 
 def test_a_state_dict_is_refused_with_advice(tiny, tmp_path):
     torch.save(tiny.state_dict(), tmp_path / "model.pt")
-    with pytest.raises(ModelError, match="builds the model and loads the weights"):
+    with pytest.raises(ModelError, match="Name what builds the network, then the file"):
         load_classifier(str(tmp_path / "model.pt"), size=20)

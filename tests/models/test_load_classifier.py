@@ -10,7 +10,7 @@ from deeptroubles.errors import ModelError, UsageError
 from deeptroubles.models import SOURCES, load_class_names, load_classifier
 
 
-@pytest.mark.parametrize("source", ["resnet50", "model.bin", ""])
+@pytest.mark.parametrize("source", ["resnet50", "model.xyz", ""])
 def test_an_unknown_source_lists_the_forms(source):
     with pytest.raises(UsageError, match=r"give clip:NAME, efficientnet-lite0, .* or package.module:function"):
         load_classifier(source)
@@ -21,7 +21,7 @@ def test_a_near_miss_is_offered():
         load_classifier("efficientnet_lite0")
 
 
-@pytest.mark.parametrize("source", ["model.tflite", "folder/model.keras", "MODEL.H5"])
+@pytest.mark.parametrize("source", ["model.tflite", "folder/model.pb", "MODEL.H5"])
 def test_formats_that_are_not_supported_yet_say_what_to_do(source):
     with pytest.raises(ModelError, match=r"not supported yet\. Export .*torch\.export\.save"):
         load_classifier(source)
@@ -52,9 +52,30 @@ def test_a_missing_extra_says_how_to_install_it(source, package, extra, monkeypa
         load_classifier(source)
 
 
+@pytest.mark.parametrize("package", ["timm", "torchvision"])
+@pytest.mark.parametrize(("version", "matching"), [("2.6.0", "0.21"), ("2.13.0+cpu", "0.28")])
+def test_the_torchvision_that_matches_torch_is_named(package, version, matching, monkeypatch):
+    module = "torchvision.models" if package == "torchvision" else package
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("torch.__version__", version)
+    with pytest.raises(
+        ModelError, match=re.escape(f'"torchvision=={matching}.*", in the build that matches torch {version}')
+    ):
+        load_classifier(f"{package}:resnet18")
+
+
 def test_every_form_finds_its_own_row(tmp_path):
     (tmp_path / "model.json").touch()
-    forms = ["clip:a/b", "efficientnet-lite0", "a/b.onnx", "hf:a/b-c", "timm:a.b_c", "torchvision:a", "untrained:a"]
+    forms = [
+        "clip:a/b",
+        "efficientnet-lite0",
+        "a/b.keras",
+        "a/b.onnx",
+        "hf:a/b-c",
+        "timm:a.b_c",
+        "torchvision:a",
+        "untrained:a",
+    ]
     forms += ["a/b.pt2", "a.b.PT", str(tmp_path), "a.b:c"]
     for row, form in zip(SOURCES, forms, strict=True):
         first = next(r for r in SOURCES if (found := re.fullmatch(r.pattern, form)) and r.fits(found[1]))

@@ -34,7 +34,9 @@ def load_model(
         Literal["logits", "probabilities", "sigmoid"] | None,
         typer.Option(help="What the model returns. Default: what its outputs look like."),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="A local weights file, for timm: and torchvision:.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A local weights file for the network; MODEL@FILE says the same.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... Default: the GPU if there is one.")] = "",
 ) -> Classifier:
     """Load the model that a command was given."""

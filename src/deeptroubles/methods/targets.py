@@ -98,6 +98,14 @@ def as_targets(classifier: Classifier, targets: Targets, logits: Tensor) -> Tens
     return indices.long()
 
 
+def targets_of(targets: Targets, rows: slice) -> Targets:
+    """The targets of some images: their rows of a list, or the target of all."""
+    if targets is None or isinstance(targets, int | str):
+        return targets
+    several = targets.reshape(-1) if isinstance(targets, Tensor) else targets
+    return several if len(several) == 1 else several[rows]
+
+
 def target_score(classifier: Classifier, target: Targets, against: Targets = None) -> Callable[[Tensor], Tensor]:
     """The score to explain: the target's logit, or its difference to the logit of another class.
 

@@ -22,6 +22,7 @@ from deeptroubles.models.exported import HOW_TO_EXPORT
 from deeptroubles.models.shared.class_names import load_class_names
 from deeptroubles.models.shared.overrides import Overrides
 from deeptroubles.models.shared.source import Source
+from deeptroubles.models.shared.weights import WEIGHTS_ONLY, how_to_build, load_weights
 
 __all__ = [
     "SOURCES",
@@ -45,13 +46,16 @@ def _found() -> tuple[Source, ...]:
 
 
 SOURCES = _found()
+_WITH_FILE = re.compile(r"([\w.]+:[\w./-]+)@(.+\.(?:pt|pth|bin|ckpt|safetensors))", re.IGNORECASE)
+"""A network and the file of its weights: `my.models:build@weights.safetensors`, `timm:resnet18@last.ckpt`."""
 
 
 def load_classifier(source: str, **overrides: Unpack[Overrides]) -> Classifier:
     """Load a trained classifier, with its preprocessing and class names where the source knows them.
 
     Args:
-        source: Where it comes from, such as `efficientnet-lite0` or `timm:resnet50`; `SOURCES` lists the forms.
+        source: Where it comes from, such as `efficientnet-lite0` or `timm:resnet50`; `SOURCES` lists the forms. A
+            source that takes weights may name their file: `my.models:build@weights.safetensors`.
         **overrides: What to use instead of what the source knows: `size`, `mean`, `std`, `class_names`, `channels`,
             `resize`, `interpolation`, `output`, `outputs` and `name` as for `Classifier`; for some sources also
             `weights`, a local file. `class_names` may also be a file, with a name on each line. None is the same as not
@@ -69,6 +73,10 @@ def load_classifier(source: str, **overrides: Unpack[Overrides]) -> Classifier:
         raise TypeError(f"load_classifier() got an unexpected keyword argument {unknown[0]!r}.")
     given: Overrides = {k: v for k, v in overrides.items() if v is not None}  # type: ignore[assignment]
     row, name = _find(source)
+    if (file := _weights_file(source)) is not None:
+        if "weights" in given:
+            raise UsageError(f"{source} names its weights already; leave out weights={given['weights']}.")
+        given["weights"] = file
     if "weights" in given and not row.takes_weights:
         takers = " or ".join(source.form for source in SOURCES if source.takes_weights)
         raise UsageError(f"{row.form} brings its own weights; a weights file goes with {takers}.")
@@ -105,13 +113,16 @@ def load_module(source: str) -> nn.Module:
     if row.module is None:
         takers = [each.form for each in SOURCES if each.module]
         raise UsageError(f"{row.form} gives classifiers only; give {', '.join(takers[:-1])} or {takers[-1]}.")
-    return row.module(name)
+    module = row.module(name)
+    if (file := _weights_file(source)) is not None:
+        load_weights(module, file)
+    return module
 
 
 def is_module(source: str) -> bool:
     """Whether `load_module` can take this: it has one of its forms and is no folder."""
     forms = [row.pattern for row in SOURCES if row.module]
-    return any(re.fullmatch(form, source) for form in forms) and not Path(source).is_dir()
+    return any(re.fullmatch(form, _network(source)) for form in forms) and not Path(source).is_dir()
 
 
 def runs_code(source: str) -> bool:
@@ -119,12 +130,26 @@ def runs_code(source: str) -> bool:
     return _find(source)[0].runs_code
 
 
+def _network(source: str) -> str:
+    """The source without the weights file that may follow it."""
+    with_file = _WITH_FILE.fullmatch(source)
+    return with_file[1] if with_file else source
+
+
+def _weights_file(source: str) -> str | None:
+    with_file = _WITH_FILE.fullmatch(source)
+    return with_file[2] if with_file else None
+
+
 def _find(source: str) -> tuple[Source, str]:
+    network = _network(source)
     for row in SOURCES:
-        if (match := re.fullmatch(row.pattern, source)) and row.fits(match[1]):
+        if (match := re.fullmatch(row.pattern, network)) and row.fits(match[1]):
             return row, match[1]
-    if re.search(r"\.(keras|h5|hdf5|tflite|pb)$", source, re.IGNORECASE):
+    if re.search(r"\.(h5|hdf5|tflite|pb)$", source, re.IGNORECASE):
         raise ModelError(f"{source}: this format is not supported yet. {HOW_TO_EXPORT}")
+    if re.search(WEIGHTS_ONLY, source, re.IGNORECASE):
+        raise ModelError(f"{source} holds weights alone. {how_to_build(source)}")
     forms = [row.form for row in SOURCES]
     raise UsageError(
         f"{source!r} is not a model that can be loaded; give {', '.join(forms[:-1])} or {forms[-1]}."

@@ -15,24 +15,45 @@ from torch import nn
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import DeeptroublesError, ModelError, nearest
-from deeptroubles.models.shared.overrides import Overrides, build
+from deeptroubles.models.keras import KerasNetwork, import_keras, is_keras, prefer_torch
+from deeptroubles.models.shared.overrides import Overrides, build, without_weights
 from deeptroubles.models.shared.source import Source
+from deeptroubles.models.shared.weights import load_weights
 from deeptroubles.models.shared.wording import quoted
 
 
 def load(name: str, overrides: Overrides) -> Classifier:
-    """Import the module, call the function without arguments and take the Classifier or module that it returns."""
+    """Import the module, call the function without arguments and take the Classifier or module that it returns.
+
+    Weights of a local file go into it: the function need only build the network.
+    """
     answer = load_module(name)
+    module = answer.module if isinstance(answer, Classifier) else answer
+    weights = overrides.get("weights")
+    note = "" if weights is None else load_weights(module, weights)
     if isinstance(answer, Classifier):
-        return build(answer.module, answer.settings(), overrides) if overrides else answer
-    return build(answer, {"name": name}, overrides)
+        return build(module, answer.settings(), overrides, note) if overrides else answer
+    known = module.takes if isinstance(module, KerasNetwork) else {}
+    return build(module, {"name": name, **known}, overrides, note)
+
+
+def skeleton(name: str, overrides: Overrides) -> Classifier:
+    """The same network with the weights that the function gives it."""
+    return load(name, without_weights(overrides))
 
 
 def load_module(name: str) -> nn.Module:
-    """Import the module, call the function without arguments and take the torch module that it returns."""
+    """Import the module, call the function without arguments and take the network that it returns, as a module."""
+    prefer_torch()
     answer = _call(name)
+    if is_keras(answer):
+        import_keras()  # which refuses other backends
+        return KerasNetwork(answer)
     if not isinstance(answer, nn.Module):
-        raise ModelError(f"{name}() returned a {type(answer).__name__}; it must return a Classifier or a torch module.")
+        raise ModelError(
+            f"{name}() returned a {type(answer).__name__}; it must return a Classifier, a torch module or a "
+            "keras.Model."
+        )
     return answer
 
 
@@ -76,11 +97,14 @@ def _describe(error: Exception) -> str:
 
 SOURCE = Source(
     form="package.module:function",
-    what="your own code: a function without arguments that returns a Classifier or a torch module",
+    what="your own code: a function without arguments that returns a Classifier, a torch module or a keras.Model; "
+    "package.module:function@FILE fills in the weights of a file",
     brings="whatever the function returns; for a plain module, size must be given",
     runs_code=True,
+    takes_weights=True,
     general=True,
     pattern=r"([\w.]+:\w+)",
     load=load,
+    skeleton=skeleton,
     module=load_module,
 )

@@ -73,7 +73,7 @@ def _preprocessing(config: dict[str, Any]) -> dict[str, Any]:
 
 SOURCE = Source(
     form="timm:NAME",
-    what="a model of timm (PyTorch Image Models)",
+    what="a model of timm (PyTorch Image Models); timm:NAME@FILE takes its weights from a file",
     brings="weights, preprocessing, ImageNet class names",
     extra="timm",
     takes_weights=True,

@@ -16,6 +16,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
 from deeptroubles.models.shared.overrides import Overrides, build
 from deeptroubles.models.shared.source import Source
+from deeptroubles.models.shared.weights import how_to_build
 from deeptroubles.models.shared.wording import quoted
 
 
@@ -32,8 +33,7 @@ def load_module(name: str) -> nn.Module:
     if not _is_torchscript(path):
         raise ModelError(
             f"{path} is not a TorchScript program; it holds weights or a pickled object, and neither can be used "
-            "alone. Write a function that builds the model and loads the weights, and give it as "
-            "package.module:function; for a model of timm or torchvision, give its name and the file as --weights."
+            f"alone. {how_to_build(path)}"
         )
     try:
         module: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]

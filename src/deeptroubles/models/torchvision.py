@@ -82,7 +82,7 @@ def _one_or_pair(size: list[int]) -> int | tuple[int, int]:
 
 SOURCE = Source(
     form="torchvision:NAME",
-    what="a classification model of torchvision",
+    what="a classification model of torchvision; torchvision:NAME@FILE takes its weights from a file",
     brings="weights, preprocessing, ImageNet class names",
     extra="torchvision",
     takes_weights=True,

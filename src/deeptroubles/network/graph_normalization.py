@@ -17,7 +17,8 @@ def normalize_graph(module: fx.GraphModule, weights: Collection[str]) -> None:
 
     The logit of a sigmoid becomes the sigmoid's input, and the logarithm of a softmax a log-softmax: both would lose
     the gradient where the sigmoid or softmax is saturated. `copy` (assignment to a part of a tensor) is replaced by the
-    assigned value: PyTorch has no derivative for it.
+    assigned value: PyTorch has no derivative for it. Other names of an operation (`subtract`) become its usual one,
+    a product with a constant matrix becomes a linear layer, and assertions about types go.
 
     Args:
         module: Changed in place.
@@ -29,7 +30,11 @@ def normalize_graph(module: fx.GraphModule, weights: Collection[str]) -> None:
         delattr(holder, name)
         holder.register_buffer(name, parameter.detach())
     graph = module.graph
+    for assertion in graph.find_nodes(op="call_function", target=_aten._assert_tensor_metadata.default):  # noqa: SLF001
+        graph.erase_node(assertion)
     for node in list(graph.nodes):
+        _normalize_name(node)
+        _normalize_matrix_product(graph, node)
         _normalize_rectifier(node, lambda other: _is_zero(module, weights, other))
         if node.target is _aten.copy.default:
             _normalize_copy(node)
@@ -41,6 +46,48 @@ def normalize_graph(module: fx.GraphModule, weights: Collection[str]) -> None:
             _normalize_batch_norm(graph, node)
     graph.eliminate_dead_code()
     module.recompile()
+
+
+_ALIASES = {
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "true_divide": "div",
+    "concat": "cat",
+    "negative": "neg",
+}
+"""Other names of operations. PyTorch knows of these neither a kind nor whether they are pointwise."""
+
+
+def _normalize_name(node: fx.Node) -> None:
+    packet = getattr(node.target, "overloadpacket", None)
+    usual = _ALIASES.get(getattr(packet, "__name__", ""))
+    if usual:
+        node.target = getattr(getattr(_aten, usual), node.target._overloadname)  # type: ignore[union-attr]  # noqa: SLF001
+
+
+def _normalize_matrix_product(graph: fx.Graph, node: fx.Node) -> None:
+    """`x @ weight` with a constant matrix, and a bias if one is added, becomes `linear(x, weight.T, bias)`."""
+    if node.target not in {_aten.matmul.default, _aten.mm.default}:
+        return
+    x, weight = node.args
+    if not isinstance(x, fx.Node) or not isinstance(weight, fx.Node) or weight.op != "get_attr" or x.op == "get_attr":
+        return
+    known = operator.attrgetter(str(weight.target))(graph.owning_module)
+    if known.ndim != 2:
+        return
+    with graph.inserting_before(node):
+        turned = graph.call_function(_aten.t.default, (weight,))
+        turned.meta = {**node.meta, "val": known.t()}
+    node.target, node.args = _aten.linear.default, (x, turned)
+    (reader, *others) = node.users or (None,)
+    if others or reader is None or reader.target is not _aten.add.Tensor or reader.kwargs:
+        return
+    bias = reader.args[1] if reader.args[0] is node else reader.args[0]
+    if isinstance(bias, fx.Node) and bias.op == "get_attr":
+        added = operator.attrgetter(str(bias.target))(graph.owning_module)
+        if added.shape == known.shape[1:]:
+            reader.target, reader.args = _aten.linear.default, (x, turned, bias)
 
 
 def _normalize_rectifier(node: fx.Node, is_zero: Callable[[Any], bool]) -> None:

@@ -312,7 +312,9 @@ _MOVING = _VIEWS | {
     "unsqueeze",
     "expand",
     "slice",
+    "slice_scatter",
     "select",
+    "select_scatter",
     "split",
     "split_with_sizes",
     "chunk",
@@ -345,6 +347,8 @@ _DIVIDING = {
     "upsample_nearest2d",
     "upsample_bilinear2d",
     "upsample_bicubic2d",
+    "_upsample_bilinear2d_aa",
+    "_upsample_bicubic2d_aa",
 }
 """Operations on images (N x C x H x W) whose output is an image again, maybe of another size."""
 _KEEPING = {"layer_norm", "rms_norm", "group_norm", "instance_norm", "softmax", "_softmax"}

@@ -6,15 +6,17 @@ import math
 from collections.abc import Callable
 
 import torch
+from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
-from deeptroubles.methods.attribution.shared.graph_walk import GraphWalk, open_graph
+from deeptroubles.methods.attribution.shared.graph_walk import GraphWalk, open_graph, walked_together
 from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step, operation_name
 from deeptroubles.methods.attribution.shared.lrp_rules import vjp
 from deeptroubles.methods.attribution.shared.perturbation import baseline_color
-from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score, targets_of
+from deeptroubles.network import TracedNetwork
 from deeptroubles.subject import logits_of
 
 _TINY = 1e-5
@@ -33,7 +35,8 @@ def deep_lift(
 
     Raw and signed, in logits. Completeness: the map sums to the score of the image minus the score of the baseline.
     Activations follow the rescale rule: their multiplier is the change of the output divided by the change of the
-    input. Maxima go to the position that decides the change; products are divided evenly between their factors.
+    input. Maxima go to the position that decides the change; products are divided evenly between their factors. A
+    softmax, attention and other smooth functions of many values have their gradient averaged along the straight line.
 
     Args:
         classifier: The classifier.
@@ -59,15 +62,28 @@ def deep_lift(
     network = open_graph(classifier, "DeepLIFT")
     wanted = logits_of(classifier, batch).argmax(1) if target is None else target
     with torch.inference_mode(mode=False):
-        walk, reference = (GraphWalk(network, pixels.clone()) for pixels in (batch, start))
+        multipliers = [
+            _multipliers(
+                network,
+                batch[rows].clone(),
+                start[rows].clone(),
+                target_score(classifier, targets_of(wanted, rows), targets_of(against, rows)),
+            )
+            for rows in walked_together(network, len(batch))
+        ]
+    return (torch.cat(multipliers) * (batch - start)).sum(1)
 
-        def backward(step: Step) -> Shares:
-            now, before = ([walk.values[n] for n in step.inputs], [reference.values[n] for n in step.inputs])
-            parts = _rule(step)(step.compute, now, before, step.relevance)
-            return dict(zip(step.inputs, parts, strict=True))
 
-        multipliers = walk.back(target_score(classifier, wanted, against), backward)[1]
-    return (multipliers * (batch - start)).sum(1)
+def _multipliers(network: TracedNetwork, pixels: Tensor, baseline: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
+    """The change of the score per change of each pixel, N x C x H x W."""
+    walk, reference = GraphWalk(network, pixels), GraphWalk(network, baseline)
+
+    def backward(step: Step) -> Shares:
+        now, before = ([each.values[n] for n in step.inputs] for each in (walk, reference))
+        parts = _rule(step)(step.compute, now, before, step.relevance)
+        return dict(zip(step.inputs, parts, strict=True))
+
+    return walk.back(score, backward)[1]
 
 
 Rule = Callable[[Callable[..., Tensor], list[Tensor], list[Tensor], Tensor], list[Tensor]]
@@ -98,33 +114,60 @@ def _maximum(compute: Callable[..., Tensor], now: list[Tensor], before: list[Ten
     ]
 
 
-def _layer_norm(step: Step) -> Rule:
-    """(x - mean) times the reciprocal of the deviation: a product, of which both factors depend on x."""
-    dims, weight = tuple(range(-len(step.argument(1)), 0)), step.argument(2, "weight")
-    epsilon = step.argument(4, "eps", 1e-5)
+def _straight(compute: Callable[..., Tensor], now: list[Tensor], before: list[Tensor], signal: Tensor) -> list[Tensor]:
+    """Smooth functions of many values: the gradient averaged along the straight line between the two inputs."""
+    total = [torch.zeros_like(x) for x in now]
+    for place, weight in zip(*_QUADRATURE, strict=True):
+        inputs = [torch.lerp(b, a, place) for a, b in zip(now, before, strict=True)]
+        total = [t + g for t, g in zip(total, vjp(compute, inputs, weight * signal), strict=True)]
+    return total
+
+
+def _normalization(step: Step) -> Rule:
+    """(x - mean) times the reciprocal of the deviation: a product, of which both factors depend on x.
+
+    Exact also where the baseline has no deviation at all, such as in an image of one color.
+    """
+    name, x = operation_name(step.source), step.argument(0)
+    if name == "instance_norm" and not step.argument(5):
+        return _linear
+    if name == "layer_norm":
+        apart, dims = x.shape, tuple(range(-len(step.argument(1)), 0))
+    else:
+        groups = step.argument(1) if name == "group_norm" else x.shape[1]
+        apart = x.unflatten(1, (groups, -1)).shape
+        dims = tuple(range(2, len(apart)))
+    weight = step.argument(1 if name == "instance_norm" else 2, "weight")
+    if weight is not None and name != "layer_norm":
+        weight = weight.view(-1, *[1] * (x.ndim - 2))
+    epsilon = step.argument(7 if name == "instance_norm" else 4, "eps", 1e-5)
 
     def rule(_: Callable[..., Tensor], now: list[Tensor], before: list[Tensor], signal: Tensor) -> list[Tensor]:
-        signal = signal if weight is None else signal * weight
-        centered = [x - x.mean(dims, keepdim=True) for x in (now[0], before[0])]
+        signal = (signal if weight is None else signal * weight).reshape(apart)
+        values = [each.reshape(apart) for each in (now[0], before[0])]
+        centered = [v - v.mean(dims, keepdim=True) for v in values]
         variances = [d.square().mean(dims, keepdim=True) + epsilon for d in centered]
         both, reciprocals = centered[0] + centered[1], [v.rsqrt() for v in variances]
         change = variances[0] - variances[1]
         quotient = (reciprocals[0] - reciprocals[1]) / torch.where(change == 0, 1.0, change)
         slope = torch.where(change.abs() < _TINY, -0.5 * reciprocals[0] ** 3, quotient)
-        of_variance = (signal * both / 2).sum(dims, keepdim=True) * slope / math.prod(now[0].shape[d] for d in dims)
+        of_variance = (signal * both / 2).sum(dims, keepdim=True) * slope / math.prod(apart[d] for d in dims)
         found = signal * (reciprocals[0] + reciprocals[1]) / 2 + of_variance * both
-        return [found - found.mean(dims, keepdim=True)]
+        return [(found - found.mean(dims, keepdim=True)).reshape(now[0].shape)]
 
     return rule
 
 
 def _rule(step: Step) -> Rule:
     name = operation_name(step.source)
-    if name == "layer_norm":
-        return _layer_norm(step)
-    constant_divisor = name == "div" and step.source.args[1] not in step.signals
-    if name in _RULES or constant_divisor:
-        return _linear if constant_divisor else _RULES[name]
+    if name in {"layer_norm", "group_norm", "instance_norm"}:
+        return _normalization(step)
+    if name in {"where", "masked_fill"} and not all(
+        n in step.inputs or n not in step.signals for n in step.source.args
+    ):
+        name = f"{name} with a condition from the image"
+    if name in _RULES:
+        return _linear if name == "div" and step.source.args[1] not in step.signals else _RULES[name]
     raise ModelError(
         f"DeepLIFT has no rule for {name!r} (at {step.node.name}), and a guess would give a wrong map; use "
         "integrated_gradients or occlusion instead."
@@ -132,35 +175,54 @@ def _rule(step: Step) -> Rule:
 
 
 _LINEAR = (
+    *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "batch_norm"),
+    *("addmm", "mm", "bmm", "matmul", "einsum", "add", "sub", "rsub", "mul", "neg", "mean", "sum", "cumsum"),
+    *("avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
+    *("upsample_linear1d", "upsample_bilinear2d", "_upsample_bilinear2d_aa", "upsample_bicubic2d"),
     *(
-        "conv2d",
-        "linear",
-        "batch_norm",
-        "addmm",
-        "mm",
-        "bmm",
-        "matmul",
-        "add",
-        "sub",
-        "rsub",
-        "mul",
-        "neg",
-        "mean",
-        "sum",
+        "_upsample_bicubic2d_aa",
+        "upsample_nearest2d",
+        "pad",
+        "constant_pad_nd",
+        "reflection_pad2d",
+        "replication_pad2d",
     ),
-    *("avg_pool2d", "adaptive_avg_pool2d", "upsample_bilinear2d", "upsample_nearest2d", "pad", "constant_pad_nd"),
-    *("view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t", "squeeze", "unsqueeze"),
-    *("expand", "expand_as", "clone", "contiguous", "slice", "select", "narrow", "split", "split_with_sizes", "chunk"),
-    *("unbind", "cat", "stack", "channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle"),
-    *("roll", "flip", "repeat", "slice_scatter", "select_scatter", "dropout", "alias", "detach", "_to_copy", "to"),
+    *("view", "reshape", "_unsafe_view", "view_as", "flatten", "unflatten", "permute", "transpose", "t", "movedim"),
+    *("squeeze", "unsqueeze", "expand", "expand_as", "clone", "contiguous", "slice", "select", "narrow", "split"),
+    *("split_with_sizes", "chunk", "unbind", "cat", "stack", "channel_shuffle", "native_channel_shuffle"),
+    *("pixel_shuffle", "pixel_unshuffle", "roll", "flip", "repeat", "tile", "repeat_interleave", "unfold", "im2col"),
+    *(
+        "col2im",
+        "index",
+        "index_select",
+        "slice_scatter",
+        "select_scatter",
+        "dropout",
+        "alias",
+        "detach",
+        "_to_copy",
+        "to",
+    ),
+    *("where", "masked_fill"),
 )
 _ACTIVATIONS = (
     *("relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu"),
     *("silu", "mish", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus", "exp", "log", "sqrt", "rsqrt", "abs"),
+    *("pow", "square", "erf", "sin", "cos", "reciprocal", "softsign", "log1p", "expm1", "log_sigmoid", "logit"),
 )
-_MAXIMA = ("max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool2d", "amax", "maximum")
+_SMOOTH = (
+    *("softmax", "_softmax", "log_softmax", "_log_softmax", "scaled_dot_product_attention", "div", "addcmul"),
+    *("linalg_vector_norm", "rms_norm", "logsumexp"),
+)
+_MAXIMA = (
+    *("max_pool1d", "max_pool2d", "max_pool2d_with_indices", "max_pool3d", "adaptive_max_pool2d"),
+    *("amax", "amin", "max", "min", "maximum", "minimum"),
+)
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_LINEAR, _linear),
     **dict.fromkeys(_ACTIVATIONS, _rescale),
+    **dict.fromkeys(_SMOOTH, _straight),
     **dict.fromkeys(_MAXIMA, _maximum),
 }
+_QUADRATURE = tuple((values / 2 + shift).tolist() for values, shift in zip(leggauss(16), (0.5, 0.0), strict=True))
+"""Places between 0 and 1, and their weights, which sum to 1 (Gauss-Legendre)."""

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
-from deeptroubles.methods.attribution.shared.graph_walk import GraphWalk, open_graph
+from deeptroubles.methods.attribution.shared.graph_walk import GraphWalk, open_graph, walked_together
 from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step
 from deeptroubles.methods.attribution.shared.lrp_rules import vjp
-from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score, targets_of
+from deeptroubles.network import TracedNetwork
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,28 +75,51 @@ def full_gradients(
         S. Srinivas, F. Fleuret, 2019, proposition 1 and section 3.1 (implicit biases).
     """
     batch = as_batch(classifier, images)
-    network, biases = open_graph(classifier, "FullGrad"), dict[str, Tensor]()
+    network = open_graph(classifier, "FullGrad")
     with torch.inference_mode(mode=False):
-        walk = GraphWalk(network, batch.clone())
-        early = torch.zeros_like(walk.pixels)
+        parts = [
+            _contributions(
+                network,
+                batch[rows].clone(),
+                target_score(classifier, targets_of(target, rows), targets_of(against, rows)),
+            )
+            for rows in walked_together(network, len(batch))
+        ]
+    names = dict.fromkeys(name for part in parts for name in part.biases)
+    shapes = {name: part.biases[name].shape[1:] for part in reversed(parts) for name in part.biases}
+    return FullGradients(
+        torch.cat([part.score for part in parts]),
+        torch.cat([part.pixels for part in parts]),
+        {
+            name: torch.cat([part.biases.get(name, batch.new_zeros(1, *shapes[name])) for part in parts])
+            for name in names
+        },
+    )
 
-        def backward(step: Step) -> Shares:
-            nonlocal early
-            inputs: list[Tensor] = [walk.values[n] for n in step.inputs]
-            bias = _bias(step.compute, inputs) * step.relevance
-            if step.is_preprocessing and bias.shape == early.shape:
-                early = early + bias  # the gradient times the normalized pixels, in the end
-            elif bias.count_nonzero():
-                biases[step.node.name] = bias
-            return dict(zip(step.inputs, vjp(step.compute, inputs, step.relevance), strict=True))
 
-        score, gradient = walk.back(target_score(classifier, target, against), backward)
-    return FullGradients(score, gradient * walk.pixels + early, biases)
+def _contributions(network: TracedNetwork, pixels: Tensor, score: Callable[[Tensor], Tensor]) -> FullGradients:
+    walk, biases = GraphWalk(network, pixels), dict[str, Tensor]()
+    early = torch.zeros_like(pixels)
+
+    def backward(step: Step) -> Shares:
+        nonlocal early
+        inputs: list[Tensor] = [walk.values[n] for n in step.inputs]
+        bias = _bias(step.compute, inputs) * step.relevance
+        if step.is_preprocessing and bias.shape == early.shape:
+            early = early + bias  # the gradient times the normalized pixels, in the end
+        elif bias.count_nonzero():
+            one = bias if bias.ndim and len(bias) == len(pixels) else bias[None]
+            biases[step.node.name] = one
+        return dict(zip(step.inputs, vjp(step.compute, inputs, step.relevance), strict=True))
+
+    explained, gradient = walk.back(score, backward)
+    return FullGradients(explained, gradient * pixels + early, biases)
 
 
 def _bias(function: Callable[..., Tensor], inputs: list[Tensor]) -> Tensor:
     """What the linear approximation of a function gives for inputs of 0."""
-    value, linear = torch.func.jvp(function, tuple(inputs), tuple(inputs))[:2]
+    with sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward derivative
+        value, linear = torch.func.jvp(function, tuple(inputs), tuple(inputs))[:2]
     bias: Tensor = value - linear
     return bias
 

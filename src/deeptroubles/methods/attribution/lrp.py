@@ -14,10 +14,10 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError, nearest
 from deeptroubles.methods.attribution.shared import lrp_rules
-from deeptroubles.methods.attribution.shared.graph_walk import WEIGHTED, GraphWalk, open_graph
+from deeptroubles.methods.attribution.shared.graph_walk import WEIGHTED, GraphWalk, open_graph, walked_together
 from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step, operation_name, propagate
 from deeptroubles.methods.parameters import NonNegative
-from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score, targets_of
 from deeptroubles.network import TracedNetwork, fuse_batch_norm
 
 RuleName = Literal["composite", "epsilon", "gamma", "alpha_beta"]
@@ -61,7 +61,8 @@ def lrp(
     Batch normalizations are fused with the layer before them; those without one are layers of their own. Activations
     pass relevance on. Maxima pass it to the maximum. Sums (skips), means and layer normalizations split it
     proportionally, with epsilon; standard deviations count as constants. In products the signal gets all relevance and
-    the gate none (squeeze-and-excitation, layer scale). The input normalization passes relevance on: the relevance of a
+    the gate none (squeeze-and-excitation, layer scale). Attention follows AttnLRP: products of two signals give half to
+    each, and a softmax is expanded to first order. The input normalization passes relevance on: the relevance of a
     pixel is that of its normalized value, which is 0 for the mean color (except with z-box).
 
     Args:
@@ -87,7 +88,7 @@ def lrp(
     References:
         S. Bach et al.: On Pixel-Wise Explanations, PLoS ONE 10(7), 2015, equations 58 and 60. G. Montavon et al.:
         Layer-Wise Relevance Propagation: An Overview, in Explainable AI, 2019, sections 10.2 and 10.3 (gamma for
-        outputs of both signs: see `lrp_rules`).
+        outputs of both signs: see `lrp_rules`). R. Achtibat et al.: AttnLRP, ICML 2024, section 3.
     """
     return lrp_relevance(
         classifier, images, target, against=against, rule=rule, epsilon=epsilon, gamma=gamma, alpha=alpha
@@ -109,9 +110,19 @@ def lrp_relevance(
     settings = _Settings(rule, epsilon, gamma, alpha)
     batch = as_batch(classifier, images)
     network = open_graph(classifier, "LRP", "Grad-CAM or occlusion")
+    fused = fuse_batch_norm(network)
     with torch.inference_mode(mode=False):
-        walk = _Walk(fuse_batch_norm(network), batch.clone(), settings)
-        return walk.distribute(target_score(classifier, target, against))
+        parts = [
+            _Walk(fused, batch[rows].clone(), settings).distribute(
+                target_score(classifier, targets_of(target, rows), targets_of(against, rows))
+            )
+            for rows in walked_together(network, len(batch))
+        ]
+    return Relevance(
+        torch.cat([part.maps for part in parts]),
+        torch.cat([part.score for part in parts]),
+        {kind: torch.cat([part.absorbed[kind] for part in parts]) for kind in parts[0].absorbed},
+    )
 
 
 @dataclass(frozen=True)
@@ -153,9 +164,9 @@ class _Walk(GraphWalk):
 
     def account(self, step: Step, shares: Shares) -> None:
         """Note the relevance that the step did not pass on."""
-        lost = _per_image(step.relevance)
+        lost = self._per_image(step.relevance)
         for part in shares.values():
-            lost = lost - _per_image(part)
+            lost = lost - self._per_image(part)
         kind = operation_name(step.node)
         self.absorbed[kind] = self.absorbed.get(kind, 0.0) + lost
 
@@ -182,8 +193,9 @@ class _Walk(GraphWalk):
             return epsilon
         if settings.rule == "gamma":
             return gamma
-        if operation_name(node) in WEIGHTED and node.args[0] in self.preprocessing:
-            low, high = self._bounds(node.args[0])
+        first = next((n for n in node.all_input_nodes if n in self.preprocessing), None)
+        if first and operation_name(node) in WEIGHTED:
+            low, high = self._bounds(first)
             return partial(lrp_rules.z_box, low=low, high=high)
         return gamma if node in self.lower else epsilon
 
@@ -192,6 +204,5 @@ class _Walk(GraphWalk):
         black, white = (self.network.values(torch.full_like(self.pixels[:1], v), [node])[node] for v in (0.0, 1.0))
         return torch.minimum(black, white), torch.maximum(black, white)
 
-
-def _per_image(values: Tensor) -> Tensor:
-    return values.reshape(len(values), -1).sum(1)  # a value may be one number per image
+    def _per_image(self, values: Tensor) -> Tensor:
+        return values.reshape(len(self.pixels), -1).sum(1)  # a value may be one number per image

@@ -14,7 +14,7 @@ from deeptroubles.engine import Arrays, Engine
 from deeptroubles.errors import ImagesError
 from deeptroubles.methods.parameters import Count, Seed
 from deeptroubles.methods.units.shared.summaries import best, keys_of, layer_grid, merge, priority, read_keys, summarize
-from deeptroubles.network import open_network, reusing_reducers, unit_layers
+from deeptroubles.network import LOGITS, open_network, reusing_reducers, unit_layers
 from deeptroubles.subject import Subject
 
 
@@ -106,7 +106,7 @@ def index_units(
     Args:
         subject: The classifier and the images.
         engine: Runs the work.
-        layers: Names of layers. Default: `unit_layers`.
+        layers: Names of layers. Default: `unit_layers`, or the logits where no layer can be read.
         samples: Number of images to keep at either end, and around the median.
         keep: Number of images whose activations are kept for every unit (4 to 8 bytes each).
         seed: Decides which images are kept.
@@ -122,7 +122,8 @@ def index_units(
         M. D. Zeiler, R. Fergus: Visualizing and understanding convolutional networks, ECCV 2014 (the strongest images).
     """
     network = open_network(subject.classifier)
-    names = [layer.name for layer in unit_layers(network)] if layers is None else list(dict.fromkeys(layers))
+    every = [layer.name for layer in unit_layers(network)] or [LOGITS]
+    names = every if layers is None else list(dict.fromkeys(layers))
     chosen = [network.layer(name) for name in names]
     grids = [layer_grid(layer) for layer in chosen]
     positions = np.arange(len(subject.images), dtype=np.int64)

@@ -29,12 +29,17 @@ class Overrides(TypedDict, total=False):
     name: str | None
 
 
+def without_weights(overrides: Overrides) -> Overrides:
+    """What a person said about a model beside where its weights are."""
+    return {key: value for key, value in overrides.items() if key != "weights"}  # type: ignore[return-value]
+
+
 def build(module: nn.Module, known: Mapping[str, Any], overrides: Overrides, note: str = "") -> Classifier:
     """Make a classifier of a module, of what its source knows and of what was given by hand, which wins.
 
     `note` is what a reader should know about how the weights were read.
     """
-    given = {key: value for key, value in overrides.items() if key != "weights"}
+    given = without_weights(overrides)
     settings = {**known, **given}
     if "class_names" in given:
         settings["class_aliases"] = None  # those were for the names that are now replaced

@@ -16,6 +16,17 @@ from deeptroubles.models.shared.extras import import_extra
 _INSIDE = ("state_dict", "model_state_dict", "model")
 """Keys of the state dict in checkpoints that also contain the optimizer."""
 _COMPILED = "_orig_mod."
+_COUNTER = "num_batches_tracked"
+WEIGHTS_ONLY = r"\.(?:safetensors|ckpt|bin)$"
+"""Names of files that hold nothing but weights, or a checkpoint with weights in it."""
+
+
+def how_to_build(path: str | PathLike[str]) -> str:
+    """What to give instead of weights alone, as a sentence."""
+    return (
+        "Name what builds the network, then the file: a function of yours without arguments "
+        f"(package.module:function@{path}), timm:NAME@{path} or torchvision:NAME@{path}."
+    )
 
 
 def load_weights(module: nn.Module, path: str | PathLike[str]) -> str:
@@ -31,15 +42,35 @@ def load_weights(module: nn.Module, path: str | PathLike[str]) -> str:
         ModelError: The file is missing, holds more than weights, or its weights are not those of the module.
     """
     weights, note = _fitted(_read(Path(path)), list(module.state_dict()))
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        problem = str(error).splitlines()[1:2] or [str(error)]
+    if problem := _misfit(weights, module.state_dict()):
         raise ModelError(
-            f"{path} does not fit the model ({problem[0].strip()[:200]}); it must hold all its weights and no others. "
-            "If the model has its own classes, give their names as well, so that the last layer gets their number."
-        ) from error
+            f"{path} does not fit the model ({problem}); it must hold all its weights and no others. Is it the same "
+            "network, in the same version? If it has its own classes, give their names as well, so that the last "
+            "layer of a model of timm or torchvision gets their number."
+        )
+    module.load_state_dict(weights, strict=False)  # what a file may lack are counters that prediction never reads
     return f"{Path(path).name}: {note}." if note else ""
+
+
+def _misfit(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
+    """What is missing, unexpected or of another shape; '' if nothing."""
+    missing = [name for name in wanted if name not in weights and not name.endswith(_COUNTER)]
+    unexpected = [name for name in weights if name not in wanted]
+    other = [
+        f"{name}: {_shape(weights[name])} instead of {_shape(wanted[name])}"
+        for name in wanted
+        if name in weights and weights[name].shape not in {wanted[name].shape, wanted[name].shape or (1,)}
+    ]
+    kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
+    return "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in kinds if names)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "one number"
 
 
 def _fitted(weights: dict[str, Tensor], wanted: list[str]) -> tuple[dict[str, Tensor], str]:
@@ -53,13 +84,13 @@ def _fitted(weights: dict[str, Tensor], wanted: list[str]) -> tuple[dict[str, Te
         return weights, ""
     ends = (name.removesuffix(wanted[0]) for name in plain if name.endswith(wanted[0]))
     for prefix in sorted((end for end in ends if not end or end.endswith(".")), key=len):
-        if all(prefix + name in plain for name in wanted if not name.endswith("num_batches_tracked")):
+        if all(prefix + name in plain for name in wanted if not name.endswith(_COUNTER)):
             inside = {name.removeprefix(prefix): w for name, w in plain.items() if name.startswith(prefix)}
             taken_off = original[prefix + wanted[0]].removesuffix(wanted[0])
             others = len(plain) - len(inside)
             said = [f"the prefix {taken_off!r} was taken off the names of its weights"] if taken_off else []
             if others:
-                said.append(f"{others} tensors without it were left out")
+                said.append(f"{others} tensors without it were left out" if others > 1 else "1 tensor was left out")
             return inside, "; ".join(said)
     return weights, ""
 
@@ -74,7 +105,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ModelError(
             f"{path} holds more than weights, or is damaged, and is not read, because reading pickled Python objects "
-            "can run code; save the weights alone: torch.save(model.state_dict(), FILE)."
+            "can run code; save the weights alone: torch.save(model.state_dict(), FILE). From a checkpoint that you "
+            "trust: torch.save(torch.load(OLD, weights_only=False)['state_dict'], FILE)."
         ) from error
     for key in _INSIDE:
         if isinstance(content, dict) and isinstance(content.get(key), dict):

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.errors import ModelError, NeedsGraphError
+from deeptroubles.errors import NeedsGraphError
 from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step, operation_name
 from deeptroubles.methods.attribution.shared.lrp_rules import vjp
 from deeptroubles.network import TracedNetwork, open_network
 
 Backward = Callable[[Step], Shares]
 """From a node with the signal at its output to the signals at its inputs."""
-WEIGHTED = {"conv2d", "linear"}
+WEIGHTED = {
+    *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+    *("linear", "matmul", "mm", "bmm", "einsum"),
+}
 """Operations with weights."""
 
 
@@ -46,18 +49,14 @@ class GraphWalk:
                     self.preprocessing[node] = None
 
     def back(self, score: Callable[[Tensor], Tensor], backward: Backward) -> tuple[Tensor, Tensor]:
-        """The scores (N), and the signal at the pixels (N x C x H x W) when that at the logits is the gradient.
-
-        Raises:
-            ModelError: An operation has the images in another dimension than the first.
-        """
+        """The scores (N), and the signal at the pixels (N x C x H x W) when that at the logits is the gradient."""
         logits: Tensor = self.values[self.logits]
         explained = score(logits).detach()
         start = vjp(score, [logits], torch.ones_like(explained))[0]
         return explained, self.back_from(self.logits, start, backward)
 
     def back_from(self, start: fx.Node, signal: Tensor, backward: Backward) -> Tensor:
-        """The signal at the pixels (N x C x H x W) for a signal at a node. Raises ModelError as `back`."""
+        """The signal at the pixels (N x C x H x W) for a signal at a node."""
         arriving = {start: signal}
         for node in reversed(self.signals):
             if node is self._input or node not in arriving:
@@ -65,11 +64,6 @@ class GraphWalk:
             step = self.step(node, arriving.pop(node))
             shares = backward(step)
             for each, part in shares.items():
-                if len(part) != len(self.pixels):
-                    raise ModelError(
-                        f"This method needs images in the first dimension, and {each.name} has them elsewhere (as in "
-                        "some transformers); use integrated_gradients or occlusion instead."
-                    )
                 arriving[each] = arriving[each] + part if each in arriving else part
             self.account(step, shares)
         return arriving.get(self._input, torch.zeros_like(self.pixels))
@@ -80,6 +74,27 @@ class GraphWalk:
 
     def account(self, step: Step, shares: Shares) -> None:
         """Called with the shares of every step; a walk that keeps books overrides it."""
+
+
+def walked_together(network: TracedNetwork, count: int) -> list[slice]:
+    """The images that one walk takes: all, or one where an operation has images elsewhere than in the first dimension.
+
+    A transformer may put its queries, keys and values before the images, or the windows of all images in one row.
+    """
+    pixels = next(iter(network.graph.find_nodes(op="placeholder")))
+    batch, signals = str(pixels.meta["val"].shape[0]), {pixels}
+    for node in network.graph.nodes:
+        value = node.meta.get("val")
+        if (
+            node.op == "output"
+            or signals.isdisjoint(node.all_input_nodes)
+            or not isinstance(value, Tensor | tuple | list)
+        ):
+            continue
+        signals.add(node)
+        if isinstance(value, Tensor) and (value.ndim == 0 or str(value.shape[0]) != batch):
+            return [slice(i, i + 1) for i in range(count)]
+    return [slice(count)]
 
 
 def open_graph(
