@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from deeptroubles import audit
+from deeptroubles import audit, load_images
 from deeptroubles.engine import LocalEngine, engine_named
 from deeptroubles.errors import EngineError, UsageError
 from deeptroubles.findings import audit_to_json
+from deeptroubles.images import patience
 from deeptroubles.run.folder import RunFolder
 from deeptroubles.subject import Subject
 from tests.served import opened
@@ -127,3 +128,25 @@ def test_engines_by_name(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(EngineError, match="not installed"):
         engine_named("ray")(None, 32)
+
+
+def decoded(subject, items, batch_size):
+    """Why each image cannot be read; the worker waits half a second for one."""
+    patience.LIMIT = 0.5
+    return {"reason": np.array(subject.decode(items).reasons, dtype=np.str_)}
+
+
+def test_an_image_that_hangs_is_given_up_by_its_worker(tmp_path):
+    what = opened(4)
+    for i in range(4):
+        what.images[i].save(tmp_path / f"{i}.png")
+    (tmp_path / "2.png").unlink()
+    os.mkfifo(tmp_path / "2.png")  # nobody ever writes into it
+    (tmp_path / "m.csv").write_text("path\n0.png\n1.png\n2.png\n3.png\n")
+    images = load_images(tmp_path / "m.csv")
+    vars(images)["_fingerprint"] = "known"  # finding it waits, too
+    engine = RayEngine()
+    reasons = engine.map(decoded, Subject.unlabelled(what.classifier, images), range(4), task="Decoding", chunk=2)
+    assert [bool(reason) for reason in reasons["reason"]] == [False, False, True, False]
+    assert engine.repeated == 0
+    engine.close()
