@@ -26,6 +26,12 @@ def too_late() -> str:
     return f"reading it took more than {LIMIT:.0f} seconds"
 
 
+def out_of_reach(error: FileNotFoundError | PermissionError) -> str:
+    """Why an image cannot be read that is missing or forbidden."""
+    missing = isinstance(error, FileNotFoundError)
+    return "there is no such file" if missing else "reading it is not permitted"
+
+
 def patiently(read: Callable[[], T], what: str) -> T:
     """Read, and try again where that fails for a moment.
 

@@ -16,7 +16,7 @@ from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.images.decoding import is_image_name
 from deeptroubles.images.image_set import ImageSet, image_table
 from deeptroubles.images.manifest import is_manifest, load_manifest
-from deeptroubles.images.patience import patiently
+from deeptroubles.images.patience import out_of_reach, patiently
 from deeptroubles.images.shards import holds_images, load_parquet_images, load_tars
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://.+", re.IGNORECASE)
@@ -26,22 +26,22 @@ _DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub"
 
 @dataclass(frozen=True)
 class RemoteFiles:
-    """Fetches images by their paths from a common root."""
+    """Fetches images or masks by their paths from a common root; a mask that has no path is None."""
 
     files: AbstractFileSystem
     root: str
-    paths: Sequence[str]
+    paths: Sequence[str | None]
 
-    def __call__(self, index: int) -> bytes:
-        """Read the encoded image of a row; empty where there is none."""
+    def __call__(self, index: int) -> Any:
+        """Read the encoded image of a row."""
         path = self.paths[index]
+        if path is None:
+            return None
         place = f"{self.root}/{path}"
         try:
             return bytes(patiently(lambda: self.files.cat_file(place), place))
-        except FileNotFoundError:
-            return b""
-        except PermissionError as error:
-            raise UnreadableImageError(path, "reading it is not permitted") from error
+        except (FileNotFoundError, PermissionError) as error:
+            raise UnreadableImageError(path, out_of_reach(error)) from error
 
 
 def is_address(source: str) -> bool:
@@ -110,7 +110,7 @@ def _manifest_at(files: AbstractFileSystem, path: str) -> ImageSet | None:
     masks: dict[str, Any] = {}
     for kind in ("mask", "cue_mask"):
         if kind in listed.table:
-            masks[f"fetch_{kind}"] = RemoteFiles(files, root, [str(each) for each in listed.table[kind]])
+            masks[f"fetch_{kind}"] = RemoteFiles(files, root, list(listed.table[kind]))
     return replace(listed, fetch=RemoteFiles(files, root, paths), common_range=None, **masks)
 
 

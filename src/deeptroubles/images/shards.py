@@ -25,7 +25,7 @@ from fsspec import AbstractFileSystem
 from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.images.decoding import is_image_name
 from deeptroubles.images.image_set import ImageSet, image_table
-from deeptroubles.images.patience import patiently
+from deeptroubles.images.patience import out_of_reach, patiently
 from deeptroubles.progress import track
 
 _GROUPS_HELD = 4
@@ -47,10 +47,8 @@ class TarMembers:
         shard, start, size = self.places[index]
         try:
             return bytes(patiently(lambda: self.files.cat_file(shard, start=start, end=start + size), shard))
-        except FileNotFoundError:
-            return b""
-        except PermissionError as error:
-            raise UnreadableImageError(shard, "reading it is not permitted") from error
+        except (FileNotFoundError, PermissionError) as error:
+            raise UnreadableImageError(shard, out_of_reach(error)) from error
 
 
 @dataclass
@@ -182,10 +180,8 @@ class ParquetImages:
 
         try:
             return patiently(read, path)
-        except FileNotFoundError:
-            return "there is no such file"
-        except PermissionError:
-            return "reading it is not permitted"
+        except (FileNotFoundError, PermissionError) as error:
+            return out_of_reach(error)
         except ImagesError as error:
             if patiently(lambda: self.files.cat_file(path, start=0, end=4), path) == _MAGIC:
                 return _damaged(error.__cause__ or error)
