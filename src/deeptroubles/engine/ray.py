@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from deeptroubles.engine.engine import Arrays, Work
+from deeptroubles.engine.engine import Arrays, Work, done_within_memory
 from deeptroubles.engine.local import LocalEngine
 from deeptroubles.errors import EngineError
 from deeptroubles.run.folder import RunFolder
-from deeptroubles.subject import Subject, images_at_once
+from deeptroubles.subject import Subject
 
 STARTS_WITHIN = 60.0
 """Seconds in which a worker must have started, or there is no room for it."""
@@ -50,8 +50,7 @@ class Worker:
             while len(self._held) >= _SUBJECTS_HELD:
                 del self._held[next(iter(self._held))]
             self._held[reference] = _on_its_device(ray.get(reference))
-        held = self._held[reference]
-        return work(held, *part, images_at_once(held.classifier, batch_size), **settings)
+        return done_within_memory(work, self._held[reference], part, batch_size, settings)
 
 
 class RayEngine(LocalEngine):
@@ -121,11 +120,21 @@ class RayEngine(LocalEngine):
         return self._put[key]
 
     def _crew(self) -> list[Any]:
-        """One worker for each core, or for each GPU where there are some."""
+        """One worker for each core, or for each GPU where there are some, as far as others leave them free."""
         if not self._workers:
             there = self._ray.cluster_resources()
             gpus = int(there.get("GPU", 0))
-            self._workers = [self._worker(gpus > 0) for _ in range(gpus or max(1, int(there.get("CPU", 1))))]
+            asked = [self._worker(gpus > 0) for _ in range(gpus or max(1, int(there.get("CPU", 1))))]
+            signs = {worker.ready.remote(): worker for worker in asked}
+            ready, late = self._ray.wait(list(signs), num_returns=len(signs), timeout=STARTS_WITHIN)
+            for sign in late:
+                self._ray.kill(signs[sign])
+            self._workers = [signs[sign] for sign in ready]
+        if not self._workers:
+            raise EngineError(
+                f"No worker started within {STARTS_WITHIN:.0f} seconds: the cluster has no core that is free. Wait "
+                "until other work on it ends, or use --engine local."
+            )
         return self._workers
 
     def _worker(self, on_gpu: bool) -> Any:  # noqa: FBT001 (of one call)
