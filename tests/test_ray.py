@@ -193,10 +193,10 @@ def test_an_image_that_hangs_is_given_up_by_its_worker(tmp_path, shared):
 
 def test_a_node_that_leaves(cluster, subject, shared, monkeypatch):
     shared(None).close()
-    monkeypatch.setattr("deeptroubles.engine.ray.STARTS_WITHIN", 20.0)  # there is no room: the cluster got smaller
     engine = shared(None)
     node = cluster.add_node(num_cpus=1)
     assert engine.map(doubled, subject, range(6), task="Doubling", chunk=1)["row"].tolist() == list(range(0, 12, 2))
     cluster.remove_node(node)
+    monkeypatch.setattr("deeptroubles.engine.ray.STARTS_WITHIN", 5.0)  # there is no room: the cluster got smaller
     assert engine.map(doubled, subject, range(6), task="Again", chunk=1)["row"].tolist() == list(range(0, 12, 2))
     engine.close()

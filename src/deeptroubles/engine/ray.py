@@ -82,8 +82,8 @@ class RayEngine(LocalEngine):
         waiting: deque[tuple[Any, Any, tuple[Any, ...]]] = deque()
         workers = self._crew()
         for number, part in enumerate(parts):
-            worker = number % len(workers)
-            call = workers[worker].do.remote(work, [reference], part, self.batch_size, dict(settings))
+            worker = workers[number % len(workers)]
+            call = worker.do.remote(work, [reference], part, self.batch_size, dict(settings))
             waiting.append((call, worker, part))
             if len(waiting) >= AHEAD * len(workers):
                 yield self._result(work, reference, settings, *waiting.popleft())
@@ -91,7 +91,7 @@ class RayEngine(LocalEngine):
             yield self._result(work, reference, settings, *waiting.popleft())
 
     def _result(
-        self, work: Work, reference: Any, settings: Mapping[str, Any], call: Any, worker: int, part: tuple[Any, ...]
+        self, work: Work, reference: Any, settings: Mapping[str, Any], call: Any, worker: Any, part: tuple[Any, ...]
     ) -> Arrays:
         """The result of a call; again by a new worker where the old one died or hangs."""
         errors = self._ray.exceptions
@@ -100,8 +100,8 @@ class RayEngine(LocalEngine):
                 return dict(self._ray.get(call, timeout=PATIENCE))
             except (errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.GetTimeoutError):
                 self.repeated += 1
-                worker = self._replaced(worker)
-                call = self._workers[worker].do.remote(work, [reference], part, self.batch_size, dict(settings))
+                worker = self._another(worker)
+                call = worker.do.remote(work, [reference], part, self.batch_size, dict(settings))
             except errors.RayTaskError as error:
                 raise error.as_instanceof_cause() from None
         raise EngineError(
@@ -140,17 +140,19 @@ class RayEngine(LocalEngine):
     def _worker(self, on_gpu: bool) -> Any:  # noqa: FBT001 (of one call)
         return self._ray.remote(Worker).options(num_cpus=1, num_gpus=1 if on_gpu else 0).remote(1)
 
-    def _replaced(self, worker: int) -> int:
-        """Another worker in its place; where the cluster has no room for one any more, the work goes to the next."""
-        self._ray.kill(self._workers[worker])
-        new = self._worker(self._ray.cluster_resources().get("GPU", 0) > 0)
-        try:
-            self._ray.get(new.ready.remote(), timeout=STARTS_WITHIN)
-            self._workers[worker] = new
-        except (self._ray.exceptions.GetTimeoutError, self._ray.exceptions.RayActorError):
-            self._ray.kill(new)
-            self._workers[worker] = self._workers[(worker + 1) % len(self._workers)]
-        return worker
+    def _another(self, failed: Any) -> Any:
+        """A worker that lives. The failed one is replaced, unless an earlier chunk of it already had it replaced."""
+        others = [worker for worker in self._workers if worker is not failed]
+        if len(others) < len(self._workers):
+            self._ray.kill(failed)
+            new = self._worker(self._ray.cluster_resources().get("GPU", 0) > 0)
+            try:
+                self._ray.get(new.ready.remote(), timeout=STARTS_WITHIN)
+                others.append(new)
+            except (self._ray.exceptions.GetTimeoutError, self._ray.exceptions.RayActorError):
+                self._ray.kill(new)  # the cluster has no room for it any more
+            self._workers[:] = others or [failed]
+        return self._workers[self.repeated % len(self._workers)]
 
     def close(self) -> None:
         """Let the workers go."""
