@@ -58,9 +58,11 @@ clean:
 	touch $@
 
 # torchvision's wheel wants a CUDA build of torch; only tests use it and what needs it, and only its Python parts.
+# botocore asks for an older dateutil than the other packages get, and its own works with it; only tests use S3.
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(PIP) --requirement requirements-dev.txt
 	$(PIP) --no-deps torchvision timm grad-cam torchcam torchattacks aif360 onnx2torch
+	$(PIP) --no-deps s3fs aiobotocore botocore boto3 s3transfer moto
 	touch $@
 
 .venv/installed-docs: .venv/installed-dev requirements-docs.txt

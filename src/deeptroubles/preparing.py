@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import torch
@@ -16,9 +13,7 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.errors import UnreadableImageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.conversions import Conversion
-
-_PARTS = 4
-"""Parts of the work per thread: more share it evenly, fewer cost less to hand out."""
+from deeptroubles.images.patience import do_each, too_late
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +45,7 @@ def prepare_images(
     bits first), and it is scaled in 8 bits. So 8 bits hold exactly what `Classifier.prepare` gives. One exception:
     large JPEGs are decoded at a reduced size, from which they are scaled (`deeptroubles.images.decoding.ENOUGH`).
 
-    Threads do it, since Pillow works without the interpreter's lock.
+    Threads do it, since Pillow works without the interpreter's lock; an image that takes too long cannot be read.
 
     Args:
         classifier: What they are prepared for.
@@ -59,18 +54,12 @@ def prepare_images(
         threads: How many threads. Default: as many as PyTorch uses.
     """
     wanted = np.asarray(rows, dtype=np.int64)
-    threads = min(threads or torch.get_num_threads(), len(wanted))
-
-    def prepare(part: NDArray[np.int64]) -> list[_One]:
-        return [_prepare(classifier, images, int(row)) for row in part]
-
-    if threads <= 1:
-        found = prepare(wanted)
-    else:
-        parts = np.array_split(wanted, min(len(wanted), threads * _PARTS))
-        contexts = [copy_context() for _ in parts]  # in which progress goes where the caller's goes
-        with ThreadPoolExecutor(threads) as pool:
-            found = list(chain(*pool.map(lambda context, part: context.run(prepare, part), contexts, parts)))
+    found = do_each(
+        lambda row: _prepare(classifier, images, row),
+        wanted.tolist(),
+        lambda _: (None, too_late(), Conversion(), 1.0),
+        threads=threads or torch.get_num_threads(),
+    )
     pixels = np.zeros((len(wanted), *classifier.size, classifier.channels), dtype=np.uint8)
     for place, (fitted, *_) in enumerate(found):
         if fitted is not None:

@@ -139,9 +139,24 @@ def logits_of(classifier: Classifier, pixels: Tensor, batch_size: int = 32) -> T
 
 
 def _in_batches(classifier: Classifier, call: Callable[[Tensor], Tensor], pixels: Tensor, batch_size: int) -> Tensor:
-    size = images_at_once(classifier, batch_size)
+    size, start, found = images_at_once(classifier, batch_size), 0, list[Tensor]()
     with torch.inference_mode(), evaluating(classifier):
-        return torch.cat([_in_fast_layout(call, batch) for batch in torch.split(pixels, size)])
+        while start < len(pixels) or not found:
+            try:
+                found.append(_in_fast_layout(call, pixels[start : start + size]))
+                start += size
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                size = fewer(size)
+    return torch.cat(found)
+
+
+def fewer(images: int) -> int:
+    """Half as many images at once, after a GPU's memory ran out; what PyTorch holds of it unused is given back."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return images // 2
 
 
 def images_at_once(classifier: Classifier, batch_size: int, most: int = PIXELS_AT_ONCE) -> int:

@@ -17,6 +17,7 @@ from deeptroubles.checks.options import OPTIONS
 from deeptroubles.checks.wording import percent
 from deeptroubles.commands.budget import read_budget
 from deeptroubles.commands.console import command_line, out
+from deeptroubles.commands.engine import EngineName
 from deeptroubles.commands.fail_on import read_fail_on
 from deeptroubles.commands.images import Masks, PathColumn, ValueRange
 from deeptroubles.commands.model import Load, named_model, origin_of, with_model
@@ -84,13 +85,7 @@ def audit_command(
             "images. none: all images, where the verdict is not decided earlier.",
         ),
     ] = "10m",
-    engine: Annotated[
-        str,
-        typer.Option(
-            metavar="local|ray|ray://HOST:PORT",
-            help="Where the work is done: in this process, on a Ray cluster of this machine, or on one that runs.",
-        ),
-    ] = "local",
+    engine: EngineName = "local",
     keep_pixels: Annotated[
         str | None,
         typer.Option(

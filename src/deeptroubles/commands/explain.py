@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from deeptroubles.commands.console import err, out, print_whole
+from deeptroubles.commands.engine import EngineName
 from deeptroubles.commands.images import ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.errors import ImagesError, UnreadableImageError, UsageError
@@ -47,6 +48,7 @@ def explain(
         typer.Option("--set", metavar="NAME=VALUE", help="A setting; `deeptroubles help METHOD`. Repeatable."),
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Rank methods by faithfulness on these images.")] = False,
+    engine: EngineName = "local",
     out_file: Annotated[
         Path | None, typer.Option("--out", help="PNG to write. Default: IMAGE.METHOD.png here.")
     ] = None,
@@ -64,11 +66,12 @@ def explain(
     classifier = load()
     if classifier.outputs_note:
         err.print(classifier.outputs_note, markup=False, highlight=False)
+    from deeptroubles.engine import engine_named
     from deeptroubles.report.figure import draw_heatmap, draw_sheet
     from deeptroubles.workflows.explain import compare_methods, explain_pictures
 
     if compare:
-        _print_comparison(compare_methods(classifier, images, methods))
+        _print_comparison(compare_methods(classifier, images, methods, engine=engine_named(engine)))
         return
     given = parse_settings(ATTRIBUTION[methods[0]], settings) if settings else {}
     if layer:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from deeptroubles.checks.options import COST_RATIO, POSITIVE, THRESHOLD
 from deeptroubles.commands.audit import print_findings
 from deeptroubles.commands.console import command_line, out
+from deeptroubles.commands.engine import EngineName
 from deeptroubles.commands.images import PathColumn, ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.findings import audit_to_json
@@ -30,10 +31,12 @@ def mitigate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
+    engine: EngineName = "local",
     options: dict[str, Any],
 ) -> None:
     """Try to close gaps between groups: reweighing, a balanced last layer, thresholds; before and after."""
     classifier = load()
+    from deeptroubles.engine import engine_named
     from deeptroubles.images import load_images
     from deeptroubles.workflows.audit import REPORT
     from deeptroubles.workflows.mitigate import mitigate as run_mitigation
@@ -45,6 +48,7 @@ def mitigate(
         out_folder,
         seed=seed,
         batch_size=batch_size,
+        engine=engine_named(engine),
         command=command_line(),
         **options,
     )

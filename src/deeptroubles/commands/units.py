@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from deeptroubles.commands.console import out
+from deeptroubles.commands.engine import EngineName
 from deeptroubles.commands.images import PathColumn, ValueRange
 from deeptroubles.commands.model import Load, origin_of, with_model
 from deeptroubles.run.origin import write_origin
@@ -34,9 +35,11 @@ def units(
     steps: Annotated[int, typer.Option(min=1, help="Steps of activation maximization.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are processed at once.")] = 32,
+    engine: EngineName = "local",
 ) -> None:
     """Find what every unit responds to: strongest images, statistics, words, and pictures made for it."""
     classifier = load()
+    from deeptroubles.engine import engine_named
     from deeptroubles.images import load_images
     from deeptroubles.workflows.units import analyze_units
 
@@ -53,6 +56,7 @@ def units(
         steps=steps,
         seed=seed,
         batch_size=batch_size,
+        engine=engine_named(engine),
     )
     read = {"path_column": path_column, "value_range": value_range}
     write_origin(out_folder, origin_of(load, images, seed, read))

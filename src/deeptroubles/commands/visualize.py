@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from deeptroubles.commands.console import out
+from deeptroubles.commands.engine import EngineName
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.workflows.choices import Technique
 
@@ -31,12 +32,14 @@ def visualize(
     steps: Annotated[int, typer.Option(min=1, help="Steps of the ascent.")] = 256,
     negative: Annotated[bool, typer.Option("--negative", help="What the unit responds to least.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    engine: EngineName = "local",
     out_file: Annotated[
         Path | None, typer.Option("--out", help="PNG to write. Default: LAYER.TECHNIQUE.png here.")
     ] = None,
 ) -> None:
     """Draw what units of a layer respond to."""
     classifier = load()
+    from deeptroubles.engine import engine_named
     from deeptroubles.images import load_images
     from deeptroubles.report.figure import draw_pictures
     from deeptroubles.workflows.visualize import visualize_units
@@ -53,6 +56,7 @@ def visualize(
         steps=steps,
         negative=negative,
         seed=seed,
+        engine=engine_named(engine),
     )
     path = out_file or Path(f"{found.layer.replace(':', '_').replace('/', '_')}.{technique}.png")
     draw_pictures(found.pictures, found.captions, found.title, path)

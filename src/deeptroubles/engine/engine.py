@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from deeptroubles.run.folder import RunFolder
-from deeptroubles.subject import Subject
+from deeptroubles.subject import Subject, fewer, images_at_once
 
 Arrays = dict[str, NDArray[Any]]
 Work = Callable[..., Arrays]
@@ -76,6 +77,24 @@ class Engine(Protocol):
 
 MakeEngine = Callable[[RunFolder | None, int], Engine]
 """Makes the engine of a run from its folder (None: nothing is kept) and the batch size; `LocalEngine` is one."""
+
+
+def done_within_memory(
+    work: Work, subject: Subject, part: tuple[Any, ...], batch_size: int, settings: Mapping[str, Any]
+) -> Arrays:
+    """What `work` gives for a part of the items (or without any); in smaller batches where a GPU's memory runs out.
+
+    Raises:
+        torch.OutOfMemoryError: One image does not fit.
+    """
+    at_once = images_at_once(subject.classifier, batch_size)
+    while True:
+        try:
+            return work(subject, *part, at_once, **settings)
+        except torch.OutOfMemoryError:
+            if at_once == 1:
+                raise
+            at_once = fewer(at_once)
 
 
 def plain(items: Items) -> list[Any]:

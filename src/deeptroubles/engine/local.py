@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from deeptroubles.engine.engine import Arrays, Items, Merge, Work, chunks_of, result_key
+from deeptroubles.engine.engine import Arrays, Items, Merge, Work, chunks_of, done_within_memory, result_key
 from deeptroubles.progress import track
 from deeptroubles.run.folder import RunFolder
-from deeptroubles.subject import Subject, images_at_once
+from deeptroubles.subject import Subject
 
 _DONE = "chunks done"
 """The name under which a running total says how many chunks are in it."""
@@ -64,7 +64,7 @@ class LocalEngine:
     ) -> Iterator[Arrays]:
         """The results of some parts of the work, in their order. A part holds the items of a chunk, or nothing."""
         for part in parts:
-            yield work(subject, *part, images_at_once(subject.classifier, self.batch_size), **settings)
+            yield done_within_memory(work, subject, part, self.batch_size, settings)
 
     def _kept(
         self, work: Work, subject: Subject, parts: Sequence[tuple[Any, ...]], settings: Mapping[str, Any], task: str

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from deeptroubles.engine.engine import Arrays, Work
+from deeptroubles.engine.engine import Arrays, Work, done_within_memory
 from deeptroubles.engine.local import LocalEngine
 from deeptroubles.errors import EngineError
 from deeptroubles.run.folder import RunFolder
-from deeptroubles.subject import Subject, images_at_once
+from deeptroubles.subject import Subject
 
 STARTS_WITHIN = 60.0
 """Seconds in which a worker must have started, or there is no room for it."""
@@ -50,8 +50,7 @@ class Worker:
             while len(self._held) >= _SUBJECTS_HELD:
                 del self._held[next(iter(self._held))]
             self._held[reference] = _on_its_device(ray.get(reference))
-        held = self._held[reference]
-        return work(held, *part, images_at_once(held.classifier, batch_size), **settings)
+        return done_within_memory(work, self._held[reference], part, batch_size, settings)
 
 
 class RayEngine(LocalEngine):
@@ -83,8 +82,8 @@ class RayEngine(LocalEngine):
         waiting: deque[tuple[Any, Any, tuple[Any, ...]]] = deque()
         workers = self._crew()
         for number, part in enumerate(parts):
-            worker = number % len(workers)
-            call = workers[worker].do.remote(work, [reference], part, self.batch_size, dict(settings))
+            worker = workers[number % len(workers)]
+            call = worker.do.remote(work, [reference], part, self.batch_size, dict(settings))
             waiting.append((call, worker, part))
             if len(waiting) >= AHEAD * len(workers):
                 yield self._result(work, reference, settings, *waiting.popleft())
@@ -92,7 +91,7 @@ class RayEngine(LocalEngine):
             yield self._result(work, reference, settings, *waiting.popleft())
 
     def _result(
-        self, work: Work, reference: Any, settings: Mapping[str, Any], call: Any, worker: int, part: tuple[Any, ...]
+        self, work: Work, reference: Any, settings: Mapping[str, Any], call: Any, worker: Any, part: tuple[Any, ...]
     ) -> Arrays:
         """The result of a call; again by a new worker where the old one died or hangs."""
         errors = self._ray.exceptions
@@ -101,8 +100,8 @@ class RayEngine(LocalEngine):
                 return dict(self._ray.get(call, timeout=PATIENCE))
             except (errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.GetTimeoutError):
                 self.repeated += 1
-                worker = self._replaced(worker)
-                call = self._workers[worker].do.remote(work, [reference], part, self.batch_size, dict(settings))
+                worker = self._another(worker)
+                call = worker.do.remote(work, [reference], part, self.batch_size, dict(settings))
             except errors.RayTaskError as error:
                 raise error.as_instanceof_cause() from None
         raise EngineError(
@@ -121,27 +120,39 @@ class RayEngine(LocalEngine):
         return self._put[key]
 
     def _crew(self) -> list[Any]:
-        """One worker for each core, or for each GPU where there are some."""
+        """One worker for each core, or for each GPU where there are some, as far as others leave them free."""
         if not self._workers:
             there = self._ray.cluster_resources()
             gpus = int(there.get("GPU", 0))
-            self._workers = [self._worker(gpus > 0) for _ in range(gpus or max(1, int(there.get("CPU", 1))))]
+            asked = [self._worker(gpus > 0) for _ in range(gpus or max(1, int(there.get("CPU", 1))))]
+            signs = {worker.ready.remote(): worker for worker in asked}
+            ready, late = self._ray.wait(list(signs), num_returns=len(signs), timeout=STARTS_WITHIN)
+            for sign in late:
+                self._ray.kill(signs[sign])
+            self._workers = [signs[sign] for sign in ready]
+        if not self._workers:
+            raise EngineError(
+                f"No worker started within {STARTS_WITHIN:.0f} seconds: the cluster has no core that is free. Wait "
+                "until other work on it ends, or use --engine local."
+            )
         return self._workers
 
     def _worker(self, on_gpu: bool) -> Any:  # noqa: FBT001 (of one call)
         return self._ray.remote(Worker).options(num_cpus=1, num_gpus=1 if on_gpu else 0).remote(1)
 
-    def _replaced(self, worker: int) -> int:
-        """Another worker in its place; where the cluster has no room for one any more, the work goes to the next."""
-        self._ray.kill(self._workers[worker])
-        new = self._worker(self._ray.cluster_resources().get("GPU", 0) > 0)
-        try:
-            self._ray.get(new.ready.remote(), timeout=STARTS_WITHIN)
-            self._workers[worker] = new
-        except (self._ray.exceptions.GetTimeoutError, self._ray.exceptions.RayActorError):
-            self._ray.kill(new)
-            self._workers[worker] = self._workers[(worker + 1) % len(self._workers)]
-        return worker
+    def _another(self, failed: Any) -> Any:
+        """A worker that lives. The failed one is replaced, unless an earlier chunk of it already had it replaced."""
+        others = [worker for worker in self._workers if worker is not failed]
+        if len(others) < len(self._workers):
+            self._ray.kill(failed)
+            new = self._worker(self._ray.cluster_resources().get("GPU", 0) > 0)
+            try:
+                self._ray.get(new.ready.remote(), timeout=STARTS_WITHIN)
+                others.append(new)
+            except (self._ray.exceptions.GetTimeoutError, self._ray.exceptions.RayActorError):
+                self._ray.kill(new)  # the cluster has no room for it any more
+            self._workers[:] = others or [failed]
+        return self._workers[self.repeated % len(self._workers)]
 
     def close(self) -> None:
         """Let the workers go."""

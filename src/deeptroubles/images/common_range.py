@@ -6,11 +6,15 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 
+from deeptroubles.errors import UnreadableImageError
 from deeptroubles.images.decoding import Stored, extent
-from deeptroubles.images.depth import ValueRange, common_range
+from deeptroubles.images.depth import Extent, ValueRange, common_range
+from deeptroubles.images.patience import do_each
 from deeptroubles.progress import track
 
 _searching = threading.Lock()
+_AT_ONCE = 64
+"""Images between two reports of progress."""
 
 
 class CommonRange:
@@ -35,6 +39,15 @@ class CommonRange:
 
     @cached_property
     def _found(self) -> ValueRange | None:
-        seen = [extent(self._fetch(i)) for i in track(range(self._count), "Reading the range of values")]
+        seen = []
+        for start in track(range(0, self._count, _AT_ONCE), "Reading the range of values"):
+            rows = range(start, min(start + _AT_ONCE, self._count))
+            seen += do_each(self._extent, rows, lambda _: None)
         known = [each for each in seen if each is not None]
         return common_range(known) if known else None
+
+    def _extent(self, row: int) -> Extent | None:
+        try:
+            return extent(self._fetch(row))
+        except UnreadableImageError:
+            return None

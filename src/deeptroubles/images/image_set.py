@@ -20,9 +20,13 @@ from deeptroubles.images.conversions import Conversion, describe_conversions
 from deeptroubles.images.decoding import Scaling, Stored, decode, decode_and_tell, eight_bit
 from deeptroubles.images.depth import Extent, ValueRange, common_range
 from deeptroubles.images.labels import label_text, readable
+from deeptroubles.images.patience import do_each
 
 Fetch = Callable[[int], Stored]
 """Gives the image of a row as it is stored. All that a source of images has to provide, besides the table."""
+
+READERS = 8
+"""Images that are read at once when no pixels are needed: reading waits more than it computes."""
 
 T = TypeVar("T")
 FetchMask = Callable[[int], Stored | None]
@@ -210,13 +214,19 @@ class ImageSet:
         if self._range.found:
             digest.update(repr(self._range.found).encode())
         digest.update(repr(list(facts.columns)).encode())
-        for index, row in enumerate(facts.itertuples(index=False, name=None)):
-            digest.update(_content_hash(self.fetch(index)))
-            for kind, fetch in ((b"mask", self.fetch_mask), (b"cue mask", self.fetch_cue_mask)):
-                if fetch and (mask := fetch(index)) is not None:
-                    digest.update(kind + _content_hash(mask))
+        contents = do_each(self._contents, range(len(self)), lambda _: _UNREADABLE, threads=READERS)
+        for content, row in zip(contents, facts.itertuples(index=False, name=None), strict=True):
+            digest.update(content)
             digest.update("\0".join([*map(str, row), "\n"]).encode())
         return digest.hexdigest()
+
+    def _contents(self, index: int) -> bytes:
+        """Hashes of an image as it is stored, and of its masks."""
+        found = _stored_hash(self.fetch, index) or b""
+        for kind, fetch in ((b"mask", self.fetch_mask), (b"cue mask", self.fetch_cue_mask)):
+            if fetch and (content := _stored_hash(fetch, index)):
+                found += kind + content
+        return found
 
 
 def same_column(name: str, known: Sequence[str]) -> str:
@@ -253,6 +263,18 @@ def _picked(fetch: Callable[[int], T], rows: NDArray[np.int64], index: int) -> T
     return fetch(int(rows[index]))
 
 
+_UNREADABLE = hashlib.blake2b(b"unreadable", digest_size=16).digest()
+
+
+def _stored_hash(fetch: FetchMask, index: int) -> bytes | None:
+    """A hash of what is stored in a row; None where nothing is."""
+    try:
+        stored = fetch(index)
+    except UnreadableImageError:
+        return _UNREADABLE
+    return None if stored is None else _content_hash(stored)
+
+
 def _content_hash(stored: Stored) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     if isinstance(stored, np.ndarray):
@@ -263,7 +285,7 @@ def _content_hash(stored: Stored) -> bytes:
             with stored.open("rb") as file:
                 return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
         except OSError:
-            digest.update(b"unreadable")
+            return _UNREADABLE
     else:
         digest.update(stored)
     return digest.digest()

@@ -16,6 +16,7 @@ from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.images.decoding import is_image_name
 from deeptroubles.images.image_set import ImageSet, image_table
 from deeptroubles.images.manifest import is_manifest, load_manifest
+from deeptroubles.images.patience import out_of_reach, patiently
 from deeptroubles.images.shards import holds_images, load_parquet_images, load_tars
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://.+", re.IGNORECASE)
@@ -25,22 +26,22 @@ _DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub"
 
 @dataclass(frozen=True)
 class RemoteFiles:
-    """Fetches images by their paths from a common root."""
+    """Fetches images or masks by their paths from a common root; a mask that has no path is None."""
 
     files: AbstractFileSystem
     root: str
-    paths: Sequence[str]
+    paths: Sequence[str | None]
 
-    def __call__(self, index: int) -> bytes:
-        """Read the encoded image of a row; empty where there is none."""
+    def __call__(self, index: int) -> Any:
+        """Read the encoded image of a row."""
         path = self.paths[index]
+        if path is None:
+            return None
+        place = f"{self.root}/{path}"
         try:
-            return bytes(self.files.cat_file(f"{self.root}/{path}"))
-        except FileNotFoundError:
-            return b""
-        except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            raise UnreadableImageError(path, f"it could not be read from {self.root} ({reason})") from error
+            return bytes(patiently(lambda: self.files.cat_file(place), place))
+        except (FileNotFoundError, PermissionError) as error:
+            raise UnreadableImageError(path, out_of_reach(error)) from error
 
 
 def is_address(source: str) -> bool:
@@ -58,15 +59,18 @@ def load_remote(address: str) -> ImageSet:
     """
     files, path = _open(address)
     try:
-        found = sorted(files.glob(path)) if "*" in path else [path]
-        if found and files.isdir(found[0]):
-            found = sorted(files.find(found[0]))
-    except Exception as error:  # drivers raise what they like
+        found = patiently(lambda: _listed(files, path), address)
+    except (FileNotFoundError, PermissionError) as error:
         raise ImagesError(f"{address} cannot be listed ({str(error).splitlines()[0][:200]}).") from error
     name = PurePosixPath(path.rstrip("/")).name or address
     return (
         sharded(files, found, name) or _manifest_at(files, path) or _folder_at(files, path.rstrip("/"), found, address)
     )
+
+
+def _listed(files: AbstractFileSystem, path: str) -> list[str]:
+    found = sorted(files.glob(path)) if "*" in path else [path]
+    return sorted(files.find(found[0])) if found and files.isdir(found[0]) else found
 
 
 def sharded(files: AbstractFileSystem, paths: Sequence[str], name: str) -> ImageSet | None:
@@ -97,7 +101,7 @@ def _manifest_at(files: AbstractFileSystem, path: str) -> ImageSet | None:
     with TemporaryDirectory(prefix="deeptroubles-") as folder:
         local = Path(folder) / PurePosixPath(path).name
         try:
-            local.write_bytes(files.cat_file(path))
+            local.write_bytes(patiently(lambda: files.cat_file(path), path))
         except OSError as error:
             raise ImagesError(f"There is no manifest at {path} ({error}).") from error
         listed = load_manifest(local)
@@ -106,7 +110,7 @@ def _manifest_at(files: AbstractFileSystem, path: str) -> ImageSet | None:
     masks: dict[str, Any] = {}
     for kind in ("mask", "cue_mask"):
         if kind in listed.table:
-            masks[f"fetch_{kind}"] = RemoteFiles(files, root, [str(each) for each in listed.table[kind]])
+            masks[f"fetch_{kind}"] = RemoteFiles(files, root, list(listed.table[kind]))
     return replace(listed, fetch=RemoteFiles(files, root, paths), common_range=None, **masks)
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import tarfile
+import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -19,14 +22,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from deeptroubles.errors import ImagesError
+from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.images.decoding import is_image_name
 from deeptroubles.images.image_set import ImageSet, image_table
+from deeptroubles.images.patience import out_of_reach, patiently
 from deeptroubles.progress import track
 
 _GROUPS_HELD = 4
 """Row groups of Parquet files whose images stay in memory."""
 _BYTES = "bytes"
+_MAGIC = b"PAR1"
+"""How a Parquet file begins."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,10 @@ class TarMembers:
     def __call__(self, index: int) -> bytes:
         """Read the encoded image of a row."""
         shard, start, size = self.places[index]
-        return bytes(self.files.cat_file(shard, start=start, end=start + size))
+        try:
+            return bytes(patiently(lambda: self.files.cat_file(shard, start=start, end=start + size), shard))
+        except (FileNotFoundError, PermissionError) as error:
+            raise UnreadableImageError(shard, out_of_reach(error)) from error
 
 
 @dataclass
@@ -66,7 +75,7 @@ def load_tars(files: AbstractFileSystem, shards: Sequence[str], name: str) -> Im
     Raises:
         ImagesError: A shard is no tar file or is compressed, or there are no images.
     """
-    samples = [sample for shard in track(shards, "Listing shards") for sample in _listed(files, shard)]
+    samples = [sample for shard in track(shards, "Listing shards") for sample in _samples(files, shard)]
     if not samples:
         raise ImagesError(f"{name} holds no images; in WebDataset shards they are members such as 000001.jpg.")
     columns = sorted({column for sample in samples for column in sample.facts})
@@ -76,6 +85,17 @@ def load_tars(files: AbstractFileSystem, shards: Sequence[str], name: str) -> Im
         {column: [sample.facts.get(column) for sample in samples] for column in columns},
     )
     return ImageSet(name, table, TarMembers(files, [sample.place for sample in samples]))
+
+
+def _samples(files: AbstractFileSystem, shard: str) -> list[_Sample]:
+    try:
+        found = patiently(lambda: _listed(files, shard), shard)
+    except (FileNotFoundError, PermissionError) as error:
+        raise ImagesError(f"{shard} cannot be read ({error}).") from error
+    for sample in found:
+        folder, slash, _ = sample.path.partition("/")
+        sample.label = sample.label or (folder if slash else None)
+    return found
 
 
 def _listed(files: AbstractFileSystem, shard: str) -> list[_Sample]:
@@ -89,11 +109,7 @@ def _listed(files: AbstractFileSystem, shard: str) -> list[_Sample]:
         raise ImagesError(
             f"{shard} is no tar file that can be read ({error}); compressed ones must be unpacked."
         ) from error
-    found = [sample for sample in samples.values() if sample.path]
-    for sample in found:
-        folder, slash, _ = sample.path.partition("/")
-        sample.label = sample.label or (folder if slash else None)
-    return found
+    return [sample for sample in samples.values() if sample.path]
 
 
 def _add(samples: dict[str, _Sample], shard: str, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
@@ -135,31 +151,61 @@ class ParquetImages:
     column: str
     places: Sequence[tuple[str, int, int]]
     read: Any = field(init=False, repr=False, compare=False)
+    locks: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "read", lru_cache(_GROUPS_HELD)(self._group))
+        object.__setattr__(self, "locks", defaultdict(threading.Lock))
 
     def __call__(self, index: int) -> bytes:
         """Give the encoded image of a row; empty where there is none."""
         path, group, row = self.places[index]
-        value = self.read(path, group)[row].as_py()
+        with self.locks[path, group]:  # many threads ask for images of one group, and one of them reads it
+            held = self.read(path, group)
+        if isinstance(held, str):
+            raise UnreadableImageError(f"{path}, row group {group}, row {row}", held)
+        value = held[row].as_py()
         value = value.get(_BYTES) if isinstance(value, Mapping) else value
         return value or b""
 
-    def _group(self, path: str, group: int) -> pa.ChunkedArray:
-        with self.files.open(path, "rb") as raw:
-            return pq.ParquetFile(raw).read_row_group(group, columns=[self.column]).column(self.column)
+    def _group(self, path: str, group: int) -> pa.ChunkedArray | str:
+        """The images of a row group, or why it cannot be read though the file can."""
+
+        def read() -> pa.ChunkedArray | str:
+            with self.files.open(path, "rb") as raw:
+                try:
+                    return pq.ParquetFile(raw).read_row_group(group, columns=[self.column]).column(self.column)
+                except pa.ArrowException as error:
+                    return _damaged(error)
+
+        try:
+            return patiently(read, path)
+        except (FileNotFoundError, PermissionError) as error:
+            return out_of_reach(error)
+        except ImagesError as error:
+            if patiently(lambda: self.files.cat_file(path, start=0, end=4), path) == _MAGIC:
+                return _damaged(error.__cause__ or error)
+            raise
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.files, self.column, self.places)
 
 
+def _damaged(error: BaseException) -> str:
+    return f"its part of the file is damaged ({str(error).splitlines()[0][:100]})"
+
+
 def holds_images(files: AbstractFileSystem, path: str) -> bool:
-    """Whether a Parquet file holds encoded images itself, and no paths."""
-    try:
-        with files.open(path, "rb") as raw:
+    """Whether a Parquet file holds encoded images itself, and no paths. Raises ImagesError where it is out of reach."""
+
+    def look() -> bool:
+        with files.open(path, "rb") as raw, suppress(pa.ArrowException):
             return _image_column(pq.ParquetFile(raw).schema_arrow) is not None
-    except (OSError, pa.ArrowException):
+        return False
+
+    try:
+        return patiently(look, path)
+    except (FileNotFoundError, PermissionError):
         return False
 
 
@@ -174,22 +220,13 @@ def load_parquet_images(files: AbstractFileSystem, paths: Sequence[str], name: s
     """
     places: list[tuple[str, int, int]] = []
     tables, column = [], ""
-    try:
-        for path in track(paths, "Listing Parquet files"):
-            with files.open(path, "rb") as raw:
-                held = pq.ParquetFile(raw)
-                found = _image_column(held.schema_arrow)
-                if found is None:
-                    raise ImagesError(f"{path} has no column of encoded images.")
-                column = found
-                for group in range(held.num_row_groups):
-                    count = held.metadata.row_group(group).num_rows
-                    places += [(path, group, row) for row in range(count)]
-                others = [field.name for field in held.schema_arrow if field.name != column]
-                table = held.read(columns=others).to_pandas().reindex(range(held.metadata.num_rows))
-                tables.append(_named_labels(table, held.schema_arrow))
-    except (OSError, pa.ArrowException) as error:
-        raise ImagesError(f"{name} cannot be read ({str(error).splitlines()[0]}).") from error
+    for path in track(paths, "Listing Parquet files"):
+        try:
+            column, groups, table = patiently(lambda path=path: _parquet_rows(files, path), path)  # type: ignore[misc]
+        except (FileNotFoundError, PermissionError) as error:
+            raise ImagesError(f"{path} cannot be read ({error}).") from error
+        places += [(path, group, row) for group, count in enumerate(groups) for row in range(count)]
+        tables.append(table)
     if not places:
         raise ImagesError(f"{name} holds no images.")
     table = pd.concat(tables, ignore_index=True)
@@ -198,6 +235,22 @@ def load_parquet_images(files: AbstractFileSystem, paths: Sequence[str], name: s
     flat = {str(c): table[c] for c in table if not table[c].map(lambda v: isinstance(v, list | dict)).any()}
     titles = [f"{PurePosixPath(path).name}/{group}/{row}" for path, group, row in places]
     return ImageSet(name, image_table(titles, labels, flat), ParquetImages(files, column, places))
+
+
+def _parquet_rows(files: AbstractFileSystem, path: str) -> tuple[str, list[int], pd.DataFrame]:
+    """The column of images of a Parquet file, how many rows each row group has, and all other columns."""
+    try:
+        with files.open(path, "rb") as raw:
+            held = pq.ParquetFile(raw)
+            column = _image_column(held.schema_arrow)
+            if column is None:
+                raise ImagesError(f"{path} has no column of encoded images.")
+            groups = [held.metadata.row_group(group).num_rows for group in range(held.num_row_groups)]
+            others = [field.name for field in held.schema_arrow if field.name != column]
+            table = held.read(columns=others).to_pandas().reindex(range(held.metadata.num_rows))
+            return column, groups, _named_labels(table, held.schema_arrow)
+    except pa.ArrowException as error:
+        raise ImagesError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
 
 
 def _image_column(schema: pa.Schema) -> str | None:

@@ -13,12 +13,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from deeptroubles.errors import RunFolderError, UsageError, nearest
 from deeptroubles.run.files import write_whole
 from deeptroubles.run.folder import RunFolder
+from deeptroubles.run.tables import read_table
 
 _NAME = re.compile(r"[\w-]+")
 _HOW = "give run:FOLDER, the folder of an audit with reliance.shortcut, or run:FOLDER/NAME for one of its cues"
@@ -80,10 +80,7 @@ def _listed(folder: Path) -> list[str]:
     table = folder / "tables" / "cues.parquet"
     if not table.is_file():
         raise RunFolderError(f"The run in {folder} did not look for cues; audit with reliance.shortcut, or {_HOW}.")
-    try:
-        names = list(dict.fromkeys(str(name) for name in pd.read_parquet(table, columns=["cue"])["cue"]))
-    except (OSError, ValueError, KeyError) as error:
-        raise RunFolderError(f"{table} cannot be read; run that audit again.") from error
+    names = list(dict.fromkeys(str(name) for name in read_table(table, "run that audit again", ["cue"])["cue"]))
     if not names:
         raise RunFolderError(f"The audit in {folder} found no cue; {_HOW}.")
     return names

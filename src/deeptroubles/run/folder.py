@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from deeptroubles.errors import RunFolderError
-from deeptroubles.findings import Audit, audit_from_json, audit_to_json
+from deeptroubles.findings import SCHEMA_VERSION, Audit, audit_from_json, audit_to_json
 from deeptroubles.pictures import MEDIA
 from deeptroubles.run.files import write_whole
 
@@ -118,7 +118,7 @@ def read_audit(path: Path | str) -> Audit:
         path: The folder.
 
     Raises:
-        RunFolderError: The folder holds no audit, or a damaged one.
+        RunFolderError: The folder holds no audit, a damaged one, or one of a newer format.
     """
     path = Path(path)
 
@@ -129,11 +129,22 @@ def read_audit(path: Path | str) -> Audit:
 
     try:
         document = json.loads((path / "audit.json").read_text(encoding="utf-8"))
+        _expect_known(document, path)
         return audit_from_json(json.dumps(_map_sources(document, to_uri)))
     except FileNotFoundError as error:
         raise RunFolderError(f"{path} holds no complete audit ({error.filename} is missing).") from error
     except (OSError, ValueError, ValidationError) as error:
         raise RunFolderError(f"The audit in {path} cannot be read ({str(error).splitlines()[0]}).") from error
+
+
+def _expect_known(document: Any, path: Path) -> None:
+    """Refuse an audit whose format is newer. Older ones are read: what was added since has a default."""
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise RunFolderError(
+            f"The audit in {path} is of format {version}, and this version reads up to {SCHEMA_VERSION}; update "
+            "deeptroubles (pip install --upgrade deeptroubles)."
+        )
 
 
 def _map_sources(node: Any, change: Callable[[str], str]) -> Any:

@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from deeptroubles.errors import RunFolderError
 from deeptroubles.run.files import write_whole
+from deeptroubles.run.tables import read_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +180,9 @@ class UnitStore:
             table=f"{stem}.parquet",
             sprite=sprite,
         )
-        others = [other for other in self.entries() if other.key != key]
-        write_whole(self._catalogue, _ENTRIES.dump_json([*others, entry], indent=1))
+        with FileLock(self._catalogue.with_suffix(".lock")):  # so that nobody else's entry is lost
+            others = [other for other in self.entries() if other.key != key]
+            write_whole(self._catalogue, _ENTRIES.dump_json([*others, entry], indent=1))
         return entry
 
     def table(self, entry: Entry) -> pd.DataFrame:
@@ -188,11 +191,7 @@ class UnitStore:
         Raises:
             RunFolderError: It lies outside of the run folder, or cannot be read.
         """
-        file = self._inside(entry.table)
-        try:
-            return pd.read_parquet(file)
-        except (OSError, ValueError) as error:
-            raise RunFolderError(f"{file} cannot be read ({error}).") from error
+        return read_table(self._inside(entry.table), "delete the folder `units` of the run, and compute it again")
 
     def picture_file(self, entry: Entry, page: int) -> Path:
         """One of the files with the pictures of an entry.

@@ -14,12 +14,13 @@ from scipy import stats
 
 from deeptroubles.checks.wording import listed, plural
 from deeptroubles.display import Brief
-from deeptroubles.errors import DeeptroublesError, RunFolderError
+from deeptroubles.errors import DeeptroublesError
 from deeptroubles.findings import Audit, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.images import load_images
 from deeptroubles.pictures import picture
 from deeptroubles.run.folder import read_audit
 from deeptroubles.run.origin import read_origin
+from deeptroubles.run.tables import read_table
 from deeptroubles.statistics.error_consistency import ErrorConsistency, error_consistency
 from deeptroubles.statistics.holm import holm
 from deeptroubles.statistics.intervals import Interval, mean_difference, wilson
@@ -176,10 +177,8 @@ def _right(before: Path | str, after: Path | str) -> pd.DataFrame:
     """Which images each run predicts correctly, by path: of those that both have with a known class."""
     columns = []
     for folder in (before, after):
-        try:
-            table = pd.read_parquet(Path(folder) / "tables" / "images.parquet", columns=["path", "correct"])
-        except (OSError, ValueError) as error:
-            raise RunFolderError(f"{folder} holds no table of images; give the folder of a complete audit.") from error
+        file = Path(folder) / "tables" / "images.parquet"
+        table = read_table(file, "give the folder of a complete audit", ["path", "correct"])
         columns.append(table.drop_duplicates("path").set_index("path")["correct"])
     return pd.concat(columns, axis=1, join="inner", keys=["before", "after"]).dropna().astype(bool)
 

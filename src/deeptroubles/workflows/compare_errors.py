@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from deeptroubles.errors import ImagesError, RunFolderError, UsageError
+from deeptroubles.errors import ImagesError, UsageError
+from deeptroubles.run.tables import read_table
 from deeptroubles.statistics.error_consistency import ErrorConsistency, error_consistency
 
 Observer = Path | str | pd.DataFrame
@@ -61,7 +62,4 @@ def _correct(observer: Observer) -> pd.Series:
 
 
 def _images(folder: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(folder / "tables" / "images.parquet")
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{folder} holds no table of images; give the folder of a complete audit.") from error
+    return read_table(folder / "tables" / "images.parquet", "give the folder of a complete audit")

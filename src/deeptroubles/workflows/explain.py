@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deeptroubles.classifier import Classifier, expect_classifier
 from deeptroubles.display import Brief
+from deeptroubles.engine import Arrays, Engine, LocalEngine, MakeEngine
 from deeptroubles.errors import ImagesError, ModelError, UsageError
 from deeptroubles.images import ImageSet
 from deeptroubles.images.labels import find_class
@@ -140,50 +141,88 @@ def _map(
 
 
 def compare_methods(
-    classifier: Classifier, images: ImageSet, methods: Sequence[str], batch_size: int = 32
+    classifier: Classifier,
+    images: ImageSet,
+    methods: Sequence[str],
+    batch_size: int = 32,
+    *,
+    engine: MakeEngine = LocalEngine,
 ) -> list[MethodComparison]:
     """Rank methods by the faithfulness of their maps for the most likely class of each image, most faithful first.
 
     The order is by insertion area minus deletion area. Images that cannot be read, and those of which a method's map is
     constant, are left out.
 
+    Args:
+        classifier: The classifier.
+        images: The images.
+        methods: Names of attribution methods.
+        batch_size: How many images are shown at once.
+        engine: Makes what does the work. Default: this process does.
+
     Raises:
         UsageError: There is no such method.
         ImagesError: No image can be read.
     """
     expect_classifier(classifier)
-    pixels = Subject.unlabelled(classifier, images).readable_pixels(range(len(images)))[0]
-    if not len(pixels):
-        raise ImagesError("None of the images could be read.")
-    targets = logits_of(classifier, pixels, batch_size).argmax(1)
-    found = [
-        _compare(classifier, pixels, targets, find_method(name, ATTRIBUTION), batch_size)
-        for name in track(methods, "Comparing methods")
-    ]
+    names = [find_method(name, ATTRIBUTION).name for name in methods]
+    subject, worker = Subject.unlabelled(classifier, images), engine(None, batch_size)
+    found = [_compared(name, subject, worker) for name in track(names, "Comparing methods")]
     return sorted(found, key=lambda m: m.deletion.value - m.insertion.value if m.deletion and m.insertion else 2.0)
 
 
-def _compare(
-    classifier: Classifier, pixels: torch.Tensor, targets: torch.Tensor, method: Method, batch_size: int
-) -> MethodComparison:
-    deletion, insertion, gaps, errors, seconds = [], [], [], [], 0.0
-    for part, wanted in zip(torch.split(pixels, BLOCK), torch.split(targets, BLOCK), strict=True):
-        started = time.perf_counter()
-        try:
-            maps = method.function(classifier, part, wanted)
-        except ModelError as error:
-            return MethodComparison(method.name, impossible=str(error))
-        seconds += time.perf_counter() - started
-        shown = ~is_constant(maps)
-        if not shown.any():
-            continue
-        curves = faithfulness(classifier, part[shown], maps[shown], wanted[shown], batch_size=batch_size)
-        deletion.append(curves.deletion_area)
-        insertion.append(curves.insertion_area)
-        gaps.append(road(classifier, part[shown], maps[shown], wanted[shown], batch_size=batch_size).gap)
-        errors.append(infidelity(classifier, part[shown], maps[shown], wanted[shown], batch_size=batch_size).share)
-    if not deletion:
-        return MethodComparison(method.name, impossible="Its maps are constant: they show nothing.")
-    shares = [mean_share(torch.cat(parts).cpu().numpy()) for parts in (deletion, insertion, errors)]
-    gap = mean_difference(torch.cat(gaps).cpu().numpy())
-    return MethodComparison(method.name, shares[0], shares[1], gap, shares[2], seconds / len(pixels))
+def _compared(method: str, subject: Subject, engine: Engine) -> MethodComparison:
+    rows = range(len(subject.images))
+    seen = engine.map(_scores, subject, rows, task=f"Explaining with {method}", chunk=BLOCK, method=method)
+    readable = seen["readable"]
+    if not readable.any():
+        raise ImagesError("None of the images could be read.")
+    if (reasons := seen["impossible"][seen["impossible"] != ""]).size:
+        return MethodComparison(method, impossible=str(reasons[0]))
+    scores = seen["scores"][seen["shown"]]
+    if not len(scores):
+        return MethodComparison(method, impossible="Its maps are constant: they show nothing.")
+    deletion, insertion, gap, error = scores.T
+    return MethodComparison(
+        method,
+        mean_share(deletion),
+        mean_share(insertion),
+        mean_difference(gap),
+        mean_share(error),
+        float(seen["seconds"].sum() / readable.sum()),
+    )
+
+
+def _scores(subject: Subject, rows: Sequence[int], batch_size: int, *, method: str) -> Arrays:
+    """How faithful the map of each image is: deletion, insertion, ROAD's gap and infidelity's share.
+
+    `readable`: the image was; `shown`: its map is not constant; `impossible`: why there is none; `seconds` for the map.
+    """
+    classifier, count = subject.classifier, len(rows)
+    pixels, readable, _ = subject.readable_pixels(rows)
+    found: Arrays = {
+        "readable": np.isin(rows, readable),
+        "shown": np.zeros(count, dtype=bool),
+        "impossible": np.full(count, ""),
+        "scores": np.zeros((count, 4)),
+        "seconds": np.zeros(count),
+    }
+    if not len(readable):
+        return found
+    targets = logits_of(classifier, pixels, batch_size).argmax(1)
+    started = time.perf_counter()
+    try:
+        maps = ATTRIBUTION[method].function(classifier, pixels, targets)
+    except ModelError as error:
+        return found | {"impossible": np.full(count, str(error))}
+    found["seconds"][found["readable"]] = (time.perf_counter() - started) / len(readable)
+    shown = ~is_constant(maps)
+    if shown.any():
+        found["shown"][np.flatnonzero(found["readable"])[shown.cpu().numpy()]] = True
+        looked = (classifier, pixels[shown], maps[shown], targets[shown])
+        curves = faithfulness(*looked, batch_size=batch_size)
+        gap = road(*looked, batch_size=batch_size).gap
+        share = infidelity(*looked, batch_size=batch_size).share
+        each = [curves.deletion_area, curves.insertion_area, gap, share]
+        found["scores"][found["shown"]] = torch.stack([one.double().cpu() for one in each], 1).numpy()
+    return found

@@ -29,6 +29,8 @@ from deeptroubles.workflows.choices import Technique
 MAX_UNITS = 16
 """Units that are drawn when none are named."""
 BATCH_SIZE = 32
+SPECTRUM = 512
+"""Images from which the spectrum is taken at most, at equal distances."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -162,7 +164,8 @@ def _maximized(
         raise UsageError("maco keeps the spectrum of images; give some with --images.")
     spectrum = None
     if images and parameterization == "maco":
-        pixels = Subject.unlabelled(classifier, images).readable_pixels(range(len(images)))[0]
+        some = np.unique(np.linspace(0, len(images) - 1, min(len(images), SPECTRUM)).astype(np.int64)).tolist()
+        pixels = Subject.unlabelled(classifier, images).readable_pixels(some)[0]
         if not len(pixels):
             raise ImagesError("None of the images could be read.")
         spectrum = data_spectrum(pixels)
