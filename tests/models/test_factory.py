@@ -22,7 +22,7 @@ class Answering(nn.Module):
 
 
 def plain(): return Answering(lambda y: y)
-def classifier(): return Classifier(plain(), size=16, mean=[0.5], class_names="abcde", name="Fifi", output=None)
+def classifier(): return Classifier(plain(), size=16, mean=[0.5], class_names=list("abcde"), name="Fifi", output=None)
 def gray(): return Answering(lambda y: y, channels=1)
 def pair(): return Answering(lambda y: (y, y))
 def dictionary(): return Answering(lambda y: {"scores": y, "features": y})

@@ -23,7 +23,7 @@ class Net(nn.Sequential):
 
 
 def build(): return Net()
-def classifier(): return Classifier(Net(), size=16, mean=[0.5], class_names="abc")
+def classifier(): return Classifier(Net(), size=16, mean=[0.5], class_names=["a", "b", "c"])
 """
 
 
