@@ -46,7 +46,7 @@ def _found() -> tuple[Source, ...]:
 
 
 SOURCES = _found()
-_WITH_FILE = re.compile(r"([\w.]+:[\w./-]+)@(.+\.(?:pt|pth|bin|ckpt|safetensors))", re.IGNORECASE)
+_WITH_FILE = re.compile(r"([\w.]+:[\w./-]+)@(.+\.(?:pt|pth|th|tar|bin|ckpt|safetensors))", re.IGNORECASE)
 """A network and the file of its weights: `my.models:build@weights.safetensors`, `timm:resnet18@last.ckpt`."""
 
 

@@ -17,7 +17,7 @@ _INSIDE = ("state_dict", "model_state_dict", "model")
 """Keys of the state dict in checkpoints that also contain the optimizer."""
 _COMPILED = "_orig_mod."
 _COUNTER = "num_batches_tracked"
-WEIGHTS_ONLY = r"\.(?:safetensors|ckpt|bin)$"
+WEIGHTS_ONLY = r"\.(?:safetensors|ckpt|bin|th)$"
 """Names of files that hold nothing but weights, or a checkpoint with weights in it."""
 
 
