@@ -54,7 +54,8 @@ def lightning(network):
 
 
 SAVED = {
-    "w.pth", "w.th": lambda network, path: torch.save(network.state_dict(), path),
+    "w.th": lambda network, path: torch.save({"state_dict": network.state_dict()}, path),
+    "w.pth": lambda network, path: torch.save(network.state_dict(), path),
     "w.pt": lambda network, path: torch.save({"model": network.state_dict(), "epoch": 3}, path),
     "w.bin": lambda network, path: torch.save(torch.nn.DataParallel(network).state_dict(), path),
     "w.safetensors": lambda network, path: save_file(network.state_dict(), path),
@@ -110,7 +111,7 @@ def test_the_skeleton_of_a_source_with_a_file_does_not_read_it(trained):
 def test_weights_of_another_network_are_told_by_name(trained, change, message):
     weights = trained.state_dict()
     change(weights)
-    torch.save(weights, "w.pth", "w.th")
+    torch.save(weights, "w.pth")
     with pytest.raises(ModelError, match=f"does not fit the model .*{message}"):
         load_classifier("nets:build@w.pth", size=16)
 
