@@ -17,7 +17,9 @@ from deeptroubles.engine import LocalEngine, engine_named
 from deeptroubles.errors import EngineError, UsageError
 from deeptroubles.findings import audit_to_json
 from deeptroubles.images import patience
+from deeptroubles.recording import record
 from deeptroubles.run.folder import RunFolder
+from deeptroubles.run.pixels import keeping_pixels
 from deeptroubles.subject import Subject
 from deeptroubles.workflows.explain import compare_methods
 from deeptroubles.workflows.visualize import visualize_units
@@ -151,6 +153,13 @@ def test_a_worker_that_dies_is_replaced_and_its_part_done_again(subject, tmp_pat
 def test_a_fault_of_the_work_is_told_as_in_this_process(subject, shared):
     with pytest.raises(ValueError, match="a fault of the work itself"):
         shared(None).map(failing, subject, range(4), task="Failing")
+
+
+def test_another_recording_keeps_its_pixels_elsewhere(shared, tmp_path):
+    what, engine = opened(12), shared(None)
+    for place in ("a", "b"):
+        with keeping_pixels(RunFolder(tmp_path / place, {"model": "x"})) as pixels:
+            record(what.classifier, what.images, engine, pixels=pixels)  # the first place is gone at the second time
 
 
 def test_no_room_for_workers_is_told(subject, shared, monkeypatch):

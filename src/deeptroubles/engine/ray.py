@@ -111,11 +111,11 @@ class RayEngine(LocalEngine):
 
     def _reference(self, subject: Subject) -> Any:
         """The subject on the cluster, put there once. Prepared pixels are kept on one machine only."""
-        key = subject.fingerprint
+        key = f"{subject.fingerprint} {subject.kept.path if subject.kept else ''}"
         if key not in self._put:
             alone = len(self._ray.nodes()) == 1
             sent = replace(subject, kept=subject.kept if alone else None)
-            vars(sent)["fingerprint"] = key  # known here; computing it would read every image
+            vars(sent)["fingerprint"] = subject.fingerprint  # known here; computing it would read every image
             self._put[key] = self._ray.put(sent)
         return self._put[key]
 

@@ -25,6 +25,8 @@ from deeptroubles.images.patience import do_each
 Fetch = Callable[[int], Stored]
 """Gives the image of a row as it is stored. All that a source of images has to provide, besides the table."""
 
+_BLOCK = 1024
+"""Images whose hashes are held at once."""
 READERS = 8
 """Images that are read at once when no pixels are needed: reading waits more than it computes."""
 
@@ -214,10 +216,12 @@ class ImageSet:
         if self._range.found:
             digest.update(repr(self._range.found).encode())
         digest.update(repr(list(facts.columns)).encode())
-        contents = do_each(self._contents, range(len(self)), lambda _: _UNREADABLE, threads=READERS)
-        for content, row in zip(contents, facts.itertuples(index=False, name=None), strict=True):
-            digest.update(content)
-            digest.update("\0".join([*map(str, row), "\n"]).encode())
+        rows = facts.itertuples(index=False, name=None)
+        for start in range(0, len(self), _BLOCK):
+            block = range(start, min(start + _BLOCK, len(self)))
+            for content in do_each(self._contents, block, lambda _: _UNREADABLE, threads=READERS):
+                digest.update(content)
+                digest.update("\0".join([*map(str, next(rows)), "\n"]).encode())
         return digest.hexdigest()
 
     def _contents(self, index: int) -> bytes:

@@ -7,6 +7,7 @@ learned when the set is loaded; its bytes are read when it is asked for.
 from __future__ import annotations
 
 import json
+import sys
 import tarfile
 import threading
 from collections import defaultdict
@@ -14,13 +15,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
+from numpy.typing import NDArray
 
 from deeptroubles.errors import ImagesError, UnreadableImageError
 from deeptroubles.images.decoding import is_image_name
@@ -37,28 +41,31 @@ _MAGIC = b"PAR1"
 
 @dataclass(frozen=True)
 class TarMembers:
-    """Fetches images from tar files by where they begin and how long they are."""
+    """Fetches images from tar files. `places` says of each the number of its file, its first byte and its length."""
 
     files: AbstractFileSystem
-    places: Sequence[tuple[str, int, int]]
+    shards: Sequence[str]
+    places: NDArray[np.int64]
 
     def __call__(self, index: int) -> bytes:
         """Read the encoded image of a row."""
-        shard, start, size = self.places[index]
+        number, start, size = self.places[index].tolist()
+        shard = self.shards[number]
         try:
             return bytes(patiently(lambda: self.files.cat_file(shard, start=start, end=start + size), shard))
         except (FileNotFoundError, PermissionError) as error:
             raise UnreadableImageError(shard, out_of_reach(error)) from error
 
 
-@dataclass
+@dataclass(slots=True)
 class _Sample:
-    """The members of one key: its image, and what stands beside it."""
+    """The members of one key: its image, and what stands beside it. There are as many as images, so it is small."""
 
     path: str = ""
-    place: tuple[str, int, int] = ("", 0, 0)
+    start: int = 0
+    size: int = 0
     label: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] | None = None
 
 
 def load_tars(files: AbstractFileSystem, shards: Sequence[str], name: str) -> ImageSet:
@@ -75,16 +82,20 @@ def load_tars(files: AbstractFileSystem, shards: Sequence[str], name: str) -> Im
     Raises:
         ImagesError: A shard is no tar file or is compressed, or there are no images.
     """
-    samples = [sample for shard in track(shards, "Listing shards") for sample in _samples(files, shard)]
+    found = [_samples(files, shard) for shard in track(shards, "Listing shards")]
+    samples = list(chain(*found))
     if not samples:
         raise ImagesError(f"{name} holds no images; in WebDataset shards they are members such as 000001.jpg.")
-    columns = sorted({column for sample in samples for column in sample.facts})
+    numbers = np.repeat(np.arange(len(shards)), [len(each) for each in found])
+    names = [f"{PurePosixPath(shard).name}/" if len(shards) > 1 else "" for shard in shards]
+    columns = sorted({column for sample in samples for column in sample.facts or ()})
     table = image_table(
-        [f"{PurePosixPath(s.place[0]).name}/{s.path}" if len(shards) > 1 else s.path for s in samples],
+        [names[number] + sample.path for number, sample in zip(numbers, samples, strict=True)],
         [sample.label for sample in samples],
-        {column: [sample.facts.get(column) for sample in samples] for column in columns},
+        {column: [(sample.facts or {}).get(column) for sample in samples] for column in columns},
     )
-    return ImageSet(name, table, TarMembers(files, [sample.place for sample in samples]))
+    places = np.array([numbers, [s.start for s in samples], [s.size for s in samples]], dtype=np.int64).T
+    return ImageSet(name, table, TarMembers(files, list(shards), places))
 
 
 def _samples(files: AbstractFileSystem, shard: str) -> list[_Sample]:
@@ -95,6 +106,7 @@ def _samples(files: AbstractFileSystem, shard: str) -> list[_Sample]:
     for sample in found:
         folder, slash, _ = sample.path.partition("/")
         sample.label = sample.label or (folder if slash else None)
+        sample.label = sample.label and sys.intern(sample.label)  # images share the few that there are
     return found
 
 
@@ -102,9 +114,10 @@ def _listed(files: AbstractFileSystem, shard: str) -> list[_Sample]:
     samples: dict[str, _Sample] = {}
     try:
         with files.open(shard, "rb") as raw, tarfile.open(fileobj=raw, mode="r:") as archive:
-            for member in archive:
+            while (member := archive.next()) is not None:
                 if member.isfile():
-                    _add(samples, shard, member, archive)
+                    _add(samples, member, archive)
+                archive.members.clear()  # type: ignore[attr-defined]  # which it would hold until it is closed
     except (tarfile.TarError, EOFError) as error:
         raise ImagesError(
             f"{shard} is no tar file that can be read ({error}); compressed ones must be unpacked."
@@ -112,23 +125,24 @@ def _listed(files: AbstractFileSystem, shard: str) -> list[_Sample]:
     return [sample for sample in samples.values() if sample.path]
 
 
-def _add(samples: dict[str, _Sample], shard: str, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
+def _add(samples: dict[str, _Sample], member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
     """Put a member where its key belongs; what is neither an image nor known beside one is passed over."""
     folder, _, name = member.name.removeprefix("./").rpartition("/")
     key, _, kind = name.partition(".")
     sample = samples.setdefault(f"{folder}/{key}", _Sample())
     if is_image_name(name) and not sample.path:
-        sample.path, sample.place = member.name.removeprefix("./"), (shard, member.offset_data, member.size)
+        sample.path = member.name.removeprefix("./")
+        sample.start, sample.size = member.offset_data, member.size
     elif kind in {"cls", "json", "txt"} and (held := archive.extractfile(member)):
         text = held.read().decode("utf-8", errors="replace").strip()
         if kind == "cls":
             sample.label = text or None
         elif kind == "txt":
-            sample.facts["text"] = text
+            sample.facts = (sample.facts or {}) | {"text": text}
         else:
             facts = _facts(text)
             sample.label = sample.label or facts.pop("label", None)
-            sample.facts |= facts
+            sample.facts = (sample.facts or {}) | facts
 
 
 def _facts(text: str) -> dict[str, Any]:
@@ -145,11 +159,15 @@ def _facts(text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ParquetImages:
-    """Fetches images from a column of Parquet files, one row group at a time."""
+    """Fetches images from a column of Parquet files, one row group at a time.
+
+    `places` says of each image the number of its file, its row group and its row in that.
+    """
 
     files: AbstractFileSystem
     column: str
-    places: Sequence[tuple[str, int, int]]
+    paths: Sequence[str]
+    places: NDArray[np.int64]
     read: Any = field(init=False, repr=False, compare=False)
     locks: Any = field(init=False, repr=False, compare=False)
 
@@ -159,7 +177,8 @@ class ParquetImages:
 
     def __call__(self, index: int) -> bytes:
         """Give the encoded image of a row; empty where there is none."""
-        path, group, row = self.places[index]
+        number, group, row = self.places[index].tolist()
+        path = self.paths[number]
         with self.locks[path, group]:  # many threads ask for images of one group, and one of them reads it
             held = self.read(path, group)
         if isinstance(held, str):
@@ -188,7 +207,7 @@ class ParquetImages:
             raise
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.files, self.column, self.places)
+        return type(self), (self.files, self.column, self.paths, self.places)
 
 
 def _damaged(error: BaseException) -> str:
@@ -218,23 +237,27 @@ def load_parquet_images(files: AbstractFileSystem, paths: Sequence[str], name: s
     Raises:
         ImagesError: A file cannot be read, has no such column, or the files have no rows.
     """
-    places: list[tuple[str, int, int]] = []
+    places: list[NDArray[np.int64]] = []
     tables, column = [], ""
-    for path in track(paths, "Listing Parquet files"):
+    for number, path in enumerate(track(paths, "Listing Parquet files")):
         try:
             column, groups, table = patiently(lambda path=path: _parquet_rows(files, path), path)  # type: ignore[misc]
         except (FileNotFoundError, PermissionError) as error:
             raise ImagesError(f"{path} cannot be read ({error}).") from error
-        places += [(path, group, row) for group, count in enumerate(groups) for row in range(count)]
+        group = np.repeat(np.arange(len(groups)), groups)
+        row = np.concatenate([np.arange(count) for count in groups]) if groups else group
+        places.append(np.stack([np.full(len(group), number), group, row], axis=1))
         tables.append(table)
-    if not places:
+    where = np.concatenate(places)
+    if not len(where):
         raise ImagesError(f"{name} holds no images.")
     table = pd.concat(tables, ignore_index=True)
     labels = table.pop("label").tolist() if "label" in table else None
     table = table.drop(columns="path", errors="ignore")
     flat = {str(c): table[c] for c in table if not table[c].map(lambda v: isinstance(v, list | dict)).any()}
-    titles = [f"{PurePosixPath(path).name}/{group}/{row}" for path, group, row in places]
-    return ImageSet(name, image_table(titles, labels, flat), ParquetImages(files, column, places))
+    names = [PurePosixPath(path).name for path in paths]
+    titles = [f"{names[number]}/{group}/{row}" for number, group, row in where.tolist()]
+    return ImageSet(name, image_table(titles, labels, flat), ParquetImages(files, column, list(paths), where))
 
 
 def _parquet_rows(files: AbstractFileSystem, path: str) -> tuple[str, list[int], pd.DataFrame]:
