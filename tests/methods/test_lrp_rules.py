@@ -91,6 +91,7 @@ CONSERVING = {
     "running sum": lambda: Head(lambda x: x.cumsum(2)),
     "difference": lambda: Head(lambda x: torch.rsub(x, x.flip(1))),
     "strongest three": lambda: Head(lambda x: x.topk(3, dim=3).values),
+    "mask in the shape of a signal": lambda: Head(lambda x: torch.cat([x, x + x.new_zeros(x.shape)], 2)),
     "some positions": lambda: Head(lambda x: x[:, :, [0, 2, 5]]),
     "unfolded": lambda: Head(lambda x: functional.unfold(x, 3).unflatten(1, (8, 9)).mean(2).unsqueeze(3)),
     "matrix product with weights": lambda: Head(lambda x: x @ torch.linspace(-1, 1, 40).view(8, 5)),
