@@ -91,6 +91,7 @@ CONSERVING = {
     "running sum": lambda: Head(lambda x: x.cumsum(2)),
     "difference": lambda: Head(lambda x: torch.rsub(x, x.flip(1))),
     "strongest three": lambda: Head(lambda x: x.topk(3, dim=3).values),
+    "mask in the shape of a signal": lambda: Head(lambda x: torch.cat([x, x + x.new_zeros(x.shape)], 2)),
     "some positions": lambda: Head(lambda x: x[:, :, [0, 2, 5]]),
     "unfolded": lambda: Head(lambda x: functional.unfold(x, 3).unflatten(1, (8, 9)).mean(2).unsqueeze(3)),
     "matrix product with weights": lambda: Head(lambda x: x @ torch.linspace(-1, 1, 40).view(8, 5)),
@@ -260,3 +261,22 @@ def test_full_gradients_of_attention_sum_to_the_score(how):
     found = full_gradients(Classifier(Attention(how), size=SIZE), pixels(3), [0, 1, 2])
     total = found.pixels.flatten(1).sum(1) + sum(part.flatten(1).sum(1) for part in found.biases.values())
     torch.testing.assert_close(total, found.score, rtol=1e-3, atol=1e-5)
+
+
+class Renormalized(nn.Module):
+    """Many normalizations without biases: an image of one color is 0 everywhere."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(*(nn.Sequential(nn.Linear(8, 8, bias=False), nn.LayerNorm(8)) for _ in range(30)))
+        self.stem, self.head = nn.Conv2d(3, 8, 3, bias=False), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(self.layers(self.stem(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
+def test_multipliers_that_overflow_are_told():
+    classifier = Classifier(Renormalized(), size=SIZE)
+    with pytest.raises(ModelError, match=r"overflow in Renormalized.*give another image as baseline"):
+        deep_lift(classifier, pixels(), 0, baseline=0.0)

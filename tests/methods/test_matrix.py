@@ -72,6 +72,9 @@ def built(source: str) -> Classifier:
         import torchvision
 
         network = _sized(torchvision.models.get_model, name, {"image_size": size}, weights=None)
+    for weight in network.parameters():
+        if weight.ndim > 1 and not weight.any():  # some networks begin with a last layer of zeros
+            nn.init.normal_(weight, std=0.1)
     return Classifier(network.eval(), size=size, mean=[0.45], std=[0.25], name=name)
 
 

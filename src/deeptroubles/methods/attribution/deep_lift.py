@@ -50,7 +50,8 @@ def deep_lift(
         N x H x W.
 
     Raises:
-        ModelError: The model cannot be traced, or contains an operation without a rule.
+        ModelError: The model cannot be traced, contains an operation without a rule, or normalizes a baseline of one
+            color so often that the multipliers overflow.
         UsageError: The target is not a class.
 
     References:
@@ -71,7 +72,14 @@ def deep_lift(
             )
             for rows in walked_together(network, len(batch))
         ]
-    return (torch.cat(multipliers) * (batch - start)).sum(1)
+    maps = (torch.cat(multipliers) * (batch - start)).sum(1)
+    if not torch.isfinite(maps).all():
+        raise ModelError(
+            f"The multipliers of DeepLIFT overflow in {classifier.name}, because normalizations have nothing to "
+            "normalize in a baseline of one color; give another image as baseline, or use integrated_gradients or "
+            "occlusion instead."
+        )
+    return maps
 
 
 def _multipliers(network: TracedNetwork, pixels: Tensor, baseline: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:

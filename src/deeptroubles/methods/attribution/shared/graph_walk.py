@@ -21,6 +21,8 @@ WEIGHTED = {
     *("linear", "matmul", "mm", "bmm", "einsum"),
 }
 """Operations with weights."""
+_BLANK = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
+"""Operations that take a shape from their input and no value, as the mask of shifted windows does."""
 
 
 class GraphWalk:
@@ -43,7 +45,7 @@ class GraphWalk:
         self.preprocessing: dict[fx.Node, None] = {self._input: None}
         for node in nodes:
             sources = [n for n in node.all_input_nodes if n in self.signals]
-            if sources and isinstance(self.values[node], Tensor | tuple | list):
+            if sources and operation_name(node) not in _BLANK and isinstance(self.values[node], Tensor | tuple | list):
                 self.signals[node] = None
                 if operation_name(node) not in WEIGHTED and all(n in self.preprocessing for n in sources):
                     self.preprocessing[node] = None
