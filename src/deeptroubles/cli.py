@@ -27,6 +27,7 @@ from deeptroubles.commands.mitigate import mitigate
 from deeptroubles.commands.planted import planted
 from deeptroubles.commands.serve import serve
 from deeptroubles.commands.stylize import stylize
+from deeptroubles.commands.tour import tour
 from deeptroubles.commands.train import train
 from deeptroubles.commands.units import units
 from deeptroubles.commands.visualize import visualize
@@ -58,6 +59,7 @@ _COMMANDS = (
     mitigate,
     stylize,
     planted,
+    tour,
     checks,
     methods,
     models,
