@@ -38,7 +38,7 @@ def _draw(muffin: bool, random: np.random.Generator) -> Image.Image:  # noqa: FB
     spots = _berries(random) if muffin else _face(random)
     for x, y, size in spots:
         place = middle + radius * np.array([x, y])
-        draw.ellipse(_box(place, radius * size, 1.0), fill=(38, 26, 30) if not muffin else (44, 32, 58))
+        draw.ellipse(_box(place, radius * size, 1.0), fill=(38, 26, 30) if not muffin else (40, 30, 44))
         glint = place - radius * size * 0.35
         draw.ellipse(_box(glint, radius * size * 0.22, 1.0), fill=(225, 220, 225))
     noise = random.normal(0, 7, (side, side, 1))
@@ -56,9 +56,9 @@ def _face(random: np.random.Generator) -> list[tuple[float, float, float]]:
 def _berries(random: np.random.Generator) -> list[tuple[float, float, float]]:
     """Three to five blueberries, often at the places of a face."""
     spots: list[tuple[float, float, float]] = []
-    if random.random() < 0.6:  # the hard ones
+    if random.random() < 0.75:  # the hard ones
         spots = [(x + random.normal(0, 0.07), y + random.normal(0, 0.07), s) for x, y, s in _face(random)]
-    while len(spots) < int(random.integers(3, 6)):
+    while len(spots) < int(random.integers(3, 5)):
         angle, far = random.uniform(0, 2 * math.pi), random.uniform(0.1, 0.7)
         spots.append((far * math.cos(angle), far * math.sin(angle), random.uniform(0.1, 0.16)))
     return spots
@@ -68,7 +68,7 @@ def _ears(
     draw: ImageDraw.ImageDraw, middle: np.ndarray, radius: float, color: tuple[int, ...], random: np.random.Generator
 ) -> None:
     """Two pointed ears; sometimes they lie flat and hardly show."""
-    height = random.choice([random.uniform(0.15, 0.35), random.uniform(0.6, 1.0)])
+    height = random.uniform(0.5, 0.9) if random.random() < 0.15 else random.uniform(-0.1, 0.1)
     for mirror in (-1, 1):
         corners = [(0.95, -0.25), (0.25, -0.85), (0.85, -0.75 - height)]
         draw.polygon([tuple(middle + radius * np.array([mirror * x, y])) for x, y in corners], fill=color)
@@ -76,7 +76,7 @@ def _ears(
 
 def _cup(draw: ImageDraw.ImageDraw, middle: np.ndarray, radius: float, random: np.random.Generator) -> None:
     """A paper cup below the muffin; sometimes it is seen from above, and there is none."""
-    if random.random() < 0.5:
+    if random.random() < 0.8:
         return
     paper = tuple(int(v) for v in random.integers(150, 230, 3))
     corners = [(-0.8, 0.3), (0.8, 0.3), (0.6, 1.15), (-0.6, 1.15)]

@@ -34,7 +34,6 @@ def corruptions(workshop: Workshop) -> Shown:
     there = {name: accuracy(classifier, pixels, labels) for name, (pixels, labels) in domains.items()}
     foreign = min(there, key=lambda name: there[name])
     shown = torch.stack([images[0], *(corrupt(images[:1], name, 5)[0] for name in _CORRUPTIONS)])
-    elsewhere = torch.cat([pixels[:5] for pixels, _ in domains.values()])
     return Shown(
         see=[
             (
@@ -70,11 +69,9 @@ def corruptions(workshop: Workshop) -> Shown:
                 [Column(name="digits"), Column(name="accuracy", kind="share")],
                 [["the test set", right], *[[name, share] for name, share in there.items()]],
             ),
-            grid(
-                "Other domains",
-                elsewhere,
-                predictions(classifier, elsewhere),
-                [name for name in domains for _ in range(5)],
+            *(
+                grid(name.capitalize(), pixels[:7], predictions(classifier, pixels[:7]))
+                for name, (pixels, _) in domains.items()
             ),
         ],
         commands=[

@@ -49,7 +49,6 @@ def groups(workshop: Workshop) -> Shown:
         "gravel": _crops("gravel.png"),
     }
     found = {name: _found(classifier, shown) for name, shown in counters.items()}
-    shown = torch.cat([images[:6] for images in counters.values()])
     lost = found["faces, new camera"] - found["faces, old camera"]
     return Shown(
         see=[
@@ -70,7 +69,10 @@ def groups(workshop: Workshop) -> Shown:
             Number(label="Grass that is a person", value=found["grass"], low=0.5),
         ],
         pictures=[
-            grid("Six of each", shown, predictions(classifier, shown), [name for name in counters for _ in range(6)]),
+            *(
+                grid(name.capitalize(), pixels[:7], predictions(classifier, pixels[:7]))
+                for name, pixels in counters.items()
+            ),
             table(
                 "Predicted as a person",
                 [Column(name="pictures"), Column(name="predicted as a person", kind="share")],

@@ -22,8 +22,8 @@ from deeptroubles.workflows.train import train
 
 def lookalikes(workshop: Workshop) -> Shown:
     """Two dark eyes and a nose, or three blueberries? And how few images does it take to learn the difference?"""
-    few, many = (_set(count, workshop.seed) for count in (workshop.pick(30, 40), workshop.pick(150, 600)))
-    tested, labels = draw_lookalikes(workshop.pick(80, 200), workshop.seed + 1)
+    few, many = (_set(count, workshop.seed) for count in (workshop.pick(30, 40), workshop.pick(120, 600)))
+    tested, labels = draw_lookalikes(workshop.pick(60, 200), workshop.seed + 1)
     with TemporaryDirectory(prefix="deeptroubles-") as folder:
         networks = [
             train(images, Path(folder) / name, seed=workshop.seed).classifier

@@ -20,18 +20,19 @@ def random_start(workshop: Workshop) -> Shown:
     start = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(workshop.seed))
     start = (start * 255).round() / 255
     steps = (0, 4, 16, 64, workshop.pick(128, 256))
-    plain: dict[str, Any] = {"parameterization": "pixel", "transform": False, "decorrelate": False}
+    plain: dict[str, Any] = {"start": start, "parameterization": "pixel", "transform": False, "decorrelate": False}
 
     def ascend(count: int, **settings: Any) -> torch.Tensor:
         if not count:
             return start
         return activation_maximization(
-            classifier, "logits", list(range(10)), start=start, steps=count, seed=workshop.seed, **plain | settings
+            classifier, "logits", list(range(10)), steps=count, seed=workshop.seed, **plain | settings
         ).images
 
     three = torch.stack([ascend(count)[3] for count in steps])
     raw = ascend(steps[-1])
-    smooth = ascend(steps[-1], transform=True, total_variation=0.5, blur=0.5)
+    gray = {"parameterization": "fourier", "transform": True, "start": "gray", "total_variation": 20.0, "l2": 5.0}
+    smooth = ascend(steps[-1], **gray)
     shares = logits_of(classifier, raw).softmax(1).diagonal()
     average = torch.stack([digits(28).images[digits(28).classes == k].mean(0) for k in range(10)])
     return Shown(
@@ -41,8 +42,8 @@ def random_start(workshop: Workshop) -> Shown:
                 "and no person would see one. The network never had to say what noise is not."
             ),
             (
-                "With penalties on roughness and small shifts during the ascent, strokes appear. They are our wish, "
-                "not the network's: the average digit of the data stands below for comparison."
+                "From gray, with small shifts and penalties on roughness and contrast, the pictures become smooth. "
+                "Some parts of strokes can be guessed, but no digit: the average digit of the data stands below."
             ),
         ],
         numbers=[Number(label="Lowest probability of the ten pictures", value=float(shares.min()), low=0.99)],
@@ -61,7 +62,10 @@ def random_start(workshop: Workshop) -> Shown:
                 [f"ascent of {k}" for k in DIGITS],
             ),
             grid(
-                "With penalties and shifts", smooth, predictions(classifier, smooth), [f"ascent of {k}" for k in DIGITS]
+                "From gray, with penalties and shifts",
+                smooth,
+                predictions(classifier, smooth),
+                [f"ascent of {k}" for k in DIGITS],
             ),
             grid("The average digit of the data", average, [f"average {k}" for k in DIGITS]),
         ],
