@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deeptroubles.engine import code_fingerprint
 from deeptroubles.memory import return_freed_memory
-from deeptroubles.progress import current_sink
+from deeptroubles.progress import Silent, Sink, current_sink, reporting_to, track
 from deeptroubles.run.files import write_whole
 from deeptroubles.tour.page import write_page
 from deeptroubles.tour.plan import CHAPTERS, PlannedStop, all_stops, chapter_title, chosen_stops
@@ -46,7 +46,7 @@ def walk(out: Path | str, only: Sequence[str] = (), *, quick: bool = False, seed
     chosen = chosen_stops(only)
     known = {stop.name: _kept(folder, stop, workshop) for stop in all_stops()}
     write_page(_tour(known.values(), workshop), folder / PAGE)
-    for stop in chosen:
+    for stop in track(chosen, "Stops"):
         if known[stop.name].status != "shown":
             known[stop.name] = _visit(stop, workshop)
             if known[stop.name].status == "shown":
@@ -55,12 +55,19 @@ def walk(out: Path | str, only: Sequence[str] = (), *, quick: bool = False, seed
     return _tour(known.values(), workshop)
 
 
+class _Bars(Silent):
+    """Shows the tasks of a stop, and not the stages of audits inside of it."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.progress, self.finished = sink.progress, sink.finished  # type: ignore[method-assign]
+
+
 def _visit(stop: PlannedStop, workshop: Workshop) -> Visited:
     """Visit a stop; whatever goes wrong there is told on the page."""
     sink, started = current_sink(), time.monotonic()
     sink.stage(stop.name, stop.question)
     try:
-        with warnings.catch_warnings():
+        with reporting_to(_Bars(sink)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # notes about tiny images and few steps, which are meant here
             shown, problem = stop.function()(workshop), ""
     except Exception as error:  # noqa: BLE001 (one stop must not end the tour)

@@ -47,8 +47,8 @@ def one_pixel_pairs(workshop: Workshop) -> Shown:
         see=[
             (
                 f"Three networks were trained on handwritten digits of 16 x 16 pixels: {listed(trained)}. Of each "
-                f"digit, the {per_class} were taken that the network predicts correctly but least confidently. Every single "
-                "pixel of them was set to black and to white."
+                f"digit, the {per_class} were taken that the network predicts correctly but least confidently. Every "
+                "single pixel of them was set to black and to white."
             ),
             (
                 "A cell counts the digits of a row that some single pixel turned into the class of its column. Most "

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from deeptroubles.checks.wording import percent
+from deeptroubles.classifier import Classifier
 from deeptroubles.images import ImageSet
 from deeptroubles.subject import logits_of
 from deeptroubles.tour.shared.drawing import grid, percent_of, predictions
@@ -85,7 +86,7 @@ def _set(count: int, seed: int) -> ImageSet:
     return as_images(pixels, [NAMES[k] for k in classes], "lookalikes")
 
 
-def _enlarged(network: object, pixels: Tensor) -> Tensor:
+def _enlarged(network: Classifier, pixels: Tensor) -> Tensor:
     """As the network takes them."""
     images = as_images(pixels, [""] * len(pixels), "lookalikes")
-    return torch.stack([network.prepare(images[row]) for row in range(len(images))])  # type: ignore[attr-defined]
+    return torch.stack([network.prepare(images[row]) for row in range(len(images))])

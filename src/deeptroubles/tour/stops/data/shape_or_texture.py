@@ -37,10 +37,10 @@ def shape_or_texture(workshop: Workshop) -> Shown:
         checks="reliance.texture",
         seed=workshop.seed,
     ).findings[0]
-    first = stimuli.images[:8]
+    first = stimuli.images[:7]
     notes = [
         f"{CLASSES[s]} with {CLASSES[t]}'s texture"
-        for s, t in zip(stimuli.shapes[:8].tolist(), stimuli.textures[:8].tolist(), strict=True)
+        for s, t in zip(stimuli.shapes[:7].tolist(), stimuli.textures[:7].tolist(), strict=True)
     ]
     return Shown(
         see=[

@@ -9,16 +9,18 @@ from skimage import data
 from torch import Tensor
 
 from deeptroubles.checks.wording import percent
-from deeptroubles.findings import Column
+from deeptroubles.classifier import Classifier
+from deeptroubles.findings import Column, ImageGrid
 from deeptroubles.models import load_classifier
 from deeptroubles.tour.shared.drawing import grid, table
 from deeptroubles.tour.shared.networks import accuracy
-from deeptroubles.tour.shared.textures import matching, mixed, texture_network
+from deeptroubles.tour.shared.textures import CLASSES, Textured, matching, mixed, texture_network
 from deeptroubles.tour.shared.workshop import Workshop
 from deeptroubles.tour.stop import Number, Shown
 from deeptroubles.transforms import amplitude_mix, gatys, silhouette
 
 _PAIRS = (("chelsea", "brick"), ("coffee", "gravel"))
+"""Names of photographs that come with scikit-image: the shape, and the texture."""
 
 
 def stylized_data(workshop: Workshop) -> Shown:
@@ -58,17 +60,20 @@ def stylized_data(workshop: Workshop) -> Shown:
             Number(label="Trained on stylized, tested on plain", value=found["stylized"]["plain"], low=0.9),
         ],
         pictures=[
-            grid("Plain scenes", tested["plain"].images[:8], [str(k) for k in range(1, 9)]),
-            grid("Stylized scenes", tested["stylized"].images[:8], [str(k) for k in range(1, 9)]),
+            _scenes("Plain scenes", tested["plain"]),
+            _scenes("Stylized scenes", tested["stylized"]),
             table(
                 "Accuracy",
                 [Column(name="trained on"), *(Column(name=f"tested on {name}", kind="share") for name in tested)],
                 [[kind, *shares.values()] for kind, shares in found.items()],
             ),
-            grid(
-                "Shapes with the texture of something else",
-                rows,
-                ["shape", "texture", "amplitudes", "style transfer", "silhouette"] * 2,
+            *(
+                grid(
+                    f"{shape.capitalize()} with the texture of {style}",
+                    rows[5 * k : 5 * k + 5],
+                    ["shape", "texture", "amplitudes", "style transfer", "a silhouette"],
+                )
+                for k, (shape, style) in enumerate(_PAIRS)
             ),
         ],
         commands=[
@@ -81,7 +86,14 @@ def stylized_data(workshop: Workshop) -> Shown:
     )
 
 
-def _shown(network: object, name: str) -> Tensor:
+def _scenes(title: str, scenes: Textured) -> ImageGrid:
+    """Some of the scenes, with their class and the class that their texture belongs to."""
+    shapes, textures = (each[:7].tolist() for each in (scenes.shapes, scenes.textures))
+    notes = [f"{CLASSES[texture]}'s texture" for texture in textures]
+    return grid(title, scenes.images[:7], [CLASSES[shape] for shape in shapes], notes)
+
+
+def _shown(network: Classifier, name: str) -> Tensor:
     array = getattr(data, name)()
     image = Image.fromarray(array if array.dtype != bool else (array * 255).astype(np.uint8))
-    return network.prepare(image.convert("RGB"))  # type: ignore[attr-defined,no-any-return]
+    return network.prepare(image.convert("RGB"))

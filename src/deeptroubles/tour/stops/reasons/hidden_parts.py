@@ -9,6 +9,7 @@ from deeptroubles.attacks import duplication_gain, occlusion_gain
 from deeptroubles.checks.wording import percent
 from deeptroubles.classifier import Classifier
 from deeptroubles.findings import ImageGrid
+from deeptroubles.methods.attacks.duplication_gain import DuplicationGain
 from deeptroubles.subject import logits_of
 from deeptroubles.tour.shared.drawing import framed, grid, predictions, short_name
 from deeptroubles.tour.shared.networks import embedded, photograph
@@ -73,15 +74,15 @@ def _covered(classifier: Classifier, image: Tensor, windows: Tensor, steps: list
     return grid("Covered step by step, and the prediction", shown, captions, names[: len(steps)], strip=True)
 
 
-def _copied(image: Tensor, more: object, named: str) -> ImageGrid:
+def _copied(image: Tensor, more: DuplicationGain, named: str) -> ImageGrid:
     """The image before and after copies were pasted; orange: what was copied, blue: where it went."""
-    sources, places = more.sources[0].tolist(), more.destinations[0].tolist()  # type: ignore[attr-defined]
-    after = more.images[0]  # type: ignore[attr-defined]
+    sources, places = more.sources[0].tolist(), more.destinations[0].tolist()
+    after = more.images[0]
     marked = after
     for source, place in zip(sources, places, strict=True):
         if any(place):
             marked = framed(framed(marked, source), place, (0.1, 0.45, 0.95))
-    shares = more.probability[0]  # type: ignore[attr-defined]
+    shares = more.probability[0]
     captions = [
         f"{named} {percent(float(shares[0]))}",
         f"{named} {percent(float(shares[-1]))}",

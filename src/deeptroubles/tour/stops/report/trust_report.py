@@ -45,7 +45,7 @@ def trust_report(workshop: Workshop) -> Shown:
             *found.summary,
             (
                 "Each line of the table is a finding with a number and an interval. A network can be accurate, "
-                "calibrated and steady, and still be right for the wrong reason."
+                "well calibrated, and still be right for the wrong reason."
             ),
         ],
         numbers=[
