@@ -18,7 +18,7 @@ _CLASSES = ("goldfish", "school bus", "grand piano")
 
 def fooling(workshop: Workshop) -> Shown:
     """Is there an image without any object that the network is confident about?"""
-    classifier, small = embedded(workshop), digits_network(workshop, "plain", 28, 8)
+    classifier, small = embedded(workshop), digits_network(workshop, "plain", 28, workshop.pick(4, 8))
     ascended = fooling_ascent(
         classifier, [find_class(classifier, name) for name in _CLASSES], steps=workshop.pick(30, 200)
     )

@@ -43,7 +43,7 @@ def invisible_noise(workshop: Workshop) -> Shown:
         )
         for k in range(len(pixels))
     ]
-    small, tested = digits_network(workshop, "plain", 28, 8), digits(28).tested
+    small, tested = digits_network(workshop, "plain", 28, workshop.pick(4, 8)), digits(28).tested
     starts = tested.images[[int((tested.classes == k).nonzero()[0, 0]) for k in range(10)]]
     pairs = target_matrix(small, starts, steps=workshop.pick(40, 100))
     others = ~torch.eye(10, dtype=torch.bool)

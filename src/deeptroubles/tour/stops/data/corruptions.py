@@ -20,7 +20,7 @@ _CORRUPTIONS = ("gaussian_noise", "defocus_blur", "contrast", "fog", "pixelate",
 
 def corruptions(workshop: Workshop) -> Shown:
     """A network is nearly perfect on its test set. What is it worth in bad weather, or in another place?"""
-    classifier = digits_network(workshop, "plain", 28, 8)
+    classifier = digits_network(workshop, "plain", 28, workshop.pick(4, 8))
     tested = digits(28).tested
     count = workshop.pick(150, 397)
     images, classes = tested.images[:count], tested.classes[:count]

@@ -22,7 +22,7 @@ _BLUR = 3.0
 
 def geography(workshop: Workshop) -> Shown:
     """Where do the images come from, and where do the people live who will use the network?"""
-    classifier = digits_network(workshop, "plain", 28, 8)
+    classifier = digits_network(workshop, "plain", 28, workshop.pick(4, 8))
     tested = digits(28).tested
     codes = _invented(len(tested.images), workshop.seed)
     poorer = np.array([countries().loc[code, "income"] != "high" for code in codes])

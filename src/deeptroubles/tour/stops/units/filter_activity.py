@@ -22,7 +22,7 @@ _UNITS = 16
 
 def filter_activity(workshop: Workshop) -> Shown:
     """How often is each filter active, which ones win, and which do nothing?"""
-    classifier = digits_network(workshop, "plain", 28, 8)
+    classifier = digits_network(workshop, "plain", 28, workshop.pick(4, 8))
     tested = digits(28).tested
     layer = [one.name for one in open_network(classifier).layers if "relu" in one.operation][-1]
     subject = Subject.unlabelled(classifier, as_images(tested.images, [DIGITS[k] for k in tested.classes], "digits"))

@@ -16,7 +16,7 @@ from deeptroubles.tour.stop import Number, Shown
 
 def random_start(workshop: Workshop) -> Shown:
     """Start from random pixels and follow the gradient of “3”. Does a 3 appear?"""
-    classifier = digits_network(workshop, "plain", 28, 8)
+    classifier = digits_network(workshop, "plain", 28, workshop.pick(4, 8))
     start = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(workshop.seed))
     start = (start * 255).round() / 255
     steps = (0, 4, 16, 64, workshop.pick(128, 256))
