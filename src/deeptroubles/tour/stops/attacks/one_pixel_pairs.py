@@ -26,7 +26,7 @@ _NETWORKS = {"all-conv": "AllConv", "nin": "NiN", "vgg": "VGG"}
 
 def one_pixel_pairs(workshop: Workshop) -> Shown:
     """Can changing a single pixel change the prediction, and which classes turn into which?"""
-    tested, per_class = digits(_SIDE).tested, workshop.pick(2, 8)
+    tested, per_class = digits(_SIDE).tested, workshop.pick(1, 8)
     maps, counted, changed, examples, right = [], [], {}, [], {}
     for architecture, name in _NETWORKS.items():
         classifier = digits_network(workshop, architecture, _SIDE, workshop.pick(2, 5))

@@ -64,11 +64,7 @@ def corruptions(workshop: Workshop) -> Shown:
                 series=series,
                 y_range=(0.0, 1.0),
             ),
-            table(
-                "Accuracy in other domains",
-                [Column(name="digits"), Column(name="accuracy", kind="share")],
-                [["the test set", right], *[[name, share] for name, share in there.items()]],
-            ),
+            table("Accuracy in other domains", [Column(name="digits"), Column(name="accuracy", kind="share")], rows),
             *(
                 grid(name.capitalize(), pixels[:7], predictions(classifier, pixels[:7]))
                 for name, (pixels, _) in domains.items()
