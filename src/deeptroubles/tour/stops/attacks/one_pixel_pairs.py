@@ -46,9 +46,9 @@ def one_pixel_pairs(workshop: Workshop) -> Shown:
     return Shown(
         see=[
             (
-                f"Three networks were trained on handwritten digits of 16 x 16 pixels: {listed(trained)}. Of each "
-                f"digit, the {per_class} were taken that the network predicts correctly but least confidently. Every "
-                "single pixel of them was set to black and to white."
+                f"Three networks were trained on handwritten digits of 16 x 16 pixels: {listed(trained)}. For "
+                f"each digit we took {plural(per_class, 'image')} that the network predicts correctly but least "
+                "confidently, and set every single pixel to black and to white."
             ),
             (
                 "A cell counts the digits of a row that some single pixel turned into the class of its column. Most "

@@ -64,7 +64,11 @@ def corruptions(workshop: Workshop) -> Shown:
                 series=series,
                 y_range=(0.0, 1.0),
             ),
-            table("Accuracy in other domains", [Column(name="digits"), Column(name="accuracy", kind="share")], rows),
+            table(
+                "Accuracy in other domains",
+                [Column(name="digits"), Column(name="accuracy", kind="share")],
+                [[name, share] for name, share in ({"the test set": right} | there).items()],
+            ),
             *(
                 grid(name.capitalize(), pixels[:7], predictions(classifier, pixels[:7]))
                 for name, (pixels, _) in domains.items()
