@@ -9,9 +9,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from deeptroubles.classifier import Classifier
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, place
 from deeptroubles.planted.planting import Pixels
-from deeptroubles.tour.shared.networks import photographs
+from deeptroubles.tour.shared.networks import network_on, photographs
+from deeptroubles.tour.shared.workshop import Workshop
 
 SIDE = 64
 SIGNS = ("stop", "speed limit", "yield", "one way")
@@ -19,6 +21,14 @@ SEEN = Conditions(degrees=20, scale=(0.6, 1.0), shift=0.12, tilt=0.1, brightness
 """How signs are seen: by a camera in a moving car."""
 _FINE = 4
 _RED, _WHITE, _BLACK, _BLUE = (178, 24, 32), (245, 245, 242), (24, 24, 24), (28, 84, 160)
+
+
+def signs_network(workshop: Workshop) -> Classifier:
+    """A small network that tells the signs apart."""
+    count, epochs, seed = workshop.pick(400, 1600), workshop.pick(6, 10), workshop.seed
+    return workshop.once(
+        "signs", lambda: network_on(draw_signs(count, seed), "plain", seed, epochs=epochs, name="traffic signs")
+    )
 
 
 def draw_sign(name: str) -> tuple[Tensor, Tensor]:

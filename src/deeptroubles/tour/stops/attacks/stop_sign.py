@@ -13,8 +13,8 @@ from deeptroubles.methods.eight_bits import as_8_bit
 from deeptroubles.methods.transforms.shared.physical import Conditions, draw_views, place, see, view_at
 from deeptroubles.subject import logits_of
 from deeptroubles.tour.shared.drawing import grid, predictions
-from deeptroubles.tour.shared.networks import accuracy, network_on
-from deeptroubles.tour.shared.signs import SIDE, SIGNS, background, draw_sign, draw_signs
+from deeptroubles.tour.shared.networks import accuracy
+from deeptroubles.tour.shared.signs import SIDE, SIGNS, background, draw_sign, draw_signs, signs_network
 from deeptroubles.tour.shared.workshop import Workshop
 from deeptroubles.tour.stop import Number, Shown
 
@@ -27,8 +27,7 @@ _TARGET = SIGNS.index("speed limit")
 def stop_sign(workshop: Workshop) -> Shown:
     """Can two stickers turn a stop sign into a speed limit, from every side and in every light?"""
     seed = workshop.seed
-    shown, new = draw_signs(workshop.pick(400, 1600), seed), draw_signs(200, seed + 1)
-    classifier = network_on(shown, "plain", seed, epochs=workshop.pick(6, 10), name="traffic signs")
+    new, classifier = draw_signs(200, seed + 1), signs_network(workshop)
     right = accuracy(classifier, new.images, new.classes)
     sign, mask = draw_sign("stop")
     fronts = place(sign * mask, mask, background(6, seed + 2), view_at(0, _FRONT, 6, 3))
