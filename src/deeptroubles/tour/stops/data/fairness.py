@@ -6,7 +6,7 @@ import torch
 
 from deeptroubles.checks.wording import percent
 from deeptroubles.findings import Estimate
-from deeptroubles.planted.cues import CUES
+from deeptroubles.planted.cues import CLASSES, CUES
 from deeptroubles.planted.planting import draw, image_set
 from deeptroubles.tour.shared.drawing import grid, predictions
 from deeptroubles.tour.shared.networks import accuracy, network_on
@@ -16,7 +16,7 @@ from deeptroubles.workflows.audit import audit
 from deeptroubles.workflows.mitigate import mitigate
 
 _STRENGTH = 0.6
-"""The probability that the mark has the class's color in training; in the test, a quarter."""
+"""The probability that the mark has the class's color in training; otherwise, and in the test, it has any."""
 _MARKS = ("red", "blue", "yellow", "green")
 
 
@@ -44,8 +44,8 @@ def fairness(workshop: Workshop) -> Shown:
         see=[
             (
                 "The small square at the top right is the group. In training it agreed with the shape in "
-                f"{percent(_STRENGTH)} of the images and more; in the test it says nothing. Accuracy is "
-                f"{percent(right)}."
+                f"{percent(_STRENGTH + (1 - _STRENGTH) / CLASSES)} of the images; in the test it says nothing, and accuracy "
+                f"is {percent(right)}."
             ),
             leakage.claim,
             groups.claim,
