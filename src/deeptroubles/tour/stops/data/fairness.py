@@ -44,8 +44,8 @@ def fairness(workshop: Workshop) -> Shown:
         see=[
             (
                 "The small square at the top right is the group. In training it agreed with the shape in "
-                f"{percent(_STRENGTH + (1 - _STRENGTH) / CLASSES)} of the images; in the test it says nothing, and accuracy "
-                f"is {percent(right)}."
+                f"{percent(_STRENGTH + (1 - _STRENGTH) / CLASSES)} of the images; in the test it says nothing, and "
+                f"accuracy is {percent(right)}."
             ),
             leakage.claim,
             groups.claim,

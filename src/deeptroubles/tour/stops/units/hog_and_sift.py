@@ -45,8 +45,8 @@ def hog_and_sift(workshop: Workshop) -> Shown:
             ),
             f"Four drawn traffic signs, seen from many sides in front of photographs: {finding.claim}",
             (
-                "Rigid signs are what such features were made for. On photographs it is different: of CIFAR-10, a last layer "
-                "on the embedded network classified 70% correctly, and HOG with a linear SVM 30% (docs/train.md)."
+                "Rigid signs are what such features were made for. On photographs it is different: of CIFAR-10, a last "
+                "layer on the embedded network classified 70% correctly, and HOG with a linear SVM 30% (docs/train.md)."
             ),
         ],
         numbers=[
