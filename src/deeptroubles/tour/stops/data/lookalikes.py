@@ -41,7 +41,7 @@ def lookalikes(workshop: Workshop) -> Shown:
     ).findings[0]
     shares = logits_of(network, inputs).softmax(1)[torch.arange(len(labels)), labels]
     hardest = shares.argsort()[:6].tolist()
-    before = predictions(embedded(workshop), inputs[:8])
+    before = predictions(embedded(workshop), inputs[:7])
     return Shown(
         see=[
             (
@@ -49,7 +49,7 @@ def lookalikes(workshop: Workshop) -> Shown:
                 f"{percent(right[0])} of {len(labels)} new ones; fitted to {len(many)}, on {percent(right[1])}. All "
                 "other layers stayed as they were: what they learned from photographs is reused."
             ),
-            f"Of the two classes: {finding.claim}",
+            finding.claim,
             f"The hardest drawings got {percent_of(shares[hardest].tolist())} for their true class.",
         ],
         numbers=[
@@ -59,8 +59,8 @@ def lookalikes(workshop: Workshop) -> Shown:
         pictures=[
             grid(
                 "Chihuahuas and muffins",
-                tested[:8],
-                [NAMES[k] for k in labels[:8]],
+                tested[:7],
+                [NAMES[k] for k in labels[:7]],
                 [f"ImageNet network: {text}" for text in before],
             ),
             grid(
