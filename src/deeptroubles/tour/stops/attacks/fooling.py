@@ -22,10 +22,10 @@ def fooling(workshop: Workshop) -> Shown:
     ascended = fooling_ascent(
         classifier, [find_class(classifier, name) for name in _CLASSES], steps=workshop.pick(30, 200)
     )
-    generations = workshop.pick(25, 200)
+    generations = workshop.pick(80, 200)
     direct = map_elites(small, encoding="direct", generations=generations, children=60, seed=workshop.seed)
     drawn = map_elites(small, encoding="cppn", generations=generations, children=60, seed=workshop.seed)
-    patterns = map_elites(classifier, generations=workshop.pick(2, 40), children=60, seed=workshop.seed)
+    patterns = map_elites(classifier, generations=workshop.pick(4, 40), children=60, seed=workshop.seed)
     confident = float(ascended.confidence.min())
     return Shown(
         see=[
