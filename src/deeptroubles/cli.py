@@ -27,6 +27,7 @@ from deeptroubles.commands.mitigate import mitigate
 from deeptroubles.commands.planted import planted
 from deeptroubles.commands.serve import serve
 from deeptroubles.commands.stylize import stylize
+from deeptroubles.commands.tour import tour
 from deeptroubles.commands.train import train
 from deeptroubles.commands.units import units
 from deeptroubles.commands.visualize import visualize
@@ -58,6 +59,7 @@ _COMMANDS = (
     mitigate,
     stylize,
     planted,
+    tour,
     checks,
     methods,
     models,
@@ -85,7 +87,8 @@ Three doors, for a model of yours (such as my_file:build, timm:resnet50 or model
   Python    import deeptroubles as dt
             dt.audit(dt.load_classifier(MODEL), dt.load_images("photos/"), out="runs/first")
 
-No model at hand: `deeptroubles planted horse --out horse/` makes one with a known problem, and says how to audit it.
+No model at hand: `deeptroubles tour --quick` shows what can be wrong with networks, picture by picture, and
+`deeptroubles planted horse --out horse/` makes a network with a known problem, and says how to audit it.
 All commands: `deeptroubles --help`. Forms of models: `deeptroubles models`. One in detail: `deeptroubles help audit`.
 """
 

@@ -10,8 +10,11 @@ import { WorldMapView } from "./WorldMapView";
 type Evidence = Finding["evidence"][number];
 type Item = Estimate[] | Exclude<Evidence, Estimate>;
 
+/** What an item list needs: pieces of evidence, and what a reader must bear in mind. */
+export type Evident = Pick<Finding, "evidence" | "caveats">;
+
 /** The evidence of a finding and its limitations. On a wide screen two small items stand side by side. */
-export function EvidenceList({ finding, printing }: { finding: Finding; printing: boolean }) {
+export function EvidenceList({ finding, printing }: { finding: Evident; printing: boolean }) {
   const items = groupEstimates(finding.evidence);
   return (
     <div className="evidence-list">

@@ -1,4 +1,4 @@
-"""An audit as one HTML file that opens from disk, needs no network and can make no request.
+"""An audit, or a tour, as one HTML file that opens from disk, needs no network and can make no request.
 
 The page itself is built from `frontend/` into `bundle.html` (see `hatch_build.py`); here an audit is written into it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import json
 from pathlib import Path
+from typing import Any
 
 from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import Audit, audit_to_json
@@ -15,7 +16,7 @@ from deeptroubles.run.files import write_whole
 
 BUNDLE = Path(__file__).with_name("bundle.html")
 _HEAD = "<!--deeptroubles:head-->"
-_AUDIT = "<!--deeptroubles:audit-->"
+_DATA = "<!--deeptroubles:audit-->"
 
 # Whatever text an audit carries, the page can neither load anything nor send anything anywhere.
 _POLICY = (
@@ -39,6 +40,21 @@ def render(audit: Audit) -> str:
     Raises:
         RunFolderError: The page was not built when the package was installed.
     """
+    title = f"{audit.model.name}: right for the right reasons? (deeptroubles)"
+    return page_with("audit", json.loads(audit_to_json(audit)), title)
+
+
+def page_with(kind: str, data: Any, title: str) -> str:
+    """The page with what it shows written into it.
+
+    Args:
+        kind: What it shows: `audit` or `tour`.
+        data: That which is shown, as JSON can hold it.
+        title: Title of the page.
+
+    Raises:
+        RunFolderError: The page was not built when the package was installed.
+    """
     try:
         bundle = BUNDLE.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -46,12 +62,12 @@ def render(audit: Audit) -> str:
             "The report page is missing from this installation: run `make setup` in a checkout, "
             "or reinstall deeptroubles."
         ) from None
-    title = html.escape(f"{audit.model.name}: right for the right reasons? (deeptroubles)")
-    head = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n    <title>{title}</title>'
-    data = json.dumps(json.loads(audit_to_json(audit)), ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    head = f"{policy}\n    <title>{html.escape(title)}</title>"
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
     before, _, rest = bundle.partition(_HEAD)
-    between, _, after = rest.partition(_AUDIT)
-    return f'{before}{head}{between}<script type="application/json" id="audit">{data}</script>{after}'
+    between, _, after = rest.partition(_DATA)
+    return f'{before}{head}{between}<script type="application/json" id="{kind}">{text}</script>{after}'
 
 
 def write_report(audit: Audit, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What several stops use: networks that are made once, and drawings for the page."""

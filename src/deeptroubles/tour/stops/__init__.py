@@ -1,0 +1,1 @@
+"""The stops: one idea per file, in the folder of its chapter."""

@@ -1,0 +1,1 @@
+"""How can it be fooled?"""

@@ -1,0 +1,1 @@
+"""Does the network look at the object?"""

@@ -1,0 +1,1 @@
+"""What do you tell those who will use it?"""
