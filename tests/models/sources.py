@@ -18,7 +18,7 @@ FACTORY = """
 from tests.networks import Plain
 
 def build():
-    return Plain()
+    return Plain(seed=3)
 """
 
 
