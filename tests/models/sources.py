@@ -18,7 +18,7 @@ FACTORY = """
 from tests.networks import Plain
 
 def build():
-    return Plain(seed=3)
+    return Plain()
 """
 
 
