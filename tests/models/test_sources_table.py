@@ -15,6 +15,7 @@ import deeptroubles as dt
 from deeptroubles.errors import DeeptroublesError
 from deeptroubles.models import SOURCES
 from deeptroubles.network import open_network, unit_layers
+from deeptroubles.subject import logits_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "sources.md"
 IMAGES = 12
@@ -87,9 +88,9 @@ def occlusion(classifier, images, _folder):
 def pgd(classifier, images, _folder):
     inputs = pixels(classifier, images)
     with torch.no_grad():
-        labels = classifier(inputs).argmax(1)
+        labels = logits_of(classifier, inputs).argmax(1)
         result = dt.attacks.pgd(classifier, inputs, labels, steps=5)
-        changed = classifier(result.images).argmax(1) != labels
+        changed = logits_of(classifier, result.images).argmax(1) != labels
     assert (result.images - inputs).abs().max() <= 8 / 255 + 1e-6
     assert torch.equal(result.success, changed)
 
