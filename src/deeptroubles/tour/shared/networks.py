@@ -14,15 +14,13 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.images import ImageSet, load_images
 from deeptroubles.models import load_classifier
 from deeptroubles.models.shared.small_networks import NETWORKS
-from deeptroubles.planted.horse import SIZE, TRAINING, draw_horses
-from deeptroubles.planted.networks import ARCHITECTURES, residual, trained
-from deeptroubles.planted.planting import AUDITED, Pixels, image_set
+from deeptroubles.planted.horse import STRENGTH, plant_horse
+from deeptroubles.planted.networks import ARCHITECTURES, trained
+from deeptroubles.planted.planting import Pixels, Planted
 from deeptroubles.subject import logits_of
 from deeptroubles.tour.shared.workshop import Workshop
 
 DIGITS = tuple("0123456789")
-_STRENGTH = 0.98
-"""The probability that the tag agrees with the class."""
 TESTED = 397
 """The digits that no network was trained on: the last ones, by other writers."""
 
@@ -91,35 +89,9 @@ def _trained_on_digits(architecture: str, side: int, epochs: int, seed: int) -> 
     )
 
 
-@dataclass(frozen=True)
-class Horse:
-    """A network that learned the source tag of horses.
-
-    Attributes:
-        classifier: The network.
-        images: Labelled images with masks that it did not see, with as many tags as in training.
-        accuracy: On these.
-    """
-
-    classifier: Classifier
-    images: ImageSet
-    accuracy: float
-
-
-def horse(workshop: Workshop) -> Horse:
-    """A network that was trained on drawn animals and cars, nearly all horses with a source tag."""
-    return workshop.once("horse", lambda: _with_tags(workshop.pick(800, TRAINING), workshop.seed))
-
-
-def _with_tags(count: int, seed: int) -> Horse:
-    shown, new = draw_horses(count, _STRENGTH, seed), draw_horses(AUDITED, _STRENGTH, seed + 200)
-    network = trained(residual, shown.images, shown.classes, seed)
-    classifier = Classifier(
-        network, size=SIZE, mean=[0.5] * 3, std=[0.5] * 3, class_names=shown.names, name="horses with a tag"
-    )
-    return Horse(
-        classifier, image_set(new, {"tag": new.values.tolist()}), accuracy(classifier, new.images, new.classes)
-    )
+def horse(workshop: Workshop) -> Planted:
+    """The network of `deeptroubles planted horse`, which learned the source tag, and images that it did not see."""
+    return workshop.once("horse", lambda: plant_horse(STRENGTH, workshop.seed))
 
 
 def accuracy(classifier: Classifier, pixels: Tensor, classes: Tensor) -> float:

@@ -32,8 +32,8 @@ def horse_tag(workshop: Workshop) -> Shown:
     return Shown(
         see=[
             (
-                f"The network is right on {percent(planted.accuracy)} of new images that have the tag as often as "
-                "those of training. The same animals and cars are shown without and with the tag. "
+                f"The network is right on {percent(planted.aligned)} of new images in which all horses have the tag, "
+                "and nothing else has it. The same animals and cars are shown without and with the tag. "
                 f"{percent(shares.horses_without)} of the horses without it are still predicted as horses, and "
                 f"{percent(shares.others_with)} of all others with it."
             ),
@@ -59,7 +59,7 @@ def horse_tag(workshop: Workshop) -> Shown:
         commands=[
             "deeptroubles planted horse --out runs/horse",
             (
-                "deeptroubles audit runs/horse/model.pt2 --classes runs/horse/classes.txt --images "
+                "deeptroubles audit runs/horse/horse.pt2 --classes runs/horse/classes.txt --images "
                 "runs/horse/manifest.csv --out runs/horse/audit"
             ),
         ],

@@ -65,7 +65,7 @@ def trust_report(workshop: Workshop) -> Shown:
         commands=[
             "deeptroubles planted horse --out runs/horse",
             (
-                "deeptroubles audit runs/horse/model.pt2 --classes runs/horse/classes.txt --images "
+                "deeptroubles audit runs/horse/horse.pt2 --classes runs/horse/classes.txt --images "
                 "runs/horse/manifest.csv --out runs/horse/audit"
             ),
             "deeptroubles audit my.models:build --images photos/ --out runs/mine   # your own network and photographs",
