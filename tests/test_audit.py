@@ -181,6 +181,7 @@ def test_checks_can_be_left_out():
         "performance.calibration",
         "performance.lookalikes",
         "performance.out_of_distribution",
+        "performance.preprocessing",
         "data.balance",
     }
     with pytest.raises(UsageError, match=r"no check 'perfromance'\. Did you mean performance"):

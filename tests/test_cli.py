@@ -298,6 +298,7 @@ def test_each_check_has_a_plain_line_when_it_ends(here, run, monkeypatch, capsys
         "performance.calibration",
         "performance.lookalikes",
         "performance.out_of_distribution",
+        "performance.preprocessing",
     ]
     verdicts = {f.check: f.verdict for f in read_audit(here / "run").findings}
     for line in lines:
@@ -310,7 +311,7 @@ def test_checks_can_be_left_out_and_joined_later(run, here):
     assert run(*audit_of("color_models:make", "--checks", "performance", "--skip", "performance.accuracy"))[0] == 0
     code, out, _ = run(*audit_of("color_models:make", "--checks", "performance.accuracy", "--json"))
     assert code == 0
-    names = ("accuracy", "baseline", "calibration", "lookalikes", "out_of_distribution")
+    names = ("accuracy", "baseline", "calibration", "lookalikes", "out_of_distribution", "preprocessing")
     checks = {f"performance.{name}" for name in names}
     assert {f.check for f in audit_from_json(out).findings} == checks
     report = (here / "run" / "report.html").read_text()
@@ -442,7 +443,7 @@ def told(result, sentence):
         (audit_of("color_models:make", "--classes", "nowhere.txt"), "nowhere.txt cannot be read"),
         (audit_of("color_models:make", "--classes", "two.txt"), "3 outputs but 2 class names"),
         (audit_of("color_models:make", "--classes", "images"), "cannot be read"),
-        (audit_of("color_models:make", "--weights", "weights.pt"), "brings its own weights"),
+        (audit_of("color_models:make", "--weights", "weights.pt"), r"no weights file weights\.pt"),
         (audit_of("color_models:make", "--device", "cuda:77"), "'cuda:77' is not available here; use --device cpu"),
         (audit_of("color_models:make", "--device", "toaster"), "'toaster' is not available here"),
         (audit_of("color_models:make", "--device", "meta"), "'meta' is not available here"),

@@ -46,8 +46,10 @@ def test_aliases_and_products_become_usual_operations(bias):
 
 
 def test_an_assignment_to_a_part_leaves_positions_where_they_are():
-    """As the in-place addition of a GhostNet, after which no layer had positions."""
+    """As the in-place addition of a GhostNet, after which no layer had positions. A part that is filled has none."""
     network = open_network(Classifier(Ghost().eval(), size=16))
-    assigned = [layer for layer in network.layers if layer.operation in {"slice_scatter", "select_scatter"}]
+    operations = [layer.operation for layer in network.layers]
+    signals = network.layers[: operations.index("fill")]
+    assigned = [layer for layer in signals if layer.operation in {"slice_scatter", "select_scatter"}]
     assert assigned
     assert all(network.grid(layer.name) for layer in assigned)

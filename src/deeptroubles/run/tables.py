@@ -24,6 +24,8 @@ def read_table(file: Path, hint: str, columns: Sequence[str] | None = None) -> p
     """
     try:
         table = pd.read_parquet(file)
+    except FileNotFoundError as error:
+        raise RunFolderError(f"There is no {file}; {hint}.") from error
     except (OSError, ValueError, LookupError, TypeError, NotImplementedError, pa.ArrowException) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise RunFolderError(f"{file} cannot be read ({reason}); {hint}.") from error

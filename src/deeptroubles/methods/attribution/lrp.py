@@ -110,8 +110,8 @@ def lrp_relevance(
     settings = _Settings(rule, epsilon, gamma, alpha)
     batch = as_batch(classifier, images)
     network = open_graph(classifier, "LRP", "Grad-CAM or occlusion")
-    fused = fuse_batch_norm(network)
     with torch.inference_mode(mode=False):
+        fused = fuse_batch_norm(network)
         parts = [
             _Walk(fused, batch[rows].clone(), settings).distribute(
                 target_score(classifier, targets_of(target, rows), targets_of(against, rows))
