@@ -1,6 +1,7 @@
 """Images are decoded once: what is kept equals what is decoded, to the bit, and what is damaged is never read."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -355,3 +356,15 @@ def test_sizes(text, size):
 def test_what_is_no_size(text):
     with pytest.raises(UsageError, match="4GB"):
         parse_size(text)
+
+
+def test_pixels_that_another_process_removed_are_kept_anew(tmp_path):
+    file = PixelFolder(tmp_path / "pixels", 10_000).file("key", 3, (2, 2, 3))
+    pixels = np.arange(36, dtype=np.uint8).reshape(3, 2, 2, 3)
+    file.write([0, 1, 2], pixels)
+    shutil.rmtree(tmp_path / "pixels")
+    assert not file.read([0, 1])[1].any()
+    file.write([1], pixels[1:2])
+    read, held = file.read([0, 1])
+    assert held.tolist() == [False, True]
+    assert np.array_equal(read[1], pixels[1])

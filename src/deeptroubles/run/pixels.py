@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,7 +53,8 @@ class PixelFile:
         length = self._length()
         held = (wanted >= 0) & (wanted < length)
         if held.any():
-            records[held] = np.memmap(self.path, dtype=self._record, mode="r", shape=(length,))[wanted[held]]
+            with suppress(FileNotFoundError):  # removed meanwhile: then no checksum fits
+                records[held] = np.memmap(self.path, dtype=self._record, mode="r", shape=(length,))[wanted[held]]
         held &= records["check"] == _checks(records["pixels"])
         pixels = np.ascontiguousarray(records["pixels"])
         pixels[~held] = 0
@@ -69,12 +70,15 @@ class PixelFile:
         records = np.zeros(len(rows), dtype=self._record)
         records["pixels"], records["check"] = pixels, _checks(pixels)
         try:
+            self.path.parent.mkdir(exist_ok=True)  # another process that is done with this run may have removed it
             self.path.touch()
             with self.path.open("r+b") as file:
                 for row, record in zip(rows.tolist(), records, strict=True):
                     if row >= 0:
                         file.seek(row * self._record.itemsize)
                         file.write(record.tobytes())
+        except FileNotFoundError:
+            return  # removed again meanwhile: what is not held is decoded when it is needed
         except OSError as error:
             raise RunFolderError(cannot_write(self.path, error)) from error
 
@@ -120,7 +124,7 @@ class PixelFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for other in self.path.iterdir():
                 if other.name != key:
-                    other.unlink()
+                    other.unlink(missing_ok=True)
         except OSError as error:
             raise RunFolderError(cannot_write(self.path, error)) from error
         file = PixelFile(self.path / key, shape, np.arange(count))
