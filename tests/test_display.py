@@ -15,6 +15,7 @@ import deeptroubles as dt
 from deeptroubles.display import Brief, html_table
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.shared.result import AttackResult
+from deeptroubles.workflows.visualize import Figure
 from tests.report.sample import sample_audit
 
 HOSTILE = "<script>alert('x')</script>"
@@ -110,6 +111,13 @@ def test_a_heatmap_is_saved_and_shown_in_a_notebook(tmp_path):
     assert 'src="data:image/webp;base64,' in html
     assert HOSTILE not in html
     assert len(repr(drawn)) < 300
+
+
+def test_pictures_of_units_show_themselves_in_a_notebook():
+    drawn = Figure("layer", HOSTILE, (np.zeros((3, 8, 8), np.float32), np.eye(4, dtype=np.float32)), ("a", HOSTILE))
+    html = drawn._repr_html_()
+    assert html.count('<img src="data:image/webp;base64,') == 2
+    assert HOSTILE not in html
 
 
 def test_one_map_and_a_gray_image_will_do():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.display import Brief
+from deeptroubles.display import Brief, html_pictures
 from deeptroubles.engine import LocalEngine, MakeEngine
 from deeptroubles.errors import ImagesError, UsageError
 from deeptroubles.images import ImageSet
@@ -23,6 +23,7 @@ from deeptroubles.methods.units.feature_maps import feature_maps, first_filters
 from deeptroubles.methods.units.index_units import index_units
 from deeptroubles.methods.units.shared.parameterizations import data_spectrum
 from deeptroubles.network import LOGITS, open_network
+from deeptroubles.pictures import picture as encoded
 from deeptroubles.subject import Subject
 from deeptroubles.workflows.choices import Technique
 
@@ -48,6 +49,18 @@ class Figure(Brief):
     title: str
     pictures: tuple[NDArray[np.float32], ...]
     captions: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        shown = (encoded(_shades(each), text) for each, text in zip(self.pictures, self.captions, strict=True))
+        return html_pictures(self.title, ((each.src, each.alt, each.alt) for each in shown))
+
+
+def _shades(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A picture as it is; raw numbers (h x w) as 1 x h x w shades of gray, from the lowest to the highest."""
+    if values.ndim == 3:
+        return values
+    low, high = float(values.min()), float(values.max())
+    return ((values - low) / max(high - low, 1e-12))[None]
 
 
 def visualize_units(

@@ -46,7 +46,7 @@ def random_start(workshop: Workshop) -> Shown:
                 "Some parts of strokes can be guessed, but no digit: the average digit of the data stands below."
             ),
         ],
-        numbers=[Number(label="Lowest probability of the ten pictures", value=float(shares.min()), low=0.99)],
+        numbers=[Number(label="Lowest probability of the ten pictures", value=float(shares.min()), low=0.95)],
         pictures=[
             grid(
                 "From random pixels towards 3",
