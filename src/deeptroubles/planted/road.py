@@ -34,7 +34,7 @@ _LAMP: Color = (255, 214, 150)
 
 @dataclass(frozen=True)
 class Standing:
-    """An object beside the road, such as a tree or a house.
+    """A roadside object: a tree, a house, a street lamp or a traffic sign.
 
     Attributes:
         kind: `tree`, `house`, `lamp` or `sign`.
@@ -67,7 +67,7 @@ class Scene:
         asphalt: The color of the road.
         skyline: Heights above the horizon, in parts of the picture, at equal distances.
         buildings: Whether the skyline is one of buildings rather than hills.
-        standing: What stands beside the road.
+        standing: The roadside objects.
         sideways: Where shadows fall, in meters.
         vehicles: The vehicles.
         seed: Seed of grain and rain.
