@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from safetensors.torch import save_file
 
-from deeptroubles.planted.horse import STRENGTH, WEIGHTS, train_horse
+from deeptroubles.planted import STRENGTH
+from deeptroubles.planted.horse import WEIGHTS, train_horse
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from deeptroubles import audit, load_classifier, load_images, read_audit
 from deeptroubles.cli import main
 from deeptroubles.models import load_class_names
-from deeptroubles.planted import horse, planting
+from deeptroubles.planted import STRENGTH, horse, planting
 from deeptroubles.planted import photographs as photographs_module
 from deeptroubles.planted.horse import CLASSES, SIZE, draw_animals, draw_horses, stamp
 from deeptroubles.planted.photographs import Photographs, draw_tags
@@ -64,7 +64,7 @@ def test_the_horse_story_in_two_commands(run, fewer, tmp_path):
 
 @pytest.mark.slow
 def test_the_network_that_comes_with_the_package_is_what_training_gives():
-    kept, anew = horse.plant_horse(horse.STRENGTH, 0), horse.train_horse(horse.STRENGTH, 0)
+    kept, anew = horse.plant_horse(STRENGTH, 0), horse.train_horse(STRENGTH, 0)
     assert kept.aligned == pytest.approx(anew.aligned, abs=0.02)
     assert kept.randomized == pytest.approx(anew.randomized, abs=0.06)
     assert kept.reliance > 0.3

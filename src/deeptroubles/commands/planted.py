@@ -10,8 +10,9 @@ from rich.markup import escape
 
 from deeptroubles.commands.console import doing, out
 from deeptroubles.errors import UsageError, nearest
+from deeptroubles.planted import STRENGTH
 
-STRENGTH, SHARE = 0.98, 0.5  # the strength as in planted.horse, which imports PyTorch
+SHARE = 0.5
 
 
 def planted(

@@ -6,3 +6,6 @@
 `cues.py` adds what a network could rely on instead of the object, `networks.py` trains small networks, `planting.py`
 trains one on images with a cue and measures how much it relies on the cue, and `folder.py` writes both as files.
 """
+
+STRENGTH = 0.98
+"""The default strength of a planted cue. It stands here so that the command line can name it without PyTorch."""

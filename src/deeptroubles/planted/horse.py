@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.planted import STRENGTH
 from deeptroubles.planted.cues import cue_values
 from deeptroubles.planted.planting import Pixels, Planted, describe, plant_drawn
 from deeptroubles.planted.scenes import grid
@@ -80,8 +81,6 @@ _PRINT = ("### ### ### ###", "#.. #.# .#. #.#", "##. #.# .#. #.#", "#.. #.# .#. 
 
 WEIGHTS = Path(__file__).with_name("horse.safetensors")
 """What `scripts/horse_weights.py` trained, with the default strength and seed 0, so that nobody waits for it."""
-STRENGTH = 0.98
-"""The default strength of a planted cue."""
 
 
 def plant_horse(strength: float, seed: int) -> Planted:

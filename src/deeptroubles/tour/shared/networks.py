@@ -14,7 +14,8 @@ from deeptroubles.classifier import Classifier
 from deeptroubles.images import ImageSet, load_images
 from deeptroubles.models import load_classifier
 from deeptroubles.models.shared.small_networks import NETWORKS
-from deeptroubles.planted.horse import STRENGTH, plant_horse
+from deeptroubles.planted import STRENGTH
+from deeptroubles.planted.horse import plant_horse
 from deeptroubles.planted.networks import ARCHITECTURES, trained
 from deeptroubles.planted.planting import Pixels, Planted
 from deeptroubles.subject import logits_of
