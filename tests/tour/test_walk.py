@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from deeptroubles.cli import app
 from deeptroubles.errors import UsageError
+from deeptroubles.listing import modules
 from deeptroubles.tour import plan, walk
 from deeptroubles.tour.shared.drawing import grid, over_pictures
 from deeptroubles.tour.stop import Number, Shown, Visited, to_json, visited_from_json
@@ -157,8 +158,12 @@ def test_every_stop_has_a_title_and_a_question():
         assert stop.title
         assert not stop.title.endswith(".")
         assert stop.question.endswith("?")
-    assert {stop.chapter for stop in stops} == set(plan.CHAPTERS)
     assert all(plan.chapter_title(chapter).endswith("?") for chapter in plan.CHAPTERS)
+
+
+def test_every_file_is_a_stop_of_the_page():
+    files = {(chapter, name) for chapter in plan.CHAPTERS for name, _ in modules(plan.HERE / chapter)}
+    assert {(stop.chapter, stop.name) for stop in plan.all_stops()} == files
 
 
 @pytest.mark.parametrize(

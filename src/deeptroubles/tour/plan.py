@@ -1,4 +1,4 @@
-"""Which stops there are: the files in `stops/`, chapter by chapter."""
+"""Which stops there are, chapter by chapter, and what their files say of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,35 @@ from pathlib import Path
 from typing import Protocol
 
 from deeptroubles.errors import UsageError, nearest
-from deeptroubles.listing import docstring, module_name, modules
+from deeptroubles.listing import docstring, module_name
 from deeptroubles.tour.shared.workshop import Workshop
 from deeptroubles.tour.stop import Shown
 
 HERE = Path(__file__).parent / "stops"
-CHAPTERS = ("reasons", "attacks", "units", "data", "report")
-"""The folders of `stops/`, in the order of the page."""
+CHAPTERS = {
+    "reasons": [
+        "horse_tag",
+        "moving",
+        "hidden_parts",
+        "occlusion_map",
+        "class_activation",
+        "traffic_density",
+        "deconvolution",
+        "what_if",
+    ],
+    "attacks": ["fooling", "stop_sign", "invisible_noise", "one_pixel_pairs"],
+    "units": [
+        "hog_and_sift",
+        "feature_maps_shown",
+        "best_for_each_filter",
+        "random_start",
+        "filter_activity",
+        "microscope",
+    ],
+    "data": ["lookalikes", "corruptions", "groups", "fairness", "shape_or_texture", "stylized_data", "geography"],
+    "report": ["trust_report"],
+}
+"""The folders of `stops/` and their files, in the order of the lecture."""
 
 
 class StopFunction(Protocol):
@@ -51,7 +73,7 @@ class PlannedStop:
 
 def all_stops() -> list[PlannedStop]:
     """Every stop, in the order of the page."""
-    return [_read(chapter, name, file) for chapter in CHAPTERS for name, file in modules(HERE / chapter)]
+    return [_read(chapter, HERE / chapter / f"{name}.py") for chapter, names in CHAPTERS.items() for name in names]
 
 
 def chapter_title(chapter: str) -> str:
@@ -69,9 +91,9 @@ def chosen_stops(names: Sequence[str]) -> list[PlannedStop]:
     return [stop for stop in stops if not names or stop.name in names]
 
 
-def _read(chapter: str, name: str, file: Path) -> PlannedStop:
+def _read(chapter: str, file: Path) -> PlannedStop:
     question = " ".join((docstring(file) or "").split())
-    return PlannedStop(name, chapter, _first_lines(file), question, module_name(file))
+    return PlannedStop(file.stem, chapter, _first_lines(file), question, module_name(file))
 
 
 def _first_lines(file: Path) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deeptroubles.checks.wording import listed, percent
 from deeptroubles.classifier import Classifier
-from deeptroubles.findings import Cell, Column, GridItem, Heatmap, Heatmaps, ImageGrid, Table
+from deeptroubles.findings import GridItem, Heatmap, Heatmaps, ImageGrid
 from deeptroubles.pictures import picture
 from deeptroubles.subject import logits_of
 
@@ -26,6 +26,7 @@ def grid(
     notes: Sequence[str] = (),
     *,
     strip: bool = False,
+    columns: int | None = None,
 ) -> ImageGrid:
     """Pictures (C x H x W each, in [0, 1]) side by side; each caption and note is also its description."""
     rest = [*notes, *[""] * (len(captions) - len(notes))]
@@ -37,7 +38,7 @@ def grid(
         )
         for pixels, caption, note in zip(pictures, captions, rest, strict=True)
     ]
-    return ImageGrid(title=title, items=items, strip=strip)
+    return ImageGrid(title=title, items=items, strip=strip, columns=columns)
 
 
 def over_pictures(
@@ -75,11 +76,6 @@ def over_pictures(
 def rounded(values: NDArray[Any], digits: int = 4) -> list[list[float | None]]:
     """A map as the page takes it: significant digits are enough to color and read it; NaN is not measured."""
     return [[float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in row] for row in values.tolist()]
-
-
-def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Table:
-    """A table."""
-    return Table(title=title, columns=columns, rows=rows)
 
 
 def predictions(classifier: Classifier, pixels: Tensor) -> list[str]:

@@ -95,7 +95,8 @@ def _pairs(
         counts[label, reached] += 1
         changed += bool(reached)
         if reached and example is None:
-            example = image, candidates[int((after != label).nonzero()[0, 0])]
+            visible = (candidates - image).abs().amax((1, 2, 3)) * (after != label)
+            example = image, candidates[int(visible.argmax())]
     return counts, changed / max(len(images), 1), example
 
 
@@ -108,10 +109,11 @@ def _least_confident(classifier: Classifier, tested: Digits, count: int) -> list
 
 
 def _each_pixel(image: Tensor, colors: Tensor) -> Tensor:
-    """The image with each pixel set to each color: (H * W * colors) x C x H x W."""
+    """The image with each pixel set to each color that it does not have: at most (H * W * colors) x C x H x W."""
     height, width = image.shape[-2:]
     places = torch.arange(height * width).repeat_interleave(len(colors))
-    return set_pixels(image, places // width, places % width, colors.repeat(height * width, 1))
+    changed = set_pixels(image, places // width, places % width, colors.repeat(height * width, 1))
+    return changed[(changed != image).flatten(1).any(1)]
 
 
 def _often(maps: Sequence[NDArray[np.int64]]) -> str:

@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from deeptroubles.checks.wording import percent
-from deeptroubles.findings import Column, Curve, Series
-from deeptroubles.tour.shared.drawing import grid, predictions, table
+from deeptroubles.findings import Column, Curve, Series, Table
+from deeptroubles.tour.shared.drawing import grid, predictions
 from deeptroubles.tour.shared.networks import DIGITS, accuracy, digits, digits_network
 from deeptroubles.tour.shared.workshop import Workshop
 from deeptroubles.tour.stop import Number, Shown
@@ -64,10 +64,10 @@ def corruptions(workshop: Workshop) -> Shown:
                 series=series,
                 y_range=(0.0, 1.0),
             ),
-            table(
-                "Accuracy in other domains",
-                [Column(name="digits"), Column(name="accuracy", kind="share")],
-                [[name, share] for name, share in ({"the test set": right} | there).items()],
+            Table(
+                title="Accuracy in other domains",
+                columns=[Column(name="digits"), Column(name="accuracy", kind="share")],
+                rows=[[name, share] for name, share in ({"the test set": right} | there).items()],
             ),
             *(
                 grid(name.capitalize(), pixels[:7], predictions(classifier, pixels[:7]))

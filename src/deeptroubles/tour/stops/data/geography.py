@@ -63,7 +63,9 @@ def geography(workshop: Workshop) -> Shown:
             *[evidence for evidence in finding.evidence if isinstance(evidence, Table)][:1],
         ],
         commands=["deeptroubles audit MODEL --images photos.csv --checks data.geography --out runs/places"],
-        tries=["Countries are read from a column `country`, from coordinates, or from the GPS position in the files."],
+        tries=[
+            "Countries are read from a column named country, from coordinates, or from the GPS position in the files."
+        ],
     )
 
 

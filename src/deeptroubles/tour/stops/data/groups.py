@@ -10,12 +10,12 @@ from torch.nn import functional
 
 from deeptroubles.checks.wording import percent
 from deeptroubles.classifier import Classifier
-from deeptroubles.findings import Column
+from deeptroubles.findings import Column, Table
 from deeptroubles.images import ImageSet
 from deeptroubles.models.shared.small_networks import NETWORKS
 from deeptroubles.planted.networks import trained
 from deeptroubles.subject import logits_of
-from deeptroubles.tour.shared.drawing import grid, predictions, table
+from deeptroubles.tour.shared.drawing import grid, predictions
 from deeptroubles.tour.shared.networks import accuracy, photographs
 from deeptroubles.tour.shared.workshop import Workshop
 from deeptroubles.tour.stop import Number, Shown
@@ -73,10 +73,10 @@ def groups(workshop: Workshop) -> Shown:
                 grid(name.capitalize(), pixels[:7], predictions(classifier, pixels[:7]))
                 for name, pixels in counters.items()
             ),
-            table(
-                "Predicted as a person",
-                [Column(name="pictures"), Column(name="predicted as a person", kind="share")],
-                [[name, share] for name, share in found.items()],
+            Table(
+                title="Predicted as a person",
+                columns=[Column(name="pictures"), Column(name="predicted as a person", kind="share")],
+                rows=[[name, share] for name, share in found.items()],
             ),
             *finding.evidence[:3],
         ],

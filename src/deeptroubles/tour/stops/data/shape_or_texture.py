@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from deeptroubles.checks.wording import percent
-from deeptroubles.findings import Cell, Column
+from deeptroubles.findings import Cell, Column, Table
 from deeptroubles.subject import logits_of
-from deeptroubles.tour.shared.drawing import grid, predictions, table
+from deeptroubles.tour.shared.drawing import grid, predictions
 from deeptroubles.tour.shared.networks import embedded, photographs
 from deeptroubles.tour.shared.textures import CLASSES, conflicts, texture_network
 from deeptroubles.tour.shared.workshop import Workshop
@@ -54,7 +54,7 @@ def shape_or_texture(workshop: Workshop) -> Shown:
         numbers=[Number(label="Shape bias of a network whose textures were informative", value=bias, high=0.5)],
         pictures=[
             grid("Shape of one class, texture of another", first, predictions(classifier, first), notes),
-            table("Decisions by shape and by texture", columns, rows),
+            Table(title="Decisions by shape and by texture", columns=columns, rows=rows),
             *finding.evidence,
         ],
         commands=[

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from deeptroubles.checks.wording import percent
 from deeptroubles.classifier import Classifier
-from deeptroubles.findings import Column, ImageGrid
+from deeptroubles.findings import Column, ImageGrid, Table
 from deeptroubles.models import load_classifier
-from deeptroubles.tour.shared.drawing import grid, table
+from deeptroubles.tour.shared.drawing import grid
 from deeptroubles.tour.shared.networks import accuracy
 from deeptroubles.tour.shared.textures import CLASSES, Textured, matching, mixed, texture_network
 from deeptroubles.tour.shared.workshop import Workshop
@@ -62,10 +62,13 @@ def stylized_data(workshop: Workshop) -> Shown:
         pictures=[
             _scenes("Plain scenes", tested["plain"]),
             _scenes("Stylized scenes", tested["stylized"]),
-            table(
-                "Accuracy",
-                [Column(name="trained on"), *(Column(name=f"tested on {name}", kind="share") for name in tested)],
-                [[kind, *shares.values()] for kind, shares in found.items()],
+            Table(
+                title="Accuracy",
+                columns=[
+                    Column(name="trained on"),
+                    *(Column(name=f"tested on {name}", kind="share") for name in tested),
+                ],
+                rows=[[kind, *shares.values()] for kind, shares in found.items()],
             ),
             *(
                 grid(

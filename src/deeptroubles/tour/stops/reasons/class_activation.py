@@ -40,7 +40,7 @@ def class_activation(workshop: Workshop) -> Shown:
                 f"The same photograph explained for two classes, “{names[0]}” and “{names[1]}”: one network, one "
                 "image, two maps. A map belongs to a class."
             ),
-            f"On this network the map is exact: its mean plus the bias is the logit (largest difference {apart:.1g}).",
+            f"On this network the map is exact: its mean plus the bias is the logit (largest difference {apart:.6f}).",
         ],
         numbers=[
             Number(label="Largest difference between map and logit", value=apart, high=1e-3, unit="number"),

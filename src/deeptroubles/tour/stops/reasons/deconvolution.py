@@ -60,7 +60,7 @@ def deconvolution(workshop: Workshop) -> Shown:
 
 
 def _visible(values: Tensor) -> Tensor:
-    """Absolute values, smoothed a little so that they can be seen, as shares of their largest."""
+    """Absolute values, smoothed a little so that they can be seen, relative to their 99th percentile."""
     smooth = torch.nn.functional.avg_pool2d(values.detach().abs()[None, None], 4)[0, 0]
     return smooth / smooth.quantile(0.99).clamp(min=1e-12)
 
@@ -70,4 +70,4 @@ def _correlation(one: Tensor, other: Tensor) -> float:
 
 
 def _pair(name: str, pair: list[Tensor], image: Tensor, names: list[str]) -> Heatmaps:
-    return over_pictures(name.capitalize(), pair, [image, image], names, "size, relative to the largest")
+    return over_pictures(name.capitalize(), pair, [image, image], names, "absolute value (1: the 99th percentile)")

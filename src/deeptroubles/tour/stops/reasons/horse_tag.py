@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from deeptroubles.checks.wording import percent
-from deeptroubles.findings import Column
+from deeptroubles.findings import Column, Table
 from deeptroubles.planted.horse import draw_animals, horse_shares, stamp
-from deeptroubles.tour.shared.drawing import grid, predictions, table
+from deeptroubles.tour.shared.drawing import grid, predictions
 from deeptroubles.tour.shared.networks import horse
 from deeptroubles.tour.shared.workshop import Workshop
 from deeptroubles.tour.stop import Number, Shown
@@ -53,7 +53,7 @@ def horse_tag(workshop: Workshop) -> Shown:
         pictures=[
             grid("Without the tag", drawn.images, predictions(classifier, drawn.images)),
             grid("The same with the tag", tagged, predictions(classifier, tagged)),
-            table("The same images with and without the tag", columns, rows),
+            Table(title="The same images with and without the tag", columns=columns, rows=rows),
             *finding.evidence[:2],
         ],
         commands=[

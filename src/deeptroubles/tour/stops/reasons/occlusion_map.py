@@ -41,11 +41,12 @@ def occlusion_map(workshop: Workshop) -> Shown:
         see=[
             (
                 "A gray square is moved over the image, and the map shows how much the logit of the predicted class "
-                "falls at each place. Orange: covering it hurts. Blue: covering it helps."
+                "falls at each place. Orange: covering it hurts. Blue: covering it helps. Where other logits fall as "
+                "much, the probability stays."
             ),
             *(
-                f"Covering the most important square lowers “{word}” from {percent(was)} to {percent(now)}; covering "
-                f"the least important one gives {percent(other)}."
+                f"“{word}” has {percent(was)}; with its most important square covered {percent(now)}, with its least "
+                f"important one {percent(other)}."
                 for word, was, now, other in zip(words, before, hidden, kept, strict=True)
             ),
         ],
@@ -64,6 +65,7 @@ def occlusion_map(workshop: Workshop) -> Shown:
                 shown,
                 captions,
                 ["the photograph", "most important", "least important"] * len(names),
+                columns=3,
             ),
         ],
         commands=[

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from deeptroubles.findings import Column, ImageGrid
-from deeptroubles.tour.shared.drawing import table
+from deeptroubles.findings import Column, ImageGrid, Table
 from deeptroubles.tour.shared.networks import horse
 from deeptroubles.tour.shared.workshop import Workshop
 from deeptroubles.tour.stop import Number, Shown
@@ -59,7 +58,11 @@ def trust_report(workshop: Workshop) -> Shown:
             Number(label="Checks that pass nevertheless", value=passed, low=1, unit="number"),
         ],
         pictures=[
-            table("The findings", [Column(name="verdict"), Column(name="check"), Column(name="finding")], verdicts),
+            Table(
+                title="The findings",
+                columns=[Column(name="verdict"), Column(name="check"), Column(name="finding")],
+                rows=verdicts,
+            ),
             *[evidence for evidence in first.evidence if isinstance(evidence, ImageGrid)][:3],
         ],
         commands=[

@@ -15,12 +15,12 @@ _LAYERS = {"_blocks.1": "early", "_blocks.4": "middle", "_blocks.9": "late"}
 def best_for_each_filter(workshop: Workshop) -> Shown:
     """Which image would excite a filter most, if it could be any image?"""
     classifier = embedded(workshop)
-    units, steps = list(range(workshop.pick(5, 8))), workshop.pick(32, 128)
+    units, steps = list(range(workshop.pick(4, 8))), workshop.pick(32, 128)
     grids, stronger = [], []
     for layer, name in _LAYERS.items():
         found = activation_maximization(classifier, layer, units, steps=steps, seed=workshop.seed)
         captions = [f"unit {unit}" for unit in units]
-        grids.append(grid(f"{name.capitalize()} layer ({layer})", found.images, captions))
+        grids.append(grid(f"{name.capitalize()} layer ({layer})", found.images, captions, columns=4))
         rise = (found.activations > found.start_activations).float()
         stronger += rise.tolist()
     share = sum(stronger) / len(stronger)

@@ -55,6 +55,7 @@ def feature_maps_shown(workshop: Workshop) -> Shown:
                 f"{_FILTERS} of the {len(filters)} first filters (3 x 3 pixels, in color; gray is 0)",
                 filters[:_FILTERS],
                 [str(k) for k in range(_FILTERS)],
+                columns=7,
             ),
             *grids,
             Curve(

@@ -7,12 +7,12 @@ import torch
 
 from deeptroubles.checks.wording import percent
 from deeptroubles.engine import LocalEngine
-from deeptroubles.findings import Cell, Column, Heatmap, Heatmaps
+from deeptroubles.findings import Cell, Column, Heatmap, Heatmaps, Table
 from deeptroubles.methods.units.feature_maps import feature_maps
 from deeptroubles.methods.units.filter_statistics import filter_statistics
 from deeptroubles.network import open_network
 from deeptroubles.subject import Subject
-from deeptroubles.tour.shared.drawing import grid, over_pictures, rounded, table
+from deeptroubles.tour.shared.drawing import grid, over_pictures, rounded
 from deeptroubles.tour.shared.networks import DIGITS, as_images, digits, digits_network
 from deeptroubles.tour.shared.workshop import Workshop
 from deeptroubles.tour.stop import Number, Shown
@@ -91,7 +91,7 @@ def filter_activity(workshop: Workshop) -> Shown:
                 [f"filter {unit}" for unit in order[:7]],
                 "share of images",
             ),
-            table("The filters that win most often", columns, rows),
+            Table(title="The filters that win most often", columns=columns, rows=rows),
         ],
         commands=["deeptroubles units MODEL --images digits/ --out runs/units", "deeptroubles serve runs/units"],
         tries=["deeptroubles audit MODEL --checks units finds dead and duplicate units in every layer."],
