@@ -6,7 +6,7 @@ import torch
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attacks.shared.balls import quantize
-from deeptroubles.methods.attacks.shared.boundaries import nearest_boundary
+from deeptroubles.methods.attacks.shared.boundaries import BEYOND, nearest_boundary
 from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
 from deeptroubles.methods.attacks.shared.result import AttackResult, scored
@@ -68,6 +68,7 @@ def deep_fool(
             rows, total, here, classes, logits = rows[~hit], total[~hit], here[~hit], classes[~hit], logits[~hit]
             if not len(rows) or step == steps:
                 break
-            total = total + nearest_boundary(network, here, classes, logits, count)[0]
+            # Where pixels are clipped, steps shrink towards the boundary and may not cross it, so each aims further.
+            total = total + nearest_boundary(network, here, classes, logits, count, BEYOND * (1 + step))[0]
             queries[rows] += count
     return scored(classifier, batch, found, goal, "l2", queries, batch_size)

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from deeptroubles.network import PIXELS, Network
 
-_BEYOND = 1e-5
+BEYOND = 1e-5
 """How far (L2) a step goes beyond the boundary; closer, the prediction depends on the rest of the batch."""
 
 
 def nearest_boundary(
-    network: Network, here: Tensor, classes: Tensor, logits: Tensor, count: int
+    network: Network, here: Tensor, classes: Tensor, logits: Tensor, count: int, beyond: float = BEYOND
 ) -> tuple[Tensor, Tensor]:
     """The closest point (L2) where another class reaches the logit of the image's class, with the network linearized.
 
@@ -25,6 +25,7 @@ def nearest_boundary(
         logits: N x K.
         count: Number of other classes that are considered, the most likely ones; each costs one forward and backward
             pass.
+        beyond: How far (L2) the step goes beyond the boundary.
 
     Returns:
         The step to the boundary (N x C x H x W) and the class behind it (N).
@@ -38,7 +39,7 @@ def nearest_boundary(
         norm = gradient.flatten(1).square().sum(1).clamp(min=1e-30)
         distance = gap.clamp(min=0) / norm.sqrt()
         nearer = distance < best
-        scale = ((distance + _BEYOND) / norm.sqrt()).view(-1, 1, 1, 1)
+        scale = ((distance + beyond) / norm.sqrt()).view(-1, 1, 1, 1)
         step = torch.where(nearer.view(-1, 1, 1, 1), scale * gradient, step)
         best, behind = torch.where(nearer, distance, best), torch.where(nearer, column, behind)
     return step, behind
