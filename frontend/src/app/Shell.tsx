@@ -13,7 +13,7 @@ const PAGES: readonly [string, string][] = [
   ["/attack", "Attack lab"],
 ];
 
-/** The frame of all pages: what is looked at, the way to every page, and the jobs that run. */
+/** The frame of all pages: the model and images, links to the pages, and the jobs that run. */
 export function Shell({ children }: { children: ReactNode }) {
   const { value: about, error } = useAsk<About>("/about");
   const [here] = useLocation();
