@@ -47,6 +47,7 @@ def test_pages_are_reached_by_keyboard_and_reloaded(server, visit):
     page.wait_for_url("**/m")
     page.reload()
     assert page.get_by_role("link", name="Microscope").get_attribute("aria-current") == "page"
+    expect(page).to_have_title("Microscope · plain · deeptroubles")
 
 
 def test_a_finding_links_to_what_it_is_about_and_back(tmp_path, visit):

@@ -106,7 +106,7 @@ export function JobTray() {
               <span role="alert" className="job-error">
                 {job.error}
               </span>
-              <button type="button" className="plain" onClick={() => dismiss(job.id)}>
+              <button type="button" className="plain" aria-label={`Close ${job.title}`} onClick={() => dismiss(job.id)}>
                 Close
               </button>
             </>
@@ -114,7 +114,12 @@ export function JobTray() {
             <>
               <span className="job-task">{job.state === "waiting" ? "waiting" : job.task}</span>
               <progress aria-label={job.title} max={job.total || 1} {...(job.total ? { value: job.done } : {})} />
-              <button type="button" className="plain" onClick={() => void tell("DELETE", `/jobs/${job.id}`)}>
+              <button
+                type="button"
+                className="plain"
+                aria-label={`Stop ${job.title}`}
+                onClick={() => void tell("DELETE", `/jobs/${job.id}`)}
+              >
                 Stop
               </button>
             </>

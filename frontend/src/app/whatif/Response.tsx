@@ -113,7 +113,7 @@ function asCurve(found: ResponseCurve, slider: Slider): Curve {
   return {
     kind: "curve",
     title: many ? `Mean over ${found.images} images, with 95% intervals` : "This image",
-    x_label: slider.unit ? `${slider.label} (${slider.unit})` : slider.label,
+    x_label: slider.unit ? `${slider.label} (${slider.unit.trim()})` : slider.label,
     y_label: "probability",
     x_scale: "linear",
     y_range: [0, 1],
