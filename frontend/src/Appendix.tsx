@@ -113,4 +113,3 @@ function Lines({ lines }: { lines: readonly string[] }) {
     </ul>
   );
 }
-

@@ -31,7 +31,7 @@ export function FindingCard({ entry, guide, seconds, printing }: Props) {
         <div className="finding-body">
           {finding.criterion && (
             <p className="criterion">
-              <span className="label">Criterion:</span> {finding.criterion}
+              <span className="quiet">Criterion:</span> {finding.criterion}
             </p>
           )}
           <EvidenceList finding={finding} printing={printing} />

@@ -34,11 +34,12 @@ export function Header({ audit }: { audit: Audit }) {
 }
 
 function labels({ images }: Audit): string {
-  const labeled =
+  const classes = formatCount(images.classes, "class", "classes");
+  const labelled =
     images.labelled === 0
-      ? "none labeled"
+      ? "none labelled"
       : images.labelled === images.count
-        ? `all labeled in ${formatCount(images.classes, "class", "classes")}`
-        : `${formatCount(images.labelled, "labeled", "labeled")} in ${formatCount(images.classes, "class", "classes")}`;
-  return images.unreadable.length > 0 ? `${labeled}, ${images.unreadable.length} unreadable` : labeled;
+        ? `all labelled in ${classes}`
+        : `${formatCount(images.labelled, "labelled", "labelled")} in ${classes}`;
+  return images.unreadable.length > 0 ? `${labelled}, ${images.unreadable.length} unreadable` : labelled;
 }

@@ -27,7 +27,7 @@ export function entriesOf(audit: Audit): Entry[] {
 export const COMMON_TITLE = "True of nearly every network that was not trained against it";
 export const COMMON_NOTE =
   "These problems are real, but they say little about this network in particular: compare its values with those of known " +
-  "networks beside them.";
+  "networks, which are shown with them.";
 
 /** Entries about this network, and those about problems of nearly every network. */
 export function apart(entries: readonly Entry[]): { own: Entry[]; common: Entry[] } {
@@ -40,7 +40,7 @@ export function needsAttention({ finding }: Entry): boolean {
 }
 
 /** The family of a check: the part of its name before the dot. */
-export function familyOf(check: string): string {
+function familyOf(check: string): string {
   return check.split(".", 1)[0] ?? check;
 }
 

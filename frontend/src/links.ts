@@ -1,4 +1,4 @@
-/** Where that which a finding names can be looked at. A report that stands alone has no such places. */
+/** Links from findings to the pages of the app. A report that stands alone has none. */
 import { createContext, type ReactNode } from "react";
 
 export interface Links {

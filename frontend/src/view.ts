@@ -12,7 +12,7 @@ export interface View {
   families: readonly string[];
 }
 
-export function readView(hash: string): View {
+function readView(hash: string): View {
   const [finding = "", query = ""] = hash.replace(/^#/, "").split("?", 2);
   const parameters = new URLSearchParams(query);
   const list = (name: string) => (parameters.get(name) ?? "").split(",").filter(Boolean);

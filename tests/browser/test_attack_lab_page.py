@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 from tests.browser.conftest import accessible
@@ -46,9 +48,15 @@ def test_an_attack_is_watched_and_stopped(lab):
     lab.get_by_label("epsilon").fill("0")
     lab.get_by_role("button", name="Attack", exact=True).click()
     lab.get_by_alt_text("What the attack tries now").wait_for()
-    expect(lab.get_by_text("looks")).to_be_visible()
+    expect(lab.get_by_text(re.compile(r"^[\d,]+ predictions"))).to_be_visible()
     lab.get_by_role("button", name="Stop", exact=True).first.click()
-    expect(lab.get_by_text("Stopped.")).to_be_visible()
+    expect(lab.get_by_text("This was stopped before it was done.")).to_be_visible()
+    expect(lab.get_by_text("the last picture that was tried")).to_be_visible()
+
+
+def test_an_attack_in_the_address_that_does_not_exist_shows_the_first(server, lab):
+    lab.goto(f"{server.address}/attack?method=nothing")
+    expect(lab.get_by_label("Attack", exact=True)).to_have_value("pgd")
 
 
 def test_a_setting_that_is_not_allowed_is_said(lab):

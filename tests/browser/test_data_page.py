@@ -74,7 +74,7 @@ def test_images_are_selected_by_box_and_lasso_and_looked_at(server, visit):
     picture = page.get_by_role("img", name=re.compile("as the model takes it"))
     picture.wait_for()
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
-    link = page.get_by_role("link", name="What if it were different?")
+    link = page.get_by_role("link", name="Edit this image")
     assert re.fullmatch(r"/what-if\?image=\d+", link.get_attribute("href"))
     page.get_by_role("button", name="Close").first.click()
     page.get_by_role("button", name="Select none").click()
@@ -100,14 +100,16 @@ def test_the_plot_is_moved_and_read_by_keyboard(server, visit):
 
 def test_axes_and_filters_stand_in_the_address(server, visit):
     page = enter(server, visit)
-    page.get_by_role("combobox", name="Right", exact=True).select_option("depth")
-    page.get_by_role("combobox", name="Up", exact=True).select_option(label="dog")
+    page.get_by_role("combobox", name="Horizontal axis", exact=True).select_option("depth")
+    page.get_by_role("combobox", name="Vertical axis", exact=True).select_option(label="dog")
     page.get_by_role("combobox", name="Only where", exact=True).select_option("camera")
     page.get_by_role("combobox", name="is", exact=True).select_option("new")
     page.get_by_text(f"100 of {COUNT} images").wait_for()
     page.get_by_role("combobox", name="Only where", exact=True).select_option("depth")
     page.get_by_label("to", exact=True).fill("10")
-    page.get_by_role("button", name="Add").click()
+    add = page.get_by_role("button", name="Add")
+    assert add.bounding_box()["x"] > page.get_by_label("to", exact=True).bounding_box()["x"]  # one row
+    add.click()
     page.get_by_text(f"24 of {COUNT} images").wait_for()
     page.reload()
     page.get_by_text(f"24 of {COUNT} images").wait_for()

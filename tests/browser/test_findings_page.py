@@ -31,12 +31,23 @@ def test_an_audit_is_started_from_the_page(server, visit, scheme):
     accessible(page)
 
 
+def test_an_audit_that_cannot_be_read_is_not_taken_for_none(server, visit):
+    page = visit(server.entrance, allow="status of 500")
+    page.get_by_text("This model has not been audited yet").wait_for()
+    failure = {"status": 500, "content_type": "application/json", "body": '{"detail": "The audit cannot be read."}'}
+    page.route("**/api/audit", lambda route: route.fulfill(**failure))
+    page.reload()
+    expect(page.get_by_role("alert")).to_have_text("The audit cannot be read.")
+    expect(page.get_by_text("This model has not been audited yet")).to_have_count(0)
+
+
 def test_pages_are_reached_by_keyboard_and_reloaded(server, visit):
     page = visit(server.entrance)
     page.get_by_role("link", name="Microscope").press("Enter")
     page.wait_for_url("**/m")
     page.reload()
     assert page.get_by_role("link", name="Microscope").get_attribute("aria-current") == "page"
+    expect(page).to_have_title("Microscope · plain · deeptroubles")
 
 
 def test_a_finding_links_to_what_it_is_about_and_back(tmp_path, visit):
@@ -56,7 +67,7 @@ def test_a_finding_links_to_what_it_is_about_and_back(tmp_path, visit):
         layer = page.locator("[id='units.dead'] td.cell-text a").first
         layer.evaluate("each => each.closest('details').open = true")
         layer.click()
-        page.get_by_role("button", name=re.compile("Look at")).click()
+        page.get_by_role("button", name=re.compile("Analyze")).click()
         page.get_by_role("heading", name="Findings about this layer").wait_for()
         accessible(page)
         page.go_back()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import expect
@@ -26,7 +27,7 @@ def layer(server):
 
 @pytest.fixture
 def look(server, layer, visit):
-    """Opens a place in a layer whose images were looked at."""
+    """Opens a place in a layer that was analyzed on the images."""
 
     def opened(place="", **settings):
         page = visit(server.entrance, **settings)
@@ -35,7 +36,7 @@ def look(server, layer, visit):
         return page
 
     first = opened()
-    button = first.get_by_role("button", name=re.compile("Look at the images"))
+    button = first.get_by_role("button", name=re.compile("Analyze the images"))
     button.or_(first.get_by_role("list", name="Units")).first.wait_for()
     if button.count():
         button.click()
@@ -102,8 +103,9 @@ def test_what_is_missing_is_computed_at_a_click(look):
 def test_units_are_sorted_found_and_reached_by_arrows(look):
     page = look()
     page.get_by_label("Sort by").select_option("wins")
-    page.get_by_text(re.compile(r"^\d+ wins$")).first.wait_for()
-    wins = [int(text.split()[0]) for text in page.get_by_text(re.compile(r"^\d+ wins$")).all_inner_texts()]
+    shown = page.get_by_text(re.compile(r"^[\d,]+ wins?$"))
+    shown.first.wait_for()
+    wins = [int(text.split()[0].replace(",", "")) for text in shown.all_inner_texts()]
     assert wins == sorted(wins, reverse=True)
     page.get_by_label("Sort by").select_option("like")
     page.get_by_role("spinbutton", name="Unit").fill("2")
@@ -123,7 +125,7 @@ def test_units_are_sorted_found_and_reached_by_arrows(look):
 def test_another_model_in_the_address_is_named(server, look):
     page = look()
     page.goto(f"{server.address}/m/00000000/a/0")
-    page.get_by_role("heading", name="This address is of another model").wait_for()
+    page.get_by_role("heading", name="This address is for another model").wait_for()
     page.get_by_role("link", name="See its layers").click()
     page.get_by_role("heading", name="Microscope").wait_for()
 
@@ -132,3 +134,13 @@ def test_it_fits_a_narrow_screen(look):
     page = look("/1", viewport={"width": 360, "height": 700})
     page.get_by_role("heading", name="Strongest images").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_pictures_of_samples_do_not_overlap(look):
+    page = look("/1", viewport={"width": 1280, "height": 900})
+    page.get_by_role("heading", name="Strongest images").wait_for()
+    samples = page.locator(".pictures").first.locator("button")
+    boxes = [samples.nth(i).bounding_box() for i in range(samples.count())]
+    assert len(boxes) > 2
+    for left, right in pairwise(boxes):
+        assert left["x"] + left["width"] <= right["x"] or left["y"] + left["height"] <= right["y"]

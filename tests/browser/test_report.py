@@ -17,7 +17,7 @@ from pypdfium2 import PdfDocument
 from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
 
 from deeptroubles import report
-from deeptroubles.findings import Column, Estimate, Finding, Reference, Table, Verdict
+from deeptroubles.findings import Column, Estimate, Finding, Heatmap, Heatmaps, Reference, Table, Verdict
 
 pytestmark = pytest.mark.skipif(not report.BUNDLE.is_file(), reason="the page is not built: run `make setup`")
 
@@ -332,6 +332,49 @@ def test_heatmaps_change_opacity_switch_off_and_show_their_values(open_report: O
     expect(group.locator(".readout")).to_have_text(re.compile(r"^−?0\.\d+$"))
     description = group.locator(".color-bar").get_attribute("aria-label")
     assert description == "Color scale: Change of the log-odds when hidden, from −1 to 1"
+
+
+def test_numbers_in_cells_have_enough_contrast(browser: Browser, tmp_path: Path) -> None:
+    levels = tuple(i / 20 for i in range(21))
+    ramps = [
+        Heatmaps(
+            title=str(sign),
+            items=[Heatmap(values=[levels], caption="", alt="a ramp")],
+            scale_label="x",
+            low=sign,
+            high=1,
+            diverging=sign < 0,
+        )
+        for sign in (0, -1)
+    ]
+    audit = load_sample().sample_audit()
+    finding = dataclasses.replace(audit.findings[0], evidence=ramps)
+    report.write_report(dataclasses.replace(audit, findings=[finding]), tmp_path / "report.html")
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto((tmp_path / "report.html").as_uri())
+    page.locator(".heat-number").first.wait_for()
+    contrasts = page.locator(".axes-heatmap svg").evaluate_all(
+        """svgs => Promise.all(svgs.map(async (svg) => {
+             const picture = new Image();
+             picture.src = svg.querySelector("image").getAttribute("href");
+             await picture.decode();
+             const context = document.createElement("canvas").getContext("2d");
+             context.drawImage(picture, 0, 0);
+             const luminance = (color) => {
+               const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+               const [red, green, blue] = color.map((v) => linear(v / 255));
+               return 0.05 + 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+             };
+             return [...svg.querySelectorAll(".heat-number")].map((number, i) => {
+               const text = getComputedStyle(number).fill.match(/\\d+/g).map(Number);
+               const [a, b] = [luminance(text), luminance([...context.getImageData(i, 0, 1, 1).data].slice(0, 3))];
+               return Math.max(a / b, b / a);
+             });
+           }))"""
+    )
+    page.close()
+    assert [len(each) for each in contrasts] == [len(levels)] * 2
+    assert min(min(each) for each in contrasts) >= 4.5
 
 
 def test_unmeasured_cells_are_transparent(open_report: Open) -> None:

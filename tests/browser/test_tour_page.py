@@ -61,7 +61,7 @@ def test_what_is_shown_failed_or_ahead_can_be_told_apart(visit, address):
     texts = page.locator("#one .stop-numbers tbody tr").all_inner_texts()
     assert [("not as expected" in text) for text in texts] == [False, True, False]
     assert ["at least 20%" in texts[0], "at most 1" in texts[1], "40% to 75%" in texts[2]] == [True] * 3
-    expect(page.locator("#two")).to_contain_text("This stop failed, and the tour went on: ValueError: <b>no</b>")
+    expect(page.locator("#two")).to_contain_text("This stop failed, and the tour continued: ValueError: <b>no</b>")
     expect(page.locator("#three")).to_contain_text("Not visited yet")
     expect(page.locator("#three")).to_contain_text("deeptroubles tour --only three")
 

@@ -174,16 +174,27 @@ def test_why_what_is_near_and_how_it_responds(enter):
     settled(page, 2)
     assert "50%" in steps(page)[1]
     page.locator(".response").get_by_label("For").select_option("all")
-    page.locator(".response").get_by_label("Over").select_option("blend.share")
+    page.locator(".response").get_by_label("Vary").select_option("blend.share")
     page.get_by_role("button", name="Draw the curve").click()
     page.get_by_text("Mean over 40 images").wait_for()
+
+
+def test_an_explanation_that_was_stopped_can_be_asked_for_again(enter):
+    page = enter("0")
+    stopped = '{"id": 1, "title": "x", "state": "cancelled", "task": "", "done": 0, "total": 0, "error": ""}'
+    events = {"content_type": "text/event-stream", "body": f"data: {stopped}\n\n"}
+    page.route("**/api/jobs/*/events", lambda route: route.fulfill(**events), times=1)
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_text("This was stopped before it was done.").wait_for()
+    page.get_by_role("button", name="Explain", exact=True).click()
+    page.locator(".explain").get_by_text("relevance").wait_for()
 
 
 def test_images_are_found_and_uploaded(enter):
     page = enter("0")
     page.get_by_label("Find").fill("owl")
     expect(page.get_by_text(re.compile(r"of 40 images"))).not_to_have_text("40 of 40 images")
-    page.locator(".strip .thumbnail").first.click()
+    page.locator(".picker-thumbnail").first.click()
     assert re.search(r"image=\d+", page.url)
     buffer = io.BytesIO()
     Image.new("RGB", (50, 60), (9, 99, 199)).save(buffer, "PNG")

@@ -2,7 +2,7 @@ import { useId } from "react";
 
 interface Props {
   label: string;
-  /** What no class at all is called. */
+  /** The placeholder for no class. */
   none: string;
   names: readonly string[];
   value: number | null;
@@ -34,7 +34,7 @@ export function ClassChoice({ label, none, names, value, onChange }: Props) {
   );
 }
 
-/** Several classes; each that is chosen can be taken out again. */
+/** Several classes; each chosen one can be removed. */
 export function ClassesChoice({
   names,
   value,
@@ -60,7 +60,8 @@ export function ClassesChoice({
             {names[index]}
             <button
               type="button"
-              aria-label={`Take out ${names[index]}`}
+              className="remove"
+              aria-label={`Remove ${names[index]}`}
               onClick={() => onChange(value.filter((other) => other !== index))}
             >
               ×

@@ -1,6 +1,6 @@
 import type { MethodFacts, ParameterFacts } from "../api";
 
-/** Settings as texts; what is not there keeps its default. */
+/** Settings as texts; those that are missing keep their default. */
 export type Settings = Record<string, string>;
 
 interface Props {
@@ -22,7 +22,7 @@ export function MethodForm({ method, settings, onChange }: Props) {
           onChange={(value) => onChange({ ...settings, [parameter.name]: value })}
         />
       ))}
-      {method.parameters.length === 0 && <p className="quiet">It has none.</p>}
+      {method.parameters.length === 0 && <p className="quiet">This method has no settings.</p>}
     </fieldset>
   );
 }
@@ -39,9 +39,10 @@ export function Setting({ parameter, value, onChange }: SettingProps) {
   const id = `setting-${name}`;
   return (
     <span className="setting" title={description}>
+      {/* The tooltip is for the pointer; screen readers get the description of the control. */}
       <label htmlFor={id}>{plain(name)}</label>
       {kind === "choice" || kind === "flag" ? (
-        <select id={id} value={value || parameter.default} onChange={(event) => onChange(event.target.value)}>
+        <select id={id} aria-description={description} value={value || parameter.default} onChange={(event) => onChange(event.target.value)}>
           {(kind === "flag" ? ["true", "false"] : choices).map((choice) => (
             <option key={choice}>{choice}</option>
           ))}
@@ -49,6 +50,7 @@ export function Setting({ parameter, value, onChange }: SettingProps) {
       ) : (
         <input
           id={id}
+          aria-description={description}
           type={kind === "text" ? "text" : "number"}
           value={value}
           placeholder={short(parameter.default) || "automatic"}

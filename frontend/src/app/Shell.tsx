@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect } from "react";
 import { Link, useLocation } from "wouter";
 import type { About } from "../api";
 import { AboutContext } from "./about";
@@ -13,10 +13,13 @@ const PAGES: readonly [string, string][] = [
   ["/attack", "Attack lab"],
 ];
 
-/** The frame of all pages: what is looked at, the way to every page, and the jobs that run. */
+/** The frame of all pages: the model and images, links to the pages, and the jobs that run. */
 export function Shell({ children }: { children: ReactNode }) {
   const { value: about, error } = useAsk<About>("/about");
   const [here] = useLocation();
+  const page = PAGES.find(([path]) => isAt(here, path))?.[1];
+  const title = [page, about?.model, "deeptroubles"].filter(Boolean).join(" · ");
+  useEffect(() => void (document.title = title), [title]);
   return (
     <>
       <a className="skip" href="#content" onClick={toContent}>

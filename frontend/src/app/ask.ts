@@ -1,4 +1,4 @@
-/** Asking the server, or in a static copy the files beside the page. */
+/** Requests to the server, or in a static copy to the files of the page. */
 import { useCallback, useEffect, useState } from "react";
 
 /** Whether this is a static copy, in which nothing can be computed. */
@@ -31,28 +31,20 @@ export function fileUrl(path: string): string {
   return STATIC ? `files/${fileName(path)}` : `${ROOT}/api${path}`;
 }
 
-export class AskError extends Error {
-  constructor(
-    message: string,
-    readonly status: number,
-  ) {
-    super(message);
-  }
-}
 
 /** Ask for an address below /api. */
 export async function ask<T>(path: string, signal?: AbortSignal): Promise<T> {
   return STATIC ? ((await fromFile(path)) as T) : send<T>("GET", path, undefined, signal);
 }
 
-/** Tell the server something, or have it compute. `body` is JSON, or a file as it is. */
+/** Send something to the server, or have it compute. `body` is JSON, or a file as it is. */
 export async function tell<T>(
   method: "POST" | "PUT" | "DELETE",
   path: string,
   body?: unknown,
   signal?: AbortSignal,
 ): Promise<T> {
-  if (STATIC) throw new AskError("This is a static copy of the page; nothing can be computed in it.", 0);
+  if (STATIC) throw new Error("This is a static copy of the page; nothing can be computed in it.");
   return send<T>(method, path, body, signal);
 }
 
@@ -67,7 +59,7 @@ async function send<T>(method: string, path: string, body: unknown, signal: Abor
     request.headers = { "content-type": "application/json" };
   }
   const answer = await fetch(`${ROOT}/api${path}`, request);
-  if (!answer.ok) throw new AskError(await reason(answer), answer.status);
+  if (!answer.ok) throw new Error(await reason(answer));
   return (answer.status === 204 ? undefined : await answer.json()) as T;
 }
 
@@ -98,19 +90,19 @@ function fromFile(path: string): Promise<unknown> {
     const script = document.createElement("script");
     const end = () => (waiting.delete(name), script.remove());
     waiting.set(name, (value) => (end(), resolve(value)));
-    script.onerror = () => (end(), reject(new AskError("This was not exported into this copy.", 404)));
+    script.onerror = () => (end(), reject(new Error("This was not exported into this copy.")));
     script.src = `data/${name}.js`;
     document.head.append(script);
   });
 }
 
-export interface Asked<T> {
+interface Asked<T> {
   value: T | undefined;
   error: string;
   again: () => void;
 }
 
-/** What the server answers at an address; while an address changes the old answer stays. `null` asks nothing. */
+/** The server's answer at an address. When the address changes, the old answer stays until the new one comes. `null` asks nothing. */
 export function useAsk<T>(path: string | null): Asked<T> {
   const [answer, setAnswer] = useState<{ value: T | undefined; error: string }>({ value: undefined, error: "" });
   const [round, setRound] = useState(0);

@@ -1,19 +1,18 @@
-/** Jobs in the background: start one, watch it, stop it. */
+/** Jobs in the background: start one, follow it, stop it. */
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useRef, useState } from "react";
 import type { JobFacts } from "../api";
 import { ask, ROOT, STATIC, tell } from "./ask";
 
-const OVER = new Set(["done", "failed", "cancelled"]);
+const isOver = ({ state }: JobFacts) => state === "done" || state === "failed" || state === "cancelled";
 
-/** Watch a job until it is over; returns what ends the watching. */
-export function watch(id: number, onChange: (job: JobFacts) => void): () => void {
+/** Calls `onChange` with every change of a job until it is over; returns a function that stops listening. */
+function listen(id: number, onChange: (job: JobFacts) => void): () => void {
   const source = new EventSource(`${ROOT}/api/jobs/${id}/events`);
   source.onmessage = (event: MessageEvent<string>) => {
     const job = JSON.parse(event.data) as JobFacts;
-    if (OVER.has(job.state)) source.close();
+    if (isOver(job)) source.close();
     onChange(job);
   };
-  source.onerror = () => source.readyState === EventSource.CLOSED && source.close();
   return () => source.close();
 }
 
@@ -28,15 +27,53 @@ const Context = createContext<Tray>({ jobs: [], follow: () => {}, dismiss: () =>
 /** The jobs of this page: `follow` shows a job in the tray until it is over. */
 export const useJobs = () => useContext(Context);
 
+interface Started {
+  /** The job as it is now; null before the first one. */
+  job: JobFacts | null;
+  /** Whether it was requested and is not over. */
+  running: boolean;
+  /** Why it gave no result. */
+  problem: string;
+  start: (path: string, body?: unknown, onDone?: (job: JobFacts) => void) => void;
+}
+
+/** A job that this component starts; `start` asks the server for it. The server may answer that there is nothing to do. */
+export function useJob(): Started {
+  const { follow } = useJobs();
+  const [job, setJob] = useState<JobFacts | null>(null);
+  const [running, setRunning] = useState(false);
+  const [problem, setProblem] = useState("");
+  const start = useCallback<Started["start"]>(
+    (path, body, onDone) => {
+      const end = (reason: string) => (setProblem(reason), setRunning(false));
+      const onChange = (now: JobFacts) => {
+        setJob(now);
+        if (!isOver(now)) return;
+        end(now.state === "cancelled" ? "This was stopped before it was done." : now.error);
+        if (now.state === "done") onDone?.(now);
+      };
+      setJob(null);
+      setProblem("");
+      setRunning(true);
+      tell<number | null>("POST", path, body).then(
+        (id) => (id === null ? end("") : follow(id, onChange)),
+        (refused: Error) => end(refused.message),
+      );
+    },
+    [follow],
+  );
+  return { job, running, problem, start };
+}
+
 export function JobsProvider({ children }: { children: ReactNode }) {
   const [jobs, setJobs] = useState<readonly JobFacts[]>([]);
   const watched = useRef(new Map<number, () => void>());
   const follow = useCallback((id: number, onChange?: (job: JobFacts) => void) => {
     watched.current.get(id)?.();
-    const end = watch(id, (job) => {
+    const end = listen(id, (job) => {
       setJobs((all) => [job, ...all.filter((other) => other.id !== id)].sort((a, b) => a.id - b.id));
       onChange?.(job);
-      if (OVER.has(job.state)) watched.current.delete(id);
+      if (isOver(job)) watched.current.delete(id);
       if (job.state === "done" || job.state === "cancelled") setJobs((all) => all.filter((other) => other.id !== id));
     });
     watched.current.set(id, end);
@@ -45,7 +82,7 @@ export function JobsProvider({ children }: { children: ReactNode }) {
   useEffect(() => {
     if (STATIC) return;
     ask<JobFacts[]>("/jobs").then(
-      (all) => all.filter((job) => !OVER.has(job.state)).forEach((job) => follow(job.id)),
+      (all) => all.filter((job) => !isOver(job)).forEach((job) => follow(job.id)),
       () => {},
     );
     const ends = watched.current;
@@ -58,6 +95,7 @@ export function JobsProvider({ children }: { children: ReactNode }) {
 /** What runs in the background, with progress and a button that stops it. */
 export function JobTray() {
   const { jobs, dismiss } = useJobs();
+  const running = jobs.filter((job) => !isOver(job)).length;
   return (
     <aside className="tray" aria-label="Background jobs">
       {jobs.map((job) => (
@@ -68,7 +106,7 @@ export function JobTray() {
               <span role="alert" className="job-error">
                 {job.error}
               </span>
-              <button type="button" onClick={() => dismiss(job.id)}>
+              <button type="button" className="plain" aria-label={`Close ${job.title}`} onClick={() => dismiss(job.id)}>
                 Close
               </button>
             </>
@@ -76,7 +114,12 @@ export function JobTray() {
             <>
               <span className="job-task">{job.state === "waiting" ? "waiting" : job.task}</span>
               <progress aria-label={job.title} max={job.total || 1} {...(job.total ? { value: job.done } : {})} />
-              <button type="button" onClick={() => void tell("DELETE", `/jobs/${job.id}`)}>
+              <button
+                type="button"
+                className="plain"
+                aria-label={`Stop ${job.title}`}
+                onClick={() => void tell("DELETE", `/jobs/${job.id}`)}
+              >
                 Stop
               </button>
             </>
@@ -84,7 +127,7 @@ export function JobTray() {
         </div>
       ))}
       <span role="status" className="only-read">
-        {jobs.length > 0 ? `${jobs.length} running in the background` : ""}
+        {running > 0 ? `${running} running in the background` : ""}
       </span>
     </aside>
   );

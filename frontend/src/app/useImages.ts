@@ -1,21 +1,19 @@
-import { useEffect, useState } from "react";
-import type { ImageList, JobFacts } from "../api";
+import { useEffect } from "react";
+import type { ImageList } from "../api";
 import { useAbout } from "./about";
-import { STATIC, tell, useAsk } from "./ask";
-import { useJobs } from "./jobs";
+import { STATIC, useAsk } from "./ask";
+import { useJob } from "./jobs";
 
-/** The images, after the model has looked at them. */
+export const COMPUTING = "Computing the predictions for all images …";
+
+/** The images with their predictions, which the server computes first where they are missing. */
 export function useImages(): { list: ImageList | null; problem: string } {
   const { value, error, again } = useAsk<ImageList>("/images");
   const { can_compute } = useAbout();
-  const { follow } = useJobs();
-  const [failed, setFailed] = useState("");
+  const { problem, start } = useJob();
   const computes = can_compute && !STATIC;
   useEffect(() => {
-    if (!computes) return;
-    const end = (problem: Error) => setFailed(problem.message);
-    const done = (job: JobFacts) => (job.state === "done" ? again() : setFailed(job.error));
-    tell<number | null>("POST", "/what-if/prepare").then((id) => id !== null && follow(id, done), end);
-  }, [computes, follow, again]);
-  return { list: value?.ready ? value : null, problem: error || failed };
+    if (computes) start("/what-if/prepare", undefined, again);
+  }, [computes, start, again]);
+  return { list: value?.ready ? value : null, problem: error || problem };
 }

@@ -30,7 +30,12 @@ export function colorScale(low: number, high: number, diverging: boolean): Color
   return { domain, color, stops: stopsOf(diverging).map((hex) => `#${hex}`) };
 }
 
-/** Black or white, whichever has more contrast on this color. */
-export function textColorOn([red, green, blue]: Rgb): string {
-  return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#111" : "#fff";
+/** Black or white, whichever has more contrast on this color: at least 4.5 to 1 (WCAG 2, relative luminance). */
+export function textColorOn(color: Rgb): string {
+  const [red, green, blue] = color.map((level) => {
+    const share = level / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  }) as [number, number, number];
+  // At a luminance of 0.179 black and white have the same contrast, 4.58.
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000" : "#fff";
 }

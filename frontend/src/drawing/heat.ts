@@ -1,7 +1,7 @@
 import type { ColorScale } from "./color";
 import { known } from "./scale";
 
-export type Grid = readonly (readonly (number | null)[])[];
+type Grid = readonly (readonly (number | null)[])[];
 
 const at = (grid: Grid, row: number, column: number) => grid[row]?.[column] ?? null;
 

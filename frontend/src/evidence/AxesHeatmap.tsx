@@ -20,7 +20,7 @@ const CHAR_WIDTH = 6.6; // approximate, in tick labels
 const longest = (labels: readonly string[]) => Math.max(0, ...labels.map((label) => label.length));
 const truncate = (label: string) => (label.length > 22 ? `${label.slice(0, 21)}…` : label);
 
-/** A grid of numbers over labeled axes: one colored square per cell, with its number if it fits. */
+/** A grid of numbers over labelled axes: one colored square per cell, with its number if it fits. */
 export function AxesHeatmap({ heatmap, scale, xLabel, yLabel, printing }: Props) {
   const [box, available] = useWidth<HTMLElement>(600);
   const [readout, setReadout] = useState<string | null>(null);

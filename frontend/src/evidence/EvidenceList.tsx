@@ -10,8 +10,8 @@ import { WorldMapView } from "./WorldMapView";
 type Evidence = Finding["evidence"][number];
 type Item = Estimate[] | Exclude<Evidence, Estimate>;
 
-/** What an item list needs: pieces of evidence, and what a reader must bear in mind. */
-export type Evident = Pick<Finding, "evidence" | "caveats">;
+/** The part of a finding that is shown here; a stop of the tour has the same. */
+type Evident = Pick<Finding, "evidence" | "caveats">;
 
 /** The evidence of a finding and its limitations. On a wide screen two small items stand side by side. */
 export function EvidenceList({ finding, printing }: { finding: Evident; printing: boolean }) {

@@ -4,7 +4,7 @@ import { EvidenceList } from "../evidence/EvidenceList";
 import { usePrinting } from "../hooks";
 
 /** What `deeptroubles tour` writes (src/deeptroubles/tour/stop.py). */
-export interface Tour {
+interface Tour {
   chapters: { title: string; stops: Stop[] }[];
   quick: boolean;
   seed: number;
@@ -44,7 +44,7 @@ export function readTour(): Tour | null {
   return inlined ? (JSON.parse(inlined) as Tour) : null;
 }
 
-/** Every idea of the lecture: the question, what to see, a number that is checked, and how to go on. */
+/** Every idea of the lecture: the question, what to see, checked numbers, and what to try next. */
 export function TourPage({ tour }: { tour: Tour }) {
   const printing = usePrinting();
   const stops = tour.chapters.flatMap((chapter) => chapter.stops);
@@ -102,7 +102,7 @@ function StopCard({ stop, printing }: { stop: Stop; printing: boolean }) {
       <h3 id={`${name}--title`}>{title}</h3>
       <p className="stop-question">{question}</p>
       {shown && <ShownStop shown={shown} printing={printing} />}
-      {stop.status === "failed" && <p className="notice">This stop failed, and the tour went on: {stop.problem}</p>}
+      {stop.status === "failed" && <p className="notice">This stop failed, and the tour continued: {stop.problem}</p>}
       {stop.status === "ahead" && <p className="quiet">Not visited yet. Run the command below.</p>}
       <p className="duration">
         <code>deeptroubles tour --only {name}</code>

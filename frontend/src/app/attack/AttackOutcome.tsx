@@ -1,7 +1,7 @@
 import type { Curve } from "../../audit";
 import { formatShare } from "../../drawing/format";
 
-export interface OutcomePicture {
+interface OutcomePicture {
   title: string;
   src: string;
   named: string;
@@ -18,7 +18,7 @@ export interface Outcome {
   curves: Curve[];
 }
 
-/** What came of an attack; every picture is a PNG file, and what is said of it was read from that file. */
+/** The result of an attack. Every picture is a PNG file, and its prediction is that of the file. */
 export function AttackOutcome({ outcome }: { outcome: Outcome }) {
   return (
     <>

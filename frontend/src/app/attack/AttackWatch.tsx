@@ -1,4 +1,4 @@
-import { formatShare } from "../../drawing/format";
+import { formatCount, formatShare } from "../../drawing/format";
 
 /** What an attack tries at the moment. */
 export interface Step {
@@ -8,7 +8,7 @@ export interface Step {
   top: [string, number][];
 }
 
-/** The picture that an attack tries now, what is predicted for it, and how it differs from the unchanged one. */
+/** The picture that an attack tries now, its prediction, and its difference from the unchanged image. */
 export function AttackWatch({ step, task }: { step: Step | null; task: string }) {
   if (!step) return <p className="quiet">{task || "Starting"}</p>;
   return (
@@ -16,7 +16,8 @@ export function AttackWatch({ step, task }: { step: Step | null; task: string })
       <figure>
         <img src={step.picture} alt="What the attack tries now" className="lab-picture" />
         <figcaption>
-          {step.looks.toLocaleString("en")} looks{task && `, ${task}`}
+          {formatCount(step.looks, "prediction")}
+          {task && `, ${task}`}
         </figcaption>
       </figure>
       {step.difference && (

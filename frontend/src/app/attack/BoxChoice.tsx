@@ -11,12 +11,13 @@ export interface Box {
 interface Props {
   row: number;
   size: readonly (number | null)[] | null;
+  small: boolean;
   box: Box | null;
   onChange: (box: Box | null) => void;
 }
 
 /** A box on an image, drawn with the pointer or given in numbers. */
-export function BoxChoice({ row, size, box, onChange }: Props) {
+export function BoxChoice({ row, size, small, box, onChange }: Props) {
   const [height, width] = [size?.[0] ?? 1, size?.[1] ?? 1];
   const area = useRef<HTMLDivElement>(null);
   const [start, setStart] = useState<[number, number] | null>(null);
@@ -52,7 +53,7 @@ export function BoxChoice({ row, size, box, onChange }: Props) {
   );
   return (
     <fieldset>
-      <legend>Where it may paint</legend>
+      <legend>Region that the attack may change</legend>
       <div
         ref={area}
         className="box-choice"
@@ -63,7 +64,12 @@ export function BoxChoice({ row, size, box, onChange }: Props) {
         onPointerMove={draw}
         onPointerUp={() => setStart(null)}
       >
-        <img src={fileUrl(`/images/${row}/picture`)} alt="" draggable={false} />
+        <img
+          src={fileUrl(`/images/${row}/picture`)}
+          alt={`Image ${row}`}
+          className={small ? "pixelated" : ""}
+          draggable={false}
+        />
         {box && (
           <span
             className="box-drawn"

@@ -7,7 +7,7 @@ import { Filters } from "./Filters";
 import { formatShare } from "../../drawing/format";
 import { groupsOf, type Images, wilson } from "./table";
 
-/** Where predictions are wrong: slices by two facts, and which classes are taken for each other. */
+/** Where predictions are wrong: accuracy by slices of two facts, and which classes are confused. */
 export function Accuracy({ images, view, change, shown, onSelect }: PartProps) {
   if (!images.facts.has("correct")) return <p>{UNLABELLED}</p>;
   const slice = images.facts.has(view.slice) ? view.slice : "class";
@@ -17,7 +17,7 @@ export function Accuracy({ images, view, change, shown, onSelect }: PartProps) {
       <Filters images={images} where={view.where} left={shown.reduce((sum, one) => sum + one, 0)} onChange={(where) => change({ where })} />
       <section aria-labelledby="slices">
         <h2 id="slices">Accuracy by slice</h2>
-        <p className="quiet">Share of correct predictions with its 95% interval. Numbers are cut into thirds. A slice opens its images.</p>
+        <p className="quiet">Share of correct predictions with its 95% interval. Numbers are divided into thirds. Click a slice to see its images.</p>
         <div className="controls">
           <FactSelect label="Slice by" images={images} value={slice} onChange={(name) => change({ slice: name })} />
           <FactSelect label="and by" images={images} value={by} none="nothing else" onChange={(name) => change({ by: name })} />

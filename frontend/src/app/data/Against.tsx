@@ -8,7 +8,7 @@ interface Props {
   images: Images;
   view: View;
   change: Change;
-  /** What no groups are called. */
+  /** The choice of no groups. */
   none: string;
   children?: ReactNode;
 }
@@ -19,7 +19,7 @@ export function useClass(images: Images, view: View): number {
   return view.class >= 0 && view.class < images.classes.length ? view.class : most;
 }
 
-/** Which class is looked at against the rest, and by which groups. */
+/** A choice of the class that is compared with the rest, and of the groups. */
 export function Against({ images, view, change, none, children }: Props) {
   const chosen = useClass(images, view);
   const counts = useMemo(() => labelled(images), [images]);
@@ -30,7 +30,7 @@ export function Against({ images, view, change, none, children }: Props) {
         <span>Class, against the rest</span>
         <select value={chosen} onChange={(event) => change({ class: Number(event.target.value) })}>
           <Classes title="With labelled images" classes={known.filter(({ count }) => count > 0)} />
-          <Classes title="Without" classes={known.filter(({ count }) => count === 0)} />
+          <Classes title="Without labelled images" classes={known.filter(({ count }) => count === 0)} />
         </select>
       </label>
       {!STATIC && (

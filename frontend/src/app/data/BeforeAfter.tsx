@@ -65,9 +65,7 @@ export function BeforeAfter({ facts, reference }: { facts: MitigationFacts; refe
                 <tr key={variant.name}>
                   <th scope="row">{words(variant.name)}</th>
                   <td>{shareText(variant.facts.accuracy)}</td>
-                  <td>
-                    {variant.name === "unchanged" ? "–" : lost(variant.accuracy_cost)}
-                  </td>
+                  <td>{variant.name === "unchanged" ? "–" : lost(variant.accuracy_cost)}</td>
                 </tr>
               ))}
             </tbody>
@@ -79,7 +77,7 @@ export function BeforeAfter({ facts, reference }: { facts: MitigationFacts; refe
         best one makes its numbers look better than they are.
       </p>
       {audit.findings.map((finding) => (
-        <Disclosure key={finding.check} summary={`${finding.check}: ${finding.claim}`} forceOpen={false}>
+        <Disclosure key={finding.check} summary={`${finding.check}: ${finding.claim}`}>
           <EvidenceList finding={finding} printing={false} />
         </Disclosure>
       ))}

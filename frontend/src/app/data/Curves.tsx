@@ -52,7 +52,7 @@ function areaTable(areas: readonly CurveArea[]): Table {
   ];
   return {
     kind: "table",
-    title: "Areas under both curves (ROC: 50% is chance; average precision: the share of the class is chance)",
+    title: "Areas under both curves (chance level: 50% for ROC, the share of the class for average precision)",
     columns: columns.map(([name, kind]) => ({ name, kind })),
     rows: areas.map(({ group, images, positives, roc, average_precision: precision }) => [
       group,

@@ -38,8 +38,8 @@ export function Explore(props: PartProps) {
   return (
     <div className="explore">
       <div className="controls">
-        <FactSelect label="Up" images={images} value={y} more onChange={(name) => change({ y: name })} />
-        <FactSelect label="Right" images={images} value={x} more onChange={(name) => change({ x: name })} />
+        <FactSelect label="Vertical axis" images={images} value={y} more onChange={(name) => change({ y: name })} />
+        <FactSelect label="Horizontal axis" images={images} value={x} more onChange={(name) => change({ x: name })} />
         <FactSelect label="Color" images={images} value={color} more onChange={(name) => change({ color: name })} />
         {images.layers.length > 0 && !onMap && (
           <button type="button" className="plain" onClick={() => change({ x: "map:1", y: "map:2" })}>
@@ -55,14 +55,14 @@ export function Explore(props: PartProps) {
           <Scatter {...props} x={xFact} y={yFact} color={colorFact} />
           {absent > 0 && (
             <p className="quiet">
-              {formatCount(absent, "image is", "images are")} not in the plot, because a value is not known
+              {formatCount(absent, "image is", "images are")} not in the plot, because a value is missing
               {onMap && view.layout === "tsne" ? " or because t-SNE places at most 5,000" : ""}.
             </p>
           )}
         </>
       ) : (
         <p role="status" className="quiet">
-          {onMap && !problem ? "The map is being made …" : "Loading …"}
+          {onMap && !problem ? "Computing the map …" : "Loading …"}
         </p>
       )}
     </div>
@@ -86,7 +86,7 @@ function MapChoice({ images, view, change }: { images: Images; view: View; chang
         </select>
       </label>
       <label className="field">
-        <span>Laid out by</span>
+        <span>Layout</span>
         <select value={view.layout} onChange={(event) => change({ layout: event.target.value as View["layout"] })}>
           <option value="pca">PCA: most variance</option>
           <option value="tsne">t-SNE: neighbors</option>

@@ -7,7 +7,7 @@ interface Props {
   images: Images;
   value: string;
   onChange: (name: string) => void;
-  /** What the empty choice is called; without it there is none. */
+  /** The name of the empty choice; without it there is none. */
   none?: string;
   /** Whether probabilities of classes and maps of layers can be chosen. */
   more?: boolean;

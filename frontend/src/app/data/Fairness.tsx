@@ -1,8 +1,7 @@
-import { useState } from "react";
 import type { FairnessFacts, MitigationFacts } from "../../api";
 import { useAbout } from "../about";
-import { address, STATIC, tell, useAsk } from "../ask";
-import { useJobs } from "../jobs";
+import { address, STATIC, useAsk } from "../ask";
+import { useJob, useJobs } from "../jobs";
 import { Against, useClass } from "./Against";
 import { BeforeAfter } from "./BeforeAfter";
 import { ALONE, UNLABELLED } from "./Curves";
@@ -10,7 +9,7 @@ import type { PartProps } from "./Explore";
 import { MeasureBars } from "./MeasureBars";
 import { GroupTable } from "./Thresholds";
 
-/** The four steps of AI Fairness 360: choose groups, see gaps, mitigate, compare before and after. */
+/** Four steps, as in AI Fairness 360: choose groups, see gaps, mitigate, compare before and after. */
 export function Fairness({ images, view, change }: PartProps) {
   const about = useAbout();
   const positive = useClass(images, view);
@@ -36,7 +35,7 @@ export function Fairness({ images, view, change }: PartProps) {
             </label>
           )}
         </Against>
-        <p className="quiet">Groups are those that the images come with, or ranges of a number; nothing here guesses who a person is.</p>
+        <p className="quiet">Groups are the values of your columns, or ranges of a number. Nothing here guesses who a person is.</p>
       </li>
       {view.group && (
         <li>
@@ -63,20 +62,20 @@ function Gaps({ facts, name }: { facts: FairnessFacts; name: string }) {
         <p>No two groups have enough labelled images to be compared.</p>
       ) : (
         <>
-      <p>
-        Each group minus {facts.reference} when {name} is predicted (disparate impact: divided by it). Shaded: what AI Fairness 360
-        calls fair.
-      </p>
-      <div className="two">
-        {facts.comparisons.map(({ group, measures }) => (
-          <MeasureBars key={group} title={`${group}, compared with ${facts.reference}`} measures={measures} />
-        ))}
-        <MeasureBars title="All groups together" measures={[facts.theil]} />
-      </div>
-      <p className="quiet">
-        A gap shows that groups fare differently, not why. The measures exclude each other where groups differ in how often they
-        are of the class.
-      </p>
+          <p>
+            Differences between each group and {facts.reference} in predicting {name} (disparate impact: their ratio). Shaded: what
+            AI Fairness 360 calls fair.
+          </p>
+          <div className="two">
+            {facts.comparisons.map(({ group, measures }) => (
+              <MeasureBars key={group} title={`${group}, compared with ${facts.reference}`} measures={measures} />
+            ))}
+            <MeasureBars title="All groups together" measures={[facts.theil]} />
+          </div>
+          <p className="quiet">
+            A gap shows that predictions differ between groups, not why. Where the class is more frequent in some groups, not all
+            measures can be fair at once.
+          </p>
         </>
       )}
     </>
@@ -87,28 +86,21 @@ type Question = { column: string; positive: number; reference: string };
 
 function Mitigation({ question, facts }: { question: Question; facts: FairnessFacts }) {
   const about = useAbout();
-  const { jobs, follow } = useJobs();
-  const [problem, setProblem] = useState("");
+  const { jobs } = useJobs();
+  const { problem, start } = useJob();
   const { value: tried, again } = useAsk<MitigationFacts>(address("/data/mitigation", question));
   const running = jobs.some((job) => job.title === `Mitigation by ${question.column}` && job.state !== "failed");
-  const start = () => {
-    setProblem("");
-    const body = { column: question.column, positive: question.positive };
-    tell<number>("POST", "/data/mitigation", body).then(
-      (id) => follow(id, (job) => (job.state === "done" ? again() : job.state === "failed" && setProblem(job.error))),
-      (failed: Error) => setProblem(failed.message),
-    );
-  };
+  const { column, positive } = question;
   return (
     <>
       <li>
         <h2>Mitigate</h2>
         <p>
-          Retrain the last layer on reweighed and on balanced images, and choose thresholds by group. One half of the labelled images
-          is fitted on, the other half is measured. The model itself stays as it is.
+          Retrain the last layer on reweighed and on balanced images, and choose thresholds by group. Layers and thresholds are
+          fitted on one half of the labelled images and measured on the other. The model itself stays as it is.
         </p>
         {about.can_compute && (
-          <button type="button" className="main-button" disabled={running} onClick={start}>
+          <button type="button" className="main-button" disabled={running} onClick={() => start("/data/mitigation", { column, positive }, again)}>
             {running ? "Trying …" : "Try all mitigations"}
           </button>
         )}

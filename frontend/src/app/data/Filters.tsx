@@ -10,7 +10,7 @@ interface Props {
   onChange: (where: readonly Condition[]) => void;
 }
 
-/** Which images are looked at: conditions that all must hold, and a form that adds one. */
+/** Which images are shown: conditions that all must hold, and a form that adds one. */
 export function Filters({ images, where, left, onChange }: Props) {
   const [name, setName] = useState("");
   const fact = images.facts.get(name);
@@ -19,7 +19,7 @@ export function Filters({ images, where, left, onChange }: Props) {
     setName("");
   };
   return (
-    <div className="filters">
+    <div className="data-filters">
       <FactSelect label="Only where" images={images} value={name} none="choose …" onChange={setName} />
       {fact && (fact.categories ? <Categories fact={fact} onAdd={add} /> : <Range key={name} fact={fact} onAdd={add} />)}
       {where.map((condition) => (
@@ -68,7 +68,7 @@ function Range({ fact, onAdd }: { fact: Fact; onAdd: (condition: Condition) => v
   const valid = from !== "" && to !== "" && Number(from) <= Number(to);
   return (
     <form
-      className="range"
+      className="number-range"
       onSubmit={(event) => {
         event.preventDefault();
         if (valid) onAdd([fact.name, Number(from), Number(to)]);

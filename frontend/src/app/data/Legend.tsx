@@ -7,7 +7,7 @@ export function Legend({ name, coloring }: { name: string; coloring: Coloring })
   const { legend, range } = coloring;
   return (
     <div className="data-legend">
-      <span className="label">{name}:</span>
+      <span className="quiet">{name}:</span>
       {range && (
         <span className="legend-item">
           {formatNumber(range[0])}

@@ -41,11 +41,11 @@ export function Picked({ images, thumbnails, row, onClose }: Props) {
       )}
       {about.can_compute && !STATIC && (
         <p>
-          <Link href={`/what-if?image=${row}`}>What if it were different?</Link>
+          <Link href={`/what-if?image=${row}`}>Edit this image</Link>
         </p>
       )}
       <Facts images={images} row={row} of={(origin) => origin !== PIXELS} />
-      <Disclosure summary="What is computed from its pixels" forceOpen={false}>
+      <Disclosure summary="Properties of its pixels">
         <Facts images={images} row={row} of={(origin) => origin === PIXELS} />
       </Disclosure>
     </section>

@@ -1,24 +1,17 @@
-import { useState } from "react";
 import type { Audit } from "../../audit";
 import { EvidenceList } from "../../evidence/EvidenceList";
 import { useAbout } from "../about";
-import { STATIC, tell, useAsk } from "../ask";
-import { useJobs } from "../jobs";
+import { STATIC, useAsk } from "../ask";
+import { useJob } from "../jobs";
 
 const CHECK = "data.geography";
 
 /** Where the images are from, as the audit found it. */
 export function Places() {
   const about = useAbout();
-  const { follow } = useJobs();
-  const [problem, setProblem] = useState("");
+  const { running, problem, start } = useJob();
   const { value: audit, again } = useAsk<Audit | null>("/audit");
   const finding = audit?.findings.find(({ check }) => check === CHECK);
-  const start = () =>
-    tell<number>("POST", `/audit?checks=${CHECK}`).then(
-      (id) => follow(id, (job) => (job.state === "done" ? again() : job.state === "failed" && setProblem(job.error))),
-      (failed: Error) => setProblem(failed.message),
-    );
   return (
     <section aria-labelledby="places">
       <h2 id="places">Where the images are from</h2>
@@ -34,8 +27,13 @@ export function Places() {
             image is from. The map compares the countries with where the world's internet users live.
           </p>
           {about.can_compute && !STATIC && (
-            <button type="button" className="main-button" onClick={() => void start()}>
-              Find out
+            <button
+              type="button"
+              className="main-button"
+              disabled={running}
+              onClick={() => start(`/audit?checks=${CHECK}`, undefined, again)}
+            >
+              {running ? "Finding the countries …" : "Find the countries"}
             </button>
           )}
         </>

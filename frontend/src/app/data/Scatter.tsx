@@ -126,7 +126,7 @@ export function Scatter({ images, thumbnails, x, y, color, shown, selected, onSe
           −
         </button>
         <button type="button" className="plain" onClick={() => ((zoom.current = plot.WHOLE), redraw())}>
-          Whole
+          Show all
         </button>
         <button type="button" className="plain" onClick={() => onSelect([...placed.rows])}>
           Select what is in view
@@ -163,12 +163,12 @@ export function Scatter({ images, thumbnails, x, y, color, shown, selected, onSe
         )}
       </div>
       <p className="axis-names quiet">
-        Up: {y.name}. Right: {x.name}.
+        Vertical axis: {y.name}. Horizontal axis: {x.name}.
       </p>
       {color && <Legend name={color.name} coloring={coloring} />}
       <p id={help} className="quiet scatter-help">
-        Drag to move, or choose box or lasso to select; wheel, + and − zoom, arrows move, 0 shows all, Enter selects what is in
-        view, Escape selects nothing. With few images in view they appear as thumbnails.
+        Drag to move the plot, or choose Box or Lasso to select images. The wheel, + and − zoom; arrows move; 0 shows all; Enter
+        selects what is in view; Escape clears the selection. When few images are in view, they are drawn as thumbnails.
       </p>
     </div>
   );
@@ -204,7 +204,7 @@ interface PointerProps {
   placed: plot.Placed;
 }
 
-/** What mouse and fingers do: move, draw around, pick; two fingers zoom. */
+/** Pointer events: drag to move or select, click to pick; two fingers zoom. */
 function usePointer({ tool, zoomBy, moveBy, setOutline, setHovered, onSelect, onPick, placed }: PointerProps) {
   const down = useRef(new Map<number, plot.Point>());
   const path = useRef<plot.Point[]>([]);

@@ -123,9 +123,9 @@ function StrategyTable({ answer, chosen, onChoose }: StrategyProps) {
             <th scope="col">strategy</th>
             <th scope="col">accuracy</th>
             <th scope="col">cost per image</th>
-            <th scope="col">largest gap in predictions of the class</th>
-            <th scope="col">in true positives</th>
-            <th scope="col">in accuracy</th>
+            <th scope="col">largest gap: predicted as the class</th>
+            <th scope="col">largest gap: true-positive rate</th>
+            <th scope="col">largest gap: accuracy</th>
           </tr>
         </thead>
         <tbody>

@@ -1,9 +1,9 @@
 /** What an axis or a color can show: a column, the probability of a class, or the map of a layer. */
-import { useEffect, useMemo, useState } from "react";
-import type { ImageMap, JobFacts } from "../../api";
+import { useEffect, useMemo } from "react";
+import type { ImageMap } from "../../api";
 import { useAbout } from "../about";
-import { address, STATIC, tell, useAsk } from "../ask";
-import { useJobs } from "../jobs";
+import { address, STATIC, useAsk } from "../ask";
+import { useJob } from "../jobs";
 import { type Fact, factOf, type Images } from "./table";
 import type { View } from "./view";
 
@@ -25,26 +25,17 @@ function ofMap(name: string, map: ImageMap): Fact {
   return factOf(`map, ${first ? "first" : "second"} axis${explained}`, first ? map.x : map.y, null);
 }
 
-/** Why a job gave nothing; nothing while it may still give something. */
-export const whyNot = ({ state, error }: JobFacts) => (state === "cancelled" ? "This was stopped before it was done." : error);
-
-/** The map of the layer in the view, made where it is not there yet. */
+/** The map of the layer in the view, which the server computes first where it is missing. */
 export function useMap(view: View, images: Images): { map: ImageMap | undefined; problem: string } {
-  const about = useAbout();
-  const { follow } = useJobs();
-  const [problem, setProblem] = useState("");
+  const { can_compute } = useAbout();
+  const { problem, start } = useJob();
   const needed = [view.x, view.y, view.color].some((name) => name.startsWith("map:"));
   const layer = view.layer || images.layers.at(-1) || "";
   const path = needed && layer ? address("/data/map", { layer, layout: view.layout }) : null;
   const { value: map, error, again } = useAsk<ImageMap>(path);
   const missing = path !== null && map?.ready === false;
   useEffect(() => {
-    setProblem("");
-    if (!missing || path === null || STATIC || !about.can_compute) return;
-    tell<number>("POST", path).then(
-      (id) => follow(id, (job) => (job.state === "done" ? again() : setProblem(whyNot(job)))),
-      (failed: Error) => setProblem(failed.message),
-    );
-  }, [missing, path, about.can_compute, follow, again]);
-  return { map, problem: problem || error };
+    if (missing && path !== null && can_compute && !STATIC) start(path, undefined, again);
+  }, [missing, path, can_compute, start, again]);
+  return { map, problem: (missing && problem) || error };
 }

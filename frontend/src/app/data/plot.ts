@@ -62,7 +62,7 @@ export interface Rgb {
 }
 
 /** The colors of the page, as they are right now. */
-export interface Palette {
+interface Palette {
   paper: Rgb;
   ink: Rgb;
   soft: Rgb;
@@ -196,7 +196,7 @@ export interface Sprites {
   page: (index: number) => HTMLImageElement | null;
 }
 
-export interface Drawing {
+interface Drawing {
   x: Axis;
   y: Axis;
   coloring: Coloring;

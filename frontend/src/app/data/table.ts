@@ -41,7 +41,7 @@ export function imagesOf(table: ImageTable): Images {
 /** A column with a value, or with the ends of a range. */
 export type Condition = readonly [string, string] | readonly [string, number, number];
 
-/** Which rows fulfil all conditions: 1 or 0 each. Conditions on columns that there are not are left out. */
+/** Which rows fulfil all conditions: 1 or 0 each. Conditions on unknown columns are ignored. */
 export function kept(images: Images, conditions: readonly Condition[]): Uint8Array {
   const rows = new Uint8Array(images.count).fill(1);
   for (const [name, from, to] of conditions) {
@@ -93,7 +93,7 @@ export function labelled(images: Images): Map<number, number> {
   return counts;
 }
 
-/** What a fact says of a row, in words. */
+/** The value of a row, as text. */
 export function inWords(fact: Fact, row: number): string {
   const value = fact.values[row] ?? NaN;
   if (Number.isNaN(value)) return NOT_KNOWN;

@@ -1,4 +1,4 @@
-/** What the page of data shows; it stands in the address, so that a view can be kept and sent. */
+/** What the data page shows. The address holds it, so that a view can be kept and shared. */
 import { useCallback, useMemo } from "react";
 import { useLocation, useSearch } from "wouter";
 import type { Condition } from "./table";

@@ -1,62 +1,44 @@
-import { useState } from "react";
-import type { Costs, JobFacts, Wanted } from "../../api";
+import type { Costs, Wanted } from "../../api";
+import { formatDuration } from "../../drawing/format";
 import { useAbout } from "../about";
-import { address, STATIC, tell, useAsk } from "../ask";
-import { useJobs } from "../jobs";
+import { address, STATIC, useAsk } from "../ask";
+import { useJob } from "../jobs";
+
+/** The text of the button that analyzes a layer on the images. */
+export const ANALYZE = "Analyze the images";
 
 interface Props {
-  /** What the button says. */
+  /** The text of the button. */
   text: string;
   wanted: Pick<Wanted, "layer" | "technique"> & Partial<Wanted>;
-  /** What it costs, of the costs of the layer. */
+  /** Its seconds, from the costs of the layer. */
   cost: (costs: Costs) => number | null;
   onDone: () => void;
 }
 
-/** A button that computes what is missing; then how far it is, and what went wrong. */
+/** A button that computes what is missing, then its progress or error. */
 export function Compute({ text, wanted, cost, onDone }: Props) {
   const about = useAbout();
-  const { follow } = useJobs();
-  const [job, setJob] = useState<JobFacts | null>(null);
-  const [error, setError] = useState("");
+  const { job, running, problem, start } = useJob();
   const possible = about.can_compute && !STATIC;
   const { value: costs } = useAsk<Costs>(possible ? address("/microscope/costs", { layer: wanted.layer }) : null);
   if (!possible) return <p className="quiet">This is not in the run folder, and there is no model to compute it.</p>;
 
-  const start = async () => {
-    setError("");
-    try {
-      const id = await tell<number>("POST", "/microscope/compute", wanted);
-      follow(id, (now) => {
-        setJob(now);
-        if (now.state === "done") onDone();
-      });
-    } catch (problem) {
-      setError((problem as Error).message);
-    }
-  };
-  const runs = job?.state === "waiting" || job?.state === "running";
   const seconds = costs && cost(costs);
   return (
     <div className="compute" aria-live="polite">
-      {runs ? (
+      {running ? (
         <p>
-          {job.state === "waiting" ? "Waiting for other jobs …" : job.task || "Starting …"}{" "}
-          <progress aria-label={text} max={job.total || 1} {...(job.total ? { value: job.done } : {})} />
+          {job?.state === "waiting" ? "Waiting for other jobs …" : job?.task || "Starting …"}{" "}
+          <progress aria-label={text} max={job?.total || 1} {...(job?.total ? { value: job.done } : {})} />
         </p>
       ) : (
-        <button type="button" className="plain" onClick={() => void start()}>
+        <button type="button" className="plain" onClick={() => start("/microscope/compute", wanted, onDone)}>
           {text}
-          {seconds ? ` (about ${duration(seconds)})` : ""}
+          {seconds ? ` (about ${formatDuration(seconds)})` : ""}
         </button>
       )}
-      {job?.state === "failed" && <p role="alert">{job.error}</p>}
-      {error && <p role="alert">{error}</p>}
+      {problem && <p role="alert">{problem}</p>}
     </div>
   );
-}
-
-function duration(seconds: number): string {
-  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
 }

@@ -1,10 +1,9 @@
-import { useState } from "react";
 import type { FeatureMap } from "../../api";
+import { formatNumber } from "../../drawing/format";
 import { useAbout } from "../about";
-import { address, tell, useAsk } from "../ask";
-import { useJobs } from "../jobs";
+import { address, useAsk } from "../ask";
+import { useJob } from "../jobs";
 import { ImageChoice } from "./LensView";
-import { short } from "./places";
 
 interface Props {
   layer: string;
@@ -14,20 +13,13 @@ interface Props {
   pixels: "smooth" | "pixelated";
 }
 
-/** How the unit responds to an image of choice, at every position. */
+/** How the unit responds to a chosen image, at every position. */
 export function FeatureMaps({ layer, unit, row, onRow, pixels }: Props) {
   const { can_compute } = useAbout();
-  const { follow } = useJobs();
-  const [running, setRunning] = useState(false);
+  const { running, problem, start } = useJob();
   const { value: map, error, again } = useAsk<FeatureMap>(can_compute ? address("/microscope/map", { layer, row, unit }) : null);
   if (!can_compute) return null;
-  const read = async () => {
-    setRunning(true);
-    follow(await tell<number>("POST", "/microscope/read"), (job) => {
-      if (job.state === "done") again();
-      if (["done", "failed", "cancelled"].includes(job.state)) setRunning(false);
-    });
-  };
+  const read = () => start("/microscope/read", undefined, again);
   const unread = error.startsWith("The images have not been read");
   return (
     <section aria-labelledby="maps-title">
@@ -37,23 +29,23 @@ export function FeatureMaps({ layer, unit, row, onRow, pixels }: Props) {
         {error && (
           <p>
             {error}{" "}
-            <button type="button" className="plain" disabled={running} onClick={() => void (unread ? read() : again())}>
+            <button type="button" className="plain" disabled={running} onClick={unread ? read : again}>
               {running ? "Reading …" : unread ? "Read the images" : "Try again"}
             </button>
           </p>
         )}
+        {problem && <p role="alert">{problem}</p>}
         {map && (
           <div className="maps">
             <figure>
               <img src={map.image} alt={`Image ${map.row}: ${map.name}`} />
-              <figcaption className="quiet">
-                {map.name}
-              </figcaption>
+              <figcaption className="quiet">{map.name}</figcaption>
             </figure>
             <figure>
               <img src={map.map} className={pixels === "pixelated" ? "pixelated" : undefined} alt={`Response of unit ${unit}`} />
               <figcaption className="quiet">
-                black: {short(map.low)}, white: {short(map.high)}; {map.grid[0]} x {map.grid[1]} positions
+                from {formatNumber(map.low)} (black) over red and yellow to {formatNumber(map.high)} (white); {map.grid[0]} x{" "}
+                {map.grid[1]} positions
               </figcaption>
             </figure>
           </div>

@@ -2,9 +2,10 @@ import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import type { About, Graph, LayerNode } from "../../api";
 import { useAbout } from "../about";
+import { formatCount } from "../../drawing/format";
 import { useAsk } from "../ask";
 import { COLORS, NetworkGraph } from "./NetworkGraph";
-import { layerPath, many } from "./places";
+import { layerPath } from "./places";
 import { useKeys } from "./useKeys";
 
 /** The whole network: its graph, and a list of its layers. */
@@ -30,13 +31,13 @@ export function GraphPage() {
     <section className="microscope">
       <h1>Microscope</h1>
       <p className="quiet">
-        {many(graph.layers.length, "layer")} of {about.model}, {many(units(graph.layers), "unit")} in all. Choose a layer to
+        {formatCount(graph.layers.length, "layer")} of {about.model}, {formatCount(units(graph.layers), "unit")} in all. Choose a layer to
         see what its units respond to.
       </p>
       {graph.edges.length === 0 && (
-        <p className="notice">How the layers are connected is not known here; the list has them in the order of computation.</p>
+        <p className="notice">The connections between layers are not known; the list shows them in the order of computation.</p>
       )}
-      <div className={graph.edges.length ? "two" : undefined}>
+      <div className={graph.edges.length ? "graph-and-list" : undefined}>
         {graph.edges.length > 0 && (
           <div>
             <NetworkGraph graph={graph} onChoose={(layer) => go(layerPath(about.model_id, layer))} />
@@ -44,7 +45,7 @@ export function GraphPage() {
           </div>
         )}
         <div>
-          <label className="choice">
+          <label className="field">
             <span>
               Find a layer <kbd>/</kbd>
             </span>
@@ -57,12 +58,12 @@ export function GraphPage() {
             />
           </label>
           <p role="status" className="only-read">
-            {many(found.length, "layer")} found
+            {formatCount(found.length, "layer")} found
           </p>
           <LayerList layers={found} />
           {graph.others.length > 0 && (
             <>
-              <h2>Also kept</h2>
+              <h2>Other layers in the run folder</h2>
               <LayerList layers={graph.others} />
             </>
           )}
@@ -82,7 +83,7 @@ function LayerList({ layers }: { layers: readonly LayerNode[] }) {
         <li key={layer.name}>
           <Link href={layerPath(model_id, layer.name)}>{layer.name}</Link>
           <span className="quiet">{describe(layer, size)}</span>
-          {layer.kept.includes("dataset") && <span className="kept">looked at</span>}
+          {layer.kept.includes("dataset") && <span className="kept">analyzed</span>}
         </li>
       ))}
     </ol>
@@ -91,18 +92,18 @@ function LayerList({ layers }: { layers: readonly LayerNode[] }) {
 
 /** What is known about a layer, in words. */
 export function describe(layer: LayerNode, size: About["size"]): string {
-  const parts = [layer.kind, many(layer.units, "unit")];
+  const parts = [layer.kind, formatCount(layer.units, "unit")];
   if (layer.grid && layer.grid[0] * layer.grid[1] > 1) parts.push(`${layer.grid[0]} x ${layer.grid[1]} positions`);
   const [height, width] = layer.receptive_field ?? [0, 0];
   const whole = size && height >= size[0] && width >= size[1];
-  if (height) parts.push(whole ? "each can see the whole image" : `each sees ${height} x ${width} pixels`);
+  if (height) parts.push(whole ? "receptive field: the whole image" : `receptive field ${height} x ${width} pixels`);
   return parts.filter(Boolean).join(", ");
 }
 
 function Legend({ layers }: { layers: readonly LayerNode[] }) {
   const kinds = [...new Set(layers.map((layer) => layer.kind))].filter(Boolean);
   return (
-    <ul className="legend">
+    <ul className="network-legend">
       {kinds.map((kind) => (
         <li key={kind}>
           <span style={{ background: `var(--${COLORS[kind] ?? "series-6"})` }} /> {kind === "sum" ? "sum (residual)" : kind}

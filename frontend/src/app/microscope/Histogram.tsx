@@ -1,4 +1,4 @@
-import { short } from "./places";
+import { formatNumber } from "../../drawing/format";
 
 const WIDTH = 300;
 const HEIGHT = 110;
@@ -22,7 +22,7 @@ export function Histogram({ counts, low, high }: Props) {
       className="histogram"
       viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
       role="img"
-      aria-label={`Histogram of the activation over the images, from ${short(low)} to ${short(high)}`}
+      aria-label={`Histogram of the activation over the images, from ${formatNumber(low)} to ${formatNumber(high)}`}
     >
       {counts.map((count, bin) => {
         const height = (count / most) * inside;
@@ -35,7 +35,7 @@ export function Histogram({ counts, low, high }: Props) {
       <line x1={LEFT} x2={WIDTH} y1={8 + inside} y2={8 + inside} />
       {at !== null && <line className="zero" x1={LEFT + at * (WIDTH - LEFT)} x2={LEFT + at * (WIDTH - LEFT)} y1={8} y2={8 + inside} />}
       <text x={LEFT} y={HEIGHT - 5}>
-        {short(low)}
+        {formatNumber(low)}
       </text>
       {at !== null && at > 0.15 && at < 0.85 && (
         <text x={LEFT + at * (WIDTH - LEFT)} y={HEIGHT - 5} textAnchor="middle">
@@ -43,7 +43,7 @@ export function Histogram({ counts, low, high }: Props) {
         </text>
       )}
       <text x={WIDTH} y={HEIGHT - 5} textAnchor="end">
-        {short(high)}
+        {formatNumber(high)}
       </text>
       <text x={LEFT - 5} y={16} textAnchor="end">
         {most}

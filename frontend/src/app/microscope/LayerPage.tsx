@@ -1,12 +1,13 @@
 import { useMemo, useState } from "react";
 import { Link, useLocation } from "wouter";
 import type { LayerView, UnitView } from "../../api";
+import { formatCount } from "../../drawing/format";
 import { useAbout } from "../about";
 import { address, STATIC, useAsk } from "../ask";
 import { FindingsAbout } from "../findingLinks";
-import { Compute } from "./Compute";
+import { ANALYZE, Compute } from "./Compute";
 import { describe } from "./GraphPage";
-import { GRIDS, isObjective, many, OBJECTIVES, unitPath, useSettings } from "./places";
+import { GRIDS, isObjective, OBJECTIVES, unitPath, useSettings } from "./places";
 import { arrange, ORDERS, pictureOf } from "./sorting";
 import { Tile } from "./Tile";
 import { UnitGrid } from "./UnitGrid";
@@ -48,18 +49,18 @@ export function LayerPage({ layer }: { layer: string }) {
       <h1>{layer}</h1>
       <p className="quiet">
         {describe(view.layer, imageSize)}
-        {view.count > 0 && `; ${many(view.count, "image")}`}
+        {view.count > 0 && `; ${formatCount(view.count, "image")}`}
         {view.unreadable > 0 && `, ${view.unreadable} more could not be read`}
       </p>
       {view.units.length === 0 ? (
         <Unseen layer={layer} units={view.layer.units} link={(unit) => unitPath(model_id, layer, unit)} again={again} />
       ) : (
         <>
-          <form className="settings" onSubmit={(event) => event.preventDefault()} aria-label="How units are shown">
+          <form className="view-settings" onSubmit={(event) => event.preventDefault()} aria-label="How units are shown">
             <ViewSettings settings={{ ...settings, technique }} set={set} techniques={GRIDS} />
             <Choice label="Sort by" value={order} choices={ORDERS} onChange={setOrder} />
             {order === "like" && (
-              <label className="choice">
+              <label className="field">
                 <span>Unit</span>
                 <input
                   type="number"
@@ -70,7 +71,7 @@ export function LayerPage({ layer }: { layer: string }) {
                 />
               </label>
             )}
-            <label className="choice">
+            <label className="field">
               <span>
                 Find <kbd>/</kbd>
               </span>
@@ -85,13 +86,13 @@ export function LayerPage({ layer }: { layer: string }) {
             </label>
           </form>
           <p role="status" className="quiet">
-            {many(units.length, "unit")}
+            {formatCount(units.length, "unit")}
             {units.length < view.units.length ? ` of ${view.units.length}` : ""}
           </p>
           {isObjective(technique) && missing.length > 0 && !STATIC && (
             <Compute
               key={`${technique} ${missing[0]}`}
-              text={`Draw the first ${Math.min(AT_ONCE, missing.length)} without a picture`}
+              text={`Draw the first ${Math.min(AT_ONCE, missing.length)} units without a picture`}
               wanted={{ layer, technique, units: missing.slice(0, AT_ONCE) }}
               cost={(costs) => times(Math.min(AT_ONCE, missing.length), technique === "diversity" ? costs.diversity : costs.picture)}
               onDone={again}
@@ -152,13 +153,13 @@ interface UnseenProps {
   again: () => void;
 }
 
-/** A layer whose images were not looked at yet. */
+/** A layer that was not analyzed on the images yet. */
 function Unseen({ layer, units, link, again }: UnseenProps) {
   const shown = Math.min(units, 12);
   return (
     <>
-      <p>Nobody has looked at this layer on the images yet.</p>
-      <Compute text="Look at the images" wanted={{ layer, technique: "dataset" }} cost={(costs) => costs.dataset} onDone={again} />
+      <p>This layer has not been analyzed on the images yet.</p>
+      <Compute text={ANALYZE} wanted={{ layer, technique: "dataset" }} cost={(costs) => costs.dataset} onDone={again} />
       <p className="quiet">
         Units:{" "}
         {Array.from({ length: shown }, (_, unit) => (

@@ -1,7 +1,8 @@
 import type { Made, SampleFacts, Sheet, UnitView } from "../../api";
+import { formatNumber } from "../../drawing/format";
 import { useAbout } from "../about";
-import { Compute } from "./Compute";
-import { isObjective, lensOf, OBJECTIVES, type Objective, type Settings, short } from "./places";
+import { ANALYZE, Compute } from "./Compute";
+import { isObjective, lensOf, OBJECTIVES, type Objective, type Settings } from "./places";
 import { Tile } from "./Tile";
 import { Choice } from "./ViewSettings";
 
@@ -11,7 +12,7 @@ interface Props {
   textPossible: boolean;
   settings: Settings;
   set: (name: string, value: string) => void;
-  /** The image that is looked at, and a way to choose another. */
+  /** The chosen image, and a way to choose another. */
   row: number;
   onRow: (row: number) => void;
   again: () => void;
@@ -56,29 +57,29 @@ function Features({ layer, view, settings, set, again }: Props) {
 }
 
 const WHAT: Record<Objective, string> = {
-  channel: "Pictures made from noise that excite the unit most, on average over all positions; two starts.",
-  neuron: "Pictures made from noise that excite the unit most at the position in the center; two starts.",
-  negative: "Pictures made from noise to which the unit responds least; two starts.",
+  channel: "Pictures made from noise that excite the unit most, on average over all positions. Two random starts.",
+  neuron: "Pictures made from noise that excite the unit most at the position in the center. Two random starts.",
+  negative: "Pictures made from noise to which the unit responds least. Two random starts.",
   diversity: "Four pictures that excite the unit most and differ from each other: does it respond to several things?",
 };
 
 /** How the unit responds to a picture that was made. */
 function reached(made: Made): string {
-  const times = made.fraction === null ? "" : `, ${short(made.fraction)} x its strongest image`;
-  const end = made.dead ? "; the ascent failed" : made.converged ? "" : "; still rising";
-  return `activation ${short(made.activation)}${times}${end}`;
+  const times = made.fraction === null ? "" : `, ${formatNumber(made.fraction)} x its strongest image`;
+  const end = made.dead ? "; the gradient ascent failed" : made.converged ? "" : "; not converged";
+  return `activation ${formatNumber(made.activation)}${times}${end}`;
 }
 
 function Dataset({ layer, view, settings, onRow, again }: Props) {
   if (!view.samples) {
-    return <Compute text="Look at the images" wanted={{ layer, technique: "dataset" }} cost={(costs) => costs.dataset} onDone={again} />;
+    return <Compute text={ANALYZE} wanted={{ layer, technique: "dataset" }} cost={(costs) => costs.dataset} onDone={again} />;
   }
   return (
     <>
       <Samples title="Strongest images" samples={view.top} sheet={view.samples} settings={settings} onRow={onRow} />
       <Samples title="In the middle" samples={view.middle} sheet={view.samples} settings={settings} onRow={onRow} />
       <Samples title="Weakest images" samples={view.weak} sheet={view.samples} settings={settings} onRow={onRow} />
-      <p className="quiet">Each picture is the part of the image that the unit sees at its strongest position.</p>
+      <p className="quiet">Each picture is the part of the image in the unit's receptive field at its strongest position.</p>
     </>
   );
 }
@@ -98,18 +99,18 @@ function Samples({ title, samples, sheet, settings, onRow }: SamplesProps) {
       <ul className="pictures">
         {samples.map((sample) => {
           const name = sample.label || sample.image;
-          const tile = <Tile sheet={sheet} number={sample.picture} view={settings} label={`${name}, activation ${short(sample.value)}`} />;
+          const tile = <Tile sheet={sheet} number={sample.picture} view={settings} label={`${name}, activation ${formatNumber(sample.value)}`} />;
           return (
             <li key={sample.picture} style={{ width: settings.size }}>
               {sample.row === null ? (
                 tile
               ) : (
-                <button type="button" title={sample.image} onClick={() => onRow(sample.row!)}>
+                <button type="button" className="sample" title={sample.image} onClick={() => onRow(sample.row!)}>
                   {tile}
                 </button>
               )}
               <span className="quiet">
-                {short(sample.value)} <span className="sample-label">{name}</span>
+                {formatNumber(sample.value)} <span className="sample-label">{name}</span>
               </span>
             </li>
           );
@@ -127,7 +128,7 @@ function FromImage({ layer, view, settings, row, onRow, again, technique }: Prop
       <p className="quiet">
         {technique === "dream"
           ? "An image, changed step by step so that it excites this unit more."
-          : "A picture made from noise that excites the whole layer as an image does, only more so: what the layer keeps of it."}
+          : "A picture made from noise that excites the whole layer as an image does, but more: what the layer represents of the image."}
       </p>
       <ul className="pictures">
         {made.map((each) => (
@@ -144,7 +145,7 @@ function FromImage({ layer, view, settings, row, onRow, again, technique }: Prop
       </ul>
       <ImageChoice row={row} onRow={onRow} />
       {isThere ? (
-        <p className="quiet">This image was done; choose another to make one more.</p>
+        <p className="quiet">The picture for this image is above. Choose another image to make one more.</p>
       ) : (
         <Compute
           key={`${layer} ${view.unit} ${technique} ${row}`}
@@ -158,11 +159,11 @@ function FromImage({ layer, view, settings, row, onRow, again, technique }: Prop
   );
 }
 
-/** Which image, by its number. */
+/** A choice of an image by its number. */
 export function ImageChoice({ row, onRow }: { row: number; onRow: (row: number) => void }) {
   const { count } = useAbout();
   return (
-    <label className="choice">
+    <label className="field">
       <span>Image (0 to {count - 1})</span>
       <input
         type="number"
@@ -211,7 +212,7 @@ function Texts({ layer, view, textPossible, again }: Props) {
       <h2>Words of your columns that it detects</h2>
       {view.words.length === 0 ? (
         <p className="quiet">
-          {view.samples ? "It detects no class and no value of a column on these images." : "Look at the images first (Dataset samples)."}
+          {view.samples ? "It detects no class and no value of a column on these images." : "Analyze the images first (Dataset samples)."}
         </p>
       ) : (
         <ul className="words">

@@ -19,7 +19,7 @@ interface Props {
   onChoose: (layer: string) => void;
 }
 
-/** The network from top to bottom: a bar for each layer, as wide as it has units. The list beside it says the same. */
+/** The network from top to bottom: a bar for each layer, as wide as it has units. The list of layers has the same content for screen readers. */
 export function NetworkGraph({ graph, onChoose }: Props) {
   const [zoom, setZoom] = useState(1);
   const frame = useRef<HTMLDivElement>(null);

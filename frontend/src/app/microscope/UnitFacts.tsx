@@ -1,10 +1,11 @@
 import type { ReactNode } from "react";
 import { Link } from "wouter";
 import type { LayerView, Reading, UnitView } from "../../api";
+import { formatCount, formatNumber, formatShare } from "../../drawing/format";
 import { useAbout } from "../about";
-import { Compute } from "./Compute";
+import { ANALYZE, Compute } from "./Compute";
 import { Histogram } from "./Histogram";
-import { many, percent, type Settings, short, unitPath } from "./places";
+import { type Settings, unitPath } from "./places";
 import { flags, pictureOf } from "./sorting";
 import { Tile } from "./Tile";
 
@@ -28,8 +29,8 @@ export function UnitFacts({ layer, view, whole, query, settings, again }: Props)
   if (!facts) {
     return (
       <aside className="unit-facts" aria-label="Facts">
-        <p>The images were not looked at yet.</p>
-        <Compute text="Look at the images" wanted={{ layer, technique: "dataset" }} cost={(costs) => costs.dataset} onDone={again} />
+        <p>This layer has not been analyzed on the images yet.</p>
+        <Compute text={ANALYZE} wanted={{ layer, technique: "dataset" }} cost={(costs) => costs.dataset} onDone={again} />
       </aside>
     );
   }
@@ -40,9 +41,9 @@ export function UnitFacts({ layer, view, whole, query, settings, again }: Props)
       <Part title="Activation">
         <Histogram counts={view.histogram} low={facts.low} high={facts.high} />
         <p className="quiet">
-          Its maximum over positions, for {many(whole.count, "image")}. Mean {short(facts.mean)}; above 0 on {percent(facts.active)} of
-          the images and at {percent(facts.sparsity === null ? null : 1 - facts.sparsity)} of the positions. Lifetime sparsity{" "}
-          {short(facts.lifetime_sparsity)}.
+          Its maximum over positions, for {formatCount(whole.count, "image")}. Mean {formatNumber(facts.mean)}; above 0 on {formatShare(facts.active)} of
+          the images and at {formatShare(facts.sparsity === null ? null : 1 - facts.sparsity)} of the positions. Lifetime sparsity{" "}
+          {formatNumber(facts.lifetime_sparsity)}.
         </p>
       </Part>
       {view.winners && facts.wins === 0 && (
@@ -54,8 +55,8 @@ export function UnitFacts({ layer, view, whole, query, settings, again }: Props)
         <Part title="Where it wins most often">
           <Tile sheet={view.winners.sheet} number={view.winners.picture} view={{ ...settings, size: 128 }} label="Map of the positions where it wins" />
           <p className="quiet">
-            The brighter, the more images in which it is the most active unit of the layer there: at most{" "}
-            {many(view.winners.activation ?? 0, "image")}, {many(facts.wins, "win")} in all.
+            Brightness: the number of images in which it is the most active unit of the layer at this position, at most{" "}
+            {formatCount(view.winners.activation ?? 0, "image")}, {formatCount(facts.wins, "win")} in all.
           </p>
         </Part>
       )}
@@ -65,7 +66,7 @@ export function UnitFacts({ layer, view, whole, query, settings, again }: Props)
             {view.words.slice(0, WORDS).map((word) => (
               <li key={`${word.column} ${word.word}`}>
                 <strong>{word.word}</strong>: AUROC {word.auroc?.toFixed(2)} (95% CI {word.low?.toFixed(2)} to {word.high?.toFixed(2)});{" "}
-                {percent(word.purity)} of its strongest images, {percent(word.base_rate)} of all.
+                {formatShare(word.purity)} of its strongest images, {formatShare(word.base_rate)} of all.
               </li>
             ))}
           </ul>
@@ -78,7 +79,7 @@ export function UnitFacts({ layer, view, whole, query, settings, again }: Props)
               <div key={each.name}>
                 <dt>{each.name}</dt>
                 <dd>
-                  {each.name.startsWith("Tells") ? percent(each.value) : short(each.value)} <span className="quiet">({each.compare})</span>
+                  {each.name.startsWith("Tells") ? formatShare(each.value) : formatNumber(each.value)} <span className="quiet">({each.compare})</span>
                 </dd>
               </div>
             ))}
@@ -150,7 +151,7 @@ function Weights({ reading, href }: { reading: Reading; href: (unit: number) => 
                   {name}
                 </Link>
                 <span className={`weight ${sign}`} style={{ width: `${(100 * Math.abs(weight ?? 0)) / most}%` }} />
-                <span className="quiet">{short(weight)}</span>
+                <span className="quiet">{formatNumber(weight)}</span>
               </li>
             ))}
           </ol>

@@ -15,7 +15,7 @@ interface Props {
   tile: (unit: number) => ReactNode;
 }
 
-/** Many units as a grid of links, of which only those in sight are drawn. One is in the tab order; arrows move on. */
+/** Many units as a grid of links, of which only those in sight are drawn. One is in the tab order; arrows move to the others. */
 export function UnitGrid({ units, order, size, href, tile }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);

@@ -63,7 +63,7 @@ export function UnitPage({ layer, unit }: { layer: string; unit: number }) {
       <div className="unit-columns">
         <div>
           <Tabs lens={lens} onChange={(next) => set("technique", next)} />
-          <form className="settings" onSubmit={(event) => event.preventDefault()} aria-label="How pictures are shown">
+          <form className="view-settings" onSubmit={(event) => event.preventDefault()} aria-label="How pictures are shown">
             <ViewSettings settings={settings} set={set} />
           </form>
           <div role="tabpanel" id="lens" aria-labelledby={`lens-${lens}`} tabIndex={-1}>

@@ -56,7 +56,7 @@ interface ChoiceProps {
 /** A labelled list of choices. */
 export function Choice({ label, value, choices, onChange }: ChoiceProps) {
   return (
-    <label className="choice">
+    <label className="field">
       <span>{label}</span>
       <select value={value} onChange={(event) => onChange(event.target.value)}>
         {choices.map(([name, text]) => (

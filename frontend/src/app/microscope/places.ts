@@ -1,4 +1,4 @@
-/** Addresses of layers and units, and how they are shown, which the address keeps. */
+/** Addresses of layers and units, and the view settings in them. */
 import { useCallback } from "react";
 import { useSearchParams } from "wouter";
 
@@ -84,11 +84,4 @@ export function layerOf(text: string): string {
   }
 }
 
-/** A number with three significant digits. */
-export const short = (value: number | null | undefined) =>
-  value === null || value === undefined ? "–" : String(Number(value.toPrecision(3)));
 
-export const percent = (value: number | null | undefined) =>
-  value === null || value === undefined ? "–" : `${Math.round(100 * value)}%`;
-
-export const many = (count: number, word: string) => `${count.toLocaleString("en-US")} ${word}${count === 1 ? "" : "s"}`;

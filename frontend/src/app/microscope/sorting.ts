@@ -1,6 +1,7 @@
-/** Which units of a layer are shown, in which order, and what stands below each. */
+/** Which units of a layer are shown, in which order, and the caption of each. */
 import type { Sheet, UnitRow, UnitView } from "../../api";
-import { percent, short, type Technique } from "./places";
+import { formatCount, formatNumber, formatShare } from "../../drawing/format";
+import type { Technique } from "./places";
 
 export const ORDERS: readonly (readonly [string, string])[] = [
   ["number", "Number"],
@@ -20,7 +21,7 @@ const KEYS: Record<string, (row: UnitRow) => number | null> = {
   high: (row) => row.high,
 };
 
-/** Units that fit what is searched, in an order; units without a value come last. */
+/** Units that match the search, in an order; units without a value come last. */
 export function arrange(units: readonly UnitRow[], order: string, wanted: string, like: UnitView | null): UnitRow[] {
   const found = units.filter((row) => fits(row, wanted.trim().toLowerCase()));
   if (order === "like") {
@@ -47,11 +48,11 @@ export function flags(row: UnitRow): string[] {
 
 /** The number that the order is by, or the best word. */
 export function caption(row: UnitRow, order: string): string {
-  if (order === "trust") return row.trust === null ? "not drawn" : percent(row.trust);
-  if (order === "purity") return row.purity === null ? "no word" : `${percent(row.purity)} ${row.word}`;
-  if (order === "sparsity") return short(row.lifetime_sparsity);
-  if (order === "wins") return `${row.wins} wins`;
-  if (order === "high") return short(row.high);
+  if (order === "trust") return row.trust === null ? "not drawn" : formatShare(row.trust);
+  if (order === "purity") return row.purity === null ? "no word" : `${formatShare(row.purity)} ${row.word}`;
+  if (order === "sparsity") return formatNumber(row.lifetime_sparsity);
+  if (order === "wins") return formatCount(row.wins, "win");
+  if (order === "high") return formatNumber(row.high);
   return row.word;
 }
 

@@ -1,12 +1,12 @@
 import { useEffect, useRef } from "react";
 
-/** Calls what belongs to a key, except while somebody writes. */
+/** Keyboard shortcuts of a page, except while the user types. */
 export function useKeys(keys: Record<string, () => void>) {
   const latest = useRef(keys);
   latest.current = keys;
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || writes(event)) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event)) return;
       const call = latest.current[event.key];
       if (!call) return;
       event.preventDefault();
@@ -17,7 +17,7 @@ export function useKeys(keys: Record<string, () => void>) {
   }, []);
 }
 
-function writes(event: KeyboardEvent): boolean {
+function isTyping(event: KeyboardEvent): boolean {
   const target = event.target as HTMLElement;
   return ["INPUT", "SELECT", "TEXTAREA"].includes(target.tagName) && event.key !== "Escape";
 }

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useState } from "react";
 import { useSearchParams } from "wouter";
 import type { Curve, Heatmaps } from "../../audit";
 import type { JobFacts, MethodFacts } from "../../api";
@@ -7,9 +7,9 @@ import { HeatmapsView } from "../../evidence/HeatmapsView";
 import { useAbout } from "../about";
 import { fileUrl, STATIC, tell, useAsk } from "../ask";
 import { ClassChoice, ClassesChoice } from "../ClassChoice";
-import { useJobs } from "../jobs";
+import { useJob } from "../jobs";
 import { MethodForm, plain, type Settings } from "../MethodForm";
-import { useImages } from "../useImages";
+import { COMPUTING, useImages } from "../useImages";
 import { ImagePicker } from "../whatif/ImagePicker";
 import { AttackOutcome, type Outcome } from "../attack/AttackOutcome";
 import { AttackWatch, type Step } from "../attack/AttackWatch";
@@ -20,10 +20,11 @@ const FIRST = "pgd";
 /** Run any attack of the catalogue on images of the run, and watch it. */
 export function AttackLab() {
   const about = useAbout();
-  const { value: methods } = useAsk<MethodFacts[]>(STATIC ? null : "/methods?family=attacks");
+  const { value: methods, error } = useAsk<MethodFacts[]>(STATIC ? null : "/methods?family=attacks");
   const [search, setSearch] = useSearchParams();
-  const chosen = methods?.find((method) => method.name === (search.get("method") ?? FIRST));
-  const { list, problem } = useImages();
+  const named = (name: string | null) => methods?.find((method) => method.name === name);
+  const chosen = named(search.get("method")) ?? named(FIRST);
+  const { list, problem: noImages } = useImages();
   const row = Math.min(Math.max(0, Math.round(Number(search.get("image") ?? 0)) || 0), Math.max(0, (list?.images.length ?? 1) - 1));
   const small = (about.size?.[0] ?? 224) < 96;
   const [target, setTarget] = useState<number | null>(null);
@@ -31,7 +32,7 @@ export function AttackLab() {
   const [rows, setRows] = useState<number[]>([]);
   const [box, setBox] = useState<Box | null>(null);
   const [settings, setSettings] = useState<Settings>({});
-  const { job, error, run, stop } = useAttack();
+  const { job, running, problem, start } = useJob();
   const set = (name: string, value: string) =>
     setSearch((now) => (now.set(name, value), now), { replace: name === "image" });
   useEffect(() => setSettings({}), [chosen?.name]);
@@ -40,14 +41,16 @@ export function AttackLab() {
     return (
       <>
         <h1>Attack lab</h1>
-        <p>Attacks need the model: start this page with `deeptroubles serve MODEL --images IMAGES`.</p>
+        <p>
+          Attacks need the model: start this page with <code>deeptroubles serve MODEL --images IMAGES</code>.
+        </p>
       </>
     );
   if (!methods || !chosen || !list)
     return (
       <>
         <h1>Attack lab</h1>
-        <p role={problem ? "alert" : "status"}>{problem || "The model looks at the images first…"}</p>
+        <p role={error || noImages ? "alert" : "status"}>{error || noImages || COMPUTING}</p>
       </>
     );
   const takes = new Set(chosen.takes);
@@ -61,14 +64,14 @@ export function AttackLab() {
     box: takes.has("mask") && box ? [box.top, box.left, box.bottom, box.right] : null,
     settings: given,
   };
-  const running = job !== null && (job.state === "waiting" || job.state === "running");
   return (
     <>
       <h1>Attack lab</h1>
       {takes.has("images") && <ImagePicker list={list} image={row} onChoose={(next) => set("image", String(next))} />}
       <div className="lab">
-        <form className="lab-order" onSubmit={(event) => (event.preventDefault(), void run("/attack", order))}>
-          <label htmlFor="attack-method">Attack</label>
+        <form className="lab-order" onSubmit={(event) => (event.preventDefault(), start("/attack", order))}>
+          <div className="field">
+            <label htmlFor="attack-method">Attack</label>
             <select id="attack-method" value={chosen.name} onChange={(event) => set("method", event.target.value)}>
               {methods.map((method) => (
                 <option key={method.name} value={method.name}>
@@ -76,8 +79,9 @@ export function AttackLab() {
                 </option>
               ))}
             </select>
+          </div>
           <p className="quiet">{chosen.summary}</p>
-          {takes.has("images") && (
+          {takes.has("images") && !takes.has("mask") && (
             <img src={fileUrl(`/images/${row}/picture`)} alt={`Image ${row}`} className={small ? "lab-picture pixelated" : "lab-picture"} />
           )}
           {(takes.has("classes") || chosen.name === "patch") && takes.has("images") && (
@@ -93,41 +97,42 @@ export function AttackLab() {
             />
           )}
           {takes.has("classes") && <ClassesChoice names={about.classes} value={classes} onChange={setClasses} />}
-          {takes.has("mask") && <BoxChoice row={row} size={about.size} box={box} onChange={setBox} />}
+          {takes.has("mask") && <BoxChoice row={row} size={about.size} small={small} box={box} onChange={setBox} />}
           <MethodForm method={chosen} settings={settings} onChange={setSettings} />
           <p className="lab-buttons">
             <button type="submit" className="main-button" disabled={running}>
               Attack
             </button>
-            <button type="button" disabled={!running} onClick={stop}>
+            <button
+              type="button"
+              className="plain"
+              disabled={!running || !job}
+              onClick={() => job && void tell("DELETE", `/jobs/${job.id}`)}
+            >
               Stop
             </button>
-            <button type="button" disabled={running} onClick={() => void run("/attack/pixel-map", { row })}>
+            <button type="button" className="plain" disabled={running} onClick={() => start("/attack/pixel-map", { row })}>
               Map where one pixel matters
             </button>
           </p>
-          {error && <p role="alert">{error}</p>}
+          {problem && <p role="alert">{problem}</p>}
         </form>
-        <section className="lab-result" aria-label="What comes of it">
-          {running && <AttackWatch step={(job.step ?? null) as Step | null} task={job.task} />}
+        <section aria-label="Result">
+          {running && <AttackWatch step={stepOf(job)} task={job?.task ?? ""} />}
           {job && !running && <Ended job={job} />}
-          {!job && <p className="quiet">Choose an attack and an image, then press Attack.</p>}
+          {!job && !running && <p className="quiet">Choose an attack and an image, then press Attack.</p>}
         </section>
       </div>
     </>
   );
 }
 
-/** What came of a job: an outcome with pictures, or a map. */
+const stepOf = (job: JobFacts | null) => (job?.step ?? null) as Step | null;
+
+/** The result of a job: an outcome with pictures, a map, or the last picture of an attack that was stopped. */
 function Ended({ job }: { job: JobFacts }) {
-  if (job.state === "failed") return <p role="alert">{job.error}</p>;
-  if (job.state === "cancelled")
-    return (
-      <>
-        <p role="status">Stopped.</p>
-        <AttackWatch step={(job.step ?? null) as Step | null} task="the last picture that was tried" />
-      </>
-    );
+  if (job.state === "failed") return null;
+  if (job.state === "cancelled") return <AttackWatch step={stepOf(job)} task="the last picture that was tried" />;
   const result = job.result as Outcome | Heatmaps;
   if ("kind" in result) return <HeatmapsView group={result} printing={false} />;
   return (
@@ -159,26 +164,4 @@ function MoreImages({ rows, count, onChange }: { rows: number[]; count: number; 
   );
 }
 
-/** Start an attack, follow it and stop it. */
-function useAttack() {
-  const { follow } = useJobs();
-  const [job, setJob] = useState<JobFacts | null>(null);
-  const [error, setError] = useState("");
-  return useMemo(
-    () => ({
-      job,
-      error,
-      run: async (path: string, order: unknown) => {
-        setError("");
-        setJob(null);
-        try {
-          follow(await tell<number>("POST", path, order), setJob);
-        } catch (problem) {
-          setError((problem as Error).message);
-        }
-      },
-      stop: () => job && void tell("DELETE", `/jobs/${job.id}`),
-    }),
-    [job, error, follow],
-  );
-}
+

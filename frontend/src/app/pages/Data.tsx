@@ -1,8 +1,7 @@
 import { useCallback, useEffect, useMemo, useState } from "react";
 import type { ImageTable, Thumbnails } from "../../api";
 import { useAbout } from "../about";
-import { STATIC, tell, useAsk } from "../ask";
-import { whyNot } from "../data/axes";
+import { STATIC, useAsk } from "../ask";
 import { Accuracy } from "../data/Accuracy";
 import { Curves } from "../data/Curves";
 import { Explore, type PartProps, startOf } from "../data/Explore";
@@ -12,7 +11,7 @@ import { Places } from "../data/Places";
 import { Selected } from "../data/Selected";
 import { type Fact, type Images, imagesOf, kept } from "../data/table";
 import { type Tab, TABS, useView, type View } from "../data/view";
-import { useJobs } from "../jobs";
+import { useJob } from "../jobs";
 
 const PARTS: Record<Tab, (props: PartProps) => React.ReactNode> = {
   images: Explore,
@@ -22,7 +21,7 @@ const PARTS: Record<Tab, (props: PartProps) => React.ReactNode> = {
   places: Places,
 };
 
-/** All images to look through, and how groups of them fare. */
+/** All images with their predictions, and how predictions differ between groups. */
 export function Data() {
   const { value: table, error, again } = useAsk<ImageTable>("/data/table");
   const images = useMemo(() => (table?.ready ? imagesOf(table) : null), [table]);
@@ -37,28 +36,21 @@ export function Data() {
   );
 }
 
-/** Has the server read all images, where that has not been done. */
+/** Makes the table of all images, where the run folder has none. */
 function Preparing({ onDone }: { onDone: () => void }) {
   const about = useAbout();
-  const { follow } = useJobs();
-  const [problem, setProblem] = useState("");
+  const { problem, start } = useJob();
   const can = about.can_compute && !STATIC;
-  const start = useCallback(() => {
-    setProblem("");
-    tell<number>("POST", "/data/table").then(
-      (id) => follow(id, (job) => (job.state === "done" ? onDone() : setProblem(whyNot(job)))),
-      (failed: Error) => setProblem(failed.message),
-    );
-  }, [follow, onDone]);
+  const make = useCallback(() => start("/data/table", undefined, onDone), [start, onDone]);
   useEffect(() => {
-    if (can) start();
-  }, [can, start]);
+    if (can) make();
+  }, [can, make]);
   if (!can) return <p>This run folder holds no table of images. Serve it with its model to make one.</p>;
-  if (!problem) return <p role="status">Reading {about.count} images and what the model predicts for them …</p>;
+  if (!problem) return <p role="status">Computing predictions and properties of {about.count} images …</p>;
   return (
     <>
       <p role="alert">{problem}</p>
-      <button type="button" className="main-button" onClick={start}>
+      <button type="button" className="main-button" onClick={make}>
         Try again
       </button>
     </>

@@ -1,29 +1,30 @@
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo } from "react";
 import { App as Report } from "../../App";
 import type { Audit } from "../../audit";
 import { LinksContext } from "../../links";
 import { useAbout } from "../about";
-import { STATIC, tell, useAsk } from "../ask";
+import { STATIC, useAsk } from "../ask";
 import { linksFor } from "../findingLinks";
-import { useJobs } from "../jobs";
+import { useJob, useJobs } from "../jobs";
 
 const AUDIT = "Audit";
-const EVERY = 2000; // Milliseconds between two looks at an audit that runs.
+const EVERY = 2000; // Milliseconds between two requests for the audit while it runs.
 
 /** The report, live. */
 export function Findings() {
   const about = useAbout();
-  const { value: audit, again } = useAsk<Audit | null>("/audit");
-  const { jobs, follow } = useJobs();
+  const { value: audit, error, again } = useAsk<Audit | null>("/audit");
+  const { jobs } = useJobs();
+  const { problem, start } = useJob();
   const links = useMemo(() => linksFor(about.model_id), [about.model_id]);
-  const [error, setError] = useState("");
   const running = jobs.some((job) => job.title === AUDIT && job.state !== "failed");
   useEffect(() => {
     if (!running) return again(); // Also when it has just ended.
     const timer = setInterval(again, EVERY);
     return () => clearInterval(timer);
   }, [running, again]);
-  const start = () => tell<number>("POST", "/audit").then(follow, (problem: Error) => setError(problem.message));
+  if (error) return <p role="alert">{error}</p>;
+  if (audit === undefined) return null; // Not answered yet; null where there is no audit.
   if (audit) {
     return (
       <LinksContext value={links}>
@@ -34,13 +35,13 @@ export function Findings() {
   return (
     <section>
       <h1>Is {about.model} right for the right reasons?</h1>
-      <p>Nothing was audited yet.</p>
+      <p>This model has not been audited yet.</p>
       {about.can_compute && !STATIC && !running && (
-        <button type="button" className="main-button" onClick={() => void start()}>
+        <button type="button" className="main-button" onClick={() => start("/audit")}>
           Audit it (about ten minutes)
         </button>
       )}
-      {error && <p role="alert">{error}</p>}
+      {problem && <p role="alert">{problem}</p>}
     </section>
   );
 }

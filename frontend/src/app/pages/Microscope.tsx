@@ -15,9 +15,10 @@ export function Microscope() {
   if (place.model !== about.model_id) {
     return (
       <section>
-        <h1>This address is of another model</h1>
+        <h1>This address is for another model</h1>
         <p>
-          It names the model {place.model}; here is {about.model} ({about.model_id}). <Link href="/m">See its layers.</Link>
+          It names the model {place.model}, but this page shows {about.model} ({about.model_id}).{" "}
+          <Link href="/m">See its layers.</Link>
         </p>
       </section>
     );

@@ -4,7 +4,7 @@ import type { Upload } from "../../api";
 import { useAbout } from "../about";
 import { fileUrl, STATIC, tell } from "../ask";
 import { FindingsAbout } from "../findingLinks";
-import { useImages } from "../useImages";
+import { COMPUTING, useImages } from "../useImages";
 import { Editing } from "../whatif/Editing";
 import type { ImageId } from "../whatif/edits";
 import { describe, ImagePicker } from "../whatif/ImagePicker";
@@ -41,7 +41,9 @@ export function WhatIf() {
       <h1>What if…</h1>
       {problem && <p role="alert">{problem}</p>}
       {error && <p role="alert">{error}</p>}
-      {!list && !problem && <p role="status">{about.can_compute && !STATIC ? "The model looks at the images first…" : "The images were not kept, so none can be shown."}</p>}
+      {!list && !problem && (
+        <p role="status">{about.can_compute && !STATIC ? COMPUTING : "The run folder holds no images to show."}</p>
+      )}
       {list && <ImagePicker list={list} image={image} onChoose={choose} onFile={(file) => void upload(file)} />}
       {list && image === null && <p role="alert">There is no such image; choose another.</p>}
       {list && image !== null && !STATIC && about.can_compute && <Editing key={image} image={image} facts={facts} list={list} />}

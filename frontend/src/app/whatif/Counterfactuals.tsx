@@ -2,9 +2,9 @@ import { useState } from "react";
 import type { ClassScore, ImageList, Nearest, NearestAsked, Neighbor } from "../../api";
 import { formatNumber, formatShare } from "../../drawing/format";
 import { tell } from "../ask";
-import { useJobs } from "../jobs";
+import { useJob } from "../jobs";
 import type { Edit, ImageId } from "./edits";
-import { ClassChoice } from "./Explain";
+import { TopClassChoice } from "./Explain";
 import { thumbnail } from "./ImagePicker";
 import { Range } from "./Sliders";
 
@@ -13,32 +13,32 @@ interface Props {
   edits: readonly Edit[];
   list: ImageList;
   scores: readonly ClassScore[];
-  /** Mix with another image: a share of 0 takes the edit away. */
+  /** Mix with another image; a share of 0 removes the edit. */
   onMorph: (row: number, share: number) => void;
 }
 
 /** The nearest images with another prediction, and a morph to one of them. */
 export function Counterfactuals({ image, edits, list, scores, onMorph }: Props) {
-  const { follow } = useJobs();
+  const { running, problem, start } = useJob();
   const [to, setTo] = useState("");
   const [found, setFound] = useState<Nearest | null>(null);
-  const [state, setState] = useState<"" | "busy" | string>("");
+  const [searching, setSearching] = useState(false);
+  const [refused, setRefused] = useState("");
+  const busy = searching || running;
   const blend = edits.find((edit) => edit.kind === "blend");
   const without = edits.filter((edit) => edit.kind !== "blend");
   const find = async () => {
-    setState("busy");
+    setSearching(true);
+    setRefused("");
     const asked: NearestAsked = { image, edits: without, to: to ? Number(to) : null };
     try {
       const nearest = await tell<Nearest>("POST", "/what-if/nearest", asked);
-      if (nearest.ready) return setFound(nearest), setState("");
-      return follow(await tell<number>("POST", "/what-if/describe"), (job) => {
-        if (job.state === "done") void find();
-        else if (job.state === "failed") setState(job.error);
-        else if (job.state === "cancelled") setState("");
-      });
-    } catch (problem) {
-      return setState((problem as Error).message);
+      if (nearest.ready) setFound(nearest);
+      else start("/what-if/describe", undefined, () => void find());
+    } catch (failure) {
+      setRefused((failure as Error).message);
     }
+    setSearching(false);
   };
   return (
     <div className="nearest">
@@ -49,12 +49,12 @@ export function Counterfactuals({ image, edits, list, scores, onMorph }: Props) 
           void find();
         }}
       >
-        <ClassChoice label="Predicted as" none="anything else" value={to} scores={scores} onChange={setTo} />
-        <button type="submit" className="plain" disabled={state === "busy"}>
-          {state === "busy" ? "Looking…" : "Find the nearest"}
+        <TopClassChoice label="Predicted as" none="any other class" value={to} scores={scores} onChange={setTo} />
+        <button type="submit" className="plain" disabled={busy}>
+          {busy ? "Searching…" : "Find the nearest"}
         </button>
       </form>
-      {state && state !== "busy" && <p role="alert">{state}</p>}
+      {(refused || problem) && <p role="alert">{refused || problem}</p>}
       <div aria-live="polite" className="neighbors">
         {found && <Neighbors title="By the model's embedding" near={found.by_embedding} list={list} chosen={blend?.row} onChoose={onMorph} />}
         {found && <Neighbors title="By pixels" near={found.by_pixels} list={list} chosen={blend?.row} onChoose={onMorph} />}
@@ -84,7 +84,7 @@ function Neighbors({ title, near, list, chosen, onChoose }: NeighborsProps) {
           <li key={each.row}>
             <button
               type="button"
-              className="thumbnail"
+              className="picker-thumbnail"
               aria-label={`Morph to image ${each.row}, predicted ${each.name}`}
               aria-pressed={each.row === chosen}
               style={thumbnail(list, each.row)}

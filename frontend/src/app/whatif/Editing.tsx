@@ -23,7 +23,7 @@ interface Props {
   list: ImageList;
 }
 
-/** One image that is edited, with everything that follows its prediction. */
+/** One image that is edited, with its prediction and what explains it. */
 export function Editing({ image, facts, list }: Props) {
   const about = useAbout();
   const [history, change] = useReducer(changed, BEGINNING);
@@ -117,7 +117,7 @@ export function Editing({ image, facts, list }: Props) {
             <Compare before={before} after={pixels} />
           </section>
           <section>
-            <h2>What is near, but predicted otherwise?</h2>
+            <h2>Nearest images with another prediction</h2>
             <Counterfactuals
               image={image} edits={edits} list={list} scores={scores}
               onMorph={(row, share) =>
@@ -132,7 +132,7 @@ export function Editing({ image, facts, list }: Props) {
             <Explain image={image} edits={edits} pixels={pixels} scores={scores} />
           </section>
           <section>
-            <h2>How does the prediction respond?</h2>
+            <h2>How does the prediction respond to an edit?</h2>
             <Response image={image} facts={facts} list={list} edits={edits} sliders={sliders} scores={scores} />
           </section>
         </div>
@@ -145,8 +145,8 @@ function Timing({ looked: { look, took } }: { looked: Looked }) {
   const milliseconds = (value: number | null) => `${formatNumber(Math.round(value ?? 0))} ms`;
   return (
     <p className="quiet timing">
-      Seen in {milliseconds(took)}; computed in {milliseconds(look.milliseconds)}{look.incremental ? ", only where it changed" : ""}. A whole forward pass takes{" "}
-      {milliseconds(look.whole_milliseconds)}.
+      Shown after {milliseconds(took)}, computed in {milliseconds(look.milliseconds)}
+      {look.incremental ? " (only what changed)" : ""}. A whole forward pass takes {milliseconds(look.whole_milliseconds)}.
     </p>
   );
 }

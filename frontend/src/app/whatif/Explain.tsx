@@ -3,8 +3,8 @@ import type { ClassScore, ExplanationAsked, MethodFacts } from "../../api";
 import type { Heatmaps } from "../../audit";
 import { HeatmapsView } from "../../evidence/HeatmapsView";
 import { formatNumber } from "../../drawing/format";
-import { tell, useAsk } from "../ask";
-import { useJobs } from "../jobs";
+import { useAsk } from "../ask";
+import { useJob } from "../jobs";
 import { plain, Setting } from "../MethodForm";
 import { toUrl } from "./pixels";
 import type { Edit, ImageId } from "./edits";
@@ -25,35 +25,27 @@ interface Explanation {
   seconds: number;
 }
 
-/** Any attribution method, on the image as it is now. */
+/** Any attribution method, on the edited image. */
 export function Explain({ image, edits, pixels, scores }: Props) {
   const { value: methods } = useAsk<MethodFacts[]>("/methods?family=attribution");
-  const { follow } = useJobs();
+  const { running, problem, start } = useJob();
   const [name, setName] = useState("grad_cam");
   const [settings, setSettings] = useState<Record<string, string>>({});
   const [target, setTarget] = useState("");
   const [against, setAgainst] = useState("");
   const [shown, setShown] = useState<{ heatmaps: Heatmaps; seconds: number } | null>(null);
-  const [state, setState] = useState<"" | "busy" | string>("");
+
   if (!methods) return null;
   const method = methods.find((each) => each.name === name)!;
   const takesAgainst = method.takes.includes("against");
   const explained = target ? Number(target) : scores[0]?.index;
   const others = scores.filter((score) => score.index !== explained);
-  const explain = async () => {
+  const explain = () => {
     const picture = { src: toUrl(pixels), alt: "The edited image", width: pixels.width, height: pixels.height };
     const asked: ExplanationAsked = {
       image, edits: [...edits], method: name, settings, target: target ? Number(target) : null, against: against && takesAgainst ? Number(against) : null,
     };
-    setState("busy");
-    try {
-      follow(await tell<number>("POST", "/what-if/explain", asked), (job) => {
-        if (job.state === "done") (setState(""), setShown(asHeatmaps(job.result as Explanation, picture)));
-        else if (job.state === "failed") setState(job.error);
-      });
-    } catch (problem) {
-      setState((problem as Error).message);
-    }
+    start("/what-if/explain", asked, (job) => setShown(asHeatmaps(job.result as Explanation, picture)));
   };
   return (
     <div className="explain">
@@ -61,7 +53,7 @@ export function Explain({ image, edits, pixels, scores }: Props) {
         className="what-if-form"
         onSubmit={(event) => {
           event.preventDefault();
-          void explain();
+          explain();
         }}
       >
         <label>
@@ -74,8 +66,8 @@ export function Explain({ image, edits, pixels, scores }: Props) {
             ))}
           </select>
         </label>
-        <ClassChoice label="Class" none="the predicted one" value={target} scores={scores} onChange={setTarget} />
-        {takesAgainst && <ClassChoice label="Minus the class" none="none" value={against} scores={others} onChange={setAgainst} />}
+        <TopClassChoice label="Class" none="the predicted one" value={target} scores={scores} onChange={setTarget} />
+        {takesAgainst && <TopClassChoice label="Minus the class" none="none" value={against} scores={others} onChange={setAgainst} />}
         {method.parameters.map((parameter) => (
           <Setting
             key={`${name}.${parameter.name}`}
@@ -84,17 +76,17 @@ export function Explain({ image, edits, pixels, scores }: Props) {
             onChange={(value) => setSettings({ ...settings, [parameter.name]: value })}
           />
         ))}
-        <button type="submit" className="plain" disabled={state === "busy"}>
-          {state === "busy" ? "Explaining…" : "Explain"}
+        <button type="submit" className="plain" disabled={running}>
+          {running ? "Explaining…" : "Explain"}
         </button>
       </form>
       <p className="quiet">{method.summary}</p>
-      {state && state !== "busy" && <p role="alert">{state}</p>}
+      {problem && <p role="alert">{problem}</p>}
       <div aria-live="polite">
         {shown && (
           <>
             <HeatmapsView group={shown.heatmaps} printing={false} />
-            <p className="quiet">{formatNumber(shown.seconds)} s</p>
+            <p className="quiet">Computed in {formatNumber(shown.seconds)} s.</p>
           </>
         )}
       </div>
@@ -128,7 +120,8 @@ interface ChoiceProps {
   onChange: (value: string) => void;
 }
 
-export function ClassChoice({ label, none, value, scores, onChange }: ChoiceProps) {
+/** One of the most likely classes. */
+export function TopClassChoice({ label, none, value, scores, onChange }: ChoiceProps) {
   return (
     <label>
       {label}

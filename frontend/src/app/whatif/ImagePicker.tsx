@@ -10,13 +10,13 @@ interface Props {
   list: ImageList;
   image: ImageId | null;
   onChoose: (image: number) => void;
-  /** Takes an image that is not in the run; without it there is no door for such. */
+  /** Takes an uploaded image; without it there is no upload. */
   onFile?: (file: Blob) => void;
 }
 
 const GAP = 6;
 
-/** A strip of all images that can be searched, and the door for other ones. */
+/** A strip of all images that can be searched, and an upload for others. */
 export function ImagePicker({ list, image, onChoose, onFile }: Props) {
   const [words, setWords] = useState("");
   const found = useMemo(() => matching(list, words), [list, words]);
@@ -48,19 +48,19 @@ export function ImagePicker({ list, image, onChoose, onFile }: Props) {
         </span>
         {onFile && !STATIC && (
           <label className="upload">
-            Upload, or drop or paste an image: <input type="file" accept="image/png,image/jpeg,image/webp" onChange={choose} />
+            Upload an image (or drop or paste one): <input type="file" accept="image/png,image/jpeg,image/webp" onChange={choose} />
           </label>
         )}
       </div>
-      <div ref={scroller} className="strip" role="group" aria-label="Thumbnails" tabIndex={0}>
-        <div className="strip-inside" style={{ width: strip.getTotalSize(), height: list.thumbnails.height }}>
+      <div ref={scroller} className="picker-strip" role="group" aria-label="Thumbnails" tabIndex={0}>
+        <div className="picker-thumbnails" style={{ width: strip.getTotalSize(), height: list.thumbnails.height }}>
           {strip.getVirtualItems().map((item) => {
             const each = found[item.index]!;
             return (
               <button
                 key={each.row}
                 type="button"
-                className="thumbnail"
+                className="picker-thumbnail"
                 aria-label={describe(list, each)}
                 title={describe(list, each)}
                 aria-pressed={each.row === image}

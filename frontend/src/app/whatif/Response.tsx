@@ -2,8 +2,7 @@ import { useState } from "react";
 import type { ClassScore, CurveAsked, ImageFacts, ImageList } from "../../api";
 import type { Curve } from "../../audit";
 import { CurveView } from "../../evidence/CurveView";
-import { tell } from "../ask";
-import { useJobs } from "../jobs";
+import { useJob } from "../jobs";
 import { type Edit, type ImageId, type Slider, withSlider } from "./edits";
 
 interface Props {
@@ -28,16 +27,16 @@ const CLASSES = 3;
 
 /** How the probabilities respond to a slider, for this image or for many. */
 export function Response({ image, facts, list, edits, sliders, scores }: Props) {
-  const { follow } = useJobs();
+  const { running, problem, start } = useJob();
   const blend = edits.find((edit) => edit.kind === "blend");
   const choices = blend ? [MORPH, ...sliders] : sliders;
   const [chosen, setChosen] = useState("turn.degrees");
   const [slice, setSlice] = useState("this");
   const [shown, setShown] = useState<Curve | null>(null);
-  const [state, setState] = useState<"" | "busy" | string>("");
+
   const slider = choices.find((each) => nameOf(each) === chosen) ?? choices[0]!;
   const slices = slicesOf(list, facts);
-  const draw = async () => {
+  const draw = () => {
     const with_ = blend && slider === MORPH ? [...edits] : withSlider(edits, slider, slider.high);
     const rows = slices.find((each) => each.key === slice)?.rows;
     const asked = {
@@ -50,16 +49,7 @@ export function Response({ image, facts, list, edits, sliders, scores }: Props) 
       steps: 21,
       classes: scores.slice(0, CLASSES).map((score) => score.index),
     } as unknown as CurveAsked;
-    setState("busy");
-    try {
-      follow(await tell<number>("POST", "/what-if/curve", asked), (job) => {
-        if (job.state === "done") (setState(""), setShown(asCurve(job.result as ResponseCurve, slider)));
-        else if (job.state === "failed") setState(job.error);
-        else if (job.state === "cancelled") setState("");
-      });
-    } catch (problem) {
-      setState((problem as Error).message);
-    }
+    start("/what-if/curve", asked, (job) => setShown(asCurve(job.result as ResponseCurve, slider)));
   };
   return (
     <div className="response">
@@ -67,11 +57,11 @@ export function Response({ image, facts, list, edits, sliders, scores }: Props) 
         className="what-if-form"
         onSubmit={(event) => {
           event.preventDefault();
-          void draw();
+          draw();
         }}
       >
         <label>
-          Over
+          Vary
           <select value={nameOf(slider)} onChange={(event) => setChosen(event.target.value)}>
             {choices.map((each) => (
               <option key={nameOf(each)} value={nameOf(each)}>
@@ -91,11 +81,11 @@ export function Response({ image, facts, list, edits, sliders, scores }: Props) 
             ))}
           </select>
         </label>
-        <button type="submit" className="plain" disabled={state === "busy"}>
-          {state === "busy" ? "Computing…" : "Draw the curve"}
+        <button type="submit" className="plain" disabled={running}>
+          {running ? "Computing…" : "Draw the curve"}
         </button>
       </form>
-      {state && state !== "busy" && <p role="alert">{state}</p>}
+      {problem && <p role="alert">{problem}</p>}
       <div aria-live="polite">{shown && <CurveView curve={shown} printing={false} />}</div>
     </div>
   );
@@ -123,7 +113,7 @@ function asCurve(found: ResponseCurve, slider: Slider): Curve {
   return {
     kind: "curve",
     title: many ? `Mean over ${found.images} images, with 95% intervals` : "This image",
-    x_label: slider.unit ? `${slider.label} (${slider.unit})` : slider.label,
+    x_label: slider.unit ? `${slider.label} (${slider.unit.trim()})` : slider.label,
     y_label: "probability",
     x_scale: "linear",
     y_range: [0, 1],

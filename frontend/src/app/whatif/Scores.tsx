@@ -38,7 +38,7 @@ export function Scores({ title, scores, tracked, onTrack }: Props) {
 
 const LEAST = 1e-4;
 
-/** A probability in few letters. */
+/** A short text for a probability. */
 function shown(share: number | null): string {
   if (share !== null && share < LEAST) return `<${formatShare(LEAST)}`;
   return share !== null && share > 1 - LEAST && share < 1 ? `>${formatShare(1 - LEAST)}` : formatShare(share);

@@ -106,4 +106,3 @@ export function Range({ label, low, high, step, unit, value, onChange }: RangePr
     </div>
   );
 }
-

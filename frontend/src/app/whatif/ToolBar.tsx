@@ -15,7 +15,7 @@ interface Props {
   onReset: () => void;
 }
 
-/** The tools of the canvas, and the way back. */
+/** The tools of the canvas; undo, redo and reset. */
 export function ToolBar({ tool, color, size, most, canUndo, canRedo, onTool, onColor, onSize, onUndo, onRedo, onReset }: Props) {
   return (
     <div className="tool-bar">

@@ -19,7 +19,7 @@ export function Trace({ name, history, values, onGo }: Props) {
   const y = (value: number) => HEIGHT - 4 - (HEIGHT - 8) * value;
   return (
     <div className="trace">
-      <h3>History of {name}</h3>
+      <h3>History: probability of {name}</h3>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`Probability of ${name}: ${known.map((k) => formatShare(k.value)).join(", ")}`}>
         <path className="grid-line" d={`M0 ${y(0)}H${WIDTH}M0 ${y(1)}H${WIDTH}`} />
         <polyline className="trace-line" points={known.map((k) => `${x(k.i)},${y(k.value)}`).join(" ")} />

@@ -20,6 +20,8 @@ export interface Slider {
   unit: string;
 }
 
+const PIXELS = "\u202fpx"; // with a narrow space
+
 /** The sliders, for images of a size. */
 export function slidersFor(height: number, width: number): Slider[] {
   const [down, right] = [Math.floor(height / 2), Math.floor(width / 2)];
@@ -27,15 +29,15 @@ export function slidersFor(height: number, width: number): Slider[] {
     kind, parameter, label, low: n[0], high: n[1], step: n[2], neutral: n[3], unit: n[4] ?? "",
   });
   return [
-    make("shift", "right", "Shift right", -right, right, 1, 0, "px"),
-    make("shift", "down", "Shift down", -down, down, 1, 0, "px"),
+    make("shift", "right", "Shift right", -right, right, 1, 0, PIXELS),
+    make("shift", "down", "Shift down", -down, down, 1, 0, PIXELS),
     make("turn", "degrees", "Turn", -180, 180, 1, 0, "°"),
     make("scale", "factor", "Scale", 0.2, 3, 0.05, 1, "×"),
     make("brightness", "amount", "Brightness", -1, 1, 0.02, 0),
     make("contrast", "factor", "Contrast", 0, 3, 0.05, 1, "×"),
     make("hue", "degrees", "Hue", -180, 180, 2, 0, "°"),
     make("saturation", "factor", "Saturation", 0, 3, 0.05, 1, "×"),
-    make("blur", "sigma", "Blur", 0, Math.max(4, Math.round(width / 16)), 0.1, 0, "px"),
+    make("blur", "sigma", "Blur", 0, Math.max(4, Math.round(width / 16)), 0.1, 0, PIXELS),
     make("noise", "sigma", "Noise", 0, 0.5, 0.01, 0),
     make("jpeg", "quality", "JPEG quality", 1, 100, 1, 100),
   ];

@@ -1,4 +1,4 @@
-/** Asking what the model predicts, again and again while somebody drags: one question at a time, and the newest wins. */
+/** Predictions while the user drags: one request at a time, and always for the newest edits. */
 import { useEffect, useRef, useState } from "react";
 import type { Look, LookAsked } from "../../api";
 import { tell } from "../ask";
