@@ -150,7 +150,7 @@ function CellView({ cell, column, unit, bar }: CellViewProps) {
           <span style={{ width: `${100 * cell}%` }} />
         </span>
       )}
-      {formatShare(cell)}
+      <span className="share-value">{formatShare(cell)}</span>
     </span>
   );
 }

@@ -112,6 +112,9 @@ function StopCard({ stop, printing }: { stop: Stop; printing: boolean }) {
   );
 }
 
+/** An option of a command, which no line break should cut after its hyphens. */
+const OPTION = /(--[\w-]+)/;
+
 function ShownStop({ shown, printing }: { shown: Shown; printing: boolean }) {
   return (
     <div className="finding-body stop-body">
@@ -124,7 +127,12 @@ function ShownStop({ shown, printing }: { shown: Shown; printing: boolean }) {
       <Numbers numbers={shown.numbers} />
       <h4>Run it yourself</h4>
       <pre tabIndex={0}>
-        <code>{shown.commands.join("\n")}</code>
+        <code>
+          {shown.commands
+            .join("\n")
+            .split(OPTION)
+            .map((part, i) => (i % 2 ? <span key={i} className="option">{part}</span> : part))}
+        </code>
       </pre>
       <h4>Try next</h4>
       <ul className="stop-tries">
