@@ -126,6 +126,16 @@ def test_the_rescale_rule_reaches_what_the_gradient_misses():
         gradient_x_input(step, pixels, 0, baseline=0.0)
 
 
+@pytest.mark.parametrize("extreme", [torch.amax, torch.amin])
+def test_maxima_and_minima_are_complete_where_another_position_takes_over(extreme):
+    """From (0.2, 0.4) to (0.6, 0.4) and back: the minimum is at one position before and at the other one after."""
+    network = formula(lambda x: torch.stack([extreme(x, (1, 2, 3)), 0 * x.sum((1, 2, 3))], 1), (1, 2))
+    first, second = torch.tensor([[[[0.2, 0.4]]], [[[0.6, 0.4]]]])
+    change = extreme(second, (0, 1, 2)) - extreme(first, (0, 1, 2))
+    for start, end, expected in ((first, second, change), (second, first, -change)):
+        assert deep_lift(network, end[None], 0, baseline=start).sum() == pytest.approx(float(expected))
+
+
 ACTIVATIONS = (nn.Conv2d, 3, 5, 3), (nn.BatchNorm2d, 5), (nn.ReLU,), (nn.AvgPool2d, 2), (nn.Conv2d, 5, 6, 3), (nn.Tanh,)
 HEAD = (nn.AdaptiveAvgPool2d, 2), (nn.Flatten,), (nn.Linear, 24, 8), (nn.Sigmoid,), (nn.Linear, 8, 3)
 MAXIMA = (nn.Conv2d, 3, 5, 3), (nn.MaxPool2d, 2), (nn.Flatten,), (nn.Linear, 175, 3)
