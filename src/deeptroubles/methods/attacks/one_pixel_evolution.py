@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.one_pixel import pixel_logits
 from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
@@ -29,7 +33,7 @@ def one_pixel_evolution(
     *,
     targets: Targets = None,
     pixels: Count = 1,
-    population: Count = 400,
+    population: Annotated[int, Ge(4)] = 400,
     generations: Count = 100,
     scale: NonNegative = 0.5,
     seed: Seed = 0,
@@ -47,7 +51,7 @@ def one_pixel_evolution(
         labels: True class, for all images or one each.
         targets: Targeted attack: the class to reach. Default: any class but the true one.
         pixels: Number of pixels to change.
-        population: Candidates per image.
+        population: Candidates per image; a child is made of three others.
         generations: Maximum number of generations.
         scale: Scale of the difference of two candidates that is added to a third (F in the paper).
         seed: Seed of the evolution; the result of an image does not depend on the other images.
@@ -58,11 +62,13 @@ def one_pixel_evolution(
         the number of queries.
 
     Raises:
-        UsageError: A class does not exist, or neither labels nor targets are given.
+        UsageError: There are fewer than 4 candidates, a class does not exist, or neither labels nor targets are given.
 
     References:
         J. Su, D. V. Vargas, K. Sakurai, One pixel attack for fooling deep neural networks, IEEE TEVC 2019.
     """
+    if population < 4:
+        raise UsageError(f"The population is {population}; give at least 4, because a child is made of three others.")
     batch = clean_batch(classifier, images, eight_bit=True)
     goal = Goal.of(classifier, len(batch), labels, targets)
     generators = [torch.Generator().manual_seed(seed * 1_000_003 + i) for i in range(len(batch))]
