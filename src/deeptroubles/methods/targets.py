@@ -36,8 +36,8 @@ def as_batch(classifier: Classifier, images: Images) -> Tensor:
         A contiguous batch on the classifier's device, of its number type.
 
     Raises:
-        UsageError: There is no image, the shape or the range of the pixels is not what the classifier takes, or it is
-            no classifier.
+        UsageError: There is no image, the shape or the range of the pixels is not what the classifier takes, or
+            `classifier` is no `Classifier`.
         ImagesError: A picture cannot be read.
     """
     expect_classifier(classifier)
