@@ -149,11 +149,6 @@ def draw_traffic(count: int, strength: float, seed: int) -> Traffic:
     )
 
 
-def draw_pixels(count: int, strength: float, seed: int) -> Pixels:
-    """The images of `draw_traffic`, as `planting.plant_drawn` takes them."""
-    return draw_traffic(count, strength, seed).pixels
-
-
 def level(vehicles: int) -> str:
     """The class of a scene with that many vehicles.
 

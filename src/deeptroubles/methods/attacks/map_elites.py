@@ -54,23 +54,23 @@ def map_elites(
     random = np.random.default_rng(seed)
     kind: type[Pixels | Pattern] = ENCODINGS[encoding]
     size = (classifier.channels, *classifier.size)
-    people = [kind.first(size, random) for _ in range(children)]
+    candidates = [kind.first(size, random) for _ in range(children)]
     archive: list[Pixels | Pattern] = []
     pictures, fitness, start = np.empty(0), np.full(classifier.classes, -1.0), np.empty(0)
     for _ in track(range(generations + 1), "Evolving fooling images"):
-        drawn = np.stack([_to_bytes(member.draw(size)) for member in people])
+        drawn = np.stack([_to_bytes(member.draw(size)) for member in candidates])
         shares = np.concatenate(
             [_shares(classifier, drawn[i : i + batch_size], batch_size) for i in range(0, children, batch_size)]
         )
         best, value = shares.argmax(0), shares.max(0)
         better = value > fitness
         if not archive:
-            archive, pictures, start = [people[i] for i in best], drawn[best], value
+            archive, pictures, start = [candidates[i] for i in best], drawn[best], value
         for cell in np.flatnonzero(better):
-            archive[cell], pictures[cell] = people[best[cell]], drawn[best[cell]]
+            archive[cell], pictures[cell] = candidates[best[cell]], drawn[best[cell]]
         fitness = np.maximum(fitness, value)
         parents = random.integers(len(archive), size=(children, 2))
-        people = [archive[a].child(archive[b], random) for a, b in parents]
+        candidates = [archive[a].child(archive[b], random) for a, b in parents]
     device = classifier.device
     return FoolingImages(
         classes=torch.arange(classifier.classes, device=device),

@@ -118,9 +118,14 @@ def hidden_logits(classifier: Classifier, image: Tensor, windows: Tensor, cover:
     return LocalEdits(network, image[None]).logits(windows, cover, batch_size)
 
 
+def default_window(size: tuple[int, int]) -> int:
+    """The default side of a window: a seventh of the shorter side of an image of height x width, in pixels."""
+    return max(1, min(size) // 7)
+
+
 def window_grid(size: tuple[int, int], window: int | None, stride: int | None) -> tuple[Tensor, tuple[int, int]]:
     """The windows of a regular grid that covers an image of height x width: M x 4 boxes, and rows x columns."""
-    window = max(1, min(size) // 7) if window is None else window
+    window = default_window(size) if window is None else window
     stride = max(1, window // 2) if stride is None else stride
     if not 1 <= window <= min(size) or not 1 <= stride <= window:
         raise UsageError(

@@ -27,7 +27,7 @@ def lp_norm(perturbation: Tensor, norm: Norm | Literal["l0"]) -> Tensor:
 
 
 def steepest_direction(gradient: Tensor, norm: Norm) -> Tensor:
-    """The direction of norm 1 of steepest ascent; under L1 spread over the few steepest coordinates."""
+    """The direction of norm 1 of steepest ascent, N x ...; under L1 spread over the few steepest coordinates."""
     if norm == "linf":
         return gradient.sign()
     if norm == "l2":
