@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.fooling_ascent import FoolingImages
 from deeptroubles.methods.attacks.shared.cppn import Pattern
 from deeptroubles.methods.attacks.shared.direct_encoding import Pixels
@@ -47,10 +48,15 @@ def map_elites(
     Returns:
         One image per class.
 
+    Raises:
+        UsageError: There is no such encoding.
+
     References:
         A. Nguyen, J. Yosinski, J. Clune, Deep neural networks are easily fooled, CVPR 2015, section 2; J.-B. Mouret,
         J. Clune, Illuminating search spaces by mapping elites, 2015. The settings are those of the published code.
     """
+    if encoding not in ENCODINGS:
+        raise UsageError(f"There is no encoding {encoding!r}; choose one of {', '.join(ENCODINGS)}.")
     random = np.random.default_rng(seed)
     kind: type[Pixels | Pattern] = ENCODINGS[encoding]
     size = (classifier.channels, *classifier.size)

@@ -59,6 +59,9 @@ def occlusion_gain(
     Returns:
         The probability after each step, and the occluded windows. Occluded pixels get the classifier's mean color.
 
+    Raises:
+        UsageError: A class does not exist, or the grid does not cover the image.
+
     References:
         Ours, based on occlusion: M. D. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV
         2014, section 4.2.
