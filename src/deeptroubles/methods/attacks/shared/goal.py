@@ -76,10 +76,10 @@ class Goal:
         others = logits.scatter(1, self.classes[:, None], -torch.inf)
         other = others.amax(1) if rival is None else logits.gather(1, rival[:, None])[:, 0]
         margin = sign * (other - own)
-        ordered = logits.sort(1, descending=True).values
         aimed = self.targeted or rival is not None
         if kind == "margin" or logits.shape[1] < (4 if aimed else 3):
             return margin
+        ordered = logits.sort(1, descending=True).values
         third = (ordered[:, 2] + ordered[:, 3]) / 2 if aimed else ordered[:, 2]
         return margin / (ordered[:, 0] - third).clamp(min=1e-12)
 
