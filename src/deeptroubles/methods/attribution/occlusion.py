@@ -81,7 +81,7 @@ def occlusion(
     score = target_score(classifier, target, against)
     clean = score(scores.clean)[:, None]
     occluded = torch.stack([score(logits) for logits in scores.occluded.unbind(1)], dim=1)
-    return spread(clean - occluded, scores.windows, classifier.size)
+    return mean_over_windows(clean - occluded, scores.windows, classifier.size)
 
 
 def occlusion_scores(
@@ -157,8 +157,8 @@ def hide(image: Tensor, windows: Tensor, cover: Tensor) -> Tensor:
     return torch.where(inside, cover, image)
 
 
-def spread(values: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
-    """Average over the windows that cover each pixel: N x M values to N x H x W."""
+def mean_over_windows(values: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
+    """The mean over the windows that cover each pixel: N x M values to N x H x W."""
     total = torch.zeros(len(values), *size, dtype=values.dtype, device=values.device)
     count = torch.zeros(size, dtype=values.dtype, device=values.device)
     for i, (top, left, bottom, right) in enumerate(windows.tolist()):
