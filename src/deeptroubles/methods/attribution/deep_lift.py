@@ -109,7 +109,8 @@ def _rescale(compute: Callable[..., Tensor], now: list[Tensor], before: list[Ten
     """Activations: change of the output over change of the input."""
     difference = now[0] - before[0]
     quotient = (compute(now[0]) - compute(before[0])) / torch.where(difference == 0, 1.0, difference)
-    return [torch.where(difference.abs() < _TINY, vjp(compute, now, signal)[0], signal * quotient)]
+    gradient = vjp(compute, now, signal)[0]  # infinite for a root of 0
+    return [torch.where((difference.abs() < _TINY) & gradient.isfinite(), gradient, signal * quotient)]
 
 
 def _maximum(compute: Callable[..., Tensor], now: list[Tensor], before: list[Tensor], signal: Tensor) -> list[Tensor]:
@@ -166,9 +167,8 @@ def _normalization(step: Step) -> Rule:
         centered = [v - v.mean(dims, keepdim=True) for v in values]
         variances = [d.square().mean(dims, keepdim=True) + epsilon for d in centered]
         both, reciprocals = centered[0] + centered[1], [v.rsqrt() for v in variances]
-        change = variances[0] - variances[1]
-        quotient = (reciprocals[0] - reciprocals[1]) / torch.where(change == 0, 1.0, change)
-        slope = torch.where(change.abs() < _TINY, -0.5 * reciprocals[0] ** 3, quotient)
+        # The change of the reciprocal deviation over that of the variance, without a difference that cancels.
+        slope = -((reciprocals[0] * reciprocals[1]) ** 2) / (reciprocals[0] + reciprocals[1])
         of_variance = (signal * both / 2).sum(dims, keepdim=True) * slope / math.prod(apart[d] for d in dims)
         found = signal * (reciprocals[0] + reciprocals[1]) / 2 + of_variance * both
         return [(found - found.mean(dims, keepdim=True)).reshape(now[0].shape)]
