@@ -43,6 +43,7 @@ class MaskedResult(AttackResult):
     clean: Interval
 
 
+@torch.inference_mode(mode=False)
 def masked_attack(
     classifier: Classifier,
     images: Images,
@@ -93,7 +94,7 @@ def masked_attack(
     """
     batch = clean_batch(classifier, images, eight_bit=True)
     goal = Goal.of(classifier, len(batch), labels, targets)
-    inside = _as_mask(mask, classifier.size).to(batch)
+    inside = _as_mask(mask, classifier.size).to(batch).clone()  # autograd cannot save a tensor of inference mode
     generator = torch.Generator().manual_seed(seed)
 
     def applied(content: Tensor, rows: Tensor) -> Tensor:

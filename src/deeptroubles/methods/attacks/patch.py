@@ -46,6 +46,7 @@ class PatchResult(Brief):
     queries: int
 
 
+@torch.inference_mode(mode=False)
 def patch(
     classifier: Classifier,
     images: Images,
