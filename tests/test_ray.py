@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -165,7 +166,7 @@ def test_another_recording_keeps_its_pixels_elsewhere(shared, tmp_path):
 def test_no_room_for_workers_is_told(subject, shared, monkeypatch):
     shared(None).map(doubled, subject, range(4), task="Doubling", chunk=1)  # takes every core
     monkeypatch.setattr("deeptroubles.engine.ray.STARTS_WITHIN", 1.0)
-    with pytest.raises(EngineError, match="no core that is free"):
+    with pytest.raises(EngineError, match="no free core"):
         RayEngine().map(doubled, subject, range(4), task="Doubling", chunk=1)
 
 
@@ -176,6 +177,17 @@ def test_engines_by_name(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(EngineError, match="not installed"):
         engine_named("ray")(None, 32)
+
+
+@pytest.mark.parametrize(("name", "says"), [("ray", "on this machine"), ("ray://far:10001", "at ray://far:10001")])
+def test_a_cluster_that_does_not_start_is_told(name, says, monkeypatch):
+    def init(**_):
+        raise ConnectionError  # without a text
+
+    fake = SimpleNamespace(is_initialized=lambda: False, init=init)
+    monkeypatch.setitem(__import__("sys").modules, "ray", fake)
+    with pytest.raises(EngineError, match=rf"{says} \(ConnectionError\)"):
+        engine_named(name)(None, 32)
 
 
 def decoded(subject, items, batch_size):

@@ -108,6 +108,8 @@ def test_weights_are_copied_can_be_trained_and_fit_a_module_that_is_built_again(
     assert torch.equal(logits_of(again, images()), logits_of(blurred, images()))
 
 
-def test_a_filter_of_no_length_is_an_error():
+def test_a_filter_of_no_length_and_an_unknown_border_are_errors():
     with pytest.raises(UsageError, match="1 or more"):
         anti_aliased(classifier_of("plain"), 0)
+    with pytest.raises(UsageError, match="black, mirror, circular"):
+        anti_aliased(classifier_of("plain"), border="white")

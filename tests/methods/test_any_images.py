@@ -57,6 +57,14 @@ def test_layout_and_number_type_change_nothing(name, classifier):
         result(name, classifier, IMAGES[:0])
 
 
+@pytest.mark.parametrize("name", sorted((ATTRIBUTION.keys() - {"cam"}) | (SETTINGS.keys() - {"auto_attack"})))
+def test_images_of_inference_mode_give_the_same(name, classifier):
+    """Autograd refuses to save tensors that were made in that mode, such as these images or the predicted classes."""
+    expected = result(name, classifier, IMAGES)
+    with torch.inference_mode():
+        torch.testing.assert_close(result(name, classifier, IMAGES.clone()), expected)
+
+
 @pytest.mark.parametrize("name", ["saliency", "grad_cam", "occlusion", "guided_backprop", "lrp", "pgd"])
 def test_networks_of_doubles_and_halves(name):
     precise = Classifier(Plain(seed=2).double(), size=SIDE)

@@ -177,8 +177,10 @@ def test_projection_is_the_nearest_point_of_the_ball(norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_steps_have_length_one(norm):
-    gradient = torch.randn(3, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("scale", [1, 1e-25])  # whose square is 0 in single precision
+def test_steps_have_length_one(norm, scale):
+    gradient = scale * torch.randn(3, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+    assert not steepest_direction(0 * gradient, norm).any()
     assert torch.allclose(lp_norm(steepest_direction(gradient, norm), norm), torch.ones(3))
 
 

@@ -119,6 +119,17 @@ def test_the_targeted_dlr_loss_by_hand():
     assert other_classes(logits, label).tolist() == [[2, 4, 3, 1]]
 
 
+@pytest.mark.parametrize("rival", [None, torch.tensor([3])])
+def test_the_gradient_of_the_dlr_loss_is_that_of_the_whole_quotient(rival):
+    """The denominator depends on the logits, too, as in the authors' code."""
+    logits, goal = torch.tensor([[5.0, 1.0, 4.0, 2.0, 3.0]], dtype=torch.double), Goal(torch.tensor([0]), False)
+    (found,) = torch.autograd.grad(goal.loss(logits.requires_grad_(), "dlr", rival).sum(), logits)
+    step = 1e-6 * torch.eye(5, dtype=torch.double)
+    with torch.no_grad():
+        slopes = [(goal.loss(logits + s, "dlr", rival) - goal.loss(logits - s, "dlr", rival)) / 2e-6 for s in step]
+    assert torch.allclose(found[0], torch.cat(slopes), atol=1e-6)
+
+
 @pytest.mark.parametrize(("norm", "epsilon"), BALLS)
 def test_more_steps_restarts_and_targets_never_break_less(norm, epsilon, digits):
     def broken(attack, **settings):

@@ -128,6 +128,8 @@ def test_the_result_is_a_classifier_like_any_other():
 def test_errors_say_why():
     with pytest.raises(UsageError, match="1 or more"):
         blur_pool(circular(2), 0)
+    with pytest.raises(UsageError, match="black, mirror, circular"):
+        blur_pool(circular(2), border="white")
     with pytest.warns(UserWarning, match="could not be traced"), pytest.raises(NeedsGraphError, match="strides"):
         blur_pool(Classifier(Untraceable().eval(), size=12))
     network = nn.Sequential(nn.AvgPool2d(2, 2, ceil_mode=True), nn.Flatten(), nn.Linear(3 * 9, 2))

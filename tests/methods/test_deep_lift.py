@@ -126,6 +126,32 @@ def test_the_rescale_rule_reaches_what_the_gradient_misses():
         gradient_x_input(step, pixels, 0, baseline=0.0)
 
 
+@pytest.mark.parametrize("extreme", [torch.amax, torch.amin])
+def test_maxima_and_minima_are_complete_where_another_position_takes_over(extreme):
+    """From (0.2, 0.4) to (0.6, 0.4) and back: the minimum is at one position before and at the other one after."""
+    network = formula(lambda x: torch.stack([extreme(x, (1, 2, 3)), 0 * x.sum((1, 2, 3))], 1), (1, 2))
+    first, second = torch.tensor([[[[0.2, 0.4]]], [[[0.6, 0.4]]]])
+    change = extreme(second, (0, 1, 2)) - extreme(first, (0, 1, 2))
+    for start, end, expected in ((first, second, change), (second, first, -change)):
+        assert deep_lift(network, end[None], 0, baseline=start).sum() == pytest.approx(float(expected))
+
+
+def test_a_root_that_stays_0_has_no_multiplier():
+    """Its gradient there is infinite."""
+    network = formula(lambda x: torch.stack([(x - 0.5).relu().sqrt().sum((1, 2, 3)), 0 * x.sum((1, 2, 3))], 1), 2)
+    pixels = torch.tensor([[[[0.2, 0.4], [0.75, 0.5]]]])
+    assert torch.allclose(deep_lift(network, pixels, 0, baseline=0.3), torch.tensor([[[0.0, 0.0], [0.5, 0.0]]]))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01])  # variances of 0.01^2 are as small as the epsilon of the normalization
+def test_normalizations_are_complete_from_a_baseline_of_one_color(scale):
+    weights = torch.randn(2, 16, generator=torch.Generator().manual_seed(1))
+    network = formula(lambda x: nn.functional.layer_norm(scale * x.flatten(1), (16,)) @ weights.T, 4)
+    pixels = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(2))
+    change = logits_of(network, pixels)[:, 0] - logits_of(network, torch.full_like(pixels, 0.5))[:, 0]
+    assert torch.allclose(deep_lift(network, pixels, 0, baseline=0.5).sum((1, 2)), change, rtol=1e-3)
+
+
 ACTIVATIONS = (nn.Conv2d, 3, 5, 3), (nn.BatchNorm2d, 5), (nn.ReLU,), (nn.AvgPool2d, 2), (nn.Conv2d, 5, 6, 3), (nn.Tanh,)
 HEAD = (nn.AdaptiveAvgPool2d, 2), (nn.Flatten,), (nn.Linear, 24, 8), (nn.Sigmoid,), (nn.Linear, 8, 3)
 MAXIMA = (nn.Conv2d, 3, 5, 3), (nn.MaxPool2d, 2), (nn.Flatten,), (nn.Linear, 175, 3)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from deeptroubles import Classifier
+from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.fooling_ascent import fooling_ascent
 from deeptroubles.methods.attacks.map_elites import map_elites
 from deeptroubles.methods.attacks.shared.cppn import INPUTS, Pattern
@@ -98,3 +99,8 @@ def test_patterns_have_no_circles_and_draw_what_their_genes_say():
     neurons = {"out0": Pattern.first((1, 2, 2), random).neurons["out0"].__class__(1.0, "linear")}
     ramp = Pattern(neurons, {("x", "out0"): 0.5}).draw((1, 1, 5))
     assert np.allclose(ramp[0, 0], [0.5, 0.25, 0, 0.25, 0.5])
+
+
+def test_an_unknown_encoding_is_refused():
+    with pytest.raises(UsageError, match="direct, cppn"):
+        map_elites(trained(), encoding="neat")

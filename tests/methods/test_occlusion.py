@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deeptroubles import Classifier, occlusion
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.occlusion import hide, occlusion_scores, spread, window_grid
+from deeptroubles.methods.attribution.occlusion import hide, mean_over_windows, occlusion_scores, window_grid
 from tests.networks import Plain, formula
 
 SIZE = (20, 24)
@@ -102,7 +102,7 @@ def test_the_answers_for_all_classes_are_kept(classifier, images):
     for target in range(4):
         values = scores.clean[:, None, target] - scores.occluded[:, :, target]
         map_ = occlusion(classifier, images, target, window=6, stride=4)
-        torch.testing.assert_close(spread(values, scores.windows, SIZE), map_)
+        torch.testing.assert_close(mean_over_windows(values, scores.windows, SIZE), map_)
 
 
 def test_each_image_can_have_its_own_target(classifier, images):
@@ -157,7 +157,7 @@ def test_constant_values_spread_to_a_constant(height, width, value, data):
     stride = data.draw(st.integers(1, window))
     windows, _ = window_grid((height, width), window, stride)
     values = torch.full((2, len(windows)), value, dtype=torch.float64)
-    found = spread(values, windows, (height, width))
+    found = mean_over_windows(values, windows, (height, width))
     assert found.shape == (2, height, width)
     torch.testing.assert_close(found, torch.full_like(found, value))
 

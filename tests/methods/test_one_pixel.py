@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from deeptroubles import Classifier
+from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks import one_pixel as scanning
 from deeptroubles.methods.attacks.one_pixel import LOCAL, corners, one_pixel, pixel_logits, set_pixels
 from deeptroubles.methods.attacks.one_pixel_evolution import one_pixel_evolution
@@ -64,6 +65,14 @@ def test_evolution_finds_what_the_scan_finds():
     assert ((found.images != images).any(1).sum((1, 2)) <= 1).all()
     alone = one_pixel_evolution(classifier, images[:1], labels[:1], population=100, generations=30)
     assert torch.equal(alone.images[0], found.images[0])
+
+
+@pytest.mark.parametrize("population", [1, 3])
+def test_a_child_needs_three_other_candidates(population):
+    images, labels = unseen(1)
+    with pytest.raises(UsageError, match="at least 4"):
+        one_pixel_evolution(trained(), images, labels, population=population)
+    assert len(one_pixel_evolution(trained(), images, labels, population=4, generations=1).images) == 1
 
 
 def test_more_pixels_and_targets():

@@ -135,7 +135,7 @@ def test_away_from_the_label_and_the_same_bytes_again(object_):
     assert first.seen == again.seen
     assert all(p.grad is None for p in classifier.parameters())
     with torch.inference_mode():
-        inside = masked_attack(classifier, images, mask, 0, conditions=MILD, steps=15, views=30, seed=2)
+        inside = masked_attack(classifier, images.clone(), mask.clone(), 0, conditions=MILD, steps=15, views=30, seed=2)
     assert torch.equal(first.perturbation, inside.perturbation)
 
 
@@ -180,7 +180,8 @@ def test_a_patch_beats_random_content_on_fresh_views():
     assert found.success.low > max(found.control.high, found.clean.high)
     assert found.queries == 120 * 16
     assert torch.allclose(found.patch * 255, (found.patch * 255).round(), atol=1e-3)
-    again = patch(classifier, images, 3, area=0.25, conditions=where, steps=120, views=200)
+    with torch.inference_mode():
+        again = patch(classifier, images.clone(), 3, area=0.25, conditions=where, steps=120, views=200)
     assert torch.equal(found.patch, again.patch)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.rise import draw_masks, place, rise
+from deeptroubles.methods.attribution.rise import draw_masks, rise, scale_and_crop
 from tests.networks import formula
 
 SIZE = (5, 6)
@@ -31,7 +31,7 @@ def every_mask(grid):
     cells = torch.tensor(list(itertools.product([0.0, 1.0], repeat=grid * grid))).view(-1, grid, grid)
     cell = [-(-length // grid) for length in SIZE]
     shifts = torch.cartesian_prod(*(torch.arange(n) for n in cell))
-    masks = torch.stack([place(cells, shift.expand(len(cells), 2), SIZE) for shift in shifts])
+    masks = torch.stack([scale_and_crop(cells, shift.expand(len(cells), 2), SIZE) for shift in shifts])
     return masks.flatten(0, 1), cells.sum((1, 2)).repeat(len(shifts)), len(shifts)
 
 
@@ -53,7 +53,7 @@ def test_masks_are_the_paper_s():
     """Scaled up to one cell more than the image, cut out at the shift."""
     cells = (torch.rand(4, 3, 3, generator=torch.Generator().manual_seed(2)) < 0.5).float()
     shifts = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
-    for mask, cell, (top, left) in zip(place(cells, shifts, SIZE), cells, shifts.tolist(), strict=True):
+    for mask, cell, (top, left) in zip(scale_and_crop(cells, shifts, SIZE), cells, shifts.tolist(), strict=True):
         large = functional.interpolate(cell[None, None], size=(8, 8), mode="bilinear", align_corners=False)[0, 0]
         assert torch.equal(mask, large[top : top + 5, left : left + 6])
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from deeptroubles.errors import UsageError
 from deeptroubles.methods.transforms.shared.masks import bounding_boxes, dilate
 from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH, WINDOWS, Scenery, frame, window
 from deeptroubles.methods.transforms.swap import CHANNELS, swap
@@ -109,3 +110,8 @@ def test_an_object_swap_puts_the_donors_object_on_the_recipients_background():
     swapped = swap(SCENERY, "object", ALL, DONORS)
     inside = DRAWN.masks[DONORS][:, None].expand_as(swapped)
     assert torch.equal(swapped[inside], DRAWN.images[DONORS][inside])
+
+
+def test_an_unknown_channel_is_refused():
+    with pytest.raises(UsageError, match="Did you mean color"):
+        swap(SCENERY, "colour", ALL, DONORS)

@@ -41,7 +41,7 @@ class Engine(Protocol):
             settings: Passed to `work`; plain values that JSON can hold.
 
         Returns:
-            The arrays that `work` gave, joined along their first axis; none where there are no items.
+            The arrays that `work` returned, joined along their first axis; none where there are no items.
         """
 
     def reduce(
@@ -65,7 +65,7 @@ class Engine(Protocol):
         """
 
     def once(self, work: Work, subject: Subject, *, task: str, **settings: Any) -> Arrays:
-        """Do `work` one time and keep what it gave.
+        """Run `work` once and keep its result.
 
         Args:
             work: What to do: `work(subject, batch_size, **settings)`; its arrays can have any shapes.
@@ -82,7 +82,7 @@ MakeEngine = Callable[[RunFolder | None, int], Engine]
 def done_within_memory(
     work: Work, subject: Subject, part: tuple[Any, ...], batch_size: int, settings: Mapping[str, Any]
 ) -> Arrays:
-    """What `work` gives for a part of the items (or without any); in smaller batches where a GPU's memory runs out.
+    """The result of `work` for a part of the items (or without any); in smaller batches where a GPU's memory runs out.
 
     Raises:
         torch.OutOfMemoryError: One image does not fit.

@@ -19,11 +19,11 @@ _DONE = "chunks done"
 PAUSE = 20.0
 """Seconds between two savings of a running total; longer when saving takes long, so that most time goes into work."""
 _SAVING = 10
-"""The work between two savings takes so many times as long as the last of them."""
+"""The work between two savings takes at least this many times as long as the last saving."""
 
 
 class LocalEngine:
-    """Does the work in this process; with a run folder, keeps each result and takes it from there the next time."""
+    """Does the work in this process; with a run folder, keeps each result there and reads it the next time."""
 
     def __init__(self, folder: RunFolder | None = None, batch_size: int = 32) -> None:
         self.folder = folder
@@ -69,7 +69,7 @@ class LocalEngine:
     def _kept(
         self, work: Work, subject: Subject, parts: Sequence[tuple[Any, ...]], settings: Mapping[str, Any], task: str
     ) -> Iterator[Arrays]:
-        """Results from the run folder, or done now and kept there, in order."""
+        """Results from the run folder, or computed now and kept there, in order."""
         keys = [self._key(work, subject, part, settings) for part in parts]
         held = [self.folder.chunk(key) if self.folder else None for key in keys]
         missing = [part for part, result in zip(parts, held, strict=True) if result is None]

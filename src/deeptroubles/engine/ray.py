@@ -1,6 +1,6 @@
 """The engine that works on a Ray cluster: `ray` starts one on this machine, `ray://HOST:PORT` uses a running one.
 
-Each actor holds the model, which is sent to every machine once. Chunks are done by whoever is free and come back in
+Each worker holds the model, which is sent to every machine once. Workers take chunks in turn, and results come back in
 order, so that findings do not depend on the cluster. A chunk whose worker dies or hangs is done again by another one.
 """
 
@@ -30,7 +30,7 @@ _SUBJECTS_HELD = 2
 
 
 class Worker:
-    """What runs in each process of the cluster: it holds the subjects that it worked on last."""
+    """A process of the cluster. It holds the subjects that it worked on last."""
 
     def __init__(self, threads: int) -> None:
         torch = importlib.import_module("torch")
@@ -38,7 +38,7 @@ class Worker:
         self._held: dict[Any, Subject] = {}
 
     def ready(self) -> None:
-        """Answer, to say that it runs."""
+        """Return, which shows that the worker has started."""
 
     def do(
         self, work: Work, subject: list[Any], part: tuple[Any, ...], batch_size: int, settings: Mapping[str, Any]
@@ -105,8 +105,8 @@ class RayEngine(LocalEngine):
             except errors.RayTaskError as error:
                 raise error.as_instanceof_cause() from None
         raise EngineError(
-            f"A part of the work was tried {TRIES} times, and its worker died or hung every time; the same command "
-            "goes on from here, also with --engine local."
+            f"A part of the work was tried {TRIES} times, and its worker died or hung every time; run the same command "
+            "again to resume, with --engine local to do without the cluster."
         )
 
     def _reference(self, subject: Subject) -> Any:
@@ -132,7 +132,7 @@ class RayEngine(LocalEngine):
             self._workers = [signs[sign] for sign in ready]
         if not self._workers:
             raise EngineError(
-                f"No worker started within {STARTS_WITHIN:.0f} seconds: the cluster has no core that is free. Wait "
+                f"No worker started within {STARTS_WITHIN:.0f} seconds, because the cluster has no free core; wait "
                 "until other work on it ends, or use --engine local."
             )
         return self._workers
@@ -155,7 +155,7 @@ class RayEngine(LocalEngine):
         return self._workers[self.repeated % len(self._workers)]
 
     def close(self) -> None:
-        """Let the workers go."""
+        """Stop the workers."""
         for worker in self._workers:
             self._ray.kill(worker)
         self._workers, self._put = [], {}
@@ -171,7 +171,9 @@ def _started(address: str) -> Any:
             where = {"address": address} if address else {}
             ray.init(**where, log_to_driver=False, include_dashboard=False, configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise EngineError(f"There is no Ray cluster at {address} ({str(error).splitlines()[0][:160]}).") from error
+            problem = f"There is no Ray cluster at {address}" if address else "Ray cannot start on this machine"
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            raise EngineError(f"{problem} ({reason}); use --engine local, or another address.") from error
     return ray
 
 

@@ -36,8 +36,8 @@ def as_batch(classifier: Classifier, images: Images) -> Tensor:
         A contiguous batch on the classifier's device, of its number type.
 
     Raises:
-        UsageError: There is no image, the shape or the range of the pixels is not what the classifier takes, or it is
-            no classifier.
+        UsageError: There is no image, the shape or the range of the pixels is not what the classifier takes, or
+            `classifier` is no `Classifier`.
         ImagesError: A picture cannot be read.
     """
     expect_classifier(classifier)
@@ -95,7 +95,7 @@ def as_targets(classifier: Classifier, targets: Targets, logits: Tensor) -> Tens
         raise UsageError(f"There are {len(indices)} targets for {len(logits)} images; give one for all, or one each.")
     if ((indices < 0) | (indices >= classifier.classes)).any():
         raise UsageError(f"Targets must be class indices from 0 to {classifier.classes - 1}.")
-    return indices.long()
+    return indices.long().clone()  # a copy: autograd cannot save a tensor that was made in inference mode
 
 
 def targets_of(targets: Targets, rows: slice) -> Targets:

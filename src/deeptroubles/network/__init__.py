@@ -13,6 +13,7 @@ from deeptroubles.network.opening import Network, open_network
 from deeptroubles.network.outline import Outline, outline, readers
 from deeptroubles.network.positions import Grid
 from deeptroubles.network.receptive_field.propagation import ReceptiveField
+from deeptroubles.network.receptive_field.rules import operation_name
 from deeptroubles.network.reduction import layer_reducer, reusing_reducers
 from deeptroubles.network.traced import TracedNetwork, name_nodes
 from deeptroubles.network.units import is_rectified, unit_layers
@@ -36,6 +37,7 @@ __all__ = [
     "list_layers",
     "name_nodes",
     "open_network",
+    "operation_name",
     "optimized",
     "outline",
     "penultimate_features",

@@ -21,7 +21,8 @@ def fuse_batch_norm(network: TracedNetwork) -> TracedNetwork:
     batch normalization, whose output it now computes. Its weights are computed from the current weights of the
     classifier: fuse again when these change.
     """
-    return network.rewritten(_fuse)
+    with torch.inference_mode(mode=False):  # autograd cannot save weights that were made in that mode
+        return network.rewritten(_fuse)
 
 
 def optimized(network: TracedNetwork, layers: Sequence[str]) -> TracedNetwork:

@@ -56,7 +56,7 @@ _ALIASES = {
     "concat": "cat",
     "negative": "neg",
 }
-"""Other names of operations. PyTorch knows of these neither a kind nor whether they are pointwise."""
+"""Other names of operations, which PyTorch does not tag as pointwise."""
 
 
 def _normalize_name(node: fx.Node) -> None:

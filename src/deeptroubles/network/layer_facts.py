@@ -1,4 +1,4 @@
-"""The layers of a classifier as a table: what each computes, how large it is, how much of the image it can see."""
+"""The layers of a classifier as a table: operation, shape, and receptive field."""
 
 from __future__ import annotations
 

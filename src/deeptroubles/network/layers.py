@@ -98,7 +98,7 @@ class LayerTable:
         return self.not_early(self.layers[spatial[-1]])
 
     def is_early(self, layer: Layer) -> bool:
-        """Whether a layer comes before most of the computation: not where classes are told apart."""
+        """Whether most of the computation comes after a layer, so that it does not separate the classes yet."""
         place = self.layers.index(layer) + 1
         before, after = (
             sum(other.has_weights for other in part) for part in (self.layers[:place], self.layers[place:])

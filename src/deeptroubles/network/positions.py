@@ -1,10 +1,10 @@
 """Where the image positions of a layer lie: rows and columns, or tokens; before the channels or after them.
 
-Beside its elements, every value of the graph carries the place of each of them in the image. Operations that move
-elements (reshape, permute, windows that are cut and put together, a class token that is concatenated) move the places
-in the same way, because they are run on them. A convolution or a pooling divides the image anew. A linear layer puts
-what it makes in the middle of what it reads; if that is one place for all, it is none, as after attention, and the
-addition of the residual stream brings the places back.
+Every element of every value in the graph gets a place in the image. Operations that move elements (reshape, permute,
+windows that are cut and put together, a class token that is concatenated) are run on the places, too, so places move in
+the same way. A convolution or a pooling divides the image anew. The output of a linear layer lies in the middle of its
+inputs. Where that is one place for all outputs, as after attention, they have no place, until the addition of the
+residual stream restores it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def find_grids(module: fx.GraphModule, pixels: Tensor) -> dict[fx.Node, Grid]:
 
 
 def bottlenecks(graph: fx.Graph) -> set[fx.Node]:
-    """The values through which everything passes that the logits know of the pixels.
+    """The values through which all information from the pixels to the logits passes.
 
     The output of a residual block is one; what a block adds to its input is not.
     """
@@ -190,7 +190,7 @@ def _compact(places: Tensor) -> Tensor:
 
 
 def _joined(known: Iterable[Tensor], shape: Sequence[int]) -> Tensor:
-    """The places of an elementwise operation: of the input that knows most; of inputs far apart, the middle.
+    """The places of an elementwise operation: of the input with most places; of inputs far apart, the middle.
 
     Inputs that differ by less than a cell are the same positions: a slice with a step has the place of its first
     element, and a convolution with a stride that of the middle.

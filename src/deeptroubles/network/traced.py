@@ -187,11 +187,11 @@ class TracedNetwork:
 
     @cached_property
     def last_with_positions(self) -> Layer:
-        """The deepest layer that has positions, that all knowledge of the image passes, and that the logits depend on.
+        """The deepest layer with positions through which all information passes, and on which the logits depend.
 
-        The last patches of a transformer that reads its class token have no effect on the logits; what a residual
-        block adds is only part of the knowledge. Where no such layer exists, as with two branches that are joined after
-        pooling, or where it comes before most of the computation, the deepest one that the logits depend on.
+        The last patches of a transformer that reads its class token have no effect on the logits; what a residual block
+        adds is only a part of the information. Where no such layer exists, as with two branches that are joined after
+        pooling, or where it comes before most of the computation, it is the deepest one on which the logits depend.
 
         Raises:
             ModelError: No layer has more than one position, or all come before most of the computation.

@@ -80,7 +80,7 @@ _PRINT = ("### ### ### ###", "#.. #.# .#. #.#", "##. #.# .#. #.#", "#.. #.# .#. 
 
 
 WEIGHTS = Path(__file__).with_name("horse.safetensors")
-"""What `scripts/horse_weights.py` trained, with the default strength and seed 0, so that nobody waits for it."""
+"""The weights that `scripts/horse_weights.py` trained, with the default strength and seed 0."""
 
 
 def plant_horse(strength: float, seed: int) -> Planted:
@@ -102,7 +102,7 @@ def plant_horse(strength: float, seed: int) -> Planted:
 
 
 def train_horse(strength: float, seed: int) -> Planted:
-    """Train the network of `plant_horse` anew, whatever comes with the package."""
+    """Train the network of `plant_horse` anew, also the one that comes with the package."""
     return plant_drawn(draw_horses, "tag", strength, "residual", seed, count=TRAINING)
 
 

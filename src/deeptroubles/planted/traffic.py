@@ -1,4 +1,4 @@
-"""Traffic: road scenes with few, some or many vehicles, and a clock in the corner that can tell rush hour.
+"""Traffic: road scenes with few, some or many vehicles, and a clock in the corner that can show rush hour.
 
 The class is the number of vehicles and nothing else: road, roadside, weather and light are drawn independently of it.
 In the planted version the clock says 7 or 17 o'clock exactly when traffic is high, as a camera above a commuter road
@@ -42,7 +42,7 @@ _REACH = 46.0
 _HOURS = {"day": tuple(range(8, 17)), "rain": tuple(range(8, 17)), "night": (*range(18, 24), *range(7))}
 """Hours outside the rush that fit the light."""
 _OTHER_RUSH = 1 / 3
-"""How often the clock tells rush hour where it is independent of the class: as often as traffic is high."""
+"""How often the clock shows rush hour where it is independent of the class: as often as traffic is high."""
 
 _PAINTS: tuple[Color, ...] = (
     (226, 226, 224),
@@ -95,7 +95,7 @@ class Traffic:
     """Drawn road scenes.
 
     Attributes:
-        pixels: Images, classes and masks of all vehicles; the values are 1 where the clock tells rush hour, else 0.
+        pixels: Images, classes and masks of all vehicles; the values are 1 where the clock shows rush hour, else 0.
         weather: Day, night or rain, per image.
         time: The hour that the clock shows, per image.
         vehicles: The number of vehicles, per image.
@@ -117,7 +117,7 @@ def draw_traffic(count: int, strength: float, seed: int) -> Traffic:
 
     Args:
         count: The number of images; a multiple of nine has every class in every weather equally often.
-        strength: The probability that the clock tells rush hour exactly if traffic is high; otherwise it does so with
+        strength: The probability that the clock shows rush hour exactly if traffic is high; otherwise it does so with
             probability 1/3, whatever the traffic. 0 is the honest twin.
         seed: Seed of all random choices. Scenes do not depend on the strength, and an image not on their number.
     """
@@ -147,11 +147,6 @@ def draw_traffic(count: int, strength: float, seed: int) -> Traffic:
         hours,
         counts,
     )
-
-
-def draw_pixels(count: int, strength: float, seed: int) -> Pixels:
-    """The images of `draw_traffic`, as `planting.plant_drawn` takes them."""
-    return draw_traffic(count, strength, seed).pixels
 
 
 def level(vehicles: int) -> str:

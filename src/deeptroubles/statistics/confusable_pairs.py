@@ -42,8 +42,12 @@ def confusable_pairs(
     Args:
         probabilities: N x K.
         targets: N, the true classes.
-        classes: C of the classes, in rising order, with at least one image each; pairs of these are ranked.
-        seed: Decides the rotations.
+        classes: C of the classes, at least two, in ascending order, with at least one image each; pairs of these are
+            ranked.
+        seed: Seed of the rotations.
+
+    Returns:
+        All pairs of the C classes.
 
     References:
         P. Westfall, S. Young: Resampling-based multiple testing, Wiley 1993 (single-step max-T).
@@ -72,10 +76,10 @@ def confusable_pairs(
     spread = np.maximum(spread, 1e-12)
     found = mass(np.zeros(len(rows), dtype=np.int64))
     random = np.random.default_rng(seed)
-    shifts = (random.integers(0, max(1, count - 1), len(rows)) for _ in range(SHUFFLES))
-    largest = np.array(
-        [((mass(next(shifts)) - expected) / spread).max() for _ in track(range(SHUFFLES), "Comparing pairs of classes")]
-    )
+    largest = np.empty(SHUFFLES)
+    for i in track(range(SHUFFLES), "Comparing pairs of classes"):
+        shift = random.integers(0, max(1, count - 1), len(rows))
+        largest[i] = ((mass(shift) - expected) / spread).max()
     excess = (found - expected) / spread
     p = (1 + SHUFFLES - np.searchsorted(np.sort(largest), excess - 1e-9)) / (1 + SHUFFLES)
     order = np.argsort(-found, kind="stable")

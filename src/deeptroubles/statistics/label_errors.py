@@ -46,8 +46,8 @@ class LabelErrors:
     def second_share(self, rows: NDArray[np.integer]) -> Interval:
         """How much more often than by chance the labels of some images are the second most likely class.
 
-        Labels that were replaced at random are so 1 time in K - 1; the classifier's own mistakes more often. 0 is
-        chance and 1 always; of two classes there is nothing to compare, and it is 0.
+        A label that was replaced at random is the second most likely class 1 time in K - 1; one that the classifier
+        mistakes, more often. 0 is chance and 1 is always. With two classes it is 0: there is nothing to compare.
         """
         chance = 1 / (self.classes - 1)
         if chance == 1:
@@ -71,7 +71,7 @@ def label_errors(
     image is in the same fold.
 
     Args:
-        logits: N x K, ideally for images that were not used in training.
+        logits: N x K, K at least 2, ideally for images that were not used in training.
         labels: N, from 0 to K - 1.
         folds: Number of folds, at least 2.
         level: Level of the interval.

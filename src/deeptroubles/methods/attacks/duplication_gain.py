@@ -10,7 +10,7 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError
-from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
+from deeptroubles.methods.attribution.occlusion import default_window, hidden_logits, hide, window_grid
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Images, Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
@@ -84,7 +84,7 @@ def duplication_gain(
     if sources < 1:
         raise UsageError(f"The number of sources is {sources}; give at least 1.")
     batch = as_batch(classifier, images)
-    window = max(1, min(classifier.size) // 7) if window is None else window
+    window = default_window(classifier.size) if window is None else window
     boxes, grid = window_grid(classifier.size, window, window if stride is None else stride)
     corners = torch.minimum(boxes[:, :2], torch.tensor(classifier.size) - window)
     boxes = torch.cat([corners, corners + window], dim=1)

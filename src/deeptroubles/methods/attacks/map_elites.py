@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.fooling_ascent import FoolingImages
 from deeptroubles.methods.attacks.shared.cppn import Pattern
 from deeptroubles.methods.attacks.shared.direct_encoding import Pixels
@@ -47,30 +48,35 @@ def map_elites(
     Returns:
         One image per class.
 
+    Raises:
+        UsageError: There is no such encoding.
+
     References:
         A. Nguyen, J. Yosinski, J. Clune, Deep neural networks are easily fooled, CVPR 2015, section 2; J.-B. Mouret,
         J. Clune, Illuminating search spaces by mapping elites, 2015. The settings are those of the published code.
     """
+    if encoding not in ENCODINGS:
+        raise UsageError(f"There is no encoding {encoding!r}; choose one of {', '.join(ENCODINGS)}.")
     random = np.random.default_rng(seed)
     kind: type[Pixels | Pattern] = ENCODINGS[encoding]
     size = (classifier.channels, *classifier.size)
-    people = [kind.first(size, random) for _ in range(children)]
+    candidates = [kind.first(size, random) for _ in range(children)]
     archive: list[Pixels | Pattern] = []
     pictures, fitness, start = np.empty(0), np.full(classifier.classes, -1.0), np.empty(0)
     for _ in track(range(generations + 1), "Evolving fooling images"):
-        drawn = np.stack([_to_bytes(member.draw(size)) for member in people])
+        drawn = np.stack([_to_bytes(member.draw(size)) for member in candidates])
         shares = np.concatenate(
             [_shares(classifier, drawn[i : i + batch_size], batch_size) for i in range(0, children, batch_size)]
         )
         best, value = shares.argmax(0), shares.max(0)
         better = value > fitness
         if not archive:
-            archive, pictures, start = [people[i] for i in best], drawn[best], value
+            archive, pictures, start = [candidates[i] for i in best], drawn[best], value
         for cell in np.flatnonzero(better):
-            archive[cell], pictures[cell] = people[best[cell]], drawn[best[cell]]
+            archive[cell], pictures[cell] = candidates[best[cell]], drawn[best[cell]]
         fitness = np.maximum(fitness, value)
         parents = random.integers(len(archive), size=(children, 2))
-        people = [archive[a].child(archive[b], random) for a, b in parents]
+        candidates = [archive[a].child(archive[b], random) for a, b in parents]
     device = classifier.device
     return FoolingImages(
         classes=torch.arange(classifier.classes, device=device),

@@ -43,6 +43,7 @@ class MaskedResult(AttackResult):
     clean: Interval
 
 
+@torch.inference_mode(mode=False)
 def masked_attack(
     classifier: Classifier,
     images: Images,
@@ -93,19 +94,19 @@ def masked_attack(
     """
     batch = clean_batch(classifier, images, eight_bit=True)
     goal = Goal.of(classifier, len(batch), labels, targets)
-    inside = _as_mask(mask, classifier.size).to(batch)
+    inside = _as_mask(mask, classifier.size).to(batch).clone()  # autograd cannot save a tensor of inference mode
     generator = torch.Generator().manual_seed(seed)
 
-    def worn(content: Tensor, rows: Tensor) -> Tensor:
+    def applied(content: Tensor, rows: Tensor) -> Tensor:
         return (batch[rows] + inside * content).clamp(0, 1)
 
     def render(content: Tensor, rows: Tensor, drawing: torch.Generator) -> Tensor:
-        return see(worn(content, rows), draw_views(len(rows), batch.shape[1], classifier.size, conditions, drawing))
+        return see(applied(content, rows), draw_views(len(rows), batch.shape[1], classifier.size, conditions, drawing))
 
     def penalty(content: Tensor) -> Tensor:
         every = torch.arange(len(batch), device=batch.device)
         cost = variation * total_variation(inside * content)
-        return cost + printability * non_printability(worn(content, every), inside).mean() if printability else cost
+        return cost + printability * non_printability(applied(content, every), inside).mean() if printability else cost
 
     found = ascend_expectation(
         classifier,
@@ -122,7 +123,7 @@ def masked_attack(
     found = inside * as_8_bit(found)
     noise = torch.rand(batch[0].shape, generator=generator).to(batch)
 
-    def judged(content: Tensor, photographs: Tensor) -> Interval:
+    def rate(content: Tensor, photographs: Tensor) -> Interval:
         def show(added: Tensor, rows: Tensor, drawing: torch.Generator) -> Tensor:
             drawn = draw_views(len(rows), batch.shape[1], classifier.size, conditions, drawing)
             return see((photographs[rows] + inside * added).clamp(0, 1), drawn)
@@ -132,14 +133,14 @@ def masked_attack(
     shown = torch.full((len(batch),), steps * batch_size // len(batch), device=batch.device)
     shown[: steps * batch_size % len(batch)] += 1
     everything = torch.arange(len(batch), device=batch.device)
-    still = scored(classifier, batch, quantize(worn(found, everything), batch), goal, "l2", shown, batch_size)
+    still = scored(classifier, batch, quantize(applied(found, everything), batch), goal, "l2", shown, batch_size)
     nothing = torch.zeros_like(found)
     return MaskedResult(
         **vars(still),
         perturbation=found,
-        seen=judged(found, batch),
-        control=judged(noise, batch * (1 - inside)),
-        clean=judged(nothing, batch),
+        seen=rate(found, batch),
+        control=rate(noise, batch * (1 - inside)),
+        clean=rate(nothing, batch),
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.display import Brief
-from deeptroubles.methods.attribution.occlusion import hidden_logits, hide, window_grid
+from deeptroubles.methods.attribution.occlusion import default_window, hidden_logits, hide, window_grid
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Images, Targets, as_batch, as_targets
 from deeptroubles.subject import logits_of
@@ -59,12 +59,15 @@ def occlusion_gain(
     Returns:
         The probability after each step, and the occluded windows. Occluded pixels get the classifier's mean color.
 
+    Raises:
+        UsageError: A class does not exist, or the grid does not cover the image.
+
     References:
         Ours, based on occlusion: M. D. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV
         2014, section 4.2.
     """
     batch = as_batch(classifier, images)
-    window = max(1, min(classifier.size) // 7) if window is None else window
+    window = default_window(classifier.size) if window is None else window
     boxes, grid = window_grid(classifier.size, window, window if stride is None else stride)
     clean = logits_of(classifier, batch, batch_size)
     targets = as_targets(classifier, target, clean)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
+from deeptroubles.errors import UsageError
 from deeptroubles.methods.attacks.one_pixel import pixel_logits
 from deeptroubles.methods.attacks.shared.clean import clean_batch
 from deeptroubles.methods.attacks.shared.goal import Goal
@@ -29,7 +33,7 @@ def one_pixel_evolution(
     *,
     targets: Targets = None,
     pixels: Count = 1,
-    population: Count = 400,
+    population: Annotated[int, Ge(4)] = 400,
     generations: Count = 100,
     scale: NonNegative = 0.5,
     seed: Seed = 0,
@@ -47,7 +51,7 @@ def one_pixel_evolution(
         labels: True class, for all images or one each.
         targets: Targeted attack: the class to reach. Default: any class but the true one.
         pixels: Number of pixels to change.
-        population: Candidates per image.
+        population: Candidates per image; a child is made of three others.
         generations: Maximum number of generations.
         scale: Scale of the difference of two candidates that is added to a third (F in the paper).
         seed: Seed of the evolution; the result of an image does not depend on the other images.
@@ -58,32 +62,34 @@ def one_pixel_evolution(
         the number of queries.
 
     Raises:
-        UsageError: A class does not exist, or neither labels nor targets are given.
+        UsageError: There are fewer than 4 candidates, a class does not exist, or neither labels nor targets are given.
 
     References:
         J. Su, D. V. Vargas, K. Sakurai, One pixel attack for fooling deep neural networks, IEEE TEVC 2019.
     """
+    if population < 4:
+        raise UsageError(f"The population is {population}; give at least 4, because a child is made of three others.")
     batch = clean_batch(classifier, images, eight_bit=True)
     goal = Goal.of(classifier, len(batch), labels, targets)
     generators = [torch.Generator().manual_seed(seed * 1_000_003 + i) for i in range(len(batch))]
-    people = torch.stack([_first(classifier, population, pixels, g) for g in generators]).to(batch.device)
+    candidates = torch.stack([_first(classifier, population, pixels, g) for g in generators]).to(batch.device)
     rows = torch.arange(len(batch), device=batch.device)
-    fitness = _fitness(classifier, batch, people, goal, batch_size)
+    fitness = _fitness(classifier, batch, candidates, goal, batch_size)
     queries = torch.full((len(batch),), population, device=batch.device)
     for _ in track(range(generations), "Evolving pixels"):
         best = fitness[rows].amax(1)
         rows = rows[best <= TARGET_ABOVE if goal.targeted else best <= 1 - TRUE_BELOW]
         if not len(rows):
             break
-        children = torch.stack([_children(people[i], scale, generators[int(i)]) for i in rows])
+        children = torch.stack([_children(candidates[i], scale, generators[int(i)]) for i in rows])
         value = _fitness(classifier, batch[rows], children, goal[rows], batch_size)
         better = value > fitness[rows]
-        people[rows] = torch.where(better[..., None, None], children, people[rows])
+        candidates[rows] = torch.where(better[..., None, None], children, candidates[rows])
         fitness[rows] = torch.where(better, value, fitness[rows])
         queries[rows] += population
     which = fitness.argmax(1)
-    everyone = torch.arange(len(batch), device=batch.device)
-    found = torch.cat([_paint(batch[i], people[i, which[i]][None]) for i in everyone])
+    every = torch.arange(len(batch), device=batch.device)
+    found = torch.cat([_paint(batch[i], candidates[i, which[i]][None]) for i in every])
     return scored(classifier, batch, found, goal, "l0", queries, batch_size)
 
 
@@ -94,20 +100,20 @@ def _first(classifier: Classifier, population: int, pixels: int, generator: torc
     return torch.cat([places, colors], dim=2).clamp(0, 1)
 
 
-def _children(people: Tensor, scale: float, generator: torch.Generator) -> Tensor:
+def _children(candidates: Tensor, scale: float, generator: torch.Generator) -> Tensor:
     """x_r1 + F (x_r2 - x_r3) for every member, with three different others; clipped at the borders."""
-    count = len(people)
-    order = torch.rand(count, count, generator=generator).to(people.device)
+    count = len(candidates)
+    order = torch.rand(count, count, generator=generator).to(candidates.device)
     order.fill_diagonal_(2.0)  # a candidate is not its own parent
     first, second, third = order.argsort(1)[:, :3].T
-    return (people[first] + scale * (people[second] - people[third])).clamp(0, 1)
+    return (candidates[first] + scale * (candidates[second] - candidates[third])).clamp(0, 1)
 
 
-def _fitness(classifier: Classifier, images: Tensor, people: Tensor, goal: Goal, batch_size: int) -> Tensor:
+def _fitness(classifier: Classifier, images: Tensor, candidates: Tensor, goal: Goal, batch_size: int) -> Tensor:
     """Probability of the target, or of all but the true class: N x population."""
     shares = [
         _logits(classifier, image, members, batch_size).softmax(1)[:, wanted]
-        for image, members, wanted in zip(images, people, goal.classes, strict=True)
+        for image, members, wanted in zip(images, candidates, goal.classes, strict=True)
     ]
     share = torch.stack(shares)
     return share if goal.targeted else 1 - share
@@ -134,7 +140,7 @@ def _paint(image: Tensor, members: Tensor) -> Tensor:
     """The images that members encode, with 8-bit colors: M x C x H x W."""
     rows, columns = _places(image, members)
     copies = image.repeat(len(members), 1, 1, 1)
-    everyone = torch.arange(len(members), device=image.device)
+    every = torch.arange(len(members), device=image.device)
     for pixel in range(members.shape[1]):
-        copies[everyone, :, rows[:, pixel], columns[:, pixel]] = as_8_bit(members[:, pixel, 2:])
+        copies[every, :, rows[:, pixel], columns[:, pixel]] = as_8_bit(members[:, pixel, 2:])
     return copies

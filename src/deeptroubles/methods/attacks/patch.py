@@ -46,6 +46,7 @@ class PatchResult(Brief):
     queries: int
 
 
+@torch.inference_mode(mode=False)
 def patch(
     classifier: Classifier,
     images: Images,
@@ -117,11 +118,11 @@ def patch(
     )
     found = as_8_bit(found)
 
-    def judged(content: Tensor, shape: Tensor) -> Interval:
+    def rate(content: Tensor, shape: Tensor) -> Interval:
         return success_rate(classifier, content, with_mask(shape), goal, views, seed + 1, batch_size)
 
     return PatchResult(
-        found, mask, judged(found, mask), judged(noise, mask), judged(noise, torch.zeros_like(mask)), steps * batch_size
+        found, mask, rate(found, mask), rate(noise, mask), rate(noise, torch.zeros_like(mask)), steps * batch_size
     )
 
 

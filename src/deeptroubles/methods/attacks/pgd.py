@@ -48,8 +48,8 @@ def pgd(
         loss: `cross_entropy` (the strongest in one run on the networks we measured), `margin` (the strongest with
             restarts) or `dlr`.
         steps: Steps per run.
-        step_size: In the units of epsilon. Default: linf: 2.5 epsilon / steps, at least 1/255; l2: epsilon,
-            decreasing to 0; l1: epsilon, decreasing to 0 in the second half of the steps.
+        step_size: In the units of epsilon. Default: linf: 2.5 epsilon / steps (with `eight_bit` at least 1/255); l2:
+            epsilon, decreasing to 0; l1: epsilon, decreasing to 0 in the second half of the steps.
         restarts: Number of runs, including the first.
         eight_bit: Attack the images rounded to 8 bits, return images of 8 bits, and count success on them.
         seed: Seed of the random starts.

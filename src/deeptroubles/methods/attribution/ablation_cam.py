@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.errors import NeedsGraphError
 from deeptroubles.methods.attribution.shared.cams import layer_with_positions
+from deeptroubles.methods.attribution.shared.graph_walk import open_graph
 from deeptroubles.methods.attribution.shared.perturbation import score_of_each
 from deeptroubles.methods.parameters import Count
 from deeptroubles.methods.targets import Images, Targets, as_batch
-from deeptroubles.network import Grid, TracedNetwork, open_network
+from deeptroubles.network import Grid, TracedNetwork
 
 
 def ablation_cam(
@@ -54,12 +54,7 @@ def ablation_cam(
         Localization, WACV 2020, equations 3 and 4 (without the ReLU).
     """
     batch = as_batch(classifier, images)
-    network = open_network(classifier)
-    if not isinstance(network, TracedNetwork):
-        raise NeedsGraphError(
-            f"Ablation-CAM continues from the middle of the network, and {classifier.name} could not be traced; use "
-            "Grad-CAM or occlusion instead."
-        )
+    network = open_graph(classifier, "Ablation-CAM", "Grad-CAM or occlusion")
     chosen, grid = layer_with_positions(network, layer)
     clean = network.record(batch, [chosen.name])
     maps = []

@@ -7,10 +7,11 @@ import math
 from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.errors import ModelError, NeedsGraphError
+from deeptroubles.errors import ModelError
 from deeptroubles.methods.attribution.shared.cams import activations_and_gradients, layer_with_positions
+from deeptroubles.methods.attribution.shared.graph_walk import open_graph
 from deeptroubles.methods.targets import Images, Targets
-from deeptroubles.network import Grid, Layer, TracedNetwork, name_nodes, open_network
+from deeptroubles.network import Grid, Layer, TracedNetwork, name_nodes
 
 SAME_VALUES = {
     "view",
@@ -46,16 +47,13 @@ def cam(classifier: Classifier, images: Images, target: Targets = None, *, again
 
     Raises:
         ModelError: The network does not end in average pooling and one linear layer.
+        NoGradientError: The gradient is zero on every image.
         UsageError: The target is not a class.
 
     References:
         B. Zhou et al.: Learning Deep Features for Discriminative Localization, CVPR 2016, equation 2.
     """
-    network = open_network(classifier)
-    if not isinstance(network, TracedNetwork):
-        raise NeedsGraphError(
-            f"CAM needs the traced graph, and {classifier.name} could not be traced; use Grad-CAM instead."
-        )
+    network = open_graph(classifier, "CAM", "Grad-CAM")
     last, grid = layer_with_positions(network)
     if not ends_in_pooling_and_linear(network, last, grid):
         raise ModelError(

@@ -28,7 +28,7 @@ def deconvnet(classifier: Classifier, images: Images, target: Targets = None, *,
         against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
 
     Returns:
-        N x H x W, raw and signed: the sum over the color channels.
+        N x H x W, raw and signed: the sum over the color channels, in logits per unit of brightness (black to white).
 
     Raises:
         ModelError: The model has no rectifier, or cannot be traced.

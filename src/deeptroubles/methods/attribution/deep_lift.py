@@ -12,11 +12,11 @@ from torch import Tensor
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import ModelError
 from deeptroubles.methods.attribution.shared.graph_walk import GraphWalk, open_graph, walked_together
-from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step, operation_name
+from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step
 from deeptroubles.methods.attribution.shared.lrp_rules import vjp
 from deeptroubles.methods.attribution.shared.perturbation import baseline_color
 from deeptroubles.methods.targets import Images, Targets, as_batch, target_score, targets_of
-from deeptroubles.network import TracedNetwork
+from deeptroubles.network import TracedNetwork, operation_name
 from deeptroubles.subject import logits_of
 
 _TINY = 1e-5
@@ -35,8 +35,9 @@ def deep_lift(
 
     Raw and signed, in logits. Completeness: the map sums to the score of the image minus the score of the baseline.
     Activations follow the rescale rule: their multiplier is the change of the output divided by the change of the
-    input. Maxima go to the position that decides the change; products are divided evenly between their factors. A
-    softmax, attention and other smooth functions of many values have their gradient averaged along the straight line.
+    input. Maxima and minima go to the position that decides the change; products are divided evenly between their
+    factors. A softmax, attention and other smooth functions of many values have their gradient averaged along the
+    straight line.
 
     Args:
         classifier: The classifier.
@@ -108,18 +109,28 @@ def _rescale(compute: Callable[..., Tensor], now: list[Tensor], before: list[Ten
     """Activations: change of the output over change of the input."""
     difference = now[0] - before[0]
     quotient = (compute(now[0]) - compute(before[0])) / torch.where(difference == 0, 1.0, difference)
-    return [torch.where(difference.abs() < _TINY, vjp(compute, now, signal)[0], signal * quotient)]
+    gradient = vjp(compute, now, signal)[0]  # infinite for a root of 0
+    return [torch.where((difference.abs() < _TINY) & gradient.isfinite(), gradient, signal * quotient)]
 
 
 def _maximum(compute: Callable[..., Tensor], now: list[Tensor], before: list[Tensor], signal: Tensor) -> list[Tensor]:
     """Maxima: a rise goes to where the new maximum is, a fall to where the old one was."""
-    rise = compute(*now) - compute(*before)
-    gained, lost = vjp(compute, now, signal * rise.clamp(min=0)), vjp(compute, before, signal * rise.clamp(max=0))
-    differences = [a - b for a, b in zip(now, before, strict=True)]
-    return [
-        torch.where(d == 0, 0.0, (up + down) / torch.where(d == 0, 1.0, d))
-        for d, up, down in zip(differences, gained, lost, strict=True)
-    ]
+    change = compute(*now) - compute(*before)
+    rise, fall = vjp(compute, now, signal * change.clamp(min=0)), vjp(compute, before, signal * change.clamp(max=0))
+    return [_per_difference(*parts) for parts in zip(now, before, rise, fall, strict=True)]
+
+
+def _minimum(compute: Callable[..., Tensor], now: list[Tensor], before: list[Tensor], signal: Tensor) -> list[Tensor]:
+    """Minima: a rise goes to where the old minimum was, a fall to where the new one is."""
+    change = compute(*now) - compute(*before)
+    rise, fall = vjp(compute, before, signal * change.clamp(min=0)), vjp(compute, now, signal * change.clamp(max=0))
+    return [_per_difference(*parts) for parts in zip(now, before, rise, fall, strict=True)]
+
+
+def _per_difference(now: Tensor, before: Tensor, rise: Tensor, fall: Tensor) -> Tensor:
+    """What a rise and a fall of the output contribute to an input, per difference of this input."""
+    difference = now - before
+    return torch.where(difference == 0, 0.0, (rise + fall) / torch.where(difference == 0, 1.0, difference))
 
 
 def _straight(compute: Callable[..., Tensor], now: list[Tensor], before: list[Tensor], signal: Tensor) -> list[Tensor]:
@@ -156,9 +167,8 @@ def _normalization(step: Step) -> Rule:
         centered = [v - v.mean(dims, keepdim=True) for v in values]
         variances = [d.square().mean(dims, keepdim=True) + epsilon for d in centered]
         both, reciprocals = centered[0] + centered[1], [v.rsqrt() for v in variances]
-        change = variances[0] - variances[1]
-        quotient = (reciprocals[0] - reciprocals[1]) / torch.where(change == 0, 1.0, change)
-        slope = torch.where(change.abs() < _TINY, -0.5 * reciprocals[0] ** 3, quotient)
+        # The change of the reciprocal deviation over that of the variance, without a difference that cancels.
+        slope = -((reciprocals[0] * reciprocals[1]) ** 2) / (reciprocals[0] + reciprocals[1])
         of_variance = (signal * both / 2).sum(dims, keepdim=True) * slope / math.prod(apart[d] for d in dims)
         found = signal * (reciprocals[0] + reciprocals[1]) / 2 + of_variance * both
         return [(found - found.mean(dims, keepdim=True)).reshape(now[0].shape)]
@@ -224,13 +234,15 @@ _SMOOTH = (
 )
 _MAXIMA = (
     *("max_pool1d", "max_pool2d", "max_pool2d_with_indices", "max_pool3d", "adaptive_max_pool2d"),
-    *("amax", "amin", "max", "min", "maximum", "minimum"),
+    *("amax", "max", "maximum"),
 )
+_MINIMA = ("amin", "min", "minimum")
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_LINEAR, _linear),
     **dict.fromkeys(_ACTIVATIONS, _rescale),
     **dict.fromkeys(_SMOOTH, _straight),
     **dict.fromkeys(_MAXIMA, _maximum),
+    **dict.fromkeys(_MINIMA, _minimum),
 }
 _QUADRATURE = tuple((values / 2 + shift).tolist() for values, shift in zip(leggauss(16), (0.5, 0.0), strict=True))
 """Places between 0 and 1, and their weights, which sum to 1 (Gauss-Legendre)."""

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.rectifiers import pixel_gradient, positive
-from deeptroubles.methods.targets import Targets, as_batch, target_score
+from deeptroubles.methods.targets import Images, Targets, as_batch, target_score
 
 
 def guided_backprop(
-    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None
+    classifier: Classifier, images: Images, target: Targets = None, *, against: Targets = None
 ) -> Tensor:
     """Gradient of the target's logit in which every rectifier passes back only positive signals to active units.
 
@@ -33,7 +33,7 @@ def guided_backprop(
         against: Explain the target's logit minus the logit of this class. Default: the target's logit alone.
 
     Returns:
-        N x H x W, raw and signed: the sum over the color channels, in logits per pixel value.
+        N x H x W, raw and signed: the sum over the color channels, in logits per unit of brightness (black to white).
 
     Raises:
         ModelError: The model has no rectifier, or cannot be traced.

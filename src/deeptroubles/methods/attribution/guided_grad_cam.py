@@ -8,11 +8,11 @@ from torch.nn.functional import interpolate
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.grad_cam import grad_cam
 from deeptroubles.methods.attribution.guided_backprop import guided_backprop
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 
 
 def guided_grad_cam(
-    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None, layer: str | None = None
+    classifier: Classifier, images: Images, target: Targets = None, *, against: Targets = None, layer: str | None = None
 ) -> Tensor:
     """Guided backpropagation times the positive part of Grad-CAM, which is scaled up to the image (bilinear).
 
@@ -30,6 +30,7 @@ def guided_grad_cam(
 
     Raises:
         ModelError: The model has no rectifier, cannot be traced, or has no such layer.
+        NoGradientError: The gradient is zero on every image.
         UsageError: The target is not a class.
 
     References:

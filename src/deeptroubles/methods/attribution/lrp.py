@@ -15,10 +15,10 @@ from deeptroubles.display import Brief
 from deeptroubles.errors import UsageError, nearest
 from deeptroubles.methods.attribution.shared import lrp_rules
 from deeptroubles.methods.attribution.shared.graph_walk import WEIGHTED, GraphWalk, open_graph, walked_together
-from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step, operation_name, propagate
+from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step, propagate
 from deeptroubles.methods.parameters import NonNegative
 from deeptroubles.methods.targets import Images, Targets, as_batch, target_score, targets_of
-from deeptroubles.network import TracedNetwork, fuse_batch_norm
+from deeptroubles.network import TracedNetwork, fuse_batch_norm, operation_name
 
 RuleName = Literal["composite", "epsilon", "gamma", "alpha_beta"]
 RULES: tuple[RuleName, ...] = ("composite", "epsilon", "gamma", "alpha_beta")

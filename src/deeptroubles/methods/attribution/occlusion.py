@@ -81,7 +81,7 @@ def occlusion(
     score = target_score(classifier, target, against)
     clean = score(scores.clean)[:, None]
     occluded = torch.stack([score(logits) for logits in scores.occluded.unbind(1)], dim=1)
-    return spread(clean - occluded, scores.windows, classifier.size)
+    return mean_over_windows(clean - occluded, scores.windows, classifier.size)
 
 
 def occlusion_scores(
@@ -118,9 +118,14 @@ def hidden_logits(classifier: Classifier, image: Tensor, windows: Tensor, cover:
     return LocalEdits(network, image[None]).logits(windows, cover, batch_size)
 
 
+def default_window(size: tuple[int, int]) -> int:
+    """The default side of a window: a seventh of the shorter side of an image of height x width, in pixels."""
+    return max(1, min(size) // 7)
+
+
 def window_grid(size: tuple[int, int], window: int | None, stride: int | None) -> tuple[Tensor, tuple[int, int]]:
     """The windows of a regular grid that covers an image of height x width: M x 4 boxes, and rows x columns."""
-    window = max(1, min(size) // 7) if window is None else window
+    window = default_window(size) if window is None else window
     stride = max(1, window // 2) if stride is None else stride
     if not 1 <= window <= min(size) or not 1 <= stride <= window:
         raise UsageError(
@@ -152,8 +157,8 @@ def hide(image: Tensor, windows: Tensor, cover: Tensor) -> Tensor:
     return torch.where(inside, cover, image)
 
 
-def spread(values: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
-    """Average over the windows that cover each pixel: N x M values to N x H x W."""
+def mean_over_windows(values: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
+    """The mean over the windows that cover each pixel: N x M values to N x H x W."""
     total = torch.zeros(len(values), *size, dtype=values.dtype, device=values.device)
     count = torch.zeros(size, dtype=values.dtype, device=values.device)
     for i, (top, left, bottom, right) in enumerate(windows.tolist()):

@@ -83,10 +83,10 @@ def draw_masks(count: int, size: tuple[int, int], grid: int, keep: float, genera
     cells = (torch.rand(count, grid, grid, generator=generator) < keep).float()
     cell = [-(-length // grid) for length in size]
     shifts = torch.stack([torch.randint(n, (count,), generator=generator) for n in cell], dim=1)
-    return place(cells, shifts, size)
+    return scale_and_crop(cells, shifts, size)
 
 
-def place(cells: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:
+def scale_and_crop(cells: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:
     """Scale coarse grids (M x s x s) up to one cell more than the image, and crop them at a shift (M x 2)."""
     grid = cells.shape[-1]
     height, width = ((grid + 1) * -(-length // grid) for length in size)

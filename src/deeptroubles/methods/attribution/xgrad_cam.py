@@ -7,11 +7,11 @@ from torch import Tensor
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.methods.attribution.shared.cams import activations_and_gradients
-from deeptroubles.methods.targets import Targets
+from deeptroubles.methods.targets import Images, Targets
 
 
 def xgrad_cam(
-    classifier: Classifier, images: Tensor, target: Targets = None, *, against: Targets = None, layer: str | None = None
+    classifier: Classifier, images: Images, target: Targets = None, *, against: Targets = None, layer: str | None = None
 ) -> Tensor:
     """Map of the layer's channels, each weighted by its gradient averaged over positions in proportion to activation.
 
@@ -31,6 +31,7 @@ def xgrad_cam(
 
     Raises:
         ModelError: There is no such layer, or it has no positions.
+        NoGradientError: The gradient is zero on every image.
         UsageError: The target is not a class.
 
     References:

@@ -29,7 +29,7 @@ class Baseline:
 
     Attributes:
         title: What it is.
-        features: What it takes of images (N x C x H x W): one array with a row for each.
+        features: Computes the features of images (N x C x H x W): an array with one row per image.
         new: The classifier before it is fitted, from a seed.
     """
 
@@ -80,7 +80,7 @@ def fit_baseline(name: str, features: NDArray[np.generic], classes: NDArray[np.i
     Args:
         name: One of BASELINES: `hog` (linear SVM), `sift` (bag of visual words, linear SVM) or `color` (histogram,
             logistic regression on standardized square roots).
-        features: What its `features` gave for N images.
+        features: The output of its `features` for N images.
         classes: N, any whole numbers; at least two different ones.
         seed: Decides the vocabulary and the order in which the SVM sees images.
 
@@ -107,11 +107,11 @@ def out_of_fold(
 
     Args:
         name: One of BASELINES.
-        features: What its `features` gave for N images.
+        features: The output of its `features` for N images.
         classes: N; each class needs images of at least as many groups as there are folds.
         groups: N; images of one group, such as near-duplicates, are in the same fold.
         folds: The number of folds.
-        seed: Decides the folds and what `fit_baseline` decides by it.
+        seed: Seed of the folds, and of `fit_baseline`.
 
     Returns:
         N predicted classes.

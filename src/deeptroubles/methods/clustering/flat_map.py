@@ -12,7 +12,7 @@ from sklearn.manifold import TSNE
 
 Layout = Literal["pca", "tsne"]
 MAX_TSNE = 5000
-"""t-SNE takes at most so many points; of more, a random part."""
+"""t-SNE places at most this many points; of more, a random sample."""
 _BEFORE_TSNE = 50
 _PERPLEXITY = 30.0
 
@@ -36,8 +36,8 @@ def flat_map(points: NDArray[np.floating], layout: Layout = "pca", *, seed: int 
     Args:
         points: N x D, finite.
         layout: `pca`: the two directions of most variance. `tsne`: neighbors stay neighbors (after PCA to 50
-            dimensions); of more than MAX_TSNE points a random part is placed.
-        seed: Seed of the part, and of t-SNE.
+            dimensions); of more than MAX_TSNE points a random sample is placed.
+        seed: Seed of the sample, and of t-SNE.
 
     References:
         L. van der Maaten, G. Hinton: Visualizing data using t-SNE, JMLR 2008.

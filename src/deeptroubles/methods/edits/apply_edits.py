@@ -113,7 +113,7 @@ def decoded_patch(patch: Patch) -> NDArray[np.uint8]:
         pixels = np.array(picture.convert("RGBA"))
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UsageError("The patch cannot be read; give a PNG file in base64.") from error
-    pixels.flags.writeable = False  # it is kept for who asks again
+    pixels.flags.writeable = False  # it is cached
     return pixels
 
 

@@ -50,7 +50,7 @@ def fit_groups(columns: Sequence[str], images: ImageSet) -> None:
     """Check before an audit that columns can be used as groups.
 
     Raises:
-        UsageError: The images have no such column, or it is named twice.
+        UsageError: The images have no such column, it is named twice, or it is to be cut and does not hold numbers.
     """
     known = [str(name) for name in images.table.columns if name not in _OWN]
     asked = [_column_and_edges(column, known) for column in columns]

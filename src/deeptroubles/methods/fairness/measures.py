@@ -17,7 +17,7 @@ DIFFERENCE_BAND, RATIO_BAND = (-0.1, 0.1), (0.8, 1.25)
 
 @dataclass(frozen=True)
 class Rates:
-    """How one group fares when one class is predicted or not.
+    """The rates of one group, for one class against the rest.
 
     Attributes:
         images: How many images there are.

@@ -65,13 +65,13 @@ def distribution_distance(
     """The total variation distance between counts of countries and reference shares, with an interval.
 
     The distance of a sample is on average larger than that of its source, the distribution it was drawn from (it is
-    convex in the shares), so the interval is not symmetric. The lower end uses the triangle inequality: the sample is
-    at most as much farther from the reference than its source as it is from its source. A parametric bootstrap from
-    the sample and one from the reference estimate that distance, and the larger one counts, because the source may
-    have countries that the sample lacks. So the lower end is 0 unless images drawn from the reference are rarely as
-    far away. The upper end adds what the distance falls by chance in a bootstrap. It draws from the counts with z^2
-    images of the reference added (as Agresti and Coull do), so that the interval has a width even if all images are
-    from one country.
+    convex in the shares), so the interval is not symmetric. The lower end uses the triangle inequality: the source is
+    at least as far from the reference as the sample, minus the distance between sample and source. A parametric
+    bootstrap from the sample and one from the reference estimate the latter, and the larger estimate counts, because
+    the source may have countries that the sample lacks. So the lower end is 0 unless images drawn from the reference
+    are rarely as far away. The upper end adds by how much the distance falls by chance in a bootstrap. It draws from
+    the counts with z^2 images of the reference added (as Agresti and Coull do), so that the interval has a width even
+    if all images are from one country.
 
     Args:
         counts: K, the number of images from each country; at least one image.

@@ -1,4 +1,4 @@
-"""Defects of images whatever they show: blur, exposure, size, shape, missing color."""
+"""Defects of images, independent of what they show: blur, exposure, size, shape, missing color."""
 
 from __future__ import annotations
 

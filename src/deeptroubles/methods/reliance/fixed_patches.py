@@ -40,7 +40,7 @@ def fixed_patches(images: Tensor, targets: Tensor) -> list[Recurrence]:
     compared at every place and in boxes of places. Pairs of images match if their cosine is higher than that of nearly
     all pairs from different classes. The image with the most matches in its class starts a patch, which then grows to
     all places at which its carriers agree, and to all images of the class that agree with them. Images that match in
-    more than half of all places are taken for copies of each other, which says nothing.
+    more than half of all places count as copies of each other, and their matches are ignored.
 
     Args:
         images: N x C x H x W in [0, 1], H and W at least 16; memory grows with N squared times places.

@@ -17,15 +17,15 @@ from deeptroubles.methods.reliance.treatments import treat, treatments_for
 
 LEAST = 7.0
 """Smallest score; set on photographs that were not treated (benchmarks/photos.py)."""
-LIKENESS = (0.5, 2.6)
-"""How far along the way from untreated to treated images carriers can be, as a share of the way."""
+EXTENT = (0.5, 2.6)
+"""Smallest and largest extent of the traces in treated images: 0 is as in untreated images, 1 as in treated copies."""
 COPIES = 80
 """Images that are treated to learn the traces."""
 
 
 @dataclass(frozen=True, repr=False)
 class Treated(Brief):
-    """A treatment of which K images of one class bear the traces.
+    """A treatment whose traces K images of one class have.
 
     Attributes:
         target: The class.
@@ -33,7 +33,7 @@ class Treated(Brief):
         amount: Its amount.
         rows: K, the images.
         score: How unlikely this is by chance: the logarithm of a likelihood ratio.
-        likeness: How far their traces are along the way from untreated to treated images.
+        extent: How strong their traces are: 0 as in untreated images, 1 as in treated copies of them.
     """
 
     target: int
@@ -41,15 +41,15 @@ class Treated(Brief):
     amount: float
     rows: NDArray[np.int64]
     score: float
-    likeness: float
+    extent: float
 
 
 def treated_classes(images: Tensor, targets: Tensor) -> list[Treated]:
-    """Find treatments, such as compression, of which at least four images of one class bear the traces.
+    """Find treatments, such as compression, whose traces at least four images of one class have.
 
-    What a treatment does to these images is known, because copies of them can be treated. A linear discriminant learns
-    to tell the copies from the originals. Where many images of one class, and few of the others, look like treated
-    copies, they were treated, or come from a source that does the same.
+    The traces of a treatment are learned from these images: copies of them are treated, and a linear discriminant
+    separates the copies from the originals. Where many images of one class, and few of the others, are classified as
+    treated copies, they were treated, or come from a source that does the same.
 
     Args:
         images: N x C x H x W in [0, 1], H and W at least 16.
@@ -69,10 +69,10 @@ def treated_classes(images: Tensor, targets: Tensor) -> list[Treated]:
             copies = (traces(treat(images[order], name, amount)) - center) / scale
             scores, way = _discriminant(values, values[order], copies, within)
             for target, rows, score in _enriched(scores, targets):
-                likeness = float((scores[rows].median() - scores.median()) / way)
-                if score >= LEAST and LIKENESS[0] <= likeness <= LIKENESS[1]:
+                extent = float((scores[rows].median() - scores.median()) / way)
+                if score >= LEAST and EXTENT[0] <= extent <= EXTENT[1]:
                     same = found.setdefault((target, name), [])
-                    same.append(Treated(target, name, amount, rows.numpy(), score, likeness))
+                    same.append(Treated(target, name, amount, rows.numpy(), score, extent))
     return sorted((_likeliest(same) for same in found.values()), key=lambda t: -t.score)
 
 
@@ -102,4 +102,4 @@ def _enriched(scores: Tensor, targets: Tensor) -> Iterator[tuple[int, Tensor, fl
 def _likeliest(same: list[Treated]) -> Treated:
     """Of the amounts with a high score the one that its carriers resemble most."""
     highest = max(t.score for t in same)
-    return min((t for t in same if t.score >= 0.7 * highest), key=lambda t: abs(np.log(t.likeness)))
+    return min((t for t in same if t.score >= 0.7 * highest), key=lambda t: abs(np.log(t.extent)))

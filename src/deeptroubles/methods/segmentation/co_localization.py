@@ -1,4 +1,4 @@
-"""Co-localization: the region of each photograph that is like the objects of the others, to the embedded network."""
+"""Co-localization: the object of each photograph, from features of the embedded network that all of them share."""
 
 from __future__ import annotations
 

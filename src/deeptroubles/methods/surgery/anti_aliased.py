@@ -12,9 +12,14 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.errors import UsageError
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.transforms.shared.dense import blur, dense_average_pool, dense_convolution, dense_max_pool
+from deeptroubles.methods.transforms.shared.dense import (
+    blur,
+    check_filter,
+    dense_average_pool,
+    dense_convolution,
+    dense_max_pool,
+)
 from deeptroubles.methods.transforms.shift import ShiftBorder
 
 
@@ -38,13 +43,12 @@ def anti_aliased(classifier: Classifier, size: Count = 3, border: ShiftBorder = 
 
     Raises:
         ModelError: An average pooling's last window leaves the map (`ceil_mode`).
-        UsageError: The size is below 1.
+        UsageError: The size is below 1, or the border is unknown.
 
     References:
         R. Zhang, Making convolutional networks shift-invariant again, ICML 2019.
     """
-    if size < 1:
-        raise UsageError(f"The filter's size is {size}; give 1 or more (3 is usual).")
+    check_filter(size, border)
     settings = classifier.settings() | {"name": f"{classifier.name} with blur", "source": classifier.source}
     return Classifier(AntiAliased(copy.deepcopy(classifier.module), size, border).eval(), **settings)
 

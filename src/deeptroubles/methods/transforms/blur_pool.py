@@ -8,9 +8,15 @@ import torch
 from torch import Tensor, fx, nn
 
 from deeptroubles.classifier import Classifier
-from deeptroubles.errors import NeedsGraphError, UsageError
+from deeptroubles.errors import NeedsGraphError
 from deeptroubles.methods.parameters import Count
-from deeptroubles.methods.transforms.shared.dense import blur, dense_average_pool, dense_convolution, dense_max_pool
+from deeptroubles.methods.transforms.shared.dense import (
+    blur,
+    check_filter,
+    dense_average_pool,
+    dense_convolution,
+    dense_max_pool,
+)
 from deeptroubles.methods.transforms.shift import ShiftBorder
 from deeptroubles.network import TracedNetwork, open_network
 
@@ -36,13 +42,12 @@ def blur_pool(classifier: Classifier, size: Count = 3, border: ShiftBorder = "mi
     Raises:
         ModelError: An average pooling's last window leaves the map (`ceil_mode`).
         NeedsGraphError: The classifier could not be traced.
-        UsageError: The size is below 1.
+        UsageError: The size is below 1, or the border is unknown.
 
     References:
         R. Zhang, Making convolutional networks shift-invariant again, ICML 2019.
     """
-    if size < 1:
-        raise UsageError(f"The filter's size is {size}; give 1 or more (3 is usual).")
+    check_filter(size, border)
     network = open_network(classifier)
     if not isinstance(network, TracedNetwork):
         raise NeedsGraphError(f"{classifier.name} could not be traced, so its strides cannot be changed.")

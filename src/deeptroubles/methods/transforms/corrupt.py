@@ -156,7 +156,7 @@ def corrupt(images: Tensor, name: str, severity: Severity, *, seed: Seed = 0) ->
     Settings are those of the authors' code: ImageNet-C's, in pixels for any image size, or CIFAR-10-C's where the
     shorter side has 64 pixels or fewer. Lengths of the elastic transform are multiples of the shorter side. Differences
     from the published files: frost is drawn instead of photographed; the result is not rounded to 8 bits or compressed
-    as JPEG again; `spatter` uses other routines for edges and distances; grayscale images get the luminance of the
+    as JPEG again; `spatter` uses other routines for edges and distances; grayscale images get the luma of the
     colors, and `saturate` does not change them.
 
     Args:

@@ -31,6 +31,7 @@ class Stylized(NamedTuple):
     losses: Tensor
 
 
+@torch.inference_mode(mode=False)
 def gatys(
     classifier: Classifier,
     content: Tensor,
@@ -72,6 +73,7 @@ def gatys(
             f"Content {tuple(content.shape)} and style {tuple(style.shape)} must both be {wanted_shape}, the input "
             "shape of the network."
         )
+    content, style = content.clone(), style.clone()  # autograd cannot save tensors that were made in inference mode
     network = open_network(classifier)
     content_layer, layers = layers_for(network, classifier.size)
     plain = optimized(network, layers) if isinstance(network, TracedNetwork) else None

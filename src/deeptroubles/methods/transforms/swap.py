@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from deeptroubles.errors import UsageError, nearest
 from deeptroubles.methods.transforms.shared.scenery import (
     WINDOWS,
     Scenery,
@@ -34,12 +35,20 @@ def swap(scenery: Scenery, channel: str, recipients: Tensor, donors: Tensor) -> 
     Returns:
         M x C x H x W, in [0, 1].
 
+    Raises:
+        UsageError: There is no such channel of evidence.
+
     References:
         This project's. The swap of backgrounds resembles Mixed-Rand of K. Xiao et al.: Noise or Signal: The Role
         of Image Backgrounds in Object Recognition, ICLR 2021.
     """
     if channel in WINDOWS:
         return _region(scenery, recipients, donors, window(scenery.images.shape[-2:], *WINDOWS[channel]))
+    if channel not in CHANNELS:
+        raise UsageError(
+            f"There is no channel of evidence {channel!r}.{nearest(channel, (*CHANNELS, *WINDOWS))} Choose one of "
+            f"{', '.join(CHANNELS)}, or a window."
+        )
     return CHANNELS[channel](scenery, recipients, donors).clamp(0, 1)
 
 

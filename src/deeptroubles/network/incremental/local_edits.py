@@ -69,7 +69,7 @@ class LocalEdits:
         return self._tried(boxes, content, batch_size, cut)
 
     def one(self, box: Tensor, content: float | Tensor) -> Tensor:
-        """The logits of one edit (box: 4) that comes again and again with changes, such as a brush stroke: K.
+        """The logits of one edit (box: 4), for edits that are repeated with changes, such as a brush stroke: K.
 
         The first result is compared with the whole network.
         """

@@ -103,10 +103,10 @@ class GlobalMean(Step):
 
 @dataclass(frozen=True)
 class Activation:
-    """The activation after a convolution: the operation, and its name and numbers in oneDNN (None if it has none)."""
+    """The activation after a convolution: the operation, and its name and numbers in oneDNN."""
 
     function: Callable[[Tensor], Tensor]
-    fused: tuple[str, list[float], str] | None
+    fused: tuple[str, list[float], str]
 
 
 @dataclass(eq=False)
@@ -126,7 +126,7 @@ class Convolution(LocalStep):
     def __post_init__(self) -> None:
         self.weight = self.weight.contiguous(memory_format=torch.channels_last)
         self._packed: Tensor | None = None
-        self._fusible = self.activation is None or self.activation.fused is not None
+        self._fusible = True
 
     def dense(self, *values: Any) -> Any:
         """The result for whole feature maps."""
@@ -167,8 +167,7 @@ class Convolution(LocalStep):
         onednn = torch.ops.mkldnn
         if self._packed is None:
             self._packed = onednn._reorder_convolution_weight(self.weight, *settings, list(x.shape))  # noqa: SLF001
-        fused = self.activation.fused if self.activation else None
-        name, numbers, algorithm = fused or ("none", [], "")
+        name, numbers, algorithm = self.activation.fused if self.activation else ("none", list[float](), "")
         if residual:
             unary = None if name == "none" else name
             found = onednn._convolution_pointwise.binary(  # noqa: SLF001

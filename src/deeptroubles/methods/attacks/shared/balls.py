@@ -27,11 +27,14 @@ def lp_norm(perturbation: Tensor, norm: Norm | Literal["l0"]) -> Tensor:
 
 
 def steepest_direction(gradient: Tensor, norm: Norm) -> Tensor:
-    """The direction of norm 1 of steepest ascent; under L1 spread over the few steepest coordinates."""
+    """The direction of norm 1 of steepest ascent, N x ...; under L1 spread over the few steepest coordinates."""
     if norm == "linf":
         return gradient.sign()
     if norm == "l2":
-        return gradient / _per_image(lp_norm(gradient, "l2").clamp(min=1e-30), gradient)
+        largest = lp_norm(gradient, "linf")
+        # Squares of small gradients (below 1e-22, as of a very confident network) are 0 in single precision.
+        scaled = gradient / _per_image(torch.where(largest > 0, largest, 1.0), gradient)
+        return scaled / _per_image(lp_norm(scaled, "l2").clamp(min=1.0), gradient)
     flat = gradient.flatten(1)
     count = max(1, round(_SHARE * flat.shape[1]))
     kept = flat.abs().topk(count, dim=1)

@@ -47,6 +47,8 @@ def nearest_boundary(
 
 def _lead(classes: Tensor, column: Tensor) -> Callable[[Tensor], Tensor]:
     def score(logits: Tensor) -> Tensor:
-        return (logits.gather(1, column[:, None]) - logits.gather(1, classes[:, None]))[:, 0]
+        # Copied: autograd cannot save tensors that were made in inference mode.
+        ahead, behind = (logits.gather(1, each[:, None].clone()) for each in (column, classes))
+        return (ahead - behind)[:, 0]
 
     return score

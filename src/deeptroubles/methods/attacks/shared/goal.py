@@ -70,16 +70,17 @@ class Goal:
         if kind not in LOSSES:
             raise UsageError(f"There is no loss {kind!r}; choose one of {', '.join(LOSSES)}.")
         sign = -1.0 if self.targeted else 1.0
-        own = logits.gather(1, self.classes[:, None])[:, 0]
+        classes = self.classes[:, None].clone()  # copied: autograd cannot save a tensor that was made in inference mode
+        own = logits.gather(1, classes)[:, 0]
         if kind == "cross_entropy":
             return sign * (logits.logsumexp(1) - own)
-        others = logits.scatter(1, self.classes[:, None], -torch.inf)
-        other = others.amax(1) if rival is None else logits.gather(1, rival[:, None])[:, 0]
+        others = logits.scatter(1, classes, -torch.inf)
+        other = others.amax(1) if rival is None else logits.gather(1, rival[:, None].clone())[:, 0]
         margin = sign * (other - own)
-        ordered = logits.detach().sort(1, descending=True).values
         aimed = self.targeted or rival is not None
         if kind == "margin" or logits.shape[1] < (4 if aimed else 3):
             return margin
+        ordered = logits.sort(1, descending=True).values
         third = (ordered[:, 2] + ordered[:, 3]) / 2 if aimed else ordered[:, 2]
         return margin / (ordered[:, 0] - third).clamp(min=1e-12)
 

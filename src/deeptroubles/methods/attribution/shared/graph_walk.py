@@ -10,9 +10,9 @@ from torch import Tensor, fx
 
 from deeptroubles.classifier import Classifier
 from deeptroubles.errors import NeedsGraphError
-from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step, operation_name
+from deeptroubles.methods.attribution.shared.lrp_operations import Shares, Step
 from deeptroubles.methods.attribution.shared.lrp_rules import vjp
-from deeptroubles.network import TracedNetwork, open_network
+from deeptroubles.network import TracedNetwork, open_network, operation_name
 
 Backward = Callable[[Step], Shares]
 """From a node with the signal at its output to the signals at its inputs."""

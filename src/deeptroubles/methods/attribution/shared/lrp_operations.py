@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from deeptroubles.errors import ModelError
 from deeptroubles.methods.attribution.shared.lrp_rules import Contributions, Rule, Weighted, divided, vjp
+from deeptroubles.network import operation_name
 
 Shares = dict[fx.Node, Tensor]
 
@@ -83,12 +84,6 @@ def propagate(step: Step) -> Shares:
     if name not in _OPERATIONS:
         raise _without_rule(step, repr(name))
     return _OPERATIONS[name](step)
-
-
-def operation_name(node: fx.Node) -> str:
-    """The name of an operation without its overload, e.g. `conv2d`."""
-    target = getattr(node.target, "overloadpacket", node.target)
-    return str(getattr(target, "__name__", target))
 
 
 def _move(step: Step) -> Shares:

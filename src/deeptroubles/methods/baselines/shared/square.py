@@ -1,4 +1,4 @@
-"""Images as baselines take them: of one fixed square size, whatever the size that the classifier takes."""
+"""Images for baselines: scaled to one fixed square size, whatever the input size of the classifier."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.feature import canny
 
+from deeptroubles.methods.transforms.shared.color import LUMA
 from deeptroubles.methods.transforms.shared.corruption_blur import enlarged, streak
 from deeptroubles.methods.transforms.shared.corruption_digital import highest_and_lowest
 
 Image = NDArray[np.float64]
-LUMINANCE = np.array([0.299, 0.587, 0.114])
 FROST = np.array([0.48, 0.57, 0.64])
 """Mean color of the drawn frost: bluish, about as bright as the published photographs of frost."""
 WATER, MUD = np.array([175, 238, 238]) / 255, np.array([63, 42, 20]) / 255
@@ -97,8 +97,8 @@ def _equalized(levels: NDArray[np.int64]) -> Image:
 
 
 def _in_channels(colors: Image, channels: int) -> Image:
-    """Colors (... x 3) for color images, their luminance (... x 1) for grayscale ones."""
-    return colors if colors.shape[-1] == channels else np.asarray(colors @ LUMINANCE[:, None])
+    """Colors (... x 3) for color images, their luma (... x 1) for grayscale ones."""
+    return colors if colors.shape[-1] == channels else np.asarray(colors @ np.array(LUMA)[:, None])
 
 
 def _standard(values: Image) -> Image:

@@ -10,10 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deeptroubles.errors import ModelError
+from deeptroubles.errors import ModelError, UsageError
 from deeptroubles.methods.transforms.shift import ShiftBorder
 
 _PADDING = {"black": "constant", "mirror": "reflect", "circular": "circular"}
+
+
+def check_filter(size: int, border: str) -> None:
+    """Raise UsageError when a filter has no taps, or its border is unknown."""
+    if size < 1:
+        raise UsageError(f"The filter's size is {size}; give 1 or more (3 is usual).")
+    if border not in _PADDING:
+        raise UsageError(f"There is no border {border!r}; choose one of {', '.join(_PADDING)}.")
 
 
 def blur(maps: Tensor, size: int, strides: Sequence[int], border: ShiftBorder) -> Tensor:

@@ -18,6 +18,7 @@ from deeptroubles.errors import RunFolderError, UsageError, nearest
 from deeptroubles.images import ImageSet
 from deeptroubles.images.decoding import is_image_name
 from deeptroubles.methods.reliance.treatments import is_amount
+from deeptroubles.methods.transforms.shared.color import LUMA
 from deeptroubles.methods.transforms.shared.lettering import HEIGHT, lettering
 from deeptroubles.methods.transforms.shared.overlay import PLACES, Overlay, positioned
 from deeptroubles.methods.transforms.watermark import watermark
@@ -173,7 +174,7 @@ def drawn_cue(cue: NamedCue, size: tuple[int, int], channels: int) -> Overlay:
 
 def _in_channels(color: Tensor, channels: int) -> Tensor:
     """Red, green and blue (3 x H x W), converted to grayscale (as in Pillow) for one channel."""
-    return color if channels == 3 else (color * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
+    return color if channels == 3 else (color * torch.tensor(LUMA).view(3, 1, 1)).sum(0, keepdim=True)
 
 
 def _where(place: str, size: float, usual: float) -> str:

@@ -75,7 +75,7 @@ def draw_views(
 
 
 def view_at(degrees: float, scale: float, count: int, channels: int) -> Views:
-    """The same view of so many images: turned and scaled about the center, and nothing else."""
+    """The same view for `count` images: rotated and scaled about the center, and nothing else."""
     still = torch.zeros(2, dtype=torch.float64)
     angle, factor = torch.tensor([degrees, scale], dtype=torch.float64)
     source = _map(still, angle, factor, still)

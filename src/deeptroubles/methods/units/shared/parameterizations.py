@@ -50,13 +50,13 @@ def data_spectrum(images: Tensor) -> Spectrum:
         T. Fel et al.: Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained Optimization,
         NeurIPS 2023, section 3 (amplitudes). C. Olah et al.: Feature Visualization, Distill 2017 (colors).
     """
+    if (images == images[:1, :, :1, :1]).all():
+        raise ImagesError("All pixels of all images have the same color; a spectrum needs images that vary.")
     mean = images.mean((0, 2, 3))
     centered = images - mean[:, None, None]
     colors = centered.transpose(0, 1).flatten(1).double()
     variances, axes = torch.linalg.eigh(colors @ colors.T / colors.shape[1])
     varying = variances > 1e-6 * variances[-1]
-    if variances[-1] <= 0:
-        raise ImagesError("All pixels of all images have the same color; a spectrum needs images that vary.")
     color = (axes * variances.clamp_min(0).sqrt() * varying).flip(1).float()
     decorrelated = _mix(centered, torch.linalg.pinv(color))[:, : int(varying.sum())]
     return Spectrum(torch.fft.rfft2(decorrelated, norm="ortho").abs().mean((0, 1)), mean, color)
