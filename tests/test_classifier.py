@@ -87,7 +87,7 @@ def test_pictures_of_every_kind_are_converted(mode, channels):
 def test_more_channels_than_a_picture_has():
     classifier = Classifier(Net(5), size=16, channels=5)
     assert classifier(torch.rand(2, 5, 16, 16)).shape == (2, 5)
-    with pytest.raises(ModelError, match="give the pixels as arrays"):
+    with pytest.raises(ModelError, match="call methods with tensors"):
         classifier.prepare(gradient(20, 20))
 
 

@@ -105,7 +105,7 @@ def test_a_mark_at_a_fixed_place_is_no_background():
     assert right["Mixed-same, mirrored"] == right["Mixed-rand, mirrored"] == 0.5
     (finding,) = result.findings()
     assert finding.verdict == Verdict.PASS
-    assert "both mirrored, a gap of 0%" in finding.claim
+    assert "both mirrored, a gap of 0 points" in finding.claim
 
 
 def test_it_says_which_classes_were_left_out_and_why():

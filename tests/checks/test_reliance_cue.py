@@ -103,7 +103,7 @@ def test_a_cut_out_is_found_put_in_and_taken_out(tag):
     path, pixels = tag
     (finding,) = findings((tag_model(20.0), tagged(pixels, 80)), f"{path}@bottom-left")
     assert finding.verdict == Verdict.FAIL
-    assert "“high” by 100%" in finding.claim
+    assert "“high” by 100 points" in finding.claim
     assert "from 20 images" in finding.claim
     assert [e.kind for e in finding.evidence][:2] == ["estimate", "estimate"]
     (honest,) = findings((tag_model(0.0), tagged(pixels, 80)), f"{path}@bottom-left")
@@ -113,7 +113,7 @@ def test_a_cut_out_is_found_put_in_and_taken_out(tag):
 def test_a_marked_cue_is_taken_out_and_put_into_others(tag):
     (finding,) = findings((tag_model(20.0), tagged(tag[1], 80)), "mask")
     assert finding.verdict == Verdict.FAIL
-    assert "the class that it comes from by 100%" in finding.claim
+    assert "the class that it comes from by 100 points" in finding.claim
     assert "from 20 images" in finding.claim
     (honest,) = findings((tag_model(0.0), tagged(tag[1], 80)), "mask")
     assert honest.verdict == Verdict.PASS

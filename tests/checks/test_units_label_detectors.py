@@ -165,3 +165,5 @@ def test_no_more_than_a_sample_of_the_images_is_looked_at(monkeypatch):
     assert first.images == 300
     assert first.detectors == second.detectors != other.detectors
     assert first.detectors[0].within.value > 0.99
+    column = recording.subject.images.table["source_tag"]
+    assert [f"source_tag={column[item.picture.row]}" for item in other.strongest.items] == ["source_tag=yes"] * 9

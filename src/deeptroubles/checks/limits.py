@@ -11,7 +11,7 @@ from deeptroubles.findings import Estimate, Verdict
 from deeptroubles.statistics.intervals import Interval
 
 MIN_IMAGES = 10
-"""With fewer images no check passes or fails: an interval alone can be lucky."""
+"""With fewer images no check passes or fails, even where their interval would decide."""
 Unit = Literal["share", "number", "probability", "pixels"]
 
 
@@ -88,5 +88,5 @@ def estimate(
 
 
 def few(count: int) -> Sequence[str]:
-    """The caveat for a verdict on few images."""
+    """The caveat for a verdict on few images; none where there are enough."""
     return [f"Based on only {plural(count, 'image')}."] if count < 3 * MIN_IMAGES else []

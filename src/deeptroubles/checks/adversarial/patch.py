@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deeptroubles.checks.adversarial.shared.masking import gradient_masking, withheld
+from deeptroubles.checks.adversarial.shared.masking import RULE, gradient_masking, withheld
 from deeptroubles.checks.limits import Limits, estimate, few
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval
@@ -26,11 +26,11 @@ LARGE_RUN, SMALL_RUN = (15, 36), (60, 100)
 """Steps of the search, and new views on which the patch is judged."""
 MAX_IMAGES = 12
 LIMITS = Limits(
-    "the share of new views that the patch gives its class",
+    "the share of new views with the patch that are predicted as its class",
     warn_at=0.2,
     fail_at=0.5,
-    note=f"Never passes after fewer than {SMALL_RUN[0]} steps (images above {SMALL} pixels), or while gradients look "
-    "masked. The thresholds are conventions.",
+    note=f"Never passes after fewer than {SMALL_RUN[0]} steps (images above {SMALL} pixels). {RULE} The thresholds are "
+    "conventions.",
 )
 
 

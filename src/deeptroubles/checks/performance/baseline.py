@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from deeptroubles.checks.limits import MIN_IMAGES, estimate, few
 from deeptroubles.checks.options import LABELS, TRAINING
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.checks.wording import percent, plural, points, points_interval
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.baselines.fit_baseline import BASELINES, fit_baseline, out_of_fold
@@ -105,8 +105,7 @@ class Compared:
             *few(len(self.network)),
             *self.left_out,
             f"The baselines were fitted on {plural(self.fitted, 'image')} ({source}); a network that saw many more has "
-            "an advantage that is not due to its features."
-            + ("" if self.given else " --training IMAGES evens it out."),
+            "an advantage that is not due to its features." + ("" if self.given else " --training IMAGES removes it."),
             "Baselines with other settings can be better.",
         ]
         yield Finding(
@@ -115,7 +114,7 @@ class Compared:
             severity=float(np.clip(0.5 - self.over_best.value, 0, 1)) if self.baselines else 0.0,
             claim=self._claim(),
             criterion=f"Fails if the network is less accurate than a baseline on the same images, warns if it is less "
-            f"than {percent(MARGIN)} more accurate than a color histogram that beats the most common class, and passes "
+            f"than {points(MARGIN)} more accurate than a color histogram that beats the most common class, and passes "
             "if it is more accurate than every baseline (each with its entire paired interval, 95% for all three "
             f"together). Inconclusive otherwise, and with fewer than {MIN_IMAGES} images or two classes of "
             f"{MIN_OF_CLASS} images. The margin is a convention.",
@@ -133,7 +132,7 @@ class Compared:
         claim = (
             f"The network is correct on {percent(accuracy.value)} of {plural(len(self.network), 'image')} and the best "
             f"baseline ({BASELINES[self.best].title}) on {percent(best.value)}: a difference of "
-            f"{percent_interval(self.over_best)}"
+            f"{points_interval(self.over_best)}"
         )
         if self.color_suffices:
             claim += f"; colors alone are enough for {percent(self.share(self.baselines['color']).value)}"
@@ -157,7 +156,7 @@ class Compared:
             Column(name="accuracy", kind="share"),
             Column(name="95% CI", kind="interval"),
             Column(name="network minus this", kind="share"),
-            Column(name="95% CI, all together", kind="interval"),
+            Column(name="95% CI (all together)", kind="interval"),
         ]
         own = self.share(self.network)
         rows: list[list[Cell]] = [["network", own.value, [own.low, own.high], None, None]]
@@ -170,7 +169,7 @@ class Compared:
         return Table(title=f"Accuracy among {plural(self.classes, 'class', 'classes')}", columns=columns, rows=rows)
 
     def _only_one(self) -> Table:
-        numbers = ("both correct", "only the network", "only the baseline", "neither", "p (McNemar)")
+        numbers = ("both correct", "only the network", "only the baseline", "neither", "p (McNemar, Holm)")
         columns = [Column(name="baseline"), *(Column(name=name, kind="number") for name in numbers)]
         counts = [
             [int(part.sum()) for part in (self.network & right, self.network & ~right, ~self.network & right)]

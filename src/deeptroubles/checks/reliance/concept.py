@@ -1,4 +1,4 @@
-"""reliance.concept: do concepts, given as images, change the score of a class?"""
+"""reliance.concept: does a concept, given as images, change the prediction?"""
 
 from __future__ import annotations
 
@@ -184,9 +184,9 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
         effect increases the score of the class. Directions are learned 50 times, against five draws of your images and
         without a tenth of the concept's each time; the interval is over these and over the class's images. p is how
         often concepts made of random images of yours have such an effect. The TCAV score is the share of a class's
-        images whose lead rises; behind this layer most networks are nearly linear, so it is 0 or 1 for almost anything.
-        "Classified correctly" is the share of held-out images that the direction classifies correctly as the concept
-        or not (half is chance).
+        images whose lead rises; after this layer most networks are nearly linear, so it is 0 or 1 for almost any
+        concept. "Concept classified correctly" is the share of held-out images that the direction classifies correctly
+        as showing the concept or not (50% is chance).
 
     Limits:
         Only the first-order effect of one direction at one layer is measured, with activations averaged over positions.

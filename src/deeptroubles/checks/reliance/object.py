@@ -150,10 +150,10 @@ def object(recording: Recording, engine: Engine, *, seed: int) -> ObjectEvidence
         object: warm colors are evidence for the prediction.
 
     Limits:
-        An attribution is not an experiment, and attributions have accused networks without a problem. If objects are
-        centered and fill the image, the disc is hard to beat and the result is inconclusive. Integrated gradients were
-        chosen because their sum is the score (completeness), they need no layer and have pixel resolution. On eight
-        networks trained on scenes with and without a cue they separated the two more clearly than Grad-CAM and
+        An attribution is not an experiment, and attributions have shown problems in networks that had none. If objects
+        are centered and fill the image, the disc is hard to beat and the result is inconclusive. Integrated gradients
+        were chosen because their sum is the score (completeness), they need no layer and have pixel resolution. On
+        eight networks trained on scenes with and without a cue they separated the two more clearly than Grad-CAM and
         occlusion, and less clearly than LRP, which does not work for every network.
 
     References:

@@ -14,7 +14,7 @@ from deeptroubles.checks.limits import Limits, estimate, few
 from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.checks.wording import percent, percent_interval, plural, points
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Curve, Evidence, Finding, GridItem, ImageGrid, Series
 from deeptroubles.methods.attacks.duplication_gain import duplication_gain
@@ -99,7 +99,7 @@ class PatchShuffling:
             claim = (
                 f"{percent_interval(survived)} of correct predictions survive shuffling {JUDGED} x {JUDGED} patches "
                 f"(chance: {chance}); a second copy of the most important part raises the probability by "
-                f"{percent(GAIN)} or more on {percent_interval(more)} of images."
+                f"{points(GAIN)} or more on {percent_interval(more)} of images."
             )
         yield Finding(
             check="reliance.patch_shuffling",
@@ -317,10 +317,10 @@ def _shuffled_example(recording: Recording, row: int, probability: NDArray[np.fl
             picture=picture(
                 image.cpu().numpy(), f"An image of class {name}, {note}", row if note == "unchanged" else None
             ),
-            caption=names[int(chance.argmax())],
-            note=f"{note}; {name} at {percent(chance[recording.targets[row]])}",
+            caption=names[int(probabilities.argmax())],
+            note=f"{note}; {name} at {percent(probabilities[recording.targets[row]])}",
         )
-        for image, note, chance in zip(shown, notes, probability, strict=True)
+        for image, note, probabilities in zip(shown, notes, probability, strict=True)
     ]
     return ImageGrid(title=f"{name}: unchanged, and shuffled ever finer", items=items, strip=True)
 

@@ -89,7 +89,7 @@ class Conflict:
         return wilson(int(self.by_texture.sum()), self.counted)
 
     @property
-    def asked(self) -> int:
+    def readable(self) -> int:
         """How many images were readable."""
         return int((self.decision >= 0).sum())
 
@@ -101,13 +101,13 @@ class Conflict:
     def claim(self) -> str:
         """The shape bias, as a clause."""
         return (
-            f"Shape bias is {percent_interval(self.shape_bias)} over the {self.counted} of {self.asked} cue-conflict "
-            "images that are decided by shape or texture"
+            f"Shape bias is {percent_interval(self.shape_bias)} over the {self.counted} of {self.readable} "
+            "cue-conflict images that are decided by shape or texture"
         )
 
     def caveats(self) -> list[str]:
         """What limits the result."""
-        trials, unreadable = self.trials, len(self.decision) - self.asked
+        trials, unreadable = self.trials, len(self.decision) - self.readable
         counts = {
             "with shape and texture of the same class": trials.agreeing,
             "without two class names in the file name": trials.unnamed,
