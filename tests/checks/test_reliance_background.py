@@ -154,4 +154,6 @@ def test_it_says_how_many_classes_were_not_searched():
     recording = record(classifier, ImageSet.from_arrays(shapes, [names[i % 15] for i in range(300)]), engine)
     objects = known_objects(recording, engine, seed=0)
     assert len(objects.searched) == 12
-    assert objects.said(2)[-1] == "Not searched: 3 classes with fewer images; masks would do for all."
+    assert objects.caveats(2)[-1] == (
+        "Not searched: 3 classes with fewer images. Where masks are given, no class is left out."
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from deeptroubles.checks.wording import percent, plural
@@ -60,16 +60,7 @@ class Limits:
 
     def estimate(self, label: str, interval: Interval, count: int, unit: Unit = "share") -> Estimate:
         """The quantity as evidence, beside its thresholds."""
-        return Estimate(
-            label=label,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            n=count,
-            unit=unit,
-            warn_at=self.warn_at,
-            fail_at=self.fail_at,
-        )
+        return replace(estimate(label, interval, count, unit), warn_at=self.warn_at, fail_at=self.fail_at)
 
 
 def estimate(

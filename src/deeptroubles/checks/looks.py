@@ -73,7 +73,7 @@ class Looks:
         return Verdict.INCONCLUSIVE if self.why is Why.BUDGET and verdict is Verdict.PASS else verdict
 
     @property
-    def said(self) -> list[str]:
+    def caveats(self) -> list[str]:
         """How many images were looked at, where these are not all, and why."""
         seen = f"{len(self.rows):,} of {plural(self.of, 'image')} were looked at, in random order"
         if self.why is Why.DECIDED:

@@ -76,7 +76,7 @@ class OnePixel:
             evidence=[LIMITS.estimate("Predictions that one pixel changes", share, count), *self.examples],
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 *self.masked,
                 "This is a lower bound: only black, white and the full colors were tried.",
                 *([] if self.exact else [few_tried]),

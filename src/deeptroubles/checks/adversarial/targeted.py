@@ -68,7 +68,7 @@ class Targeted:
             evidence=[LIMITS.estimate("Images that reach a random target class", share, count), *self.examples],
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 *masked,
                 f"Images on which the attack failed ({attack}) may be changed by a longer search.",
             ],

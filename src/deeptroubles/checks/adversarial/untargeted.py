@@ -93,7 +93,7 @@ class Untargeted:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 *self.violations,
                 *self.flags.raised(),
                 *self._known(),

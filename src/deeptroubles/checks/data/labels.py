@@ -16,6 +16,7 @@ from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.statistics.label_errors import LabelErrors, label_errors
 
@@ -188,7 +189,7 @@ def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
         G. Patrini et al., Making deep neural networks robust to label noise: a loss correction approach, CVPR 2017.
     """
     labelled = recording.labelled
-    rows = labelled[np.unique(np.linspace(0, len(labelled) - 1, min(len(labelled), MAX_IMAGES)).astype(np.int64))]
+    rows = labelled[evenly_spaced(len(labelled), MAX_IMAGES)]
     targets, likeliest = recording.targets[rows], recording.predicted[rows]
     found = label_errors(recording.logits[rows], targets)
     names = recording.subject.classifier.class_names

@@ -22,6 +22,7 @@ from deeptroubles.methods.properties.perceptual_hash import thumbnail
 from deeptroubles.pictures import picture
 from deeptroubles.progress import track
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.holm import holm
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.subject import Subject
@@ -221,7 +222,7 @@ def baseline(recording: Recording, engine: Engine, *, seed: int) -> Compared:
         Psychometrika 1947.
     """
     training = TRAINING.of(recording)
-    rows = _spread(recording.labelled, MAX_IMAGES)
+    rows = recording.labelled[evenly_spaced(len(recording.labelled), MAX_IMAGES)]
     classes = recording.targets[rows]
     seen = engine.map(_features, recording.subject, rows, task="Computing HOG, SIFT and colors")
     groups = duplicate_groups(seen["thumbnail"])
@@ -229,7 +230,8 @@ def baseline(recording: Recording, engine: Engine, *, seed: int) -> Compared:
         kept = np.isin(classes, _large(classes, groups))
         known, fitted = np.unique(classes[kept]), int(kept.sum()) * (FOLDS - 1) // FOLDS
     else:
-        others = _spread(np.flatnonzero(training.targets >= 0), MAX_TRAINING)
+        others = np.flatnonzero(training.targets >= 0)
+        others = others[evenly_spaced(len(others), MAX_TRAINING)]
         learned = engine.map(_features, training, others, task="Computing features of training images")
         others, learned = others[learned["readable"]], {k: v[learned["readable"]] for k, v in learned.items()}
         known, fitted = _large(training.targets[others], np.arange(len(others))), len(others)
@@ -280,11 +282,6 @@ def _features(subject: Subject, indices: Sequence[int], batch_size: int) -> Arra
     return found
 
 
-def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most `most` of the rows, evenly spaced."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64))]
-
-
 def _large(classes: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """The classes with enough images; near-duplicates count once."""
     present, counts = np.unique(np.unique(np.stack([classes, groups]), axis=1)[0], return_counts=True)
@@ -331,7 +328,7 @@ def _grids(recording: Recording, rows: NDArray[np.int64], found: Compared) -> tu
     return tuple(
         ImageGrid(
             title=f"Only {who} is correct ({plural(int(only.sum()), 'image')})",
-            items=[_item(recording, int(row)) for row in _spread(rows[only], EXAMPLES_SHOWN)],
+            items=[_item(recording, int(row)) for row in rows[only][evenly_spaced(int(only.sum()), EXAMPLES_SHOWN)]],
         )
         for who, only in parts.items()
         if only.any()

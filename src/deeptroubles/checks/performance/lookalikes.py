@@ -30,6 +30,7 @@ from deeptroubles.methods.catalogue import ATTRIBUTION, DEFAULT_ATTRIBUTION
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.confusable_pairs import Pairs, confusable_pairs
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject
 
@@ -176,7 +177,7 @@ def lookalikes(recording: Recording, engine: Engine, *, seed: int) -> Lookalikes
         R. R. Selvaraju et al., Grad-CAM, ICCV 2017 (counterfactual and contrastive maps).
     """
     labelled = recording.labelled
-    rows = labelled[np.unique(np.linspace(0, len(labelled) - 1, min(len(labelled), MAX_IMAGES)).astype(np.int64))]
+    rows = labelled[evenly_spaced(len(labelled), MAX_IMAGES)]
     targets = recording.targets[rows]
     classes, counts = np.unique(targets, return_counts=True)
     classes = classes[counts >= MIN_OF_CLASS]

@@ -26,6 +26,7 @@ from deeptroubles.methods.transforms.shared.backgrounds import (
 )
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.subject import Subject, logits_of
 
@@ -110,7 +111,7 @@ class Background:
                 verdict=Verdict.INCONCLUSIVE,
                 claim="Inconclusive: no two classes have two images each whose object is known.",
                 criterion=LIMITS.criterion,
-                caveats=[*self.objects.said(LEAST), "Give masks for at least two images of each of two classes."],
+                caveats=[*self.objects.caveats(LEAST), "Give masks for at least two images of each of two classes."],
             )
             return
         gap, shares = mean_difference(self.gap), self._shares()
@@ -128,7 +129,7 @@ class Background:
             evidence=self._evidence(gap, shares),
             caveats=[
                 *few(count),
-                *self.objects.said(LEAST),
+                *self.objects.caveats(LEAST),
                 f"Each object is pasted on {DRAWS} backgrounds of each kind; the interval is over objects.",
                 "Pasted objects have hard outlines and no shadows, on both kinds of background.",
                 "Published gaps are for nine groups of classes, these for the classifier's own classes.",
@@ -210,7 +211,7 @@ def _donors(objects: Objects, most: int, seed: int) -> tuple[NDArray[np.int64], 
     usable = [row for row in masked.tolist() if len(by_class[targets[row]]) >= LEAST and len(classes) > 1]
     if not usable:
         return np.zeros(0, dtype=np.int64), np.zeros((0, DRAWS, len(MIXED)), dtype=np.int64)
-    rows = np.array(usable)[np.unique(np.linspace(0, len(usable) - 1, min(len(usable), most)).astype(int))]
+    rows = np.array(usable)[evenly_spaced(len(usable), most)]
     chosen = []
     for row in rows.tolist():
         random, own = np.random.default_rng([seed, row]), targets[row]

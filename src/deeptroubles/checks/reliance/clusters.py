@@ -30,6 +30,7 @@ from deeptroubles.methods.clustering.spray import (
 )
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import PIXELS_WITH_GRADIENT, Subject, images_at_once
 
@@ -270,8 +271,7 @@ def _frequent(predicted: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
     chosen = {}
     for index in order:
         rows = np.flatnonzero(predicted == found[index])
-        keep = np.linspace(0, len(rows) - 1, min(len(rows), MAX_PER_CLASS)).astype(np.int64)
-        chosen[int(found[index])] = rows[keep]
+        chosen[int(found[index])] = rows[evenly_spaced(len(rows), MAX_PER_CLASS)]
     return chosen
 
 

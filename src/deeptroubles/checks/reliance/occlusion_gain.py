@@ -76,7 +76,7 @@ class OcclusionGain:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 f"The probability rises by any amount on {rises} of {plural(count, 'image')}.",
                 (
                     f"Hiding up to {STEPS} windows corrects the prediction on {self.corrected} of the "

@@ -21,6 +21,7 @@ from deeptroubles.methods.attacks.duplication_gain import duplication_gain
 from deeptroubles.methods.transforms.shuffle_patches import shuffle_patches
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, logits_of
 
@@ -110,7 +111,7 @@ class PatchShuffling:
             evidence=self._evidence(beyond, more) if count else [],
             caveats=[
                 *few(count),
-                *self.whole.looks.said,
+                *self.whole.looks.caveats,
                 TEXTURE,
                 "Shuffling creates artificial edges; predictions can change because of them instead of the order.",
                 (
@@ -179,7 +180,7 @@ def patch_shuffling(recording: Recording, engine: Engine, *, seed: int) -> Patch
     whole = _shuffled(recording, engine, correct, seed, masked=False)
     masked = np.intersect1d(correct, recording.masked)
     inside = _shuffled(recording, engine, masked, seed, masked=True) if len(masked) else None
-    some = correct[np.unique(np.linspace(0, len(correct) - 1, min(len(correct), MAX_DUPLICATED)).astype(np.int64))]
+    some = correct[evenly_spaced(len(correct), MAX_DUPLICATED)]
     found = engine.map(_duplicate, recording.subject, some, task="Duplicating parts", chunk=4)
     gains = (found["probability"][:, 1] - found["without"]).astype(np.float64) if len(some) else np.zeros(0)
     survivors = whole.looks.rows[_survivors(whole, recording.targets[whole.looks.rows])]

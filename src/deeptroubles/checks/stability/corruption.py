@@ -74,7 +74,7 @@ class Corruption:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 (
                     "Each image gets each of the 15 corruptions at one severity only (drawn at random), so a cell of "
                     f"the heatmap is based on about {plural(max(1, round(count / 5)), 'image')}."

@@ -50,7 +50,7 @@ class Rotation:
             ),
             caveats=[
                 *few(count),
-                *found.looks.said,
+                *found.looks.caveats,
                 (
                     f"The corners are filled in ({self.border} border); the prediction changes on {found.ever} "
                     f"images, on {found.in_both} of them for the same angle with every border."

@@ -50,7 +50,7 @@ class Scale:
             ),
             caveats=[
                 *few(count),
-                *found.looks.said,
+                *found.looks.caveats,
                 "An enlarged image loses its margins, and possibly part of the object.",
                 (
                     f"The surroundings of a smaller image are filled in ({self.border} border); the prediction "

@@ -71,7 +71,7 @@ class Translation:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 (
                     f"The uncovered margin is filled in ({self.border} border); the prediction changes on "
                     f"{any_shift.sum()} images, on {self.in_both} of them for the same shift with every border."

@@ -287,7 +287,7 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
 def _effect(recording: Recording, engine: Engine, named: NamedCue, seed: int) -> CueEffect:
     own = own_classes(recording)
     rows = recording.sample(recording.affordable(MAX_IMAGES, 2 + 2 * CONTROLS, FEWEST))
-    said = asdict(named)
+    fields = asdict(named)
     shows = recording.cue_masked if named.kind == "mask" else _found(recording, engine, named)
     donors = np.full(len(own), -1)
     if named.kind == "mask":
@@ -298,13 +298,13 @@ def _effect(recording: Recording, engine: Engine, named: NamedCue, seed: int) ->
     examples: list[ImageGrid] = []
     if len(rows):
         task = f"Inserting {named.words}"
-        found = engine.map(_insert, recording.subject, rows, task=task, cue=said, donors=donors.tolist(), seed=seed)
+        found = engine.map(_insert, recording.subject, rows, task=task, cue=fields, donors=donors.tolist(), seed=seed)
         inserted = _inserted(recording, found, rows, donors, seed)
         if inserted is not None:
             examples += _insertions(recording, named, rows, donors, found, inserted, seed)
     removed = None
     if len(shows):
-        taken = engine.map(_remove, recording.subject, shows[:MAX_IMAGES], task=f"Removing {named.words}", cue=said)
+        taken = engine.map(_remove, recording.subject, shows[:MAX_IMAGES], task=f"Removing {named.words}", cue=fields)
         removed = _removed(recording, shows[:MAX_IMAGES], taken)
         examples += _removals(recording, named, shows[:MAX_IMAGES], taken, removed)
     return CueEffect(cue=named, inserted=inserted, removed=removed, examples=tuple(examples))

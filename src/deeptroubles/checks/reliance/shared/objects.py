@@ -54,7 +54,7 @@ class Objects:
     known: dict[str, int]
     skipped: int
 
-    def said(self, least: int) -> list[str]:
+    def caveats(self, least: int) -> list[str]:
         """How objects were found, which classes were measured (with at least so many objects), and which were not."""
         measured = [name for name in self.searched if self.known.get(name, 0) >= least]
         missing = [name for name in self.searched if name not in measured]

@@ -19,6 +19,7 @@ from deeptroubles.findings import Cell, Column, Evidence, GridItem, ImageGrid, T
 from deeptroubles.images import ImageSet
 from deeptroubles.methods.reliance.cue_conflict import CATEGORIES, Trials, category_probabilities, find_trials
 from deeptroubles.pictures import picture
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, logits_of
 
@@ -212,7 +213,7 @@ def _examples(subject: Subject, trials: Trials, decision: NDArray[np.int64]) -> 
     grids = []
     for what, cue in (("texture", trials.texture), ("shape", trials.shape)):
         chosen = np.flatnonzero(decision == cue)
-        picked = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(EXAMPLES_SHOWN, len(chosen))).astype(np.int64))]
+        picked = chosen[evenly_spaced(len(chosen), EXAMPLES_SHOWN)]
         items = []
         for i in picked.tolist():
             shape, texture, decided = (trials.names[int(c[i])] for c in (trials.shape, trials.texture, decision))
