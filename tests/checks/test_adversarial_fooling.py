@@ -19,7 +19,7 @@ def planted():
 
 
 def clean():
-    """It is never very sure."""
+    """It is never very confident."""
     centers = [(8 + i, 9) for i in range(12)]
     half = torch.linspace(-1, 1, 28)
     return (

@@ -77,8 +77,8 @@ def test_one_channel_has_its_own_scalings():
     }
 
 
-def test_a_network_without_skill_is_not_told_to_scale_otherwise():
-    """Whatever the scaling, it guesses: no scaling is significantly better (10 seeds)."""
+def test_for_a_network_that_guesses_no_scaling_is_better():
+    """Labels are random: no scaling is significantly better (10 seeds)."""
     for seed in range(10):
         labels = np.random.default_rng(seed).choice(["dark", "bright"], 80).tolist()
         pixels = np.random.default_rng(seed + 100).integers(0, 255, (80, 4, 4, 3)).astype(np.uint8)

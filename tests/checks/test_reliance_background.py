@@ -49,7 +49,7 @@ def result_of(case):
     return background(record(*case, engine), engine, seed=0)
 
 
-def test_a_network_that_sees_the_background_alone_answers_it_in_every_variant():
+def test_a_network_that_sees_the_background_alone_predicts_its_class_in_every_variant():
     right = dict(zip(VARIANTS, result_of(planted()).correct.T, strict=True))
     assert (right["Original"] == 1).all()
     assert (right["Mixed-same"] == 1).all()
@@ -60,7 +60,7 @@ def test_a_network_that_sees_the_background_alone_answers_it_in_every_variant():
     assert right["Only-FG"].tolist() == [1.0, 0.0] * 20  # black is darker than both
 
 
-def test_a_network_that_sees_the_object_alone_answers_it_on_every_background():
+def test_a_network_that_sees_the_object_alone_predicts_its_class_on_every_background():
     right = dict(zip(VARIANTS, result_of(clean()).correct.T, strict=True))
     for name in ("Original", *MIXED, *MIRRORED, "Only-FG"):
         assert (right[name] == 1).all(), name

@@ -40,7 +40,7 @@ def model(strength: float, pattern: torch.Tensor):
 
 
 def planted():
-    """It answers carton where it sees the watermark."""
+    """It predicts carton where it sees the watermark."""
     white, cover = watermark((SIZE, SIZE))
     return model(60.0, white * cover), images()
 
@@ -119,7 +119,7 @@ def test_a_marked_cue_is_taken_out_and_put_into_others(tag):
     assert honest.verdict == Verdict.PASS
 
 
-def test_few_removals_are_told_and_not_judged(tag):
+def test_few_removals_are_mentioned_and_not_judged(tag):
     path, pixels = tag
     (finding,) = findings((tag_model(0.0), tagged(pixels, 36)), str(path))
     assert finding.verdict != Verdict.FAIL
@@ -127,7 +127,7 @@ def test_few_removals_are_told_and_not_judged(tag):
 
 
 def test_a_column_is_compared_at_a_fixed_class(tag):
-    """Images of high with the tag, mine, are answered high, those without it low; an image's number says nothing."""
+    """Images of high with the tag are predicted as high, those without it as low, whatever their number."""
     who, number = findings((tag_model(20.0), tagged(tag[1], 120)), "column:number", "column:who")  # worst first
     assert who.verdict == Verdict.FAIL
     assert "“you” in the column who increases the probability of “low” by 100% (95% CI 84% to 100%)" in who.claim
@@ -135,7 +135,7 @@ def test_a_column_is_compared_at_a_fixed_class(tag):
     assert number.verdict == Verdict.PASS
 
 
-def test_a_column_that_is_the_class_tells_nothing():
+def test_a_column_that_is_the_class_cannot_be_judged():
     image_set = images(columns={"who": [NAMES[i % 2] for i in range(40)]})
     (finding,) = findings((clean()[0], image_set), "column:who")
     assert finding.verdict == Verdict.INCONCLUSIVE
@@ -163,7 +163,7 @@ def test_every_named_cue_has_its_finding():
 
 
 def test_a_cue_that_any_disturbance_is_as_good_as_does_not_pass():
-    """It answers carton where the lower edge is neither black nor white: any overlay there does it."""
+    """It predicts carton where the lower edge is neither black nor white: any overlay there has this effect."""
 
     def answer(x):
         edge = x[:, 0, -4:]

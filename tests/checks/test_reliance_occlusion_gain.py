@@ -29,7 +29,7 @@ def model(tag: float):
 
 
 def planted():
-    """The tag speaks against the object, louder than the object speaks for itself."""
+    """The tag is evidence against the object, and stronger than the evidence for it."""
     return model(5.0), images()
 
 

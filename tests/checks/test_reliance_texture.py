@@ -69,12 +69,12 @@ def by_shape(x):
 
 
 def planted():
-    """It knows the texture alone."""
+    """It uses the texture alone."""
     return formula(by_texture, SIZE, 1, NAMES), images(), {"conflict": stimuli()}
 
 
 def clean():
-    """It knows the shape alone."""
+    """It uses the shape alone."""
     return formula(by_shape, SIZE, 1, NAMES), images(), {"conflict": stimuli()}
 
 
@@ -90,7 +90,7 @@ def measured(case):
 
 
 @pytest.mark.parametrize(("case", "by"), [(planted, "by_texture"), (clean, "by_shape")])
-def test_a_network_that_knows_one_cue_decides_every_conflict_by_it(case, by):
+def test_a_network_that_uses_one_cue_decides_every_conflict_by_it(case, by):
     found = measured(case)
     assert len(found.conflict.decision) == 18
     assert found.conflict.trials.agreeing == 9
@@ -110,7 +110,7 @@ def test_each_protocol_alone_tells_them_apart():
 
 
 def by_chance(seed: int):
-    """Whatever is changed, it answers anything: shape and texture decide alike, at the very limit of a warning."""
+    """Any change gives a random prediction: shape and texture have the same effect, at the limit of a warning."""
     keys = torch.randn(SIZE * SIZE, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return formula(lambda x: 9 * torch.sin(1e4 * (x.double().flatten(1) @ keys)).float(), SIZE, 1, NAMES)
 
@@ -145,7 +145,7 @@ def test_the_protocols_can_disagree_and_the_claim_says_so():
 
 
 def test_the_published_interval_comes_out_of_the_published_counts():
-    """ResNet-50: 22.1 %, by the bootstrap 19.2 to 25.1, of 61 % of 1,200 trials (Geirhos et al.'s answers)."""
+    """ResNet-50: 22.1 %, by the bootstrap 19.2 to 25.1, of 61 % of 1,200 trials (Geirhos et al.'s predictions)."""
     bias, share = NETWORKS["ResNet-50"]
     count = round(share * 1200)
     interval = wilson(round(bias * count), count)

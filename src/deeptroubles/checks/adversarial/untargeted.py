@@ -1,4 +1,4 @@
-"""adversarial.untargeted: how small a deliberate perturbation changes the prediction?"""
+"""adversarial.untargeted: how small a deliberate perturbation is enough to change the prediction?"""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Untargeted:
 
 @check("adversarial.untargeted", common=True)
 def untargeted(recording: Recording, engine: Engine, *, seed: int) -> Untargeted:
-    """How small a deliberate perturbation changes the prediction?
+    """How small a deliberate perturbation is enough to change the prediction?
 
     What it asks:
         Projected gradient descent searches for a change of every image that changes the prediction, with no pixel

@@ -189,9 +189,9 @@ def baseline(recording: Recording, engine: Engine, *, seed: int) -> Compared:
     """Is it better than classifiers that need no learned features?
 
     What it asks:
-        Three classifiers that were usual before networks are fitted to the same task: histograms of oriented gradients
-        (HOG) with a linear SVM, a bag of 200 SIFT words with a linear SVM, and a color histogram with a logistic
-        regression. Is the network correct more often than the best of them, on the same images?
+        Three classifiers that were usual before neural networks are fitted to the same task: histograms of oriented
+        gradients (HOG) with a linear SVM, a bag of 200 SIFT words with a linear SVM, and a color histogram with a
+        logistic regression. Is the network correct more often than the best of them, on the same images?
 
     Why it matters:
         A network that does not beat them has not learned more than edges and colors. Where a histogram of 64 colors

@@ -1,4 +1,4 @@
-"""performance.preprocessing: does it get its pixels scaled as it was trained?"""
+"""performance.preprocessing: are the pixels scaled as in training?"""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Preprocessing:
 
 @check("performance.preprocessing", needs=[LABELS])
 def preprocessing(recording: Recording, engine: Engine, *, seed: int) -> Preprocessing:
-    """Does it get its pixels scaled as it was trained?
+    """Are the pixels scaled as in training?
 
     What it asks:
         How accurate the network is on up to 200 labelled images if their pixels are scaled in another usual way: with

@@ -77,7 +77,7 @@ def shortcut(recording: Recording, engine: Engine, *, seed: int) -> Shortcut:
         patches that recur at one place (a watermark, a date stamp, a border) or at varying places (a logo), and traces
         of treatments of the whole image (compression, blur, a color cast). Each candidate is put into images of other
         classes, and patches are taken out of their own. How far does the prediction move, compared with controls that
-        do as much to the image? No cue has to be named.
+        change the image as much? No cue has to be named.
 
         Where objects have masks, or stand out in most images, one channel of evidence at a time (the background, the
         frame, fine detail, color, the object's position, its inner texture) is also replaced by that of a donor image
