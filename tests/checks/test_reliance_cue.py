@@ -7,12 +7,14 @@ from PIL import Image
 
 from deeptroubles import ImageSet, Verdict, audit
 from deeptroubles.checks.reliance.cue.associated_class import associated_class
+from deeptroubles.checks.reliance.cue.column import LIMITS, ColumnCue, Value
 from deeptroubles.checks.reliance.cue.cue import cue, other_texts
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.transforms.shared.named_cue import named_cue
 from deeptroubles.methods.transforms.watermark import watermark
 from deeptroubles.recording import record
+from deeptroubles.statistics.intervals import mean_difference, wilson
 from tests.networks import blobs, formula
 
 NAMES = ("low", "high", "carton")
@@ -130,9 +132,20 @@ def test_a_column_is_compared_at_a_fixed_class(tag):
     """Images of high with the tag are predicted as high, those without it as low, whatever their number."""
     who, number = findings((tag_model(20.0), tagged(tag[1], 120)), "column:number", "column:who")  # worst first
     assert who.verdict == Verdict.FAIL
-    assert "“you” in the column who increases the probability of “low” by 100% (95% CI 84% to 100%)" in who.claim
+    assert "“you” in the column who increases the probability of “low” by 100 points (95% CI 80 to 100)" in who.claim
     assert "“up to 59.5”" in number.claim or "“above 59.5”" in number.claim
     assert number.verdict == Verdict.PASS
+
+
+def test_the_interval_of_a_column_is_the_one_that_is_judged():
+    """With 8 values, an interval at 95% would lie above the threshold of a warning; the widened one does not."""
+    rise = np.r_[np.ones(10), np.zeros(50)]
+    assert mean_difference(rise).low > LIMITS.warn_at
+    value = Value(name="a", associated="high", rise=rise, accuracy=wilson(9, 10), images=60)
+    found = ColumnCue(cue=named_cue("column:who"), values=(value,) * 8, different=8, uninformative=0, images=480)
+    (finding,) = found.findings()
+    assert finding.verdict == Verdict.INCONCLUSIVE
+    assert finding.evidence[0].low < LIMITS.warn_at
 
 
 def test_a_column_that_is_the_class_cannot_be_judged():
