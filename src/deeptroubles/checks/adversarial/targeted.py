@@ -1,4 +1,4 @@
-"""adversarial.targeted: can a change that is hard to see cause any prediction that is wanted?"""
+"""adversarial.targeted: can a change that is hard to see cause any prediction an attacker wants?"""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Targeted:
 
 @check("adversarial.targeted", common=True)
 def targeted(recording: Recording, engine: Engine, *, seed: int) -> Targeted:
-    """Can a change that is hard to see cause any prediction that is wanted?
+    """Can a change that is hard to see cause any prediction an attacker wants?
 
     What it asks:
         Every image gets a wrong target class, drawn at random. Projected gradient descent searches for a change of at

@@ -149,9 +149,9 @@ def untargeted(recording: Recording, engine: Engine, *, seed: int) -> Untargeted
     How to read it:
         The curve rises to 100%, because a large enough change changes every prediction; the budget at which it rises
         matters. The examples show images, the change (amplified), and the new prediction, on exactly the 8-bit image
-        that a file holds. A pass is withheld where the attack cannot be trusted: if one step, random noise or an attack
-        without gradients changes a prediction that many steps along the gradient do not, or if a larger budget changes
-        fewer predictions.
+        that a file holds. The check neither passes nor warns where the attack cannot be trusted: if one step, random
+        noise or an attack without gradients changes a prediction that many steps along the gradient do not, or if a
+        larger budget changes fewer predictions.
 
     Limits:
         A failed attack proves nothing: a stronger one may succeed. Predictions of ordinary networks, which were not
