@@ -29,7 +29,8 @@ LIMITS = Limits(
     "the share of new views with the patch that are predicted as its class",
     warn_at=0.2,
     fail_at=0.5,
-    note=f"Never passes after fewer than {SMALL_RUN[0]} steps (images above {SMALL} pixels). {RULE} The thresholds are "
+    note="Neither fails nor warns unless the interval also lies above the share without a patch. "
+    f"Never passes after fewer than {SMALL_RUN[0]} steps (images above {SMALL} pixels). {RULE} The thresholds are "
     "conventions.",
 )
 
@@ -59,8 +60,13 @@ class Patch:
 
     @property
     def verdict(self) -> Verdict:
-        """By the share of views; inconclusive where a search failed that was short, or followed masked gradients."""
+        """By the share of views; inconclusive where a search failed that was short, or followed masked gradients.
+
+        Also inconclusive where as many views may have the class without a patch: with few classes, many do.
+        """
         verdict = withheld(LIMITS.verdict(self.success, self.images), self.masked)
+        if verdict in {Verdict.FAIL, Verdict.WARN} and self.success.low <= self.clean.value:
+            return Verdict.INCONCLUSIVE
         short = self.steps < SMALL_RUN[0]
         return Verdict.INCONCLUSIVE if short and verdict == Verdict.PASS else verdict
 
@@ -71,8 +77,8 @@ class Patch:
             verdict=self.verdict,
             severity=self.success.value,
             claim=f"One patch on a tenth of the image makes the network predict {self.target} on "
-            f"{percent_interval(self.success)} of new views (random content in its place: "
-            f"{percent(self.control.value)}).",
+            f"{percent_interval(self.success)} of new views (with random content in its place: "
+            f"{percent(self.control.value)}, without a patch: {percent(self.clean.value)}).",
             criterion=LIMITS.criterion,
             evidence=[
                 LIMITS.estimate("New views with the patch", self.success, self.images),
