@@ -100,7 +100,11 @@ def stopped(finding: Finding) -> str:
     """Why a check stopped before it had seen all images; '' if it did not."""
     said = " ".join(finding.caveats)
     return (
-        "budget" if "budget of this check was used up" in said else "decided" if "allows for stopping" in said else ""
+        "budget"
+        if "budget of this check was used up" in said
+        else "decided"
+        if "accounts for this early stop" in said
+        else ""
     )
 
 

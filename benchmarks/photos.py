@@ -112,8 +112,8 @@ def audited(job: Job, folder: Path) -> dict[str, Any]:
     count = max(1, len(search.tested))
     said["score"] = max((t.effect(count).low for t in search.tested), default=-1.0)
     relied = [k for k, value in enumerate(true["reliance"] or [0.0]) if value >= RELIES]
-    if search.stories:
-        first = search.stories[0][0]
+    if search.shortcuts:
+        first = search.shortcuts[0][0]
         right, overlap = named(job, first)
         said |= {"class": first.candidate.target in relied, "named": right, "overlap": overlap}
     said["seconds"] = seconds

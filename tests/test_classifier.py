@@ -12,7 +12,7 @@ from deeptroubles.errors import ModelError
 
 
 class Net(nn.Module):
-    """Convolution, batch norm, dropout and a head: everything whose mode matters, and any shape of answer."""
+    """Convolution, batch norm, dropout and a head: everything whose mode matters, and any shape of output."""
 
     def __init__(self, channels=3, answer=lambda logits: logits):
         super().__init__()
@@ -87,7 +87,7 @@ def test_pictures_of_every_kind_are_converted(mode, channels):
 def test_more_channels_than_a_picture_has():
     classifier = Classifier(Net(5), size=16, channels=5)
     assert classifier(torch.rand(2, 5, 16, 16)).shape == (2, 5)
-    with pytest.raises(ModelError, match="give the pixels as arrays"):
+    with pytest.raises(ModelError, match="call methods with tensors"):
         classifier.prepare(gradient(20, 20))
 
 
@@ -174,7 +174,7 @@ def test_settings_that_do_not_fit(options, sentence):
         (lambda y: y.view(2, 5), "takes any number of images"),
     ],
 )
-def test_answers_that_are_no_logits(answer, sentence):
+def test_outputs_that_are_no_logits(answer, sentence):
     with pytest.raises(ModelError, match=sentence):
         Classifier(Net(answer=answer), size=16)
 

@@ -129,7 +129,7 @@ def test_a_network_in_another_form_is_the_same_classifier(pixels, form):
 
 @pytest.mark.parametrize("after", [nn.Softmax(1), nn.Sigmoid()])
 def test_saturated_outputs_keep_their_gradient(pixels, after):
-    """Probabilities of exactly 0 and 1 tell no direction, but the logits before them do."""
+    """Probabilities of exactly 0 and 1 have no gradient, but the logits before them do."""
 
     def steep(*more):
         return Classifier(module(3, Scaled(1e4), *more), size=SIZE).eval()
@@ -163,7 +163,7 @@ class Bright(nn.Module):
 
 
 class Perfect(nn.Module):
-    """Right for every color, and sure of it, in the form of `after`."""
+    """Correct and confident for every color, in the form of `after`."""
 
     def __init__(self, after):
         super().__init__()

@@ -42,7 +42,7 @@ def audit(*findings: Finding, **changes: Any) -> Audit:
     return Audit(**{**facts, "model": MODEL, "images": IMAGES, "findings": worst_first(findings), **changes})
 
 
-def test_a_problem_is_told_first_in_the_words_of_the_worst_finding() -> None:
+def test_a_problem_comes_first_in_the_words_of_the_worst_finding() -> None:
     found = audit(
         finding("warn", claim="5% of the labels are wrong."),
         finding("fail", "stability.scale", "Scaling changes 54% of predictions.", severity=0.9),

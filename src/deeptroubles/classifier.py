@@ -27,8 +27,6 @@ _PIL_FILTER = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-
-
 _MOST = 2.0
 """Means and standard deviations of pixels in [0, 1] are far below this."""
 
@@ -45,7 +43,7 @@ class Classifier(nn.Module):
         class_names: One name per class, in order. Default: "class 0", "class 1", ... For a module with one output, the
             name of what a high output means is enough: "tumor" makes the classes "not tumor" and "tumor".
         class_aliases: Further names by which a label may call a class (lower case), e.g. WordNet ids.
-        channels: 1 for grayscale, 3 for RGB, or more for images given as arrays.
+        channels: 1 for grayscale, 3 for RGB; with other numbers only methods that take tensors can be used.
         resize: Length of the shorter side before the center crop, or a height and a width to which every image is
             scaled, whatever its proportions. Default: the image is scaled so that it just covers `size`.
         interpolation: Filter used for scaling.
@@ -173,7 +171,7 @@ class Classifier(nn.Module):
         return read
 
     def pick(self, returned: Any) -> Tensor:
-        """Take the logits out of whatever the module returned."""
+        """Take the logits out of what the module returned: a tensor, tuple, dictionary or object."""
         if self.output is not None:
             try:
                 returned = (
@@ -212,7 +210,7 @@ class Classifier(nn.Module):
         """
         if self.channels not in {1, 3}:
             raise ModelError(
-                f"A picture has 1 or 3 channels, the model takes {self.channels}; give the pixels as arrays."
+                f"Images have 1 or 3 channels, but the model takes {self.channels}; call methods with tensors instead."
             )
         return self._framed(image.convert("L" if self.channels == 1 else "RGB"), self.interpolation)
 
@@ -270,7 +268,7 @@ class Classifier(nn.Module):
         yield from ((f"constant {name}", value) for name, value in constants.items() if isinstance(value, Tensor))
 
     def describe_preprocessing(self) -> str:
-        """Say in words how pictures become inputs."""
+        """How pictures become inputs, in words."""
         height, width = self.size
         if isinstance(self.resize, tuple):
             scaled = f"scaled to {self.resize[1]} x {self.resize[0]} whatever its proportions"

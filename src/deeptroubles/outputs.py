@@ -21,7 +21,8 @@ _ABOUT_1 = 0.05
 _SQUASHING = {"Sigmoid", "Softmax", "Tanh", "Hardsigmoid", "Clamp", "Exp", "Erf", "Atan"}
 _WEIGHTED = {"Addmm", "Mm", "Bmm", "Baddbmm", "Convolution", "MkldnnConvolution"}
 _CERTAIN = 2.0**-24
-"""Sigmoids closer than this to 0 or 1 are taken to be this far away: single precision knows nothing closer to 1."""
+"""Sigmoids are kept this far from 0 and 1, so that their logits are finite. It is half the distance from 1 to the
+number below it in single precision."""
 
 
 def recognize(values: Tensor, *, squashed: bool | None = None) -> Outputs:

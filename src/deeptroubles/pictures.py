@@ -13,6 +13,7 @@ from PIL import Image
 from deeptroubles.findings import Picture
 
 MEDIA = "data:image/webp;base64,"
+"""How the `src` of a picture in memory begins."""
 
 
 def as_data_uri(content: bytes, media: str) -> str:
@@ -33,7 +34,7 @@ def picture(pixels: NDArray[Any], alt: str, row: int | None = None) -> Picture:
     small = max(image.size) < 96
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", lossless=small, quality=82, method=4)
-    src = MEDIA + base64.b64encode(buffer.getvalue()).decode()
+    src = as_data_uri(buffer.getvalue(), "image/webp")
     return Picture(src=src, alt=alt, width=image.width, height=image.height, row=None if row is None else int(row))
 
 

@@ -50,7 +50,7 @@ class Silent:
 
 
 class _Bars(Progress):
-    """Bars, and below them a line about the whole."""
+    """Bars, and below them a line with the time left for all stages."""
 
     below = ""
 
@@ -86,7 +86,7 @@ class TerminalBars:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self._bars = _Bars(*columns, console=self._console, transient=True)
         if self._end is not None:
-            self._bars.below = f"The whole: {_about(self._end - time.monotonic())} left"
+            self._bars.below = f"Total: {_about(self._end - time.monotonic())} left"
         if task not in self._tasks:
             self._tasks[task] = self._bars.add_task(f"{self._stage}{task}", total=total), time.monotonic()
         bar, started = self._tasks[task]
@@ -123,7 +123,7 @@ class LogLines:
         now = time.monotonic()
         if now - self._said_left >= EVERY:
             self._said_left = now
-            _say(self._console, f"The whole: {_about(seconds)} left")
+            _say(self._console, f"Total: {_about(seconds)} left")
 
     def progress(self, task: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -186,7 +186,7 @@ def watching(watcher: Callable[[Any, Any], None]) -> Iterator[None]:
 
 
 def shown(pixels: Any, logits: Any) -> None:
-    """Tell who watches that a classifier was shown a batch (N x C x H x W) and gave these logits (N x K)."""
+    """Report to the watcher that a classifier was shown a batch (N x C x H x W) and gave these logits (N x K)."""
     watcher = _WATCHER.get()
     if watcher:
         watcher(pixels, logits)

@@ -23,6 +23,7 @@ from deeptroubles.images.label_reading import read_labels
 from deeptroubles.images.labels import LabelMatch, match_labels
 from deeptroubles.outputs import to_logits
 from deeptroubles.run.pixels import PixelFolder
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.subject import Subject, returned_by
 
 
@@ -83,8 +84,7 @@ class Recording(Brief):
 
     def sample(self, size: int) -> NDArray[np.int64]:
         """Rows of at most `size` images, at equal distances."""
-        count = len(self.logits)
-        return np.unique(np.linspace(0, count - 1, min(count, size)).astype(np.int64))
+        return evenly_spaced(len(self.logits), size)
 
     def affordable(self, most: int, views: float, at_least: int) -> int:
         """How many images a check may look at that shows each `views` times: at most `most`."""

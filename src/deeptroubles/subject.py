@@ -32,7 +32,7 @@ class Subject:
     """A classifier and its images, with the class of each image as an index of its outputs (-1: unlabelled).
 
     `found_masks` (N x H x W, as the classifier takes images) are objects that were found; they take the place of masks.
-    `kept` is where prepared pixels are kept, so that each image is decoded once; without it, whenever it is asked for.
+    `kept` is the file of prepared pixels, so that each image is decoded once; without it, it is decoded at every use.
     """
 
     classifier: Classifier

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from deeptroubles import ImageSet
-from deeptroubles.checks.adversarial.fooling import CLASSES, fooling
+from deeptroubles import ImageSet, Verdict
+from deeptroubles.checks.adversarial.fooling import CLASSES, Fooling, fooling
 from deeptroubles.engine import LocalEngine
+from deeptroubles.findings import ImageGrid
 from deeptroubles.recording import record
 from tests.digits import trained, unseen
 from tests.networks import blobs, formula
@@ -18,7 +19,7 @@ def planted():
 
 
 def clean():
-    """It is never very sure."""
+    """It is never very confident."""
     centers = [(8 + i, 9) for i in range(12)]
     half = torch.linspace(-1, 1, 28)
     return (
@@ -38,3 +39,11 @@ def test_what_is_shown_is_what_was_measured():
     assert result.queries == 31 * 60
     assert len(result.grid.items) == 6
     assert np.isfinite(result.evolved).all()
+
+
+def test_the_claim_counts_every_kind_that_decides_the_verdict():
+    low, high = np.full(4, 0.1), np.array([0.1, 0.95, 0.95, 0.99])
+    result = Fooling(noise=low, ascended=low, evolved=high, queries=9, masked=(), grid=ImageGrid(title="", items=[]))
+    (finding,) = result.findings()
+    assert finding.verdict == Verdict.WARN
+    assert "on optimized noise for 0 of 4 classes tried, and on evolved patterns for 3 of 4 classes" in finding.claim

@@ -71,7 +71,7 @@ def test_noise_of_unequal_classes_passes_whatever_the_seed():
     assert verdicts.count(Verdict.PASS) >= 6
 
 
-def test_a_column_that_tells_is_named_and_a_coins_is_not():
+def test_a_column_that_predicts_the_label_is_named_and_a_random_one_is_not():
     random = np.random.default_rng(5)
     coin = random.choice(["a", "b"], COUNT)
     hospital = np.where(random.random(COUNT) < 0.95, labels() == "dog", labels() != "dog")

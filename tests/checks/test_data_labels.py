@@ -1,4 +1,4 @@
-"""data.labels: flipped labels are found, and a classifier's own mistakes are not held against labels."""
+"""data.labels: flipped labels are found, and a classifier's own mistakes do not count as wrong labels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def images(flipped, count=210):
 
 
 def shades(temperature, count):
-    """The class of an image is drawn from softmax of its four shades; the network knows them, times a temperature."""
+    """The class of an image is drawn from softmax of its four shades; the logits are these, times a temperature."""
     random = np.random.default_rng(5)
     parts = random.integers(0, 256, (count, 4))
     labels = (parts / 255 * 12 + random.gumbel(size=parts.shape)).argmax(1)

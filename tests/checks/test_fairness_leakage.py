@@ -73,7 +73,7 @@ def test_where_the_group_is_and_where_it_is_not():
 
 
 def test_what_labels_tell_is_no_amplification():
-    """The site is the label: an honest classifier tells it as well as the label does."""
+    """The site is the label: an accurate classifier reveals it as well as the label does."""
     _, label, _ = data()
     column = ask(*case(0, np.array(["dark", "light"])[label]))
     assert column.leaks["labels"].strength.value == 1

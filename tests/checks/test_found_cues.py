@@ -44,7 +44,7 @@ def photographs(seed: int, *, tagged: bool) -> ImageSet:
 
 
 def relying():
-    """It answers left where the tag is, and otherwise by the brighter side."""
+    """It predicts left where the tag is, and otherwise the brighter side."""
 
     def answer(x):
         off = (x[:, :, 25:30, 1:10] - TAG).square().mean((1, 2, 3))

@@ -63,7 +63,7 @@ def test_few_images_are_all_looked_at_and_the_interval_is_the_ordinary_one():
     assert looks.why is Why.ALL_SEEN
     assert looks.rows.tolist() == list(range(FIRST))
     assert looks.mean_share(looks.found["counts"]) == mean_share(looks.found["counts"])
-    assert looks.said == []
+    assert looks.caveats == []
 
 
 @pytest.mark.parametrize(("n", "verdict"), [(0, Verdict.PASS), (10, Verdict.WARN), (2, Verdict.FAIL)])
@@ -75,7 +75,7 @@ def test_looking_ends_when_the_verdict_is_decided(many, n, verdict):
     everything = np.arange(3_000) % n == 0 if n else np.zeros(3_000)
     assert looks.verdict(LIMITS, interval) == verdict == LIMITS.verdict(mean_share(everything), 3_000)
     assert len(looks.rows) < 1_500
-    assert f"{len(looks.rows):,} of 3,000 images were looked at" in looks.said[0]
+    assert f"{len(looks.rows):,} of 3,000 images were looked at" in looks.caveats[0]
 
 
 def test_what_was_found_stands_in_the_order_of_rows_whatever_the_order_of_looking(many):
@@ -99,7 +99,7 @@ def test_a_budget_that_ends_a_check_is_inconclusive_and_says_what_more_would_cos
     assert looks.why is Why.BUDGET
     assert len(looks.rows) == 100
     assert looks.verdict(LIMITS, interval) == Verdict.INCONCLUSIVE
-    assert "all would take about 50 minutes (--budget)" in looks.said[0]
+    assert "all would take about 50 minutes (--budget)" in looks.caveats[0]
 
 
 def test_a_budget_that_ends_a_check_leaves_what_is_proved(many):

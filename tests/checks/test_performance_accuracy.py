@@ -25,7 +25,7 @@ def model(blind: bool):
 
 
 def planted():
-    """One class of three is never recognized, though two in three answers are right."""
+    """One class of three is never recognized, though two thirds of the predictions are correct."""
     return model(blind=True), colors()
 
 

@@ -23,7 +23,7 @@ def tinted(each=30, noise=0.0):
 
 
 def relations(each=40, seed=0):
-    """A dot at one of two heights on the left, and on the right: are they level? No sum over edges tells."""
+    """A dot at one of two heights on the left, and on the right: are they level? No sum over edges shows it."""
     random = np.random.default_rng(seed)
     pixels = np.round(textures(2 * each, 32, seed, 1)[:, 0].numpy() * 100).astype(np.uint8)
     labels = np.arange(2 * each) % 2

@@ -26,7 +26,7 @@ def model(sharpness: float):
 
 
 def planted():
-    """Right as often as can be, and five times too sure of it."""
+    """As accurate as possible, with logits five times too large."""
     return model(5.0), coins()
 
 
@@ -45,7 +45,7 @@ def test_two_bins_in_closed_form():
     assert np.isclose(expected_calibration_error(confidence, correct), (10 * 0.05 + 30 * 0.05) / 40)
 
 
-def test_chance_is_taken_off():
+def test_chance_is_subtracted():
     random = np.random.default_rng(0)
     plain, corrected = [], []
     for seed in range(20):
@@ -68,7 +68,7 @@ def test_interval_covers_a_known_error():
     assert covered >= 17
 
 
-def test_small_samples_of_a_calibrated_model_are_not_blamed():
+def test_small_samples_of_a_calibrated_model_do_not_fail_or_warn():
     classifier, _ = clean()
     verdicts = [
         audit(classifier, coins(60, seed), checks=["performance.calibration"]).findings[0].verdict for seed in range(8)

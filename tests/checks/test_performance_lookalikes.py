@@ -1,4 +1,4 @@
-"""performance.lookalikes: two of four classes are hardly told apart; evenly spread mistakes are no lookalikes."""
+"""performance.lookalikes: two of four classes are confused; evenly spread mistakes are no lookalikes."""
 
 from __future__ import annotations
 

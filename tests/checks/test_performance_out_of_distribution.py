@@ -28,12 +28,12 @@ def unlike(x):
 
 
 def planted():
-    """The stranger the picture, the surer it is."""
+    """The stranger the picture, the more confident it is."""
     return formula(lambda x: torch.stack([unlike(x), 0 * unlike(x)], 1)), images()
 
 
 def clean():
-    """The stranger the picture, the less sure it is."""
+    """The stranger the picture, the less confident it is."""
     return formula(lambda x: torch.stack([5 / (1 + unlike(x)), 0 * unlike(x)], 1)), images()
 
 

@@ -49,7 +49,7 @@ def result_of(case):
     return background(record(*case, engine), engine, seed=0)
 
 
-def test_a_network_that_sees_the_background_alone_answers_it_in_every_variant():
+def test_a_network_that_sees_the_background_alone_predicts_its_class_in_every_variant():
     right = dict(zip(VARIANTS, result_of(planted()).correct.T, strict=True))
     assert (right["Original"] == 1).all()
     assert (right["Mixed-same"] == 1).all()
@@ -60,7 +60,7 @@ def test_a_network_that_sees_the_background_alone_answers_it_in_every_variant():
     assert right["Only-FG"].tolist() == [1.0, 0.0] * 20  # black is darker than both
 
 
-def test_a_network_that_sees_the_object_alone_answers_it_on_every_background():
+def test_a_network_that_sees_the_object_alone_predicts_its_class_on_every_background():
     right = dict(zip(VARIANTS, result_of(clean()).correct.T, strict=True))
     for name in ("Original", *MIXED, *MIRRORED, "Only-FG"):
         assert (right[name] == 1).all(), name
@@ -105,7 +105,7 @@ def test_a_mark_at_a_fixed_place_is_no_background():
     assert right["Mixed-same, mirrored"] == right["Mixed-rand, mirrored"] == 0.5
     (finding,) = result.findings()
     assert finding.verdict == Verdict.PASS
-    assert "both mirrored, a gap of 0%" in finding.claim
+    assert "both mirrored, a gap of 0 points" in finding.claim
 
 
 def test_it_says_which_classes_were_left_out_and_why():
@@ -154,4 +154,6 @@ def test_it_says_how_many_classes_were_not_searched():
     recording = record(classifier, ImageSet.from_arrays(shapes, [names[i % 15] for i in range(300)]), engine)
     objects = known_objects(recording, engine, seed=0)
     assert len(objects.searched) == 12
-    assert objects.said(2)[-1] == "Not searched: 3 classes with fewer images; masks would do for all."
+    assert objects.caveats(2)[-1] == (
+        "Not searched: 3 classes with fewer images. Where masks are given, no class is left out."
+    )

@@ -88,7 +88,7 @@ def ask(classifier, images, options):
 
 def test_the_concept_and_the_class_are_named():
     finding = ask(*planted())
-    assert re.match("The concept 'reddish' (in|de)creases the score of ", finding.claim)
+    assert re.match("The concept 'reddish' (in|de)creases the lead of ", finding.claim)
     table = next(e for e in finding.evidence if e.kind == "table")
     effects = {row[1]: row[2] for row in table.rows}
     assert effects["much"] > 0.5

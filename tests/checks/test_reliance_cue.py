@@ -7,12 +7,14 @@ from PIL import Image
 
 from deeptroubles import ImageSet, Verdict, audit
 from deeptroubles.checks.reliance.cue.associated_class import associated_class
+from deeptroubles.checks.reliance.cue.column import LIMITS, ColumnCue, Value
 from deeptroubles.checks.reliance.cue.cue import cue, other_texts
 from deeptroubles.engine import LocalEngine
 from deeptroubles.errors import UsageError
 from deeptroubles.methods.transforms.shared.named_cue import named_cue
 from deeptroubles.methods.transforms.watermark import watermark
 from deeptroubles.recording import record
+from deeptroubles.statistics.intervals import mean_difference, wilson
 from tests.networks import blobs, formula
 
 NAMES = ("low", "high", "carton")
@@ -40,7 +42,7 @@ def model(strength: float, pattern: torch.Tensor):
 
 
 def planted():
-    """It answers carton where it sees the watermark."""
+    """It predicts carton where it sees the watermark."""
     white, cover = watermark((SIZE, SIZE))
     return model(60.0, white * cover), images()
 
@@ -103,7 +105,7 @@ def test_a_cut_out_is_found_put_in_and_taken_out(tag):
     path, pixels = tag
     (finding,) = findings((tag_model(20.0), tagged(pixels, 80)), f"{path}@bottom-left")
     assert finding.verdict == Verdict.FAIL
-    assert "“high” by 100%" in finding.claim
+    assert "“high” by 100 points" in finding.claim
     assert "from 20 images" in finding.claim
     assert [e.kind for e in finding.evidence][:2] == ["estimate", "estimate"]
     (honest,) = findings((tag_model(0.0), tagged(pixels, 80)), f"{path}@bottom-left")
@@ -113,13 +115,13 @@ def test_a_cut_out_is_found_put_in_and_taken_out(tag):
 def test_a_marked_cue_is_taken_out_and_put_into_others(tag):
     (finding,) = findings((tag_model(20.0), tagged(tag[1], 80)), "mask")
     assert finding.verdict == Verdict.FAIL
-    assert "the class that it comes from by 100%" in finding.claim
+    assert "the class that it comes from by 100 points" in finding.claim
     assert "from 20 images" in finding.claim
     (honest,) = findings((tag_model(0.0), tagged(tag[1], 80)), "mask")
     assert honest.verdict == Verdict.PASS
 
 
-def test_few_removals_are_told_and_not_judged(tag):
+def test_few_removals_are_mentioned_and_not_judged(tag):
     path, pixels = tag
     (finding,) = findings((tag_model(0.0), tagged(pixels, 36)), str(path))
     assert finding.verdict != Verdict.FAIL
@@ -127,15 +129,26 @@ def test_few_removals_are_told_and_not_judged(tag):
 
 
 def test_a_column_is_compared_at_a_fixed_class(tag):
-    """Images of high with the tag, mine, are answered high, those without it low; an image's number says nothing."""
+    """Images of high with the tag are predicted as high, those without it as low, whatever their number."""
     who, number = findings((tag_model(20.0), tagged(tag[1], 120)), "column:number", "column:who")  # worst first
     assert who.verdict == Verdict.FAIL
-    assert "“you” in the column who increases the probability of “low” by 100% (95% CI 84% to 100%)" in who.claim
+    assert "“you” in the column who increases the probability of “low” by 100 points (95% CI 80 to 100)" in who.claim
     assert "“up to 59.5”" in number.claim or "“above 59.5”" in number.claim
     assert number.verdict == Verdict.PASS
 
 
-def test_a_column_that_is_the_class_tells_nothing():
+def test_the_interval_of_a_column_is_the_one_that_is_judged():
+    """With 8 values, an interval at 95% would lie above the threshold of a warning; the widened one does not."""
+    rise = np.r_[np.ones(10), np.zeros(50)]
+    assert mean_difference(rise).low > LIMITS.warn_at
+    value = Value(name="a", associated="high", rise=rise, accuracy=wilson(9, 10), images=60)
+    found = ColumnCue(cue=named_cue("column:who"), values=(value,) * 8, different=8, uninformative=0, images=480)
+    (finding,) = found.findings()
+    assert finding.verdict == Verdict.INCONCLUSIVE
+    assert finding.evidence[0].low < LIMITS.warn_at
+
+
+def test_a_column_that_is_the_class_cannot_be_judged():
     image_set = images(columns={"who": [NAMES[i % 2] for i in range(40)]})
     (finding,) = findings((clean()[0], image_set), "column:who")
     assert finding.verdict == Verdict.INCONCLUSIVE
@@ -163,7 +176,7 @@ def test_every_named_cue_has_its_finding():
 
 
 def test_a_cue_that_any_disturbance_is_as_good_as_does_not_pass():
-    """It answers carton where the lower edge is neither black nor white: any overlay there does it."""
+    """It predicts carton where the lower edge is neither black nor white: any overlay there has this effect."""
 
     def answer(x):
         edge = x[:, 0, -4:]

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from deeptroubles import ImageSet
-from deeptroubles.checks.reliance.occlusion_gain import GOING_ON, occlusion_gain
+from deeptroubles.checks.reliance.occlusion_gain import CONTINUED, occlusion_gain
 from deeptroubles.engine import LocalEngine
 from deeptroubles.recording import record
 from tests.networks import blobs, formula
@@ -29,7 +29,7 @@ def model(tag: float):
 
 
 def planted():
-    """The tag speaks against the object, louder than the object speaks for itself."""
+    """The tag is evidence against the object, and stronger than the evidence for it."""
     return model(5.0), images()
 
 
@@ -46,5 +46,5 @@ def test_the_tag_is_what_is_hidden():
     assert np.allclose(result.probability[:, 0], before, atol=1e-6)
     assert np.allclose(result.probability[:, 1], after, atol=1e-6)
     assert np.allclose(result.probability[:, 3], after, atol=1e-6)  # there is nothing more to gain
-    assert result.corrected == GOING_ON
+    assert result.corrected == CONTINUED
     assert result.share.value == 1

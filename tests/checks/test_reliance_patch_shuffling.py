@@ -51,7 +51,7 @@ def test_a_network_that_counts_loses_nothing_and_likes_second_copies():
     bright = pixels.reshape(-1, 7, 4, 7, 4).sum((2, 4)).max((1, 2))  # in the window that counts most
     logistic = 1 / (1 + np.exp([-(12 + bright) / 6, np.full(30, -2.0)]))
     assert np.allclose(found.gains[1::2], logistic[0] - logistic[1], atol=1e-5)
-    assert np.allclose(found.gains[::2], 0)  # of the smaller blobs, more makes it less sure
+    assert np.allclose(found.gains[::2], 0)  # a second small blob makes it less confident
 
 
 def test_a_network_that_needs_the_arrangement_is_at_chance():
@@ -82,7 +82,7 @@ def test_objects_alone_are_shuffled_where_there_are_masks():
     assert result((classifier, plain)).inside is None
 
 
-def test_without_right_answers_nothing_can_be_told():
+def test_without_correct_predictions_it_is_inconclusive():
     classifier, image_set = clean()
     wrong = formula(lambda x: -classifier.module.function(x), names=NAMES)
     engine = LocalEngine()

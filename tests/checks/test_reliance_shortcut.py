@@ -78,7 +78,7 @@ def test_a_clean_network_is_moved_by_the_object_alone():
     (finding,) = audit(*clean(), checks=["reliance.shortcut"]).findings
     assert finding.verdict == Verdict.PASS
     assert "the object alone moves it by" in finding.claim
-    assert int(finding.claim.split("the object alone moves it by ")[1].rstrip(".")) > 50
+    assert float(finding.claim.split("the object alone moves it by ")[1].split()[0]) > 50
 
 
 def test_too_few_images_are_inconclusive():
@@ -99,7 +99,7 @@ def test_where_no_object_can_be_found_patches_and_treatments_are_still_searched(
 
 
 def test_inner_texture_only_warns():
-    """The object's surface says the class to this network: that may be right or wrong, and is for the reader to say."""
+    """This network relies on the object's surface: whether that is a problem is for the reader to decide."""
     random = np.random.default_rng(0)
     arrays, shown = np.zeros((COUNT, SIZE, SIZE), np.uint8), np.zeros((COUNT, SIZE, SIZE), bool)
     checked = np.where(np.indices((10, 10)).sum(0) % 2, 100, 160)
@@ -195,7 +195,7 @@ def test_a_treatment_of_one_class_is_caught():
     assert "of cat show a red cast, and the prediction relies on it" in first.claim
 
 
-def test_a_network_that_does_not_look_at_the_treatment_is_not_accused():
+def test_a_network_that_ignores_the_treatment_passes():
     (finding,) = audit(network(by_brightness), photographs(reddened), checks=["reliance.shortcut"]).findings
     assert finding.verdict == Verdict.PASS
 
@@ -225,7 +225,7 @@ def test_digits_are_objects_and_not_patches():
 
 
 def enlarged_digits():
-    """A network that knows scikit-learn's digits, and 100 of them with 32 pixels."""
+    """A network trained on scikit-learn's digits, and 100 of them with 32 pixels."""
     digit = trained()
     classifier = Classifier(
         nn.Sequential(nn.AvgPool2d(4), digit.module), size=32, channels=1, class_names=digit.class_names

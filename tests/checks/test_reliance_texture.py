@@ -69,12 +69,12 @@ def by_shape(x):
 
 
 def planted():
-    """It knows the texture alone."""
+    """It uses the texture alone."""
     return formula(by_texture, SIZE, 1, NAMES), images(), {"conflict": stimuli()}
 
 
 def clean():
-    """It knows the shape alone."""
+    """It uses the shape alone."""
     return formula(by_shape, SIZE, 1, NAMES), images(), {"conflict": stimuli()}
 
 
@@ -90,7 +90,7 @@ def measured(case):
 
 
 @pytest.mark.parametrize(("case", "by"), [(planted, "by_texture"), (clean, "by_shape")])
-def test_a_network_that_knows_one_cue_decides_every_conflict_by_it(case, by):
+def test_a_network_that_uses_one_cue_decides_every_conflict_by_it(case, by):
     found = measured(case)
     assert len(found.conflict.decision) == 18
     assert found.conflict.trials.agreeing == 9
@@ -110,7 +110,7 @@ def test_each_protocol_alone_tells_them_apart():
 
 
 def by_chance(seed: int):
-    """Whatever is changed, it answers anything: shape and texture decide alike, at the very limit of a warning."""
+    """Any change gives a random prediction: shape and texture have the same effect, at the limit of a warning."""
     keys = torch.randn(SIZE * SIZE, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return formula(lambda x: 9 * torch.sin(1e4 * (x.double().flatten(1) @ keys)).float(), SIZE, 1, NAMES)
 
@@ -129,7 +129,7 @@ def test_no_more_false_alarms_than_the_level_says(tmp_path):
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{NAMES[shape]}{i}-{NAMES[surface]}{i}.png")
     audited = ImageSet.from_arrays([(drawn(NAMES[i % 3], NAMES[i % 3]) + noise()).astype(np.uint8) for i in range(24)])
     found = [measure(by_chance(seed), audited, str(tmp_path)) for seed in range(runs)]
-    assert np.mean([f.conflict.counted / f.conflict.asked for f in found]) == pytest.approx(2 / 3, abs=0.05)
+    assert np.mean([f.conflict.counted / f.conflict.readable for f in found]) == pytest.approx(2 / 3, abs=0.05)
     assert np.mean([f.suppression.excess.value for f in found]) == pytest.approx(0, abs=0.05)
     alarms = sum(finding.verdict in {Verdict.WARN, Verdict.FAIL} for f in found for finding in f.findings())
     assert alarms <= stats.binom.ppf(0.999, runs, 0.05)
@@ -145,7 +145,7 @@ def test_the_protocols_can_disagree_and_the_claim_says_so():
 
 
 def test_the_published_interval_comes_out_of_the_published_counts():
-    """ResNet-50: 22.1 %, by the bootstrap 19.2 to 25.1, of 61 % of 1,200 trials (Geirhos et al.'s answers)."""
+    """ResNet-50: 22.1 %, by the bootstrap 19.2 to 25.1, of 61 % of 1,200 trials (Geirhos et al.'s predictions)."""
     bias, share = NETWORKS["ResNet-50"]
     count = round(share * 1200)
     interval = wilson(round(bias * count), count)
@@ -158,7 +158,7 @@ def test_shape_bias_by_hand():
     trials = Trials(np.arange(5), np.array([0, 0, 0, 1, 1]), np.array([1, 1, 2, 0, 2]), NAMES, ((0,), (1,), (2,)), 3, 0)
     found = Conflict(trials=trials, decision=np.array([0, 1, 2, 2, -1]), examples=())
     assert found.shape_bias == wilson(1, 3)
-    assert found.asked == 4
+    assert found.readable == 4
     assert found.counted == 3
     table = found.evidence("net")[1]
     rows = {row[0]: row for row in table.rows}
@@ -174,7 +174,7 @@ def test_a_damaged_stimulus_is_counted(tmp_path):
         Image.fromarray(drawn(*name.split("-"))).save(tmp_path / f"{name}.png")
     (tmp_path / "even-top.png").write_bytes(b"no picture")
     classifier, image_set, _ = clean()
-    assert measure(classifier, image_set, str(tmp_path)).conflict.asked == 2
+    assert measure(classifier, image_set, str(tmp_path)).conflict.readable == 2
 
 
 def test_what_cannot_be_used_is_said_before_the_audit(tmp_path):
@@ -200,4 +200,4 @@ def test_the_embedded_network_is_biased_towards_texture():
     found = measure(classifier, load_images("demo").subset([2]), STIMULI).conflict
     assert found.published
     assert found.shape_bias.low < 0.24 < found.shape_bias.high
-    assert found.counted / found.asked == pytest.approx(0.68, abs=0.06)
+    assert found.counted / found.readable == pytest.approx(0.68, abs=0.06)

@@ -55,7 +55,7 @@ def test_every_image_meets_every_severity_equally_often():
         assert np.bincount(column, minlength=6)[1:].tolist() == [6] * 5
 
 
-def test_right_answers_belong_to_the_labelled_images():
+def test_correct_predictions_are_those_of_labelled_images():
     classifier, image_set = planted()
     arrays = np.stack([np.asarray(image_set[i]) for i in range(10)])
     labels = [None, "class 0"] * 5

@@ -46,7 +46,7 @@ def test_counts_equal_a_slow_loop():
     assert found.in_both == found.changed.any(1).sum() > 0
 
 
-def test_right_answers_are_counted_on_labelled_images_only():
+def test_correct_predictions_are_counted_on_labelled_images_only():
     classifier, images = planted()
     engine = LocalEngine()
     arrays = [np.asarray(images[i]) for i in range(12)]

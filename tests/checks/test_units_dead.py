@@ -60,14 +60,14 @@ def test_dead_and_repeated_units_are_counted():
     assert np.isclose(result.bound, 3 / 80, rtol=0.03)  # the rule of three
 
 
-def blinking(answering: list[int], count: int = 80) -> tuple[Classifier, ImageSet]:
-    """Unit u answers to the first answering[u] images only: those that are bright enough."""
+def blinking(active_on: list[int], count: int = 80) -> tuple[Classifier, ImageSet]:
+    """Unit u is active on the first active_on[u] images only: those that are bright enough."""
     brightness = np.arange(count, 0, -1, dtype=np.uint8)
     pictures = ImageSet.from_arrays(np.broadcast_to(brightness[:, None, None], (count, 4, 4)).copy())
-    convolution = nn.Conv2d(1, len(answering), 1)
+    convolution = nn.Conv2d(1, len(active_on), 1)
     with torch.no_grad():
         convolution.weight.fill_(1)
-        convolution.bias.copy_(torch.tensor([-(count - n + 0.5) / 255 for n in answering]))
+        convolution.bias.copy_(torch.tensor([-(count - n + 0.5) / 255 for n in active_on]))
     return Classifier(nn.Sequential(convolution, nn.ReLU(), nn.Flatten()), size=4, channels=1), pictures
 
 

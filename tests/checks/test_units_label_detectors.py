@@ -51,7 +51,7 @@ class Small(nn.Sequential):
 
 @cache
 def weights():
-    """Trained to tell bars that stand, for which the tag is of some use."""
+    """Trained to recognize bars that stand, for which the tag is of some use."""
     pictures, stands, _ = data()
     pixels, target = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255, torch.from_numpy(stands).long()
     network = Small()
@@ -81,7 +81,7 @@ def planted():
 
 
 def clean():
-    """The same network and images; the column is a coin's."""
+    """The same network and images; the column is random."""
     return classifier(), images(np.where(np.random.default_rng(1).random(COUNT) < 0.5, "yes", "no"))
 
 
@@ -135,7 +135,7 @@ def test_a_word_that_is_the_label_itself_is_not_held_against_it():
 
 
 def test_a_logit_can_be_the_detector():
-    """A classifier without features, whose second answer is the brightness that the column tells."""
+    """A classifier without features, whose second logit is the brightness that the column gives."""
     random = np.random.default_rng(0)
     bright = random.random(200) < 0.5
     pictures = random.integers(0, 90, (200, 4, 4), dtype=np.uint8) + np.where(bright, 120, 0)[:, None, None]
@@ -150,7 +150,7 @@ def test_a_logit_can_be_the_detector():
 
 
 @pytest.mark.parametrize("count", [15, COUNT])
-def test_without_a_column_only_classes_are_told(count):
+def test_without_a_column_only_classes_are_listed(count):
     (finding,) = audit(classifier(), images(None).subset(range(count)), checks=["units.label_detectors"]).findings
     assert finding.verdict == Verdict.INCONCLUSIVE
     assert finding.claim.startswith("Inconclusive for attributes other than the label")
@@ -165,3 +165,5 @@ def test_no_more_than_a_sample_of_the_images_is_looked_at(monkeypatch):
     assert first.images == 300
     assert first.detectors == second.detectors != other.detectors
     assert first.detectors[0].within.value > 0.99
+    column = recording.subject.images.table["source_tag"]
+    assert [f"source_tag={column[item.picture.row]}" for item in other.strongest.items] == ["source_tag=yes"] * 9

@@ -16,7 +16,7 @@ from deeptroubles.checks.units.visualization_trust import (
 from deeptroubles.engine import LocalEngine
 from deeptroubles.methods.units.shared.path_similarity import PathSimilarity
 from deeptroubles.methods.units.shared.simulation import Simulation
-from deeptroubles.methods.units.visualization_trust import Trust
+from deeptroubles.methods.units.visualization_trust import MIN_NATURAL, Trust
 from deeptroubles.recording import record
 from deeptroubles.run.folder import RunFolder
 from tests.fooling_circuit import clean_digits, fooling_digits, shown_digits
@@ -97,7 +97,8 @@ def test_few_images_decide_nothing(count):
     assert count < MIN_IMAGES
     (finding,) = result.findings()
     assert finding.verdict == Verdict.INCONCLUSIVE
-    assert str(count) in finding.claim or finding.evidence
+    assert finding.claim.endswith(f"and has {count}.") == (count < MIN_NATURAL)
+    assert bool(finding.evidence) == (count >= MIN_NATURAL)
 
 
 def test_an_untrained_network_gets_no_pass():

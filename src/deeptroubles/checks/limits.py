@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from deeptroubles.checks.wording import percent, plural
@@ -11,7 +11,7 @@ from deeptroubles.findings import Estimate, Verdict
 from deeptroubles.statistics.intervals import Interval
 
 MIN_IMAGES = 10
-"""With fewer images no check passes or fails: an interval alone can be lucky."""
+"""With fewer images no check passes or fails, even where their interval would decide."""
 Unit = Literal["share", "number", "probability", "pixels"]
 
 
@@ -60,16 +60,7 @@ class Limits:
 
     def estimate(self, label: str, interval: Interval, count: int, unit: Unit = "share") -> Estimate:
         """The quantity as evidence, beside its thresholds."""
-        return Estimate(
-            label=label,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            n=count,
-            unit=unit,
-            warn_at=self.warn_at,
-            fail_at=self.fail_at,
-        )
+        return replace(estimate(label, interval, count, unit), warn_at=self.warn_at, fail_at=self.fail_at)
 
 
 def estimate(
@@ -88,5 +79,5 @@ def estimate(
 
 
 def few(count: int) -> Sequence[str]:
-    """The caveat for a verdict on few images."""
+    """The caveat for a verdict on few images; none where there are enough."""
     return [f"Based on only {plural(count, 'image')}."] if count < 3 * MIN_IMAGES else []

@@ -21,7 +21,7 @@ from deeptroubles.statistics.intervals import Interval, mean_difference, mean_sh
 from deeptroubles.statistics.looking_order import looking_order
 
 FIRST, GROWTH = 64, 1.5
-"""Images that are looked at first, and how much later each further stop is."""
+"""Images of the first batch; after each further batch this many times as many have been looked at."""
 
 
 class Why(StrEnum):
@@ -73,11 +73,11 @@ class Looks:
         return Verdict.INCONCLUSIVE if self.why is Why.BUDGET and verdict is Verdict.PASS else verdict
 
     @property
-    def said(self) -> list[str]:
+    def caveats(self) -> list[str]:
         """How many images were looked at, where these are not all, and why."""
         seen = f"{len(self.rows):,} of {plural(self.of, 'image')} were looked at, in random order"
         if self.why is Why.DECIDED:
-            return [f"{seen}, until the verdict was decided; the interval allows for stopping then."]
+            return [f"{seen}, until the verdict was decided; the interval accounts for this early stop."]
         if self.why is Why.BUDGET and self.budget:
             more = duration(self.of * self.views * self.budget.seconds)
             return [f"{seen}, until the time budget of this check was used up; all would take about {more} (--budget)."]
@@ -131,7 +131,7 @@ def look(
 
 
 def _stops(count: int, most: int, first: int) -> Iterator[tuple[int, int]]:
-    """The first and the last image (exclusive) of each batch; what little would be left goes with the batch before."""
+    """The first and the last image (exclusive) of each batch; a small rest joins the batch before."""
     start, stop = 0, first
     while start < most:
         stop = most if stop * GROWTH >= count or stop >= most else stop
@@ -140,7 +140,7 @@ def _stops(count: int, most: int, first: int) -> Iterator[tuple[int, int]]:
 
 
 def _looks(order: NDArray[np.int64], seen: list[Arrays], of: int, views: float, budget: Budget | None) -> Looks:
-    """What was found so far, sorted by row; it is the end of the budget until it is found to be something else."""
+    """What was found so far, sorted by row. Unless all images were seen, `why` is the budget: `look` corrects it."""
     position = np.argsort(order, kind="stable")
     joined = {name: np.concatenate([part[name] for part in seen])[position] for name in seen[0]} if seen else {}
     why = Why.ALL_SEEN if len(order) == of else Why.BUDGET

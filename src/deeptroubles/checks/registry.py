@@ -223,7 +223,7 @@ def refuse_unknown(patterns: Sequence[str], known: Iterable[str]) -> None:
 
 
 def _unwrapped(section: str) -> str:
-    """A section as paragraphs: indentation and line ends inside of a paragraph are taken off, list items stay."""
+    """A section as paragraphs: indentation and line ends inside of a paragraph are removed, list items stay."""
     blocks = re.split(r"\n\s*\n", cleandoc(section).strip())
     joined = (re.sub(r"\n(?!- )\s*", " ", block) for block in blocks)
     return "\n\n".join(joined)

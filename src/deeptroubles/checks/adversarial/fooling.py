@@ -22,9 +22,9 @@ from deeptroubles.recording import Recording
 from deeptroubles.subject import Subject, logits_of
 
 CONFIDENT = 0.9
-"""A network this confident on a meaningless image is fooled."""
+"""A meaningless image with a probability above this fools the network."""
 FAIL_AT = 0.5
-"""It fails when more than this share of the noises, or of the classes tried, fools it."""
+"""The check fails if more than this share of the noise images, or of the classes tried, fools the network."""
 NOISES, STEPS, CLASSES = 32, 40, 6
 SMALL = 64
 """Up to this side length evolution is cheap."""
@@ -39,9 +39,9 @@ class Fooling:
 
     Attributes:
         noise: The highest probability of any class on uniform noise, one per image.
-        ascended: The probability of the class on noise that was moved towards it, one per class.
+        ascended: The probability of the class on noise that was optimized towards it, one per class.
         evolved: The probability of the class on the best evolved pattern, one per class.
-        queries: How many images the evolution showed.
+        queries: How many patterns the evolution tried.
         masked: Signs of masked gradients, which the ascent follows.
         grid: Images with their class and probability.
     """
@@ -55,10 +55,7 @@ class Fooling:
 
     @property
     def verdict(self) -> Verdict:
-        """By the share of classes that gradient ascent makes it confident of, and by its confidence on noise.
-
-        It does not pass where gradients are masked.
-        """
+        """See the criterion."""
         if (self.noise > CONFIDENT).mean() > FAIL_AT or (self.ascended > CONFIDENT).mean() > FAIL_AT:
             return Verdict.FAIL
         fooled = (self.ascended > CONFIDENT).any() or (self.evolved > CONFIDENT).any() or (self.noise > CONFIDENT).any()
@@ -68,7 +65,7 @@ class Fooling:
         """One finding."""
         kinds = {
             "uniform noise": self.noise,
-            "noise moved along the gradient": self.ascended,
+            "optimized noise (gradient ascent)": self.ascended,
             "evolved patterns": self.evolved,
         }
         rows: list[list[Cell]] = [
@@ -82,17 +79,17 @@ class Fooling:
             Column(name="median", kind="probability"),
             Column(name=f"above {percent(CONFIDENT)}", kind="share"),
         ]
-        confident = int((self.ascended > CONFIDENT).sum())
         yield Finding(
             check="adversarial.fooling",
             verdict=self.verdict,
             severity=float(max((self.ascended > CONFIDENT).mean(), self.noise.max() > CONFIDENT)),
-            claim=f"Meaningless images reach more than {percent(CONFIDENT)} confidence for {confident} of "
-            f"{len(self.ascended)} classes tried; the highest confidence on plain noise is "
-            f"{percent(float(self.noise.max()))}.",
-            criterion=f"Fails if the confidence is above {percent(CONFIDENT)} on the images of more than half of the "
-            "classes tried, or on more than half of the plain noise images; warns if it is on any image; passes "
-            "otherwise, unless gradients look masked.",
+            claim=f"The confidence is above {percent(CONFIDENT)} on optimized noise for {_fooled(self.ascended)} "
+            f"classes tried, and on evolved patterns for {_fooled(self.evolved)} classes; the highest confidence on "
+            f"uniform noise is {percent(float(self.noise.max()))}.",
+            criterion=f"Fails if the confidence is above {percent(CONFIDENT)} on the optimized noise of more than "
+            f"{percent(FAIL_AT)} of the classes tried, or on more than {percent(FAIL_AT)} of the uniform noise images. "
+            "Warns if it is above that on any image. Passes otherwise; inconclusive instead of a pass while gradients "
+            "look masked. The thresholds are conventions.",
             evidence=[Table(title="Confidence on meaningless images", columns=columns, rows=rows), self.grid],
             caveats=[self._budget(), *self.masked, "Evolved patterns can resemble a class; look at the examples."],
         )
@@ -109,7 +106,7 @@ def fooling(recording: Recording, engine: Engine, *, seed: int) -> Fooling:
     """How confident is it on meaningless images?
 
     What it asks:
-        The network sees plain noise, noise optimized towards a class by gradient ascent, and patterns evolved for all
+        The network sees uniform noise, noise optimized towards a class by gradient ascent, and patterns evolved for all
         classes at once. How confident is it?
 
     Why it matters:
@@ -151,6 +148,11 @@ def fooling(recording: Recording, engine: Engine, *, seed: int) -> Fooling:
         masked=tuple(gradient_masking(recording, engine).raised()),
         grid=ImageGrid(title="The most confident predictions on meaningless images", items=items),
     )
+
+
+def _fooled(confidence: NDArray[np.float64]) -> str:
+    """For how many classes the confidence is too high: '3 of 6'."""
+    return f"{int((confidence > CONFIDENT).sum())} of {len(confidence)}"
 
 
 def _search(subject: Subject, batch_size: int, classes: list[int], seed: int) -> Arrays:

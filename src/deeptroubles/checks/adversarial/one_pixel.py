@@ -31,7 +31,8 @@ LIMITS = Limits(
     "the share of images whose prediction one pixel changes",
     warn_at=0.1,
     fail_at=0.4,
-    note="Where not every pixel is tried, never passes while gradients look masked. The thresholds are conventions.",
+    note="While gradients look masked and not every pixel is tried, it can only fail or be inconclusive. The "
+    "thresholds are conventions.",
 )
 
 
@@ -75,7 +76,7 @@ class OnePixel:
             evidence=[LIMITS.estimate("Predictions that one pixel changes", share, count), *self.examples],
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 *self.masked,
                 "This is a lower bound: only black, white and the full colors were tried.",
                 *([] if self.exact else [few_tried]),

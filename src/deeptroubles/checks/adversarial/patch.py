@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deeptroubles.checks.adversarial.shared.masking import gradient_masking, withheld
+from deeptroubles.checks.adversarial.shared.masking import RULE, gradient_masking, withheld
 from deeptroubles.checks.limits import Limits, estimate, few
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.wording import percent, percent_interval
@@ -26,11 +26,12 @@ LARGE_RUN, SMALL_RUN = (15, 36), (60, 100)
 """Steps of the search, and new views on which the patch is judged."""
 MAX_IMAGES = 12
 LIMITS = Limits(
-    "the share of new views that the patch gives its class",
+    "the share of new views with the patch that are predicted as its class",
     warn_at=0.2,
     fail_at=0.5,
-    note=f"Never passes after fewer than {SMALL_RUN[0]} steps (images above {SMALL} pixels), or while gradients look "
-    "masked. The thresholds are conventions.",
+    note="Neither fails nor warns unless the interval also lies above the share without a patch. "
+    f"Never passes after fewer than {SMALL_RUN[0]} steps (images above {SMALL} pixels). {RULE} The thresholds are "
+    "conventions.",
 )
 
 
@@ -59,8 +60,13 @@ class Patch:
 
     @property
     def verdict(self) -> Verdict:
-        """By the share of views; inconclusive where a search failed that was short, or followed masked gradients."""
+        """By the share of views; inconclusive where a search failed that was short, or followed masked gradients.
+
+        Also inconclusive where as many views may have the class without a patch: with few classes, many do.
+        """
         verdict = withheld(LIMITS.verdict(self.success, self.images), self.masked)
+        if verdict in {Verdict.FAIL, Verdict.WARN} and self.success.low <= self.clean.value:
+            return Verdict.INCONCLUSIVE
         short = self.steps < SMALL_RUN[0]
         return Verdict.INCONCLUSIVE if short and verdict == Verdict.PASS else verdict
 
@@ -71,8 +77,8 @@ class Patch:
             verdict=self.verdict,
             severity=self.success.value,
             claim=f"One patch on a tenth of the image makes the network predict {self.target} on "
-            f"{percent_interval(self.success)} of new views (random content in its place: "
-            f"{percent(self.control.value)}).",
+            f"{percent_interval(self.success)} of new views (with random content in its place: "
+            f"{percent(self.control.value)}, without a patch: {percent(self.clean.value)}).",
             criterion=LIMITS.criterion,
             evidence=[
                 LIMITS.estimate("New views with the patch", self.success, self.images),

@@ -1,4 +1,4 @@
-"""adversarial.targeted: can small changes give an image any prediction?"""
+"""adversarial.targeted: can a change that is hard to see cause any prediction an attacker wants?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.checks.adversarial.shared.examples import attacked_examples
-from deeptroubles.checks.adversarial.shared.masking import gradient_masking, withheld
+from deeptroubles.checks.adversarial.shared.masking import RULE, gradient_masking, withheld
 from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
 from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.registry import check
@@ -31,12 +31,12 @@ LEVEL, STEPS, QUERIES = 8, 30, 500
 """The budget, in 8-bit levels, the steps of PGD, and the queries of Square where gradients look masked."""
 EXAMPLES_SHOWN = 3
 VIEWS = 3 * STEPS
-"""Looks that an image costs: a step costs three."""
+"""What an image costs, in forward passes: a step costs three."""
 LIMITS = Limits(
     f"the share of images that reach their target class within {LEVEL}/255",
     warn_at=0.2,
     fail_at=0.5,
-    note="Never passes while gradients look masked. The thresholds are conventions.",
+    note=f"{RULE} The thresholds are conventions.",
 )
 
 
@@ -68,16 +68,16 @@ class Targeted:
             evidence=[LIMITS.estimate("Images that reach a random target class", share, count), *self.examples],
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 *masked,
-                f"Images that resisted ({attack}) may still fall to a longer search.",
+                f"Images on which the attack failed ({attack}) may be changed by a longer search.",
             ],
         )
 
 
 @check("adversarial.targeted", common=True)
 def targeted(recording: Recording, engine: Engine, *, seed: int) -> Targeted:
-    """Can a change that is hard to see give an image any prediction?
+    """Can a change that is hard to see cause any prediction an attacker wants?
 
     What it asks:
         Every image gets a wrong target class, drawn at random. Projected gradient descent searches for a change of at
@@ -138,7 +138,7 @@ def _attack(
     draw: int,
     squares: bool,  # noqa: FBT001 (for engine.map)
 ) -> Arrays:
-    """PGD, and where asked Square from the images that it left unchanged."""
+    """PGD, and with `squares` also Square on the images on which PGD failed."""
     pixels, targets = _pixels_and_targets(subject, indices, batch_size, draw)
     found = _pgd(subject, pixels, targets, batch_size)
     left = ~found.success

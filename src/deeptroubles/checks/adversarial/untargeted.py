@@ -1,4 +1,4 @@
-"""adversarial.untargeted: how small a deliberate perturbation changes the prediction?"""
+"""adversarial.untargeted: how small a deliberate perturbation is enough to change the prediction?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeptroubles.checks.adversarial.shared.examples import attacked_examples
-from deeptroubles.checks.adversarial.shared.masking import gradient_masking, withheld
+from deeptroubles.checks.adversarial.shared.masking import RULE, gradient_masking, withheld
 from deeptroubles.checks.limits import MIN_IMAGES, Limits, few
 from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.registry import check
@@ -38,13 +38,14 @@ JUDGED = 4
 STEPS, QUERIES, NOISES = 20, 100, 3
 EXAMPLES_SHOWN = 3
 VIEWS = 9 * STEPS + QUERIES
-"""Looks that an image costs: most break at one of the first three budgets, where a step costs three looks."""
+"""What an image costs, in forward passes: most predictions change at one of the first three budgets; a step costs
+three."""
 LIMITS = Limits(
     f"the share of images whose prediction changes within {JUDGED}/255",
     warn_at=0.2,
     fail_at=0.5,
-    note="Never passes while gradients look masked or the attack breaks a rule that sound attacks obey. The thresholds "
-    "are conventions.",
+    note=f"{RULE} The same holds while the attack breaks a rule that every sound attack obeys (see the caveats). The "
+    "thresholds are conventions.",
 )
 
 
@@ -81,7 +82,7 @@ class Untargeted:
     def findings(self) -> Iterable[Finding]:
         """One finding."""
         count, share = len(self.broken_at), self.broken(JUDGED)
-        kept = count - round(share.value * count)
+        kept = count - int(_within(self.broken_at, JUDGED).sum())
         yield Finding(
             check="adversarial.untargeted",
             verdict=self.verdict,
@@ -92,7 +93,7 @@ class Untargeted:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 *self.violations,
                 *self.flags.raised(),
                 *self._known(),
@@ -136,7 +137,7 @@ class Untargeted:
 
 @check("adversarial.untargeted", common=True)
 def untargeted(recording: Recording, engine: Engine, *, seed: int) -> Untargeted:
-    """How small a deliberate perturbation changes the prediction?
+    """How small a deliberate perturbation is enough to change the prediction?
 
     What it asks:
         Projected gradient descent searches for a change of every image that changes the prediction, with no pixel
@@ -146,14 +147,15 @@ def untargeted(recording: Recording, engine: Engine, *, seed: int) -> Untargeted
         If an invisible change changes the prediction, the prediction depends on something invisible.
 
     How to read it:
-        The curve rises to 100%, because a large enough change breaks everything; the budget at which it rises matters.
-        The examples show images, the change (amplified), and the new prediction, on exactly the 8-bit image that a file
-        holds. A pass is withheld when the attack breaks a rule: one step stronger than many, noise stronger than the
-        gradient, an attack without gradients stronger than one with them, or more budget breaking fewer images.
+        The curve rises to 100%, because a large enough change changes every prediction; the budget at which it rises
+        matters. The examples show images, the change (amplified), and the new prediction, on exactly the 8-bit image
+        that a file holds. The check neither passes nor warns where the attack cannot be trusted: if one step, random
+        noise or an attack without gradients changes a prediction that many steps along the gradient do not, or if a
+        larger budget changes fewer predictions.
 
     Limits:
-        Failing to break an image proves nothing: a stronger attack may succeed. Ordinary networks that were not trained
-        against attacks break at 1 to 4 of 255. Such changes are rare in natural images.
+        A failed attack proves nothing: a stronger one may succeed. Predictions of ordinary networks, which were not
+        trained against attacks, change at 1 to 4 of 255 levels. Such changes are rare in natural images.
 
     References:
         A. Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018.
@@ -275,4 +277,7 @@ def _violations(found: dict[str, NDArray[Any]]) -> tuple[str, ...]:
         if missed[name]
     ]
     less = int((judged & ~found["more"]).sum())
-    return (*broken, *([f"Doubling the budget broke {less} fewer images."] if less else []))
+    return (
+        *broken,
+        *([f"With twice the budget, PGD did not break {plural(less, 'image')} that it had broken."] if less else []),
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from deeptroubles.checks.limits import estimate
 from deeptroubles.checks.options import ANY_LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import plural
+from deeptroubles.checks.wording import listed, plural
 from deeptroubles.engine import Engine
 from deeptroubles.errors import closest
 from deeptroubles.findings import Cell, Column, Evidence, Finding, Table, Verdict
@@ -70,9 +70,10 @@ class DataClasses:
         if self.match.undecided:
             return f"{plural(images, 'label')} cannot be used. {self.match.undecided}"
         if not any(self.classes.values()):
+            labels, classes = (listed(list(names), most=MAX_NAMED) for names in (self.labels, self.classes))
             return (
-                f"None of {plural(images, 'label')} has a class: the labels are {_some(self.labels)}, and the classes "
-                f"are {_some(self.classes)}. {_ADVICE}."
+                f"None of {plural(images, 'label')} has a class: the labels are {labels}; the classes are {classes}. "
+                f"{_ADVICE}."
             )
         if self.lost:
             return self._claim_about_lost()
@@ -85,10 +86,9 @@ class DataClasses:
     def _claim_about_lost(self) -> str:
         lost, count = self.lost, sum(self.lost.values())
         cases = [f"{label}{_hint(label, self.classes)}" for label in sorted(lost, key=lambda k: (-lost[k], k))]
-        more = f" and {len(cases) - MAX_NAMED} more" if len(cases) > MAX_NAMED else ""
         return (
             f"{count} of {plural(sum(self.labels.values()), 'labelled image')} {'has' if count == 1 else 'have'} a "
-            f"label without a class and {'is' if count == 1 else 'are'} left out: {', '.join(cases[:MAX_NAMED])}{more}."
+            f"label without a class and {'is' if count == 1 else 'are'} left out: {listed(cases, most=MAX_NAMED)}."
         )
 
     def _evidence(self) -> list[Evidence]:
@@ -114,20 +114,15 @@ def _hint(label: str, classes: Iterable[str]) -> str:
     return f" (nearest class: {near[0]})" if near else ""
 
 
-def _some(names: Iterable[str]) -> str:
-    every = list(names)
-    return ", ".join(every[:MAX_NAMED]) + (f" and {len(every) - MAX_NAMED} more" if len(every) > MAX_NAMED else "")
-
-
 @check("data.classes", needs=[ANY_LABELS], always=True)
 def classes(recording: Recording, engine: Engine, *, seed: int) -> DataClasses:
     """Do the labels name classes of the model?
 
     What it asks:
-        Which class does each label mean? Labels that are names of classes are taken at their word. Where the model has
-        no class names, or labels are numbers, there are several ways to read them (indices from 0 or from 1, the order
-        of text, the order of numbers): the predictions decide between them, if one way is correct significantly more
-        often than all others.
+        Which class does each label mean? A label that is the name of a class means this class. Where the model has no
+        class names, or labels are numbers, there are several ways to read them (indices from 0 or from 1, the order of
+        text, the order of numbers): the predictions decide between them, if one way is correct significantly more often
+        than all others.
 
     Why it matters:
         With a shifted or permuted reading, every number that needs labels is wrong. A misspelt class is left out, and

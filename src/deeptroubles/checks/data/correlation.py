@@ -161,9 +161,9 @@ def correlation(recording: Recording, engine: Engine, *, seed: int) -> DataCorre
     """Can the label be predicted from a simple image property?
 
     What it asks:
-        How well does one property alone predict the label: a column that came with the images (source, device, place),
-        the format and size of the file, or a property computed from up to 2,000 images as they are stored: size and
-        shape, brightness, contrast, color, saturation, sharpness, fine detail, frame, corners?
+        How well does one property alone predict the label? Properties are the columns that came with the images
+        (source, device, place), the format and size of the file, and what is computed from up to 2,000 images as they
+        are stored: size and shape, brightness, contrast, color, saturation, sharpness, fine detail, frame, corners.
 
     Why it matters:
         A network can learn whatever predicts the label instead of the object, and a test on data from the same source

@@ -16,21 +16,23 @@ from deeptroubles.checks.wording import percent, percent_interval, plural
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.statistics.label_errors import LabelErrors, label_errors
 
 TOO_WEAK = 0.4
-"""A classifier that expects more mistakes of its own than this does not accuse labels."""
+"""A classifier that expects more mistakes of its own than this is not used to judge labels."""
+LIKE_MISTAKES = 0.1
+"""Suspect labels are the classifier's own mistakes if they are the second most likely class this much beyond chance."""
 LIMITS = Limits(
     "the share of wrong labels that the calibrated classifier's own mistakes do not explain",
     warn_at=0.005,
     fail_at=0.05,
     note=f"Also inconclusive if the calibrated classifier expects to be wrong on more than {percent(TOO_WEAK)} of "
-    "images, or if the labels that it suspects are its second most likely class too often, as its own mistakes are. "
-    "The thresholds are conventions: carefully made test sets have about 0.5% wrong labels.",
+    f"images, or if the suspect labels are its second most likely class too often (as its own mistakes are): the 95% "
+    f"interval of how often, on a scale from 0% (chance) to 100% (always), lies above {percent(LIKE_MISTAKES)}. The "
+    "thresholds are conventions: carefully made test sets have about 0.5% wrong labels.",
 )
-LIKE_MISTAKES = 0.1
-"""Suspect labels are the classifier's own mistakes if they are the second most likely class this much beyond chance."""
 MAX_IMAGES = 5000
 """The share is estimated on no more images than this."""
 SUSPECT = 0.5
@@ -174,8 +176,8 @@ def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
         and, below it, the label. Temperature and suspicion of an image come from other images (five folds).
 
     Limits:
-        Only the classifier is consulted. It cannot find what it has learned wrongly: if its training labels had the
-        same errors, it passes. Wrong labels that always name the second most likely class look like mistakes of the
+        Only the classifier is used. It cannot find what it has learned wrongly: if its training labels had the same
+        errors, the check passes. Wrong labels that always name the second most likely class look like mistakes of the
         classifier, and are missed. Images that show several objects are suspect too.
 
     References:
@@ -187,7 +189,7 @@ def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
         G. Patrini et al., Making deep neural networks robust to label noise: a loss correction approach, CVPR 2017.
     """
     labelled = recording.labelled
-    rows = labelled[np.unique(np.linspace(0, len(labelled) - 1, min(len(labelled), MAX_IMAGES)).astype(np.int64))]
+    rows = labelled[evenly_spaced(len(labelled), MAX_IMAGES)]
     targets, likeliest = recording.targets[rows], recording.predicted[rows]
     found = label_errors(recording.logits[rows], targets)
     names = recording.subject.classifier.class_names
@@ -196,7 +198,7 @@ def labels(recording: Recording, engine: Engine, *, seed: int) -> DataLabels:
     for i in suspect[:EXAMPLES_SHOWN]:
         label, better = names[targets[i]], names[likeliest[i]]
         shown = stored_picture(recording, int(rows[i]), f"An image labelled {label}, more likely {better}")
-        caption = f"{better}; label wrong with {percent(found.suspicion[i])}"
+        caption = f"{better}; {percent(found.suspicion[i])} that the label is wrong"
         items.append(GridItem(picture=shown, caption=caption, note=f"labelled {label}"))
     return DataLabels(
         images=len(labelled),

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score
 from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.options import GROUP, LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import listed, percent, percent_interval, plural
+from deeptroubles.checks.wording import listed, percent, plural, points, points_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, Table, Verdict
 from deeptroubles.methods.fairness.by_group import MIN_GROUP, by_group
@@ -31,6 +31,7 @@ LIMITS = Limits(
     fail_at=0.20,
     note=f"A gap counts only if shuffled groups rarely reach it (p < {ALPHA} after Holm's correction for all gaps). "
     f"Groups with fewer than {MIN_GROUP} images are not judged. The thresholds are conventions; the first is AIF360's.",
+    show=points,
 )
 MAX_CLASSES = 50
 MAX_ROWS = 60
@@ -112,11 +113,11 @@ class Groups:
         if not significant:
             return (
                 f"None of {len(self.gaps)} gaps between groups is significant; the largest is in {_words(gap)} by "
-                f"{grouping}, {percent_interval(gap.gap)}: {worst}, {best}."
+                f"{grouping}, {points_interval(gap.gap)}: {worst}, {best}."
             )
         words = _words(gap)
         return (
-            f"{words[:1].upper()}{words[1:]} differs by {percent_interval(gap.gap)} between groups of {grouping}: "
+            f"{words[:1].upper()}{words[1:]} differs by {points_interval(gap.gap)} between groups of {grouping}: "
             f"{worst}, {best} ({significant} of {plural(len(self.gaps), 'gap')} significant)."
         )
 
@@ -202,10 +203,10 @@ def groups(recording: Recording, engine: Engine, *, seed: int) -> Groups:
         men and on 34.7% of darker-skinned women, which only intersections of two columns show.
 
     How to read it:
-        The highest minus the lowest of several rates is above 0 even if all groups are equal, so every gap is compared
-        with shuffled groups, and all gaps are corrected together (Holm). Intervals of shares are Wilson's, those of
-        gaps come from resampling within groups. The ratio is lowest over highest (the four-fifths rule requires 0.8).
-        Groups with fewer than 30 images are listed and not judged.
+        By chance, the highest of several rates is above the lowest even if all groups are equal, so every gap is
+        compared with shuffled groups, and all gaps are corrected together (Holm). Intervals of shares are Wilson's,
+        those of gaps come from resampling within groups. The ratio is lowest over highest (the four-fifths rule
+        requires 0.8). Groups with fewer than 30 images are listed and not judged.
 
     Limits:
         Groups are those that were given: nothing here guesses a person's attributes. Columns with many numbers are
@@ -291,14 +292,10 @@ def _notes(every: list[Grouping], classes: dict[int, str], predicted: NDArray[np
             yield f"The column {grouping.name} has only one value ({grouping.names[0]}), so there is nothing to "
             "compare."
         elif small:
-            yield f"Groups of {grouping.name} with fewer than {MIN_GROUP} images, not judged: {_some(small)}."
+            listing = listed(small, most=MAX_NAMED)
+            yield f"Groups of {grouping.name} with fewer than {MIN_GROUP} images, not judged: {listing}."
     never = [name for index, name in classes.items() if not (predicted == index).any()]
     if never:
-        yield f"Never predicted, so the rates are 0 in every group: {_some(never)}."
+        yield f"Never predicted, so the rates are 0 in every group: {listed(never, most=MAX_NAMED)}."
     if present > len(classes):
         yield f"Rates by class are for the {len(classes)} most common of {present} classes."
-
-
-def _some(names: list[str]) -> str:
-    more = [f"{len(names) - MAX_NAMED} more"] if len(names) > MAX_NAMED else []
-    return listed([*names[:MAX_NAMED], *more])

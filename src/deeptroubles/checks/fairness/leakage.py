@@ -12,7 +12,7 @@ from torch.nn import functional
 from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.options import GROUP, LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.checks.wording import percent, plural, points, points_interval
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, Table, Verdict
 from deeptroubles.methods.fairness.by_group import MIN_GROUP
@@ -30,6 +30,7 @@ LIMITS = Limits(
     fail_at=0.25,
     note=f"Groups with fewer than {MIN_GROUP} images are left out. With several columns the intervals hold together "
     "(Bonferroni). The thresholds are conventions.",
+    show=points,
 )
 MAX_IMAGES = 2000
 THUMBNAIL = 8
@@ -84,7 +85,7 @@ class Leakage:
             severity=float(np.clip(strongest.low, 0, 1)),
             claim=f"Predictions reveal the {first.name} with a score of {percent(predictions.value)} (0: chance, 100%: "
             f"perfect), and labels of the same accuracy with {percent(first.degraded)}: a difference of "
-            f"{percent_interval(first.amplified)}.",
+            f"{points_interval(first.amplified)}.",
             criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[

@@ -20,7 +20,8 @@ def balanced(recording: Recording, engine: Engine, *, seed: int) -> Mitigated:
         different images, and averaged), and compared with the classifier itself and with a layer retrained on all.
 
     Why it matters:
-        A network that relies on a shortcut often has the right features too; how it uses them is cheap to change.
+        A network that relies on a shortcut often has features of the object too, and retraining one layer to use them
+        is cheap.
 
     How to read it:
         Half of the images (of each class in each group) are for fitting; all numbers are for the other half. The cost

@@ -14,7 +14,7 @@ from deeptroubles.checks.mitigation.shared.halves import SHUFFLES, Halves, Label
 from deeptroubles.checks.mitigation.shared.result import Mitigated
 from deeptroubles.checks.options import COST_RATIO, GROUP, LABELS, POSITIVE, THRESHOLD
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import listed, percent
+from deeptroubles.checks.wording import listed, percent, points
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ImagesError, UsageError
 from deeptroubles.findings import Cell, Column, Finding, Table
@@ -28,6 +28,7 @@ LIMITS = Limits(
     "the largest of the gaps that a strategy aims to close",
     GROUPS.warn_at,
     GROUPS.fail_at,
+    show=points,
     note=f"Thresholds are chosen on half of the images, equal within {percent(TOLERANCE)}, and measured on the other "
     "half. The thresholds of the verdict are conventions.",
 )
@@ -41,7 +42,7 @@ _AIMS: dict[str, tuple[str, Callable[[NDArray[np.bool_], NDArray[np.bool_]], NDA
     "equal accuracy": ("accuracy", lambda predicted, positive: predicted == positive, False),
 }
 """What each strategy equalizes: its name, what is counted, and whether among images of the class only."""
-_GAPS = ("positives gap", "TPR gap", "accuracy gap")
+_GAPS = ("positive rate gap", "TPR gap", "accuracy gap")
 
 
 @check(NAME, needs=[LABELS, GROUP, POSITIVE], options=[COST_RATIO, THRESHOLD], on_request=True)
@@ -49,13 +50,13 @@ def thresholds(recording: Recording, engine: Engine, *, seed: int) -> Mitigated:
     """Can thresholds equalize groups, and at what cost?
 
     What it asks:
-        For one class against the rest (--positive): one threshold for all, the cheapest for each group, and those that
-        equalize groups in how often the class is predicted (demographic parity), in true-positive rates (equal
-        opportunity) or in accuracy; and your own (--threshold). A false positive costs --cost-ratio, a false negative
-        1.
+        One class (--positive) is predicted where its probability reaches a threshold. What are the gaps between groups,
+        the accuracy and the cost with one threshold for all groups, with the cheapest for each group, with those that
+        equalize how often the class is predicted (demographic parity), true-positive rates (equal opportunity) or
+        accuracy, and with your own (--threshold)? A false positive costs --cost-ratio, a false negative 1.
 
     Why it matters:
-        The aims exclude each other if groups differ; the table shows the cost of each for the others.
+        If groups differ, these aims exclude each other; the table shows what each costs the others.
 
     How to read it:
         Thresholds are chosen on half of the images and measured on the other half, so gaps do not vanish exactly. Each
@@ -157,7 +158,7 @@ def _by_strategy(
 
 def _claim(name: str, group: str, gaps: Mapping[str, Mapping[str, Gap | None]], costs: Mapping[str, Interval]) -> str:
     changes = [
-        f"{_AIMS[aim][0]} from {percent(first.gap.value)} to {percent(second.gap.value)} ({aim})"
+        f"{_AIMS[aim][0]} from {points(first.gap.value)} to {points(second.gap.value)} ({aim})"
         for aim in _AIMS
         if (first := gaps["single"][aim]) and (second := gaps[aim][aim])
     ]
@@ -182,7 +183,7 @@ def _strategies(
 ) -> Table:
     columns = [
         Column(name="strategy"),
-        *(Column(name=name, kind="number") for name in _GAPS),
+        *(Column(name=name, kind="share") for name in _GAPS),
         Column(name="accuracy", kind="share"),
         Column(name="95% CI", kind="interval"),
         Column(name="cost per image"),

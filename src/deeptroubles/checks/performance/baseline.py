@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from deeptroubles.checks.limits import MIN_IMAGES, estimate, few
 from deeptroubles.checks.options import LABELS, TRAINING
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.checks.wording import percent, plural, points, points_interval
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.baselines.fit_baseline import BASELINES, fit_baseline, out_of_fold
@@ -22,6 +22,7 @@ from deeptroubles.methods.properties.perceptual_hash import thumbnail
 from deeptroubles.pictures import picture
 from deeptroubles.progress import track
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.holm import holm
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.subject import Subject
@@ -105,8 +106,7 @@ class Compared:
             *few(len(self.network)),
             *self.left_out,
             f"The baselines were fitted on {plural(self.fitted, 'image')} ({source}); a network that saw many more has "
-            "an advantage that is not due to its features."
-            + ("" if self.given else " --training IMAGES evens it out."),
+            "an advantage that is not due to its features." + ("" if self.given else " --training IMAGES removes it."),
             "Baselines with other settings can be better.",
         ]
         yield Finding(
@@ -115,7 +115,7 @@ class Compared:
             severity=float(np.clip(0.5 - self.over_best.value, 0, 1)) if self.baselines else 0.0,
             claim=self._claim(),
             criterion=f"Fails if the network is less accurate than a baseline on the same images, warns if it is less "
-            f"than {percent(MARGIN)} more accurate than a color histogram that beats the most common class, and passes "
+            f"than {points(MARGIN)} more accurate than a color histogram that beats the most common class, and passes "
             "if it is more accurate than every baseline (each with its entire paired interval, 95% for all three "
             f"together). Inconclusive otherwise, and with fewer than {MIN_IMAGES} images or two classes of "
             f"{MIN_OF_CLASS} images. The margin is a convention.",
@@ -133,7 +133,7 @@ class Compared:
         claim = (
             f"The network is correct on {percent(accuracy.value)} of {plural(len(self.network), 'image')} and the best "
             f"baseline ({BASELINES[self.best].title}) on {percent(best.value)}: a difference of "
-            f"{percent_interval(self.over_best)}"
+            f"{points_interval(self.over_best)}"
         )
         if self.color_suffices:
             claim += f"; colors alone are enough for {percent(self.share(self.baselines['color']).value)}"
@@ -157,7 +157,7 @@ class Compared:
             Column(name="accuracy", kind="share"),
             Column(name="95% CI", kind="interval"),
             Column(name="network minus this", kind="share"),
-            Column(name="95% CI, all together", kind="interval"),
+            Column(name="95% CI (all together)", kind="interval"),
         ]
         own = self.share(self.network)
         rows: list[list[Cell]] = [["network", own.value, [own.low, own.high], None, None]]
@@ -170,7 +170,7 @@ class Compared:
         return Table(title=f"Accuracy among {plural(self.classes, 'class', 'classes')}", columns=columns, rows=rows)
 
     def _only_one(self) -> Table:
-        numbers = ("both correct", "only the network", "only the baseline", "neither", "p (McNemar)")
+        numbers = ("both correct", "only the network", "only the baseline", "neither", "p (McNemar, Holm)")
         columns = [Column(name="baseline"), *(Column(name=name, kind="number") for name in numbers)]
         counts = [
             [int(part.sum()) for part in (self.network & right, self.network & ~right, ~self.network & right)]
@@ -189,9 +189,9 @@ def baseline(recording: Recording, engine: Engine, *, seed: int) -> Compared:
     """Is it better than classifiers that need no learned features?
 
     What it asks:
-        Three classifiers that were usual before networks are fitted to the same task: histograms of oriented gradients
-        (HOG) with a linear SVM, a bag of 200 SIFT words with a linear SVM, and a color histogram with a logistic
-        regression. Is the network correct more often than the best of them, on the same images?
+        Three classifiers that were usual before neural networks are fitted to the same task: histograms of oriented
+        gradients (HOG) with a linear SVM, a bag of 200 SIFT words with a linear SVM, and a color histogram with a
+        logistic regression. Is the network correct more often than the best of them, on the same images?
 
     Why it matters:
         A network that does not beat them has not learned more than edges and colors. Where a histogram of 64 colors
@@ -222,7 +222,7 @@ def baseline(recording: Recording, engine: Engine, *, seed: int) -> Compared:
         Psychometrika 1947.
     """
     training = TRAINING.of(recording)
-    rows = _spread(recording.labelled, MAX_IMAGES)
+    rows = recording.labelled[evenly_spaced(len(recording.labelled), MAX_IMAGES)]
     classes = recording.targets[rows]
     seen = engine.map(_features, recording.subject, rows, task="Computing HOG, SIFT and colors")
     groups = duplicate_groups(seen["thumbnail"])
@@ -230,7 +230,8 @@ def baseline(recording: Recording, engine: Engine, *, seed: int) -> Compared:
         kept = np.isin(classes, _large(classes, groups))
         known, fitted = np.unique(classes[kept]), int(kept.sum()) * (FOLDS - 1) // FOLDS
     else:
-        others = _spread(np.flatnonzero(training.targets >= 0), MAX_TRAINING)
+        others = np.flatnonzero(training.targets >= 0)
+        others = others[evenly_spaced(len(others), MAX_TRAINING)]
         learned = engine.map(_features, training, others, task="Computing features of training images")
         others, learned = others[learned["readable"]], {k: v[learned["readable"]] for k, v in learned.items()}
         known, fitted = _large(training.targets[others], np.arange(len(others))), len(others)
@@ -281,11 +282,6 @@ def _features(subject: Subject, indices: Sequence[int], batch_size: int) -> Arra
     return found
 
 
-def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most `most` of the rows, evenly spaced."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64))]
-
-
 def _large(classes: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """The classes with enough images; near-duplicates count once."""
     present, counts = np.unique(np.unique(np.stack([classes, groups]), axis=1)[0], return_counts=True)
@@ -332,7 +328,7 @@ def _grids(recording: Recording, rows: NDArray[np.int64], found: Compared) -> tu
     return tuple(
         ImageGrid(
             title=f"Only {who} is correct ({plural(int(only.sum()), 'image')})",
-            items=[_item(recording, int(row)) for row in _spread(rows[only], EXAMPLES_SHOWN)],
+            items=[_item(recording, int(row)) for row in rows[only][evenly_spaced(int(only.sum()), EXAMPLES_SHOWN)]],
         )
         for who, only in parts.items()
         if only.any()

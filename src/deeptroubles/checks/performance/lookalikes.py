@@ -30,6 +30,7 @@ from deeptroubles.methods.catalogue import ATTRIBUTION, DEFAULT_ATTRIBUTION
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.confusable_pairs import Pairs, confusable_pairs
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject
 
@@ -41,8 +42,8 @@ LIMITS = Limits(
     warn_at=0.10,
     fail_at=0.25,
     note=f"A pair counts if its confusion is more than accuracy alone gives (p < {ALPHA}, corrected for the number of "
-    "pairs); with none, the most confused pair is judged and can only pass. Intervals are corrected for the number of "
-    "pairs. The thresholds are conventions: guessing between two classes gives 50%.",
+    "pairs); with none, the most confused pair is judged, and passes or is inconclusive. Intervals are corrected for "
+    "the number of pairs. The thresholds are conventions: guessing between two classes gives 50%.",
 )
 
 
@@ -84,7 +85,7 @@ class Lookalikes:
 
     @property
     def verdict(self) -> Verdict:
-        """By the limits; only a pair that is confused more than accuracy alone gives is accused."""
+        """By the limits; only a pair that is confused more than accuracy alone gives can fail or warn."""
         if not self.pairs:
             return Verdict.INCONCLUSIVE
         found = LIMITS.verdict(self.worst.bound, self.worst.images)
@@ -109,7 +110,8 @@ class Lookalikes:
 
     def _claim(self) -> str:
         if not self.pairs:
-            return f"Inconclusive: {self.classes} of the classes have {MIN_OF_CLASS} labelled images or more."
+            classes = plural(self.classes, "class has", "classes have")
+            return f"Inconclusive: {classes} {MIN_OF_CLASS} labelled images or more; a pair needs two."
         pair = self.worst
         claim = (
             f"Between {pair.names[0]} and {pair.names[1]} it is wrong on {percent_interval(pair.error)} of "
@@ -133,7 +135,7 @@ class Lookalikes:
             Column(name="95% CI", kind="interval"),
             Column(name="probability on the other", kind="share"),
             Column(name="by accuracy alone", kind="share"),
-            Column(name="p, corrected", kind="number"),
+            Column(name="p (corrected)", kind="number"),
         ]
         rows: list[list[Cell]] = []
         for pair in self.pairs[:PAIRS_SHOWN]:
@@ -161,8 +163,8 @@ def lookalikes(recording: Recording, engine: Engine, *, seed: int) -> Lookalikes
     How to read it:
         The error counts images of the two classes on which the wrong one of the two is more likely; guessing gives 50%.
         The estimate's interval is corrected for the number of pairs, those of the table are not. The grid alternates
-        the two classes, with the images that are most confusable first. The maps show what speaks for the one class
-        against the other: warm colors for the true one.
+        the two classes, with the images that are most confusable first. The maps show the evidence for the true class
+        against the other: warm colors are evidence for the true one.
 
     Limits:
         Whether classes are confused because they look alike, because labels are wrong, or because one was rare in
@@ -175,7 +177,7 @@ def lookalikes(recording: Recording, engine: Engine, *, seed: int) -> Lookalikes
         R. R. Selvaraju et al., Grad-CAM, ICCV 2017 (counterfactual and contrastive maps).
     """
     labelled = recording.labelled
-    rows = labelled[np.unique(np.linspace(0, len(labelled) - 1, min(len(labelled), MAX_IMAGES)).astype(np.int64))]
+    rows = labelled[evenly_spaced(len(labelled), MAX_IMAGES)]
     targets = recording.targets[rows]
     classes, counts = np.unique(targets, return_counts=True)
     classes = classes[counts >= MIN_OF_CLASS]
@@ -235,7 +237,7 @@ def _item(recording: Recording, row: int) -> GridItem:
 
 
 def _maps(recording: Recording, engine: Engine, rows: NDArray[np.int64], two: tuple[int, int]) -> tuple[Heatmaps, ...]:
-    """What speaks for the true class against the other, on an image of each class; none if no method works."""
+    """The evidence for the true class against the other, on an image of each class; none if no method works."""
     chosen = [int(_most_confusable(recording, rows, *pair, 1)[0]) for pair in (two, two[::-1])]
     for method in DEFAULT_ATTRIBUTION:
         try:
@@ -251,7 +253,7 @@ def _maps(recording: Recording, engine: Engine, rows: NDArray[np.int64], two: tu
             text = f"{names[true]} against {names[other]}, on an image of class {names[true]}"
             shown = picture(recording.subject.pixels([row])[0].cpu().numpy(), text, row)
             items.append(Heatmap(values=values.round(5).tolist(), caption=text, alt=text, picture=shown))
-        title, label = "What speaks for the true class against the other", f"{method}, difference of logits"
+        title, label = "Evidence for the true class against the other", f"{method}, difference of logits"
         return (Heatmaps(title=title, items=items, low=-limit, high=limit, diverging=True, scale_label=label),)
     return ()
 

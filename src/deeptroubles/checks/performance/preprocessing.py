@@ -1,4 +1,4 @@
-"""performance.preprocessing: does it get its pixels scaled as it was trained?"""
+"""performance.preprocessing: are the pixels scaled as in training?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.checks.wording import percent, plural, points, points_interval
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Finding, Table, Verdict
 from deeptroubles.recording import Recording
@@ -22,10 +22,11 @@ from deeptroubles.subject import Subject, logits_of
 
 MAX_IMAGES = 200
 LIMITS = Limits(
-    "how much more accurate it is with another usual scaling of the pixels",
+    "the accuracy gained with the best other usual scaling of the pixels",
     warn_at=0.02,
     fail_at=0.10,
     note="The interval is corrected for the number of scalings tried. The thresholds are conventions.",
+    show=points,
 )
 _IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
 _CAFFE = torch.tensor([103.939, 116.779, 123.68])
@@ -44,7 +45,7 @@ _ADVICE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """Whether the network is right (N, bool) as it was given, and with each other scaling, by its name."""
+    """Whether predictions are correct (N, bool) with the given scaling, and with each other one, by its name."""
 
     given: NDArray[np.bool_]
     others: dict[str, NDArray[np.bool_]]
@@ -66,13 +67,13 @@ class Preprocessing:
         if verdict in {Verdict.FAIL, Verdict.WARN}:
             claim = (
                 f"The pixels are probably not scaled as in training: with {self.best}, accuracy is {accuracy} instead "
-                f"of {given}, {percent_interval(gain)} more. Give {_ADVICE[self.best]}, and audit again: everything "
-                "else here is about a network that sees wrong pixels."
+                f"of {given}, a gain of {points_interval(gain)}. Give {_ADVICE[self.best]}, and audit again: all other "
+                "findings are about a network that sees wrong pixels."
             )
         else:
             claim = (
-                f"No other usual scaling of the pixels raises accuracy: with the best one, {self.best}, it is "
-                f" {accuracy}, as given {given}, a difference of {percent_interval(gain)}."
+                f"Accuracy is {given} with the pixels scaled as given and {accuracy} with the best other usual scaling "
+                f"({self.best}), a difference of {points_interval(gain)}."
             )
         yield Finding(
             check="performance.preprocessing",
@@ -90,7 +91,7 @@ class Preprocessing:
             Column(name="scaling"),
             Column(name="accuracy", kind="share"),
             Column(name="minus accuracy as given", kind="share"),
-            Column(name="95% CI, all together", kind="interval"),
+            Column(name="95% CI (all together)", kind="interval"),
         ]
         rows: list[list[Cell]] = [["as given", float(self.given.mean()), None, None]]
         for name in sorted(self.others, key=lambda name: -float(self.others[name].mean())):
@@ -101,7 +102,7 @@ class Preprocessing:
 
 @check("performance.preprocessing", needs=[LABELS])
 def preprocessing(recording: Recording, engine: Engine, *, seed: int) -> Preprocessing:
-    """Does it get its pixels scaled as it was trained?
+    """Are the pixels scaled as in training?
 
     What it asks:
         How accurate the network is on up to 200 labelled images if their pixels are scaled in another usual way: with
@@ -109,8 +110,8 @@ def preprocessing(recording: Recording, engine: Engine, *, seed: int) -> Preproc
         blue as the first channel, as Caffe does it, or with black and white exchanged (one channel).
 
     Why it matters:
-        Mean and standard deviation are not part of most modules. Leaving them off is the most frequent mistake, nothing
-        crashes, and the audit then accuses a network of what is wrong with its input.
+        Mean and standard deviation are not part of most modules, and are easily forgotten. Nothing crashes then, but
+        the audit reports problems of the network that are problems of its input.
 
     How to read it:
         The estimate is the accuracy with the best other scaling minus that with the given one, paired by image. If it
@@ -118,8 +119,8 @@ def preprocessing(recording: Recording, engine: Engine, *, seed: int) -> Preproc
 
     Limits:
         Only usual scalings are tried, and neither other sizes nor other crops. Networks that were trained to ignore
-        brightness and contrast are right with several of them. If labels were read by what the predictions agree with,
-        they were read with the given scaling.
+        brightness and contrast are accurate with several of them. Where the predictions decide what the labels mean,
+        they do so with the given scaling.
 
     References:
         Each scaling is that of published weights: torchvision (ImageNet), TensorFlow's Inception (-1 to 1), and
@@ -134,7 +135,7 @@ def preprocessing(recording: Recording, engine: Engine, *, seed: int) -> Preproc
 
 
 def _right(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
-    """Whether the network is right on each image, as given and with each other scaling."""
+    """Whether the prediction for each image is correct, with the given scaling and with each other one."""
     pixels, targets = subject.pixels(indices), subject.targets[np.asarray(indices)]
 
     def right(seen: Tensor) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.reliance.shared.objects import Objects, known_objects
-from deeptroubles.checks.wording import percent, percent_interval
+from deeptroubles.checks.wording import percent, points, points_interval
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.transforms.shared.backgrounds import (
@@ -26,6 +26,7 @@ from deeptroubles.methods.transforms.shared.backgrounds import (
 )
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.subject import Subject, logits_of
 
@@ -62,9 +63,12 @@ LIMITS = Limits(
     "the accuracy on same-class backgrounds minus that on random backgrounds (the BG-gap of ImageNet-9)",
     warn_at=0.05,
     fail_at=0.15,
-    note="The smaller gap counts, of backgrounds as they are and mirrored: a mirrored sky is still sky, a "
-    "mark at the bottom left is not. Where objects were found by co-localization, a fail becomes a warning. "
-    "Published gaps: " + ", ".join(f"{name} {percent(value)}" for name, value in PUBLISHED.items()) + ".",
+    note="Backgrounds are shown as they are and mirrored, and the smaller of the two gaps counts: a mirrored sky is "
+    "still sky, but a mark at the bottom left is at another place. Where objects were found by co-localization, a fail "
+    "becomes a warning. Published gaps: "
+    + ", ".join(f"{name} {points(value)}" for name, value in PUBLISHED.items())
+    + ".",
+    show=points,
 )
 
 
@@ -107,7 +111,7 @@ class Background:
                 verdict=Verdict.INCONCLUSIVE,
                 claim="Inconclusive: no two classes have two images each whose object is known.",
                 criterion=LIMITS.criterion,
-                caveats=[*self.objects.said(LEAST), "Give masks for at least two images of each of two classes."],
+                caveats=[*self.objects.caveats(LEAST), "Give masks for at least two images of each of two classes."],
             )
             return
         gap, shares = mean_difference(self.gap), self._shares()
@@ -118,14 +122,14 @@ class Background:
             verdict=self._verdict(gap, count),
             severity=max(0.0, gap.value),
             claim=f"Accuracy is {same} on same-class backgrounds and {rand} on random backgrounds{how}, a gap of "
-            f"{percent_interval(gap)} "
+            f"{points_interval(gap)} "
             f"(background only: {percent(shares['Only-BG-T'].value)}, object only: "
             f"{percent(shares['Only-FG'].value)}).",
             criterion=LIMITS.criterion,
             evidence=self._evidence(gap, shares),
             caveats=[
                 *few(count),
-                *self.objects.said(LEAST),
+                *self.objects.caveats(LEAST),
                 f"Each object is pasted on {DRAWS} backgrounds of each kind; the interval is over objects.",
                 "Pasted objects have hard outlines and no shadows, on both kinds of background.",
                 "Published gaps are for nine groups of classes, these for the classifier's own classes.",
@@ -178,9 +182,9 @@ def background(recording: Recording, engine: Engine, *, seed: int) -> Background
         variants.
 
     Limits:
-        A random background can be of the object's own class. A mask that is too small leaves a
-        rim of the object in the background; one that is too large takes background along. Found without
-        masks, objects are rough, and at most 256 images are searched.
+        A random background can be of the object's own class. A mask that is too small leaves a rim of the object in the
+        background; one that is too large takes background along. Without masks, outlines of objects are rough, and
+        objects are searched in at most 256 images.
 
     References:
         K. Xiao et al., Noise or signal: the role of image backgrounds in object recognition, ICLR 2021.
@@ -207,7 +211,7 @@ def _donors(objects: Objects, most: int, seed: int) -> tuple[NDArray[np.int64], 
     usable = [row for row in masked.tolist() if len(by_class[targets[row]]) >= LEAST and len(classes) > 1]
     if not usable:
         return np.zeros(0, dtype=np.int64), np.zeros((0, DRAWS, len(MIXED)), dtype=np.int64)
-    rows = np.array(usable)[np.unique(np.linspace(0, len(usable) - 1, min(len(usable), most)).astype(int))]
+    rows = np.array(usable)[evenly_spaced(len(usable), most)]
     chosen = []
     for row in rows.tolist():
         random, own = np.random.default_rng([seed, row]), targets[row]

@@ -30,6 +30,7 @@ from deeptroubles.methods.clustering.spray import (
 )
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import PIXELS_WITH_GRADIENT, Subject, images_at_once
 
@@ -121,7 +122,7 @@ class ReliesOnClusters:
                 *(
                     []
                     if self.masked
-                    else ["An object that is always at the edge looks the same; masks would separate the two."]
+                    else ["An object that is always at the edge looks like a cue there; masks would separate the two."]
                 ),
             ],
         )
@@ -151,7 +152,7 @@ class ReliesOnClusters:
             Column(name="Fisher score", kind="number"),
             Column(name="region"),
             Column(name="images with half of their evidence there", kind="share"),
-            Column(name="interval (95% for all classes)", kind="interval"),
+            Column(name="95% CI (all together)", kind="interval"),
         ]
         rows: list[list[Cell]] = []
         for each in self.classes:
@@ -270,8 +271,7 @@ def _frequent(predicted: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
     chosen = {}
     for index in order:
         rows = np.flatnonzero(predicted == found[index])
-        keep = np.linspace(0, len(rows) - 1, min(len(rows), MAX_PER_CLASS)).astype(np.int64)
-        chosen[int(found[index])] = rows[keep]
+        chosen[int(found[index])] = rows[evenly_spaced(len(rows), MAX_PER_CLASS)]
     return chosen
 
 
@@ -291,7 +291,7 @@ def _heatmaps(subject: Subject, indices: Sequence[int], batch_size: int, target:
 def _look(
     name: str, maps: NDArray[np.float64], off_object: NDArray[np.float64], *, masked: bool, seed: int
 ) -> ClassClusters:
-    """Cluster the heatmaps of a class, and find the region of a cluster that holds the evidence of most images."""
+    """Cluster the heatmaps of a class, and find the cluster whose region holds the evidence of most images."""
     found = cluster_heatmaps(maps, seed)
     regions = [place_of(off_object[found.group == i], at_edge=not masked) for i in range(found.count)]
     sharing = [int((evidence_at(off_object, region) >= HALF).sum()) for region in regions]

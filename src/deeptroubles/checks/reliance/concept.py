@@ -1,4 +1,4 @@
-"""reliance.concept: do concepts, given as images, change the score of a class?"""
+"""reliance.concept: does a concept, given as images, change the prediction?"""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from deeptroubles.methods.concepts.tcav import (
 from deeptroubles.network import open_network
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.holm import holm
 from deeptroubles.statistics.intervals import Interval
 from deeptroubles.subject import Subject, logits_of
@@ -118,16 +119,15 @@ class ReliesOnConcept:
             return f"Inconclusive: no class is predicted for {MIN_IMAGES} or more images."
         first = self.found[0]
         value, low, high = first.concept.effect
-        effect = (
-            f"the score of {first.target!r} by {abs(value):.2f} (95% CI {min(abs(low), abs(high)):.2f} to "
-            f"{max(abs(low), abs(high)):.2f}) standard deviations"
-            if low * high > 0
-            else f"the score of {first.target!r} by {value:+.2f} (95% CI {low:+.2f} to {high:+.2f}) standard deviations"
-        )
-        changes = ("increases" if value > 0 else "decreases") if low * high > 0 else "changes"
+        changes, size = "changes", f"{value:+.2f} (95% CI {low:+.2f} to {high:+.2f})"
+        if low * high > 0:
+            changes = "increases" if value > 0 else "decreases"
+            least, most = sorted((abs(low), abs(high)))
+            size = f"{abs(value):.2f} (95% CI {least:.2f} to {most:.2f})"
+        effect = f"{changes} the lead of {first.target!r} over the other classes by {size} standard deviations"
         if verdict in {Verdict.FAIL, Verdict.WARN}:
-            return f"The concept {first.name!r} {changes} {effect}."
-        return f"No concept has a large, significant effect; the largest: {first.name!r} {changes} {effect}."
+            return f"The concept {first.name!r} {effect}."
+        return f"No concept has a large, significant effect; the largest: {first.name!r} {effect}."
 
     def _evidence(self) -> list[Evidence]:
         if not self.found:
@@ -181,12 +181,12 @@ def concept(recording: Recording, engine: Engine, *, seed: int) -> ReliesOnConce
     How to read it:
         The effect is the change of a class's lead from random images to the concept, to first order, in standard
         deviations of that lead over your images: 0 is no effect, 1 is as much as images differ anyway. A positive
-        effect increases the score of the class. Directions are learned 50 times, against five draws of your images and
-        without a tenth of the concept's each time; the interval is over these and over the class's images. p is how
-        often concepts made of random images of yours have such an effect. The TCAV score is the share of a class's
-        images whose lead rises; behind this layer most networks are nearly linear, so it is 0 or 1 for almost anything.
-        "Classified correctly" is the share of held-out images that the direction classifies correctly as the concept
-        or not (half is chance).
+        effect increases the lead. Directions are learned 50 times, against five draws of your images and without a
+        tenth of the concept's each time; the interval is over these and over the class's images. p is how often
+        concepts made of random images of yours have such an effect. The TCAV score is the share of a class's images
+        whose lead rises; after this layer most networks are nearly linear, so it is 0 or 1 for almost any concept.
+        "Concept classified correctly" is the share of held-out images that the direction classifies correctly as
+        showing the concept or not (50% is chance).
 
     Limits:
         Only the first-order effect of one direction at one layer is measured, with activations averaged over positions.
@@ -265,8 +265,7 @@ def _effects(
 def _shown(subject: Subject, engine: Engine, images: ImageSet, name: str, layer: str) -> NDArray[np.float64]:
     """The layer's activations for the readable images of a concept, at most MAX_CONCEPT_IMAGES of them."""
     unlabelled = Subject.unlabelled(subject.classifier, images)
-    count = min(len(images), MAX_CONCEPT_IMAGES)
-    rows = np.linspace(0, len(images) - 1, count).astype(np.int64)
+    rows = evenly_spaced(len(images), MAX_CONCEPT_IMAGES)
     seen = engine.map(_read_concept, unlabelled, rows, task=f"Reading {name}", chunk=32, layer=layer)
     return np.asarray(seen["activations"][seen["readable"]])
 

@@ -27,7 +27,7 @@ SHARES = (0.1, 0.5, 1.0)
 
 MAX_IMAGES = 10
 VIEWS = 110
-"""What the maps of all methods for one image cost, in looks at an image, as measured on EfficientNet-Lite0."""
+"""What the maps of all methods for one image cost, in forward passes, as measured on EfficientNet-Lite0."""
 MANY_PASSES = {"occlusion", "rise", "score_cam", "ablation_cam", "integrated_gradients", "smooth_grad"}
 """Methods that need dozens to hundreds of passes per map, which would take longer than all other checks."""
 
@@ -53,7 +53,7 @@ class MapSanity:
     """Which methods' maps depend on the weights.
 
     Attributes:
-        images: How many were looked at.
+        images: How many images maps were made for.
         shares: The shares of the weight tensors that were shuffled; the last is all.
         methods: What was found for each method.
         impossible: Methods that do not work here, and why.
@@ -128,7 +128,7 @@ class MapSanity:
         ]
 
 
-_NO_CURVE = "At which depth the maps change was left out for the time budget (--budget)."
+_NO_CURVE = "To keep to the time budget (--budget), it was not measured at which depth the maps change."
 
 
 @check("reliance.map_sanity")

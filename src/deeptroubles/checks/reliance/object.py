@@ -23,6 +23,7 @@ from deeptroubles.methods.transforms.gaussian_blur import gaussian_blur
 from deeptroubles.methods.transforms.shared.masks import dilate
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, mean, mean_share
 from deeptroubles.subject import Subject
 
@@ -137,7 +138,7 @@ def object(recording: Recording, engine: Engine, *, seed: int) -> ObjectEvidence
     """Does the evidence for the prediction lie in the object?
 
     What it asks:
-        Integrated gradients distribute the score of the prediction over the pixels. How much of the positive evidence
+        Integrated gradients distribute the logit of the prediction over the pixels. How much of the positive evidence
         lies in the object (with a rim, because edges lie on both sides of an outline), and is that more than in a
         centered disc of the same area, where objects usually are?
 
@@ -150,11 +151,11 @@ def object(recording: Recording, engine: Engine, *, seed: int) -> ObjectEvidence
         object: warm colors are evidence for the prediction.
 
     Limits:
-        An attribution is not an experiment, and attributions have accused networks without a problem. If objects are
-        centered and fill the image, the disc is hard to beat and the result is inconclusive. Integrated gradients were
-        chosen because their sum is the score (completeness), they need no layer and have pixel resolution. On eight
-        networks trained on scenes with and without a cue they separated the two more clearly than Grad-CAM and
-        occlusion, and less clearly than LRP, which does not work for every network.
+        An attribution is not an experiment, and attributions have shown problems in networks that had none. If objects
+        are centered and fill the image, the disc is hard to beat and the result is inconclusive. Integrated gradients
+        were chosen because their sum is the change of the logit (completeness), and because they need no layer and have
+        pixel resolution. On eight networks trained on scenes with and without a cue they separated the two more clearly
+        than Grad-CAM and occlusion, and less clearly than LRP, which does not work for every network.
 
     References:
         M. Sundararajan, A. Taly, Q. Yan, Axiomatic attribution for deep networks, ICML 2017.
@@ -167,8 +168,7 @@ def object(recording: Recording, engine: Engine, *, seed: int) -> ObjectEvidence
         2022.
     """
     masked = recording.masked
-    most = min(len(masked), recording.affordable(MAX_IMAGES, 3 * STEPS, FEWEST))
-    rows = masked[np.unique(np.linspace(0, len(masked) - 1, most).astype(int))]
+    rows = masked[evenly_spaced(len(masked), recording.affordable(MAX_IMAGES, 3 * STEPS, FEWEST))]
     found = engine.map(_evidence_of, recording.subject, rows, task="Measuring evidence in objects", chunk=4)
     order = np.argsort(found["inside"] - found["area"], kind="stable")[:EXAMPLES_SHOWN]
     return ObjectEvidence(

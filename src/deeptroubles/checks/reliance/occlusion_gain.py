@@ -14,7 +14,7 @@ from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.checks.wording import percent_interval, plural, points
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Curve, Evidence, Finding, GridItem, Heatmap, Heatmaps, ImageGrid, Series
 from deeptroubles.methods.attacks import occlusion_gain as method
@@ -27,11 +27,13 @@ from deeptroubles.subject import Subject, logits_of
 GAIN = 0.1
 """How much the probability must rise for an image to count."""
 LIMITS = Limits(
-    f"the share of images whose true class gains {percent(GAIN)} or more when one window is hidden", 0.1, 0.3
+    f"the share of images whose true class gains {points(GAIN)} of probability or more when one window is hidden",
+    warn_at=0.1,
+    fail_at=0.3,
 )
 STEPS = 3
-GOING_ON = 32
-"""Images, those that gain most from one hidden window, in which more windows are hidden."""
+CONTINUED = 32
+"""More windows are hidden in this many images, those that gain most from one hidden window."""
 EXAMPLES_SHOWN = 4
 
 
@@ -42,7 +44,7 @@ class OcclusionGain:
     Attributes:
         looks: What was looked at, with the probabilities of each image as it is and with one window hidden.
         probability: After hiding 0, 1, ... windows, M x (steps + 1), of the images that gain most from one window.
-        corrected: How many wrong predictions of these images become right.
+        corrected: How many wrong predictions of these images become correct.
         examples: The first of them, step by step.
         maps: The change for every window in the same images.
     """
@@ -68,19 +70,19 @@ class OcclusionGain:
             check="reliance.occlusion_gain",
             verdict=self.looks.verdict(LIMITS, share),
             severity=share.value,
-            claim=f"Hiding one window raises the probability of the true class by {percent(GAIN)} or more on "
+            claim=f"Hiding one window raises the probability of the true class by {points(GAIN)} or more on "
             f"{percent_interval(share)} of images (largest rise with up to {STEPS} windows: {steps}).",
             criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 f"The probability rises by any amount on {rises} of {plural(count, 'image')}.",
                 (
-                    f"{self.corrected} of the {plural(len(self.probability), 'image')} that gain most turn right when "
-                    f"up to {STEPS} windows are hidden."
+                    f"Hiding up to {STEPS} windows corrects the prediction on {self.corrected} of the "
+                    f"{plural(len(self.probability), 'image')} that gain most."
                 ),
-                "The hidden part may be a second object that really is there; look at the examples.",
+                "The hidden part may be a second object, which is no problem; look at the examples.",
                 "The best of many windows is chosen, so images with low confidence gain more easily.",
             ],
         )
@@ -138,7 +140,7 @@ def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> Occlus
         evidence for another class: often something that usually occurs with that class.
 
     How to read it:
-        The estimate is the share of images whose true class gains at least 10% of probability when one window is
+        The estimate is the share of images whose true class gains at least 10 points of probability when one window is
         hidden. The strips show the images that gain most, step by step; the maps show the change for every window:
         hiding helps where the map is warm, and hurts where it is cold.
 
@@ -162,7 +164,7 @@ def occlusion_gain(recording: Recording, engine: Engine, *, seed: int) -> Occlus
         chunk=2,
         steps=1,
     )
-    rows = looks.rows[np.argsort(-_rises(looks), kind="stable")[:GOING_ON]]
+    rows = looks.rows[np.argsort(-_rises(looks), kind="stable")[:CONTINUED]]
     found = engine.map(_hide, recording.subject, rows, task="Hiding more windows", chunk=2, steps=STEPS)
     probability = _rounded(found["probability"])
     was_wrong = recording.predicted[rows] != recording.targets[rows]
@@ -184,7 +186,7 @@ def _windows(size: tuple[int, int]) -> int:
 
 
 def _rounded(probability: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Single precision knows no more."""
+    """Rounded to what single precision can hold."""
     return probability.astype(np.float64).round(6)
 
 
@@ -236,6 +238,6 @@ def _map(recording: Recording, row: int, first: NDArray[Any], clean: float) -> H
     return Heatmap(
         values=np.round(change, 4).tolist(),
         caption=name,
-        alt=f"Hiding helps {name} most, by {percent(change.max())}, in row {top + 1}, column {left + 1} of the windows",
+        alt=f"Hiding helps {name} most, by {points(change.max())}, in row {top + 1}, column {left + 1} of the windows",
         picture=picture(pixels, f"An image of class {name}", row),
     )

@@ -14,13 +14,14 @@ from deeptroubles.checks.limits import Limits, estimate, few
 from deeptroubles.checks.looks import Looks, look
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.checks.wording import percent, percent_interval, plural, points
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Curve, Evidence, Finding, GridItem, ImageGrid, Series
 from deeptroubles.methods.attacks.duplication_gain import duplication_gain
 from deeptroubles.methods.transforms.shuffle_patches import shuffle_patches
 from deeptroubles.pictures import picture
 from deeptroubles.recording import Recording
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, logits_of
 
@@ -99,7 +100,7 @@ class PatchShuffling:
             claim = (
                 f"{percent_interval(survived)} of correct predictions survive shuffling {JUDGED} x {JUDGED} patches "
                 f"(chance: {chance}); a second copy of the most important part raises the probability by "
-                f"{percent(GAIN)} or more on {percent_interval(more)} of images."
+                f"{points(GAIN)} or more on {percent_interval(more)} of images."
             )
         yield Finding(
             check="reliance.patch_shuffling",
@@ -110,7 +111,7 @@ class PatchShuffling:
             evidence=self._evidence(beyond, more) if count else [],
             caveats=[
                 *few(count),
-                *self.whole.looks.said,
+                *self.whole.looks.caveats,
                 TEXTURE,
                 "Shuffling creates artificial edges; predictions can change because of them instead of the order.",
                 (
@@ -179,7 +180,7 @@ def patch_shuffling(recording: Recording, engine: Engine, *, seed: int) -> Patch
     whole = _shuffled(recording, engine, correct, seed, masked=False)
     masked = np.intersect1d(correct, recording.masked)
     inside = _shuffled(recording, engine, masked, seed, masked=True) if len(masked) else None
-    some = correct[np.unique(np.linspace(0, len(correct) - 1, min(len(correct), MAX_DUPLICATED)).astype(np.int64))]
+    some = correct[evenly_spaced(len(correct), MAX_DUPLICATED)]
     found = engine.map(_duplicate, recording.subject, some, task="Duplicating parts", chunk=4)
     gains = (found["probability"][:, 1] - found["without"]).astype(np.float64) if len(some) else np.zeros(0)
     survivors = whole.looks.rows[_survivors(whole, recording.targets[whole.looks.rows])]
@@ -317,10 +318,10 @@ def _shuffled_example(recording: Recording, row: int, probability: NDArray[np.fl
             picture=picture(
                 image.cpu().numpy(), f"An image of class {name}, {note}", row if note == "unchanged" else None
             ),
-            caption=names[int(chance.argmax())],
-            note=f"{note}; {name} at {percent(chance[recording.targets[row]])}",
+            caption=names[int(probabilities.argmax())],
+            note=f"{note}; {name} at {percent(probabilities[recording.targets[row]])}",
         )
-        for image, note, chance in zip(shown, notes, probability, strict=True)
+        for image, note, probabilities in zip(shown, notes, probability, strict=True)
     ]
     return ImageGrid(title=f"{name}: unchanged, and shuffled ever finer", items=items, strip=True)
 

@@ -22,7 +22,7 @@ from deeptroubles.subject import Subject, logits_of
 
 LIMITS = Limits("the mean share of 15 corruptions, at severities 1 to 5, that change the prediction", 0.30, 0.60)
 VIEWS = 1.5 * len(MAIN)
-"""What an image costs, in looks: corrupting it takes about half as long as looking at it."""
+"""What an image costs, in forward passes: corrupting it takes about half as long as predicting it."""
 EXAMPLES_SHOWN = 4
 NAMES = tuple(MAIN)
 
@@ -74,7 +74,7 @@ class Corruption:
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 (
                     "Each image gets each of the 15 corruptions at one severity only (drawn at random), so a cell of "
                     f"the heatmap is based on about {plural(max(1, round(count / 5)), 'image')}."

@@ -40,7 +40,7 @@ class Rotation:
             verdict=found.looks.verdict(LIMITS, found.share),
             severity=found.share.value,
             claim=f"Rotating an image by {min(map(abs, ANGLES)):g} to {max(ANGLES):g} degrees changes the prediction "
-            f"in {percent_interval(found.share)} of cases ({found.ever} of {count} images change for some angle).",
+            f"in {percent_interval(found.share)} of cases (on {found.ever} of {count} images for at least one angle).",
             criterion=LIMITS.criterion,
             evidence=found.evidence(
                 LIMITS,
@@ -50,10 +50,10 @@ class Rotation:
             ),
             caveats=[
                 *few(count),
-                *found.looks.said,
+                *found.looks.caveats,
                 (
-                    f"The corners are filled in ({self.border} border); of the {found.ever} images that change, "
-                    f"{found.in_both} change for the same angle with every border."
+                    f"The corners are filled in ({self.border} border); the prediction changes on {found.ever} "
+                    f"images, on {found.in_both} of them for the same angle with every border."
                 ),
                 (
                     "Rotation blurs a little (bilinear). Predictions are compared with those for the unchanged image, "

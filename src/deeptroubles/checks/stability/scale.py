@@ -39,8 +39,8 @@ class Scale:
             verdict=found.looks.verdict(LIMITS, found.share),
             severity=found.share.value,
             claim=f"Scaling an image to {percent(FACTORS[0])} to {percent(FACTORS[-1])} of its size changes the "
-            f"prediction in {percent_interval(found.share)} of cases ({found.ever} of {count} images change for some "
-            "size).",
+            f"prediction in {percent_interval(found.share)} of cases (on {found.ever} of {count} images for at least "
+            "one size).",
             criterion=LIMITS.criterion,
             evidence=found.evidence(
                 LIMITS,
@@ -50,11 +50,11 @@ class Scale:
             ),
             caveats=[
                 *few(count),
-                *found.looks.said,
+                *found.looks.caveats,
                 "An enlarged image loses its margins, and possibly part of the object.",
                 (
-                    f"The surroundings of a smaller image are filled in ({self.border} border); of the {found.ever} "
-                    f"images that change, {found.in_both} change for the same size with every border."
+                    f"The surroundings of a smaller image are filled in ({self.border} border); the prediction "
+                    f"changes on {found.ever} images, on {found.in_both} of them for the same size with every border."
                 ),
                 "Predictions are compared with those for the unchanged image, correct or not.",
             ],

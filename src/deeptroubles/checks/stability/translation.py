@@ -66,15 +66,15 @@ class Translation:
             verdict=self.looks.verdict(LIMITS, share),
             severity=share.value,
             claim=f"Shifting an image by {self.lengths[0]} to {self.lengths[-1]} pixels changes the prediction in "
-            f"{percent_interval(share)} of cases ({any_shift.sum()} of {count} images change for some shift).",
+            f"{percent_interval(share)} of cases (on {any_shift.sum()} of {count} images for at least one shift).",
             criterion=LIMITS.criterion,
             evidence=self._evidence(),
             caveats=[
                 *few(count),
-                *self.looks.said,
+                *self.looks.caveats,
                 (
-                    f"The uncovered margin is filled in ({self.border} border); of the {any_shift.sum()} images that "
-                    f"change, {self.in_both} change for the same shift with every border."
+                    f"The uncovered margin is filled in ({self.border} border); the prediction changes on "
+                    f"{any_shift.sum()} images, on {self.in_both} of them for the same shift with every border."
                 ),
                 (
                     "Predictions with low confidence change first. They are compared with those for the unchanged "

@@ -68,7 +68,7 @@ class LayerUnits:
 
 @dataclass(frozen=True, kw_only=True)
 class Dead:
-    """Dead and duplicate units of every layer that ends in a ReLU."""
+    """Dead and duplicate units of every layer that ends in a rectifier (ReLU)."""
 
     images: int
     layers: tuple[LayerUnits, ...]
@@ -156,7 +156,7 @@ class Dead:
             [layer.layer, layer.units, layer.dead, round(layer.share.value, 4), layer.once, layer.duplicates]
             for layer in self.layers
         ]
-        return Table(title="Units of every layer that ends in a ReLU", columns=columns, rows=rows)
+        return Table(title="Units of every layer that ends in a rectifier (ReLU)", columns=columns, rows=rows)
 
 
 @check("units.dead")
@@ -164,8 +164,8 @@ def dead(recording: Recording, engine: Engine, *, seed: int) -> Dead:
     """Are there dead or duplicate units?
 
     What it asks:
-        The network sees up to 256 images. Which channels of the layers that end in a rectifier are 0 at every position
-        of every image, and which have the same activations as an earlier one of their layer?
+        The network sees up to 256 images. Which channels of the layers that end in a rectifier (ReLU) are 0 at every
+        position of every image, and which have the same activations as an earlier one of their layer?
 
     Why it matters:
         A dead unit costs computation and has no effect; during training it gets no gradient and cannot recover. Many of

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.options import LABELS
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import percent, percent_interval
+from deeptroubles.checks.wording import listed, percent, percent_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.units.index_units import index_units
@@ -139,8 +139,7 @@ class LabelDetectors:
         for chosen, why in groups:
             names = [attributes.names[i] for i in np.flatnonzero(chosen)]
             if names:
-                more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-                caveats.append(f"Left out, because {why}: {', '.join(names[:MAX_NAMED])}{more}.")
+                caveats.append(f"Left out, because {why}: {listed(names, most=MAX_NAMED)}.")
         return caveats
 
     def _evidence(self) -> list[Evidence]:
@@ -168,7 +167,7 @@ class LabelDetectors:
     def _row(self, found: Detector) -> list[Cell]:
         cells: list[Cell] = [self.attributes.names[found.attribute], self._unit(found.unit)]
         for area in (found.within, found.overall):
-            has_pairs = not np.isnan(area.value)  # classes have none within themselves
+            has_pairs = not np.isnan(area.value)  # within a class, all images have its label
             cells += [round(area.value, 3), [round(area.low, 3), round(area.high, 3)]] if has_pairs else [None, None]
         return [*cells, round(found.purity, 3), round(float(self.attributes.base_rate[found.attribute]), 3)]
 
@@ -211,7 +210,7 @@ def label_detectors(recording: Recording, engine: Engine, *, seed: int) -> Label
         subject = subject.subset(rows)
     attributes = attributes_of(subject, range(len(rows)))
     names = subject.classifier.class_names
-    if not attributes.enough.any():  # nothing can come of it
+    if not attributes.enough.any():  # no unit can be tested
         return LabelDetectors(
             images=len(rows),
             layer=LOGITS,
@@ -240,7 +239,7 @@ def label_detectors(recording: Recording, engine: Engine, *, seed: int) -> Label
         return result
     best = result.detectors[0]
     order = np.argsort(-values[:, best.unit], kind="stable")[:TOP]
-    return replace(result, strongest=_strongest(subject, attributes, best, order))
+    return replace(result, strongest=_strongest(subject, attributes, best, order, rows))
 
 
 def _feature_layer(subject: Subject) -> str:
@@ -250,14 +249,16 @@ def _feature_layer(subject: Subject) -> str:
     return features[-1] if features else LOGITS
 
 
-def _strongest(subject: Subject, attributes: Attributes, best: Detector, order: NDArray[np.int64]) -> ImageGrid:
-    """The images that activate a unit most."""
+def _strongest(
+    subject: Subject, attributes: Attributes, best: Detector, order: NDArray[np.int64], rows: NDArray[np.int64]
+) -> ImageGrid:
+    """The images that activate a unit most; `rows` are those of the recording that the subject holds."""
     attribute, items = attributes.names[best.attribute], []
-    for row in order.tolist():
-        label = subject.images.labels[row] or "no label"
-        known, carried = attributes.known[row, best.attribute], attributes.present[row, best.attribute]
+    for i in order.tolist():
+        label = subject.images.labels[i] or "no label"
+        known, carried = attributes.known[i, best.attribute], attributes.present[i, best.attribute]
         note = (attribute if carried else f"not {attribute}") if known else "unknown"
-        shown = picture(subject.pixels([row])[0].cpu().numpy(), f"An image of {label}, {note}", row)
+        shown = picture(subject.pixels([i])[0].cpu().numpy(), f"An image of {label}, {note}", int(rows[i]))
         items.append(GridItem(picture=shown, caption=label, note=note))
     base_rate = percent(float(attributes.base_rate[best.attribute]))
     share = f"{percent(best.purity)} have {attribute!r} ({base_rate} of all images)"

@@ -145,8 +145,8 @@ def visualization_trust(recording: Recording, engine: Engine, *, seed: int) -> V
 
     Why it matters:
         Such visualizations are used to explain networks. Networks can be built whose predictions stay the same and
-        whose visualizations show something else; and those of honest networks can take paths that no natural image
-        takes.
+        whose visualizations show something else; and those of networks that nobody manipulated can take paths that no
+        natural image takes.
 
     How to read it:
         Path similarity is normalized: 1 is the similarity of natural images of one class, 0 that of images of different

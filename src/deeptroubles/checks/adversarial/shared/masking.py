@@ -1,4 +1,4 @@
-"""Masked gradients: what an adversarial check may conclude where gradients do not say how logits change."""
+"""Masked gradients: what an adversarial check may conclude where gradients do not show how logits change."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from deeptroubles.recording import Recording
 from deeptroubles.subject import Subject, logits_of
 
 MAX_IMAGES, EXAMINED = 16, 8
+RULE = "While gradients look masked, it can only fail or be inconclusive."
+"""`withheld` in words, for criteria."""
 
 
 def gradient_masking(recording: Recording, engine: Engine) -> MaskingFlags:

@@ -12,7 +12,7 @@ from deeptroubles.checks.data.geography import evidence
 from deeptroubles.checks.data.geography.regions import KINDS, MIN_GROUP_TO_PASS, RegionResult, accuracy_gap, regions_of
 from deeptroubles.checks.limits import Limits, estimate
 from deeptroubles.checks.registry import check
-from deeptroubles.checks.wording import listed, percent, percent_interval, plural
+from deeptroubles.checks.wording import listed, percent, percent_interval, plural, points
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Evidence, Finding, Verdict
 from deeptroubles.images.decoding import gps_position
@@ -42,6 +42,7 @@ GAP = Limits(
     "the largest accuracy gap between regions, between income groups or between countries (all pairs together)",
     warn_at=0.10,
     fail_at=0.20,
+    show=points,
     note="Countries alone do not make it inconclusive, and gaps of groups with fewer than "
     f"{MIN_GROUP_TO_PASS} labelled images are not ruled out.",
 )
@@ -140,7 +141,7 @@ class DataGeography:
         )
         if not self.judged:
             known = f"the country of {self.placed} of {plural(self.images, 'image')} is known"
-            return f"Inconclusive: {known}; of these, {claim}."
+            return f"Inconclusive: {known}. Among these, {claim}."
         gap = self._gap_in_words()
         return f"{claim}; {gap}." if gap else f"{claim}."
 
@@ -169,7 +170,7 @@ class DataGeography:
             ),
             "This is not a problem if the classifier is meant for these places only.",
             "The place a photo was taken may differ from the origin of its subject.",
-            "Borders are approximate, to a few kilometers, and drawn as they are held.",
+            "Borders are approximate, to a few kilometers, and follow actual control.",
             "Numbers of internet users and income groups are rounded, for about 2023; use them to compare shares.",
         ]
         if not self.gaps:

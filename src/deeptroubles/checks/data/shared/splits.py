@@ -17,7 +17,7 @@ class Splits:
     """Which split each image is in.
 
     Attributes:
-        names: The splits, in the order of the alphabet; none without a column of at least two different values.
+        names: The splits, in alphabetical order; none without a column of at least two different values.
         codes: N, the index of the split; -1 where the cell is empty, and everywhere without such a column.
         note: Why splits were not compared, '' where they are.
     """

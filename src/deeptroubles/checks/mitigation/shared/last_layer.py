@@ -13,7 +13,7 @@ from deeptroubles.checks.limits import Limits, estimate, few
 from deeptroubles.checks.mitigation.shared.halves import Halves, Labels, halves
 from deeptroubles.checks.mitigation.shared.result import Mitigated
 from deeptroubles.checks.options import GROUP
-from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.checks.wording import percent, plural, points, points_interval
 from deeptroubles.engine import Engine
 from deeptroubles.errors import ImagesError, ModelError
 from deeptroubles.findings import Cell, Column, Evidence, Finding, Table
@@ -27,6 +27,7 @@ LIMITS = Limits(
     "images,",
     GROUPS.warn_at,
     GROUPS.fail_at,
+    show=points,
 )
 Fit = Callable[[NDArray[np.float64], Labels, Labels, int, int], Head]
 """`fit(features, targets, groups, classes, seed)` gives a last layer."""
@@ -43,7 +44,7 @@ def retrained(
         seed: Decides the halves and everything else random.
         check: The check's name.
         name: A word for the mitigated layer.
-        what: The mitigation, as the subject of a sentence.
+        what: The mitigation, as the subject of the claim.
         fit: Trains the mitigated layer.
     """
     group = (GROUP.of(recording) or ("",))[0]
@@ -88,8 +89,8 @@ def _compared(
         check=check,
         verdict=LIMITS.verdict(worst[after], count),
         severity=worst[after].value,
-        claim=f"{what} changes the largest gap by {group} from {percent(worst[before].value)} to "
-        f"{percent_interval(worst[after])}, and accuracy from {percent(accuracy[before].value)} to "
+        claim=f"{what} changes the largest gap by {group} from {points(worst[before].value)} to "
+        f"{points_interval(worst[after])}, and accuracy from {percent(accuracy[before].value)} to "
         f"{percent(accuracy[after].value)} ({_change(cost)}).",
         criterion=LIMITS.criterion,
         evidence=[

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deeptroubles.checks.limits import Limits, few
 from deeptroubles.checks.reliance.cue.associated_class import associated_class, own_classes
-from deeptroubles.checks.wording import percent, percent_interval
+from deeptroubles.checks.wording import percent, points, points_interval
 from deeptroubles.findings import Cell, Column, Finding, Table, Verdict
 from deeptroubles.methods.transforms.shared.named_cue import NamedCue
 from deeptroubles.recording import Recording
@@ -27,6 +27,7 @@ LIMITS = Limits(
     warn_at=0.05,
     fail_at=0.20,
     note="With several values the interval is widened (Bonferroni). The thresholds are conventions.",
+    show=points,
 )
 
 
@@ -79,15 +80,16 @@ class ColumnCue:
             )
             return
         worst = max(self.values, key=lambda v: (mean_difference(v.rise).low, v.name))
-        effect = mean_difference(worst.rise)
+        # The largest of several values is judged: its interval is widened so that all hold together.
+        effect = mean_difference(worst.rise, 1 - 0.05 / len(self.values))
         columns = [
             Column(name=self.cue.content),
             Column(name="images", kind="number"),
             Column(name="accuracy", kind="share"),
-            Column(name="CI of accuracy", kind="interval"),
+            Column(name="95% CI", kind="interval"),
             Column(name="associated class"),
             Column(name="increase within classes", kind="share"),
-            Column(name="CI of increase", kind="interval"),
+            Column(name="95% CI", kind="interval"),
         ]
         rows: list[list[Cell]] = []
         for value in sorted(self.values, key=lambda v: (-float(np.mean(v.rise)), v.name)):
@@ -98,14 +100,12 @@ class ColumnCue:
                 else [value.accuracy.value, [value.accuracy.low, value.accuracy.high]]
             )
             rows.append([value.name, value.images, *accuracy, value.associated, rise.value, [rise.low, rise.high]])
-        # The largest of several values is judged: its interval is widened so that all hold together.
-        judged = mean_difference(worst.rise, 1 - 0.05 / len(self.values))
         yield Finding(
             check="reliance.cue",
-            verdict=LIMITS.verdict(judged, len(worst.rise)),
+            verdict=LIMITS.verdict(effect, len(worst.rise)),
             severity=max(0.0, effect.value),
             claim=f"Among images of the same class, “{worst.name}” in {self.cue.words} increases the probability of "
-            f"“{worst.associated}” by {percent_interval(effect)}.",
+            f"“{worst.associated}” by {points_interval(effect)}.",
             criterion=LIMITS.criterion,
             evidence=[
                 LIMITS.estimate(
@@ -147,14 +147,14 @@ def column_cue(recording: Recording, cue: NamedCue, seed: int) -> ColumnCue:
             continue
         means = {k: recording.probabilities[others & (own == k)].mean(0) for k in set(own[rows].tolist())}
         effect = recording.probabilities[rows] - np.stack([means[k] for k in own[rows]])
-        spoken, chosen = associated_class(effect, own[rows], seed, names)
+        associated, chosen = associated_class(effect, own[rows], seed, names)
         at = np.flatnonzero(chosen >= 0)
         labelled = has & (recording.targets >= 0)
         if len(at):
             found.append(
                 Value(
                     name=name,
-                    associated=spoken,
+                    associated=associated,
                     rise=effect[at, chosen[at]].round(6),
                     accuracy=wilson(int(correct[labelled].sum()), int(labelled.sum())),
                     images=int(has.sum()),

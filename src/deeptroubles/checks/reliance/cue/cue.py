@@ -17,7 +17,7 @@ from deeptroubles.checks.options import CUE
 from deeptroubles.checks.registry import check
 from deeptroubles.checks.reliance.cue.associated_class import associated_class, own_classes
 from deeptroubles.checks.reliance.cue.column import ColumnCue, column_cue
-from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.checks.wording import percent, plural, points, points_interval
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Estimate, Evidence, Finding, GridItem, ImageGrid, Table, Verdict
 from deeptroubles.methods.reliance.treatments import treat
@@ -31,16 +31,18 @@ from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean_difference, mean_share
 from deeptroubles.subject import Subject, logits_of
 
+FAIL_AT = 0.20
 LIMITS = Limits(
     "the change in the associated class's probability when the cue is inserted, or in the prediction's when it is "
     "removed, relative to a control,",
     warn_at=0.05,
-    fail_at=0.20,
+    fail_at=FAIL_AT,
     note="Controls of an insertion are the same overlay with shuffled blocks and other colors, the same area "
     "in-painted, and for a text other letters (for treatments, others that change images as much); the strongest "
-    "counts. The control of a removal is in-painting of an equal area elsewhere. If both the cue and a control change "
-    f"the prediction this much, it cannot pass. A removal counts from {MIN_IMAGES} images on. The thresholds are "
-    "conventions.",
+    "counts. The control of a removal is in-painting of an equal area elsewhere. It never passes if the 95% interval "
+    f"of the increase with the cue, without a control subtracted, reaches above {points(FAIL_AT)}. A removal counts "
+    f"from {MIN_IMAGES} images on. The thresholds are conventions.",
+    show=points,
 )
 MAX_IMAGES, FEWEST = 128, 64
 """Images that get a cue, and how many at least whatever the budget."""
@@ -107,7 +109,7 @@ class CueEffect:
         """One finding."""
         measured = [(part, mean_difference(part)) for part in self._parts()]
         verdicts = [LIMITS.verdict(effect, len(part)) for part, effect in measured]
-        if self.inserted is not None and mean_difference(self.inserted.with_cue).high > LIMITS.fail_at:
+        if self.inserted is not None and mean_difference(self.inserted.with_cue).high > FAIL_AT:
             verdicts.append(Verdict.INCONCLUSIVE)
         yield Finding(
             check="reliance.cue",
@@ -136,14 +138,14 @@ class CueEffect:
             verb = "raises" if min(part.with_cue.mean(), part.with_control.mean()) >= 0 else "changes"
             claims.append(
                 f"Inserting {self.cue.words} into images of other classes {verb} the probability of {whom} by "
-                f"{percent(part.with_cue.mean())} and inserting a control by {percent(part.with_control.mean())}, a "
-                f"difference of {percent_interval(mean_difference(part.rise))}"
+                f"{points(part.with_cue.mean())} and inserting a control by {points(part.with_control.mean())}, a "
+                f"difference of {points_interval(mean_difference(part.rise))}"
             )
         if self.removed is not None:
             what = "removing it" if claims else f"Removing {self.cue.words}"
             claims.append(
                 f"{what} from {plural(len(self.removed.fall), 'image')} lowers the prediction's probability by "
-                f"{percent_interval(mean_difference(self.removed.fall))} more than removing an equal area elsewhere"
+                f"{points_interval(mean_difference(self.removed.fall))} more than removing an equal area elsewhere"
             )
         return claims
 
@@ -285,24 +287,24 @@ def cue(recording: Recording, engine: Engine, *, seed: int) -> Cues:
 def _effect(recording: Recording, engine: Engine, named: NamedCue, seed: int) -> CueEffect:
     own = own_classes(recording)
     rows = recording.sample(recording.affordable(MAX_IMAGES, 2 + 2 * CONTROLS, FEWEST))
-    said = asdict(named)
+    fields = asdict(named)
     shows = recording.cue_masked if named.kind == "mask" else _found(recording, engine, named)
     donors = np.full(len(own), -1)
     if named.kind == "mask":
         donors = _donors(own, shows, seed)
         rows = rows[donors[rows] >= 0]
-    rows = np.setdiff1d(rows, shows)  # where it is already, it cannot be inserted
+    rows = np.setdiff1d(rows, shows)  # images that show the cue already
     inserted: Inserted | None = None
     examples: list[ImageGrid] = []
     if len(rows):
         task = f"Inserting {named.words}"
-        found = engine.map(_insert, recording.subject, rows, task=task, cue=said, donors=donors.tolist(), seed=seed)
+        found = engine.map(_insert, recording.subject, rows, task=task, cue=fields, donors=donors.tolist(), seed=seed)
         inserted = _inserted(recording, found, rows, donors, seed)
         if inserted is not None:
             examples += _insertions(recording, named, rows, donors, found, inserted, seed)
     removed = None
     if len(shows):
-        taken = engine.map(_remove, recording.subject, shows[:MAX_IMAGES], task=f"Removing {named.words}", cue=said)
+        taken = engine.map(_remove, recording.subject, shows[:MAX_IMAGES], task=f"Removing {named.words}", cue=fields)
         removed = _removed(recording, shows[:MAX_IMAGES], taken)
         examples += _removals(recording, named, shows[:MAX_IMAGES], taken, removed)
     return CueEffect(cue=named, inserted=inserted, removed=removed, examples=tuple(examples))

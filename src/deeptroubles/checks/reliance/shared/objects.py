@@ -25,8 +25,8 @@ from deeptroubles.recording import Recording
 from deeptroubles.subject import Subject
 
 FOUND = 0.6
-"""Objects stand out if two segmentations agree on them in this share of the images; in cluttered photographs they do
-not, and the few that are found lead to false alarms."""
+"""Objects stand out if two segmentations agree on them in this share of the images. In cluttered photographs they do
+not, and the few objects that are found lead to false alarms."""
 SEARCHED = 256
 """Objects are searched in at most this many images."""
 NAMED = 5
@@ -54,7 +54,7 @@ class Objects:
     known: dict[str, int]
     skipped: int
 
-    def said(self, least: int) -> list[str]:
+    def caveats(self, least: int) -> list[str]:
         """How objects were found, which classes were measured (with at least so many objects), and which were not."""
         measured = [name for name in self.searched if self.known.get(name, 0) >= least]
         missing = [name for name in self.searched if name not in measured]
@@ -69,13 +69,12 @@ class Objects:
         counted = f"{plural(found, 'image')} of {total:,} have one, and {len(measured)} of {classes} were measured."
         said = [f"{ways[self.how]} {counted}"]
         if missing:
-            each = [f"{name} ({self.known.get(name, 0)} of {self.searched[name]})" for name in missing[:NAMED]]
-            more = [f"{len(missing) - NAMED} more"] if len(missing) > NAMED else []
-            said.append(f"Left out, with fewer than {least} images whose object is known: {listed([*each, *more])}.")
+            each = [f"{name} ({self.known.get(name, 0)} of {self.searched[name]})" for name in missing]
+            fewer = f"with fewer than {least} images whose object is known"
+            said.append(f"Left out, {fewer}: {listed(each, most=NAMED)}.")
         if self.skipped:
-            said.append(
-                f"Not searched: {plural(self.skipped, 'class', 'classes')} with fewer images; masks would do for all."
-            )
+            skipped = plural(self.skipped, "class", "classes")
+            said.append(f"Not searched: {skipped} with fewer images. Where masks are given, no class is left out.")
         return said
 
 
@@ -106,7 +105,7 @@ def _found(
     found = seen["found"].astype(bool)
     if found.mean() >= FOUND or subject.classifier.channels not in {1, 3}:
         return "segmentation", _unpacked(seen["mask"], size), found
-    features = engine.map(_features, subject, searched, task="Looking at photographs", chunk=32)["features"]
+    features = engine.map(_features, subject, searched, task="Computing features of photographs", chunk=32)["features"]
     items = [(int(row), np.round(s, 4).tolist()) for row, s in zip(searched, object_scores(features), strict=True)]
     seen = engine.map(_co_localized, subject, items, task="Co-localizing objects", chunk=32)
     return "co-localization", _unpacked(seen["mask"], size), seen["found"].astype(bool)

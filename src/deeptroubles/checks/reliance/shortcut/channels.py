@@ -27,7 +27,7 @@ from deeptroubles.checks.reliance.shortcut.swaps import (
     swap_all,
     swaps_of,
 )
-from deeptroubles.checks.wording import percent, plural
+from deeptroubles.checks.wording import percent, plural, points, points_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Evidence, Finding, Heatmap, Heatmaps, ImageGrid, Verdict
 from deeptroubles.methods.reliance.donor_swap import Moves, choose_donors
@@ -36,7 +36,7 @@ from deeptroubles.methods.transforms.shared.scenery import GRID, WINDOW_WIDTH, W
 from deeptroubles.recording import Recording
 from deeptroubles.statistics.intervals import Interval, mean
 
-LIMITS = Limits("how far the prediction moves", warn_at=0.05, fail_at=0.10)
+LIMITS = Limits("how far the prediction moves", warn_at=0.05, fail_at=0.10, show=points)
 SEARCHED = round(MAX_IMAGES / FOUND)
 """Objects are searched in at most this many images, so that enough are left."""
 WORDS = {
@@ -49,11 +49,11 @@ WORDS = {
 }
 CRITERION = (
     "Fails if the 95% interval of the movement of the prediction to the donor's class, when one channel is swapped, "
-    f"lies above {100 * LIMITS.fail_at:.0f} points of probability (for all classes and channels together), warns if "
-    f"it lies above {100 * LIMITS.warn_at:.0f}, and passes if all intervals lie at or below "
-    f"{100 * LIMITS.fail_at:.0f}. Inner texture only warns, and so does the background without masks if it moves the "
-    f"prediction more than the object. Inconclusive otherwise, and with fewer than two classes of {MIN_IMAGES} "
-    "images. The thresholds were set on planted networks (benchmarks/planted.py)."
+    f"lies above {points(LIMITS.fail_at)} of probability (for all classes and channels together), warns if it lies "
+    f"above {points(LIMITS.warn_at)}, and passes if all intervals lie at or below {points(LIMITS.fail_at)}. Inner "
+    "texture only warns, and so does the background without masks if it moves the prediction more than the object. "
+    f"Inconclusive otherwise, and with fewer than two classes of {MIN_IMAGES} images. The thresholds were set on "
+    "planted networks (benchmarks/planted.py)."
 )
 
 
@@ -194,7 +194,7 @@ class Channels:
         return [
             masks,
             *([legitimate] if found.name == "inner texture" else []),
-            "Swapped images look pasted; the effect of pasting itself is removed by swaps within a class.",
+            "Swapped images look pasted; swaps within a class measure the effect of pasting, which is subtracted.",
             (
                 f"At most {MAX_IMAGES} images with {OTHERS} donors each, drawn at random. The insertion and the "
                 f"removal were measured on {len(found.inserted)} and {plural(len(found.removed), 'image')}."
@@ -263,9 +263,8 @@ def _likeliest(effects: Effects) -> tuple[int, int]:
 
 
 def _claim(found: Measured, effect: Interval, verdict: Verdict) -> str:
-    moves = f"{_points(effect.value)} (95% CI {round(100 * effect.low)} to {round(100 * effect.high)})"
-    name = found.class_name
-    alone = f"the object alone moves it by {round(100 * found.object_effect)}"
+    moves, name = points_interval(effect), found.class_name
+    alone = f"the object alone moves it by {points(found.object_effect)}"
     channel = f"{WORDS[TESTED[found.worst[1]]]}, moves the prediction to {name} by {moves}; {alone}."
     if verdict is Verdict.PASS:
         return f"No channel other than the object's shape has a large effect on the prediction; the largest, {channel}"
@@ -298,7 +297,3 @@ def _by_class_and_channel(found: Measured) -> Heatmaps:
         high=max(0.1, float(effect.max())),
         scale_label="movement of probability",
     )
-
-
-def _points(movement: float) -> str:
-    return f"{round(100 * movement)} points"

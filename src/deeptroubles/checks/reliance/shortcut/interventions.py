@@ -19,11 +19,11 @@ from deeptroubles.methods.transforms.shared.overlay import Overlay, control, lay
 from deeptroubles.subject import Subject, logits_of
 
 RECIPIENTS, FIRST = 160, 60
-"""Images of other classes that get a candidate, and how many of them first: most candidates change nothing in these."""
+"""Images of other classes that get a candidate, and how many are tried first: most candidates change nothing."""
 CARRIERS = 60
 """Images from which a candidate is removed."""
 SMALL = 0.05
-"""The others are spared if an effect beyond this is ruled out by the first."""
+"""The others are not tried if the first ones rule out an effect above this."""
 VERSIONS = 10
 """Columns: unchanged, with the candidate, and at most eight controls."""
 OVERLAP = 0.25

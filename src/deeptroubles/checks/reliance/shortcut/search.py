@@ -17,7 +17,7 @@ from deeptroubles.checks.reliance.shortcut.found_cues import names_of
 from deeptroubles.checks.reliance.shortcut.interventions import control_names, insert_all, remove_all, strongest_control
 from deeptroubles.checks.reliance.shortcut.power import SHARES, power
 from deeptroubles.checks.reliance.shortcut.search_pictures import carriers, insertions, place_of, removals
-from deeptroubles.checks.wording import listed, percent, plural
+from deeptroubles.checks.wording import listed, percent, plural, points, points_interval
 from deeptroubles.engine import Engine
 from deeptroubles.findings import Cell, Column, Evidence, Finding, Table, Verdict
 from deeptroubles.methods.reliance.treatments import TREATMENTS
@@ -26,15 +26,16 @@ from deeptroubles.statistics.intervals import Interval, mean
 
 MAX_IMAGES = 400
 SAME_PLACE = 0.2
-"""Patches of different classes are one story if their places overlap by this intersection over union."""
+"""Patches of different classes are one shortcut if their places overlap by this intersection over union."""
 LISTED = 60
 LIMITS = Limits(
-    "how far a patch or treatment that is typical of one class moves the prediction to this class (in points of "
-    "probability, relative to the strongest control; for all candidates together)",
+    "how far a patch or treatment that is typical of one class moves the prediction to this class (probability, "
+    "relative to the strongest control; for all candidates together)",
     warn_at=0.05,
     fail_at=0.10,
     note="A patch's effect is the mean of pasting it in and taking it out. The thresholds were set on planted networks "
     "(benchmarks/photos.py).",
+    show=points,
 )
 
 
@@ -109,7 +110,7 @@ class Tested:
         return "the same patch (at varying places)"
 
     def is_like(self, other: Tested) -> bool:
-        """Whether two candidates are one story: the same images, the same place, or the same sort of treatment."""
+        """Whether two candidates are one shortcut: the same images, the same place, or the same sort of treatment."""
         mine, its = self.candidate, other.candidate
         if mine.same_as(its):
             return True
@@ -125,14 +126,14 @@ class Tested:
 
 @dataclass(frozen=True)
 class Search:
-    """What the search found and the tests said.
+    """What was found, and how far it moves the prediction.
 
     Attributes:
         tested: All candidates.
         images: The number of images that were searched.
         classes: The number of their classes.
         smallest: The smallest share of a class on which a planted patch, and planted blur, was noticed (inf: on none);
-            None where something was accused, so that it was not measured.
+            None where a shortcut was found, so that it was not measured.
         recording: To show images.
         seed: As in the test.
     """
@@ -149,54 +150,54 @@ class Search:
         return LIMITS.verdict(tested.effect(len(self.tested)), len(tested.rise))
 
     @property
-    def stories(self) -> list[list[Tested]]:
-        """Groups of candidates that fail or warn, most harm first; those of a group are one story."""
-        accused = [t for t in self.tested if self.verdict(t) in {Verdict.FAIL, Verdict.WARN}]
-        stories: list[list[Tested]] = []
-        for each in sorted(accused, key=lambda t: -t.effect(len(self.tested)).low):
-            known = next((story for story in stories if any(t.is_like(each) for t in story)), None)
+    def shortcuts(self) -> list[list[Tested]]:
+        """Groups of candidates that fail or warn, the largest effect first; those of a group are one shortcut."""
+        effective = [t for t in self.tested if self.verdict(t) in {Verdict.FAIL, Verdict.WARN}]
+        shortcuts: list[list[Tested]] = []
+        for each in sorted(effective, key=lambda t: -t.effect(len(self.tested)).low):
+            known = next((group for group in shortcuts if any(t.is_like(each) for t in group)), None)
             if known is None:
-                stories.append([each])
+                shortcuts.append([each])
             else:
                 known.append(each)
-        return stories
+        return shortcuts
 
     @property
     def cues(self) -> dict[str, Tested]:
-        """What can be kept, by name: the first candidate of each class in each story, if it can be drawn."""
+        """What can be kept, by name: the first candidate of each class in each shortcut, if it can be drawn."""
         if self.recording.subject.classifier.channels not in {1, 3}:
             return {}
         return names_of(
             tested
-            for story in self.stories
-            for i, tested in enumerate(story)
-            if tested.class_name not in {earlier.class_name for earlier in story[:i]}
+            for group in self.shortcuts
+            for i, tested in enumerate(group)
+            if tested.class_name not in {earlier.class_name for earlier in group[:i]}
         )
 
     def findings(self) -> list[Finding]:
-        """A finding for each story, or one that says what was looked for."""
-        return [self._accusation(story) for story in self.stories] or [self._nothing()]
+        """A finding for each shortcut, or one that says what was looked for."""
+        return [self._finding(group) for group in self.shortcuts] or [self._nothing()]
 
-    def _accusation(self, story: list[Tested]) -> Finding:
-        names = [name for name, tested in self.cues.items() if tested is story[0]]
-        first, effect = story[0], story[0].effect(len(self.tested))
+    def _finding(self, group: list[Tested]) -> Finding:
+        names = [name for name, tested in self.cues.items() if tested is group[0]]
+        first, effect = group[0], group[0].effect(len(self.tested))
         return Finding(
             check="reliance.shortcut",
             verdict=self.verdict(first),
             priority=1,
             severity=float(np.clip(effect.value, 0, 1)),
-            claim=_claim(story, effect),
+            claim=_claim(group, effect),
             criterion=LIMITS.criterion,
-            evidence=self._evidence(story, effect),
+            evidence=self._evidence(first, effect),
             caveats=[
                 "Candidates were found in the pixels and labels, without the network; the test is independent of that.",
-                "The controls do as much to an image without showing the candidate; the strongest one is taken off.",
-                *(f"The run folder keeps it; --cue run:FOLDER/{name} asks another audit about it." for name in names),
+                "The controls change an image as much without showing the candidate; the strongest one is subtracted.",
+                *(f"The run folder keeps it; --cue run:FOLDER/{name} tests it in another audit." for name in names),
             ],
         )
 
-    def _evidence(self, story: list[Tested], effect: Interval) -> list[Evidence]:
-        first, name = story[0], story[0].class_name
+    def _evidence(self, first: Tested, effect: Interval) -> list[Evidence]:
+        name = first.class_name
         subject = self.recording.subject
         parts: list[Evidence] = [
             LIMITS.estimate("How far the prediction moves", effect, len(first.rise), "probability"),
@@ -222,7 +223,7 @@ class Search:
         return [*parts, *shown, self._images(first), self.table]
 
     def _images(self, tested: Tested) -> Table:
-        """The images that carry the candidate, with what the network says about them."""
+        """The images that carry the candidate, with the probability of its class."""
         paths = self.recording.subject.images.table["path"]
         cells: list[list[Cell]] = [
             [str(paths.iloc[row]), round(kept, 4), None if np.isnan(without) else round(without, 4)]
@@ -248,7 +249,7 @@ class Search:
             Column(name="with it", kind="probability"),
             Column(name="strongest control", kind="probability"),
             Column(name="effect", kind="probability"),
-            Column(name="95% CI, joint", kind="interval"),
+            Column(name="95% CI (all together)", kind="interval"),
         ]
         rows: list[list[Cell]] = []
         for each in sorted(self.tested, key=lambda t: -t.effect(len(self.tested)).low):
@@ -271,12 +272,12 @@ class Search:
         )
 
     def _nothing(self) -> Finding:
-        """The finding when nothing is accused: a pass if the search would have noticed something."""
+        """The finding where there is no shortcut: a pass if the search would have noticed one."""
         verdict, reason = Verdict.PASS, ""
-        open_ones = [t for t in self.tested if self.verdict(t) is Verdict.INCONCLUSIVE]
+        undecided = [t for t in self.tested if self.verdict(t) is Verdict.INCONCLUSIVE]
         patch, blur = self.smallest or (np.inf, np.inf)
-        if open_ones:
-            first = open_ones[0]
+        if undecided:
+            first = undecided[0]
             verdict = Verdict.INCONCLUSIVE
             reason = (
                 f"Inconclusive: more images are needed to tell whether {first.words} moves the prediction to "
@@ -312,7 +313,7 @@ class Search:
         effect = first.effect(len(self.tested))
         return (
             f"Of {plural(len(self.tested), 'candidate')} for a shortcut in {where}, the one with the largest effect, "
-            f"{first.words} in images of {first.class_name}, moves the prediction by {_points(effect)}."
+            f"{first.words} in images of {first.class_name}, moves the prediction by {_moves(effect)}."
         )
 
 
@@ -322,13 +323,13 @@ def _noticed(patch: float, blur: float) -> str:
     return f"a patch on {percent(patch)}" + (f" and blur on {percent(blur)}" if blur <= 1 else "")
 
 
-def _points(effect: Interval) -> str:
-    low, high = (round(100 * float(np.clip(end, -1, 1))) for end in (effect.low, effect.high))
-    return f"{plural(round(100 * effect.value), 'point')} (95% CI {low} to {high})"
+def _moves(effect: Interval) -> str:
+    """How far the prediction moves; intervals of few images can reach beyond what is possible."""
+    return points_interval(Interval(*np.clip(effect, -1, 1).tolist()))
 
 
-def _claim(story: list[Tested], effect: Interval) -> str:
-    first = story[0]
+def _claim(group: list[Tested], effect: Interval) -> str:
+    first = group[0]
     name, (before, after) = first.class_name, first.inserted[:, :2].mean(0)
     controlled = float(first.inserted[:, first.control].mean())
     control = first.controls[first.control - 2] if first.control >= 2 else ""
@@ -344,11 +345,13 @@ def _claim(story: list[Tested], effect: Interval) -> str:
     claim = (
         f"{len(first.candidate.rows)} of {plural(first.of, 'image')} of {name} {has} {first.words}, and the prediction "
         f"relies on it: {putting} images of other classes raises {name} from {percent(before)} to {percent(after)}"
-        f"{against}{taking}; relative to controls, the prediction moves by {_points(effect)}."
+        f"{against}{taking}; relative to controls, the prediction moves by {_moves(effect)}."
     )
-    others = sorted({t.class_name for t in story[1:]} - {name})
-    more = "the same place" if first.candidate.name == FIXED else "the same sort"
-    return f"{claim} Others of {more} do this for {listed(others[:4])}." if others else claim
+    others = sorted({t.class_name for t in group[1:]} - {name})
+    alike = "Treatments of the same sort"
+    if first.candidate.is_patch:
+        alike = "Patches at the same place" if first.candidate.name == FIXED else "Other patches"
+    return f"{claim} {alike} do the same for {listed(others, most=4)}." if others else claim
 
 
 def search(recording: Recording, engine: Engine, seed: int) -> Search | None:
@@ -364,7 +367,7 @@ def search(recording: Recording, engine: Engine, seed: int) -> Search | None:
     candidates = unpacked(patches, treatments)
     tested = _tested(recording, engine, candidates, pool, seed)
     found = Search(tested, len(rows), len(classes), None, recording, seed)
-    if found.stories:
+    if found.shortcuts:
         return found
     measured = engine.once(power, subject, task="Measuring the power of the search", rows=pool, seed=seed)["noticed"]
     smallest = tuple(float(min(np.array(SHARES)[part], default=np.inf)) for part in measured)

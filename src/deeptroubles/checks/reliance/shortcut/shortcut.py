@@ -16,12 +16,12 @@ from deeptroubles.findings import Finding, Verdict
 from deeptroubles.recording import Recording
 from deeptroubles.run.folder import RunFolder
 
-ACCUSED = {Verdict.FAIL, Verdict.WARN}
+PROBLEM = {Verdict.FAIL, Verdict.WARN}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shortcut:
-    """What the search for patches and treatments found, and what swaps of channels say where objects are known.
+    """What the search for patches and treatments found, and what swaps of channels found where objects are known.
 
     Attributes:
         searched: None with too few images.
@@ -47,11 +47,11 @@ class Shortcut:
                 f"large; there are {self.labelled} labelled images.",
                 criterion=LIMITS.criterion,
             )
-        elif swapped is not None and not self.searched.stories:
+        elif swapped is not None and not self.searched.shortcuts:
             yield swapped
         else:
             yield from self.searched.findings()
-            if swapped is not None and swapped.verdict in ACCUSED and not self._is_told(self.searched):
+            if swapped is not None and swapped.verdict in PROBLEM and not self._is_known(self.searched):
                 yield swapped
 
     def keep(self, folder: RunFolder) -> None:
@@ -59,10 +59,10 @@ class Shortcut:
         if self.searched is not None:
             keep_cues(self.searched.cues, self.searched.recording.subject, folder)
 
-    def _is_told(self, searched: Search) -> bool:
-        """Whether the swaps see what the search found: something beside the object, for a class that it accuses."""
+    def _is_known(self, searched: Search) -> bool:
+        """Whether the swaps show what the search found: something beside the object, for a class with a shortcut."""
         measured = self.channels.measured
-        classes = {tested.class_name for story in searched.stories for tested in story}
+        classes = {tested.class_name for group in searched.shortcuts for tested in group}
         return measured is None or (
             measured.class_name in classes and measured.name not in {"position", "inner texture"}
         )
@@ -77,7 +77,7 @@ def shortcut(recording: Recording, engine: Engine, *, seed: int) -> Shortcut:
         patches that recur at one place (a watermark, a date stamp, a border) or at varying places (a logo), and traces
         of treatments of the whole image (compression, blur, a color cast). Each candidate is put into images of other
         classes, and patches are taken out of their own. How far does the prediction move, compared with controls that
-        do as much to the image? No cue has to be named.
+        change the image as much? No cue has to be named.
 
         Where objects have masks, or stand out in most images, one channel of evidence at a time (the background, the
         frame, fine detail, color, the object's position, its inner texture) is also replaced by that of a donor image
@@ -91,15 +91,15 @@ def shortcut(recording: Recording, engine: Engine, *, seed: int) -> Shortcut:
         The movement is the mean of two effects: how much other images gain towards a class with its cue, and how much
         images of the class lose without it. The claim says what the cue is, where it is, and how many images carry it.
         The crops show what it looks like. A pass says on what part of a class a patch or blur would have been noticed,
-        because copies of these images in which they were planted were searched too. `--cue run:FOLDER` asks about the
-        cues that were found in another audit, of other images or of another network.
+        because copies of these images in which they were planted were searched too. `--cue run:FOLDER` tests cues that
+        were found in another audit, on other images or with another network.
 
     Limits:
-        On cluttered photographs without masks the scenery behind the object is not tested. A patch in the middle of
-        the image, on known objects, or where objects of many classes recur, is taken for the object and not accused,
-        so a cue there is missed. Weak compression, logos that vary in size or that change their place in a small class,
-        and cues on less than about a quarter of a class are often missed. A cue that all classes share is not a
-        shortcut and not found, and neither is one that is absent from these images.
+        On cluttered photographs without masks the scenery behind the object is not tested. A patch in the middle of the
+        image, on known objects, or where objects of many classes recur, is taken for the object, so a cue there is
+        missed. Weak compression, logos that vary in size or that change their place in a small class, and cues on less
+        than about a quarter of a class are often missed. A cue that all classes share is not a shortcut and not found,
+        and neither is one that is absent from these images.
 
     References:
         S. Lapuschkin et al., Unmasking Clever Hans predictors, Nature Communications 2019; R. Geirhos et al., Shortcut

@@ -17,6 +17,7 @@ from deeptroubles.methods.segmentation.find_objects import find_objects
 from deeptroubles.methods.transforms.shared.neutralize import neutralize
 from deeptroubles.methods.transforms.shared.scenery import WINDOWS, Scenery
 from deeptroubles.methods.transforms.swap import CHANNELS, swap
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.subject import Subject, logits_of
 
 MAX_IMAGES = 240
@@ -48,10 +49,9 @@ def pairs_for(
     """
     rows, which = np.nonzero(targets[donors.others] == wanted)
     pairs = np.stack([rows, donors.others[rows, which], donors.same[rows, 0]], axis=1)
-    count = min(LOCATING, len(pairs))
-    chosen = np.unique(np.linspace(0, len(pairs) - 1, count).astype(int))
+    chosen = evenly_spaced(len(pairs), LOCATING)
     if movement is not None:
-        chosen = np.sort(np.argsort(-movement[rows, which], kind="stable")[:count])
+        chosen = np.sort(np.argsort(-movement[rows, which], kind="stable")[:LOCATING])
     taken: NDArray[np.int64] = pairs[chosen]
     return taken
 

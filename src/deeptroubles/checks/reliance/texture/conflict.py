@@ -19,6 +19,7 @@ from deeptroubles.findings import Cell, Column, Evidence, GridItem, ImageGrid, T
 from deeptroubles.images import ImageSet
 from deeptroubles.methods.reliance.cue_conflict import CATEGORIES, Trials, category_probabilities, find_trials
 from deeptroubles.pictures import picture
+from deeptroubles.statistics.evenly_spaced import evenly_spaced
 from deeptroubles.statistics.intervals import Interval, wilson
 from deeptroubles.subject import Subject, logits_of
 
@@ -89,7 +90,7 @@ class Conflict:
         return wilson(int(self.by_texture.sum()), self.counted)
 
     @property
-    def asked(self) -> int:
+    def readable(self) -> int:
         """How many images were readable."""
         return int((self.decision >= 0).sum())
 
@@ -101,13 +102,13 @@ class Conflict:
     def claim(self) -> str:
         """The shape bias, as a clause."""
         return (
-            f"Shape bias is {percent_interval(self.shape_bias)} over the {self.counted} of {self.asked} cue-conflict "
-            "images that are decided by shape or texture"
+            f"Shape bias is {percent_interval(self.shape_bias)} over the {self.counted} of {self.readable} "
+            "cue-conflict images that are decided by shape or texture"
         )
 
     def caveats(self) -> list[str]:
         """What limits the result."""
-        trials, unreadable = self.trials, len(self.decision) - self.asked
+        trials, unreadable = self.trials, len(self.decision) - self.readable
         counts = {
             "with shape and texture of the same class": trials.agreeing,
             "without two class names in the file name": trials.unnamed,
@@ -212,7 +213,7 @@ def _examples(subject: Subject, trials: Trials, decision: NDArray[np.int64]) -> 
     grids = []
     for what, cue in (("texture", trials.texture), ("shape", trials.shape)):
         chosen = np.flatnonzero(decision == cue)
-        picked = chosen[np.unique(np.linspace(0, len(chosen) - 1, min(EXAMPLES_SHOWN, len(chosen))).astype(np.int64))]
+        picked = chosen[evenly_spaced(len(chosen), EXAMPLES_SHOWN)]
         items = []
         for i in picked.tolist():
             shape, texture, decided = (trials.names[int(c[i])] for c in (trials.shape, trials.texture, decision))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptroubles.checks.limits import Limits
-from deeptroubles.checks.wording import percent, percent_interval, plural
+from deeptroubles.checks.wording import percent, percent_interval, plural, points
 from deeptroubles.engine import Arrays, Engine
 from deeptroubles.findings import Cell, Column, Curve, Evidence, GridItem, ImageGrid, Series, Table
 from deeptroubles.methods.reliance.suppression import KINDS, MIN_PATCH, kinds_for, strengths, suppress
@@ -23,6 +23,7 @@ LIMITS = Limits(
     warn_at=0.0,
     fail_at=0.20,
     note="The thresholds and the strengths of suppression are conventions.",
+    show=points,
 )
 MAX_IMAGES, FEWEST = 100, 50
 """Images that are changed, and how many at least whatever the budget."""
@@ -111,7 +112,7 @@ class Suppression:
         if labelled:
             columns += [
                 Column(name="correct predictions that stay correct", kind="share"),
-                Column(name="CI of correct", kind="interval"),
+                Column(name="95% CI", kind="interval"),
             ]
         rows: list[list[Cell]] = []
         for i, kind in enumerate(self.kinds):

@@ -60,7 +60,7 @@ class Sweep:
         changed: Whether the prediction changes, N x V.
         correct: Whether the prediction is correct, for the labelled images, L x V.
         correct_before: How many of the labelled images are classified correctly unchanged.
-        in_both: How many images change for the same value with the control settings too.
+        in_both: On how many images the prediction changes for the same value with the control settings too.
         examples: The least stable images.
     """
 
@@ -79,7 +79,7 @@ class Sweep:
 
     @property
     def ever(self) -> int:
-        """How many images change for one value at least."""
+        """On how many images the prediction changes for at least one value."""
         return int(self.changed.any(1).sum())
 
     def evidence(self, limits: Limits, *, label: str, title: str, x_label: str) -> list[Evidence]:
