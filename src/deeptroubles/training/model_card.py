@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -98,8 +99,9 @@ def _place(out: Path, images: ImageSet, row: int) -> str:
         return _relative(out, stored)
     path = out / "images" / f"{row:06d}.png"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        images[row].save(path)
+        buffer = io.BytesIO()
+        images[row].save(buffer, "PNG")
+        write_whole(path, buffer.getvalue())
     return os.path.relpath(path, out)
 
 
