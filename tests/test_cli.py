@@ -816,3 +816,19 @@ def test_a_damaged_origin_is_no_origin(tmp_path):
     for text in ("", "{", "[]", '{"model": 1}', '{"model": "a", "images": ["b"]}'):
         (tmp_path / "origin.json").write_text(text)
         assert read_origin(tmp_path) is None
+
+
+def test_an_audit_that_is_refused_leaves_the_origin_of_the_other_run(run, here):
+    assert run(*audit_of("color_models:make", "--checks", "data.balance"))[0] == 0
+    code, _, err = run(*audit_of("color_models:flat", "--size", SIZE, "--checks", "data.balance"))
+    assert code == 2
+    assert "holds another run" in err
+    assert read_origin(here / "run").model == "color_models:make"
+
+
+def test_what_a_comparison_of_methods_cannot_use_is_refused(run):
+    for option in (("--method", "occlusion"), ("--target", "red"), ("--layer", "conv"), ("--out", "x.png")):
+        code, _, err = run(*explain_of("--compare", *option, image="images"))
+        assert code == 2
+        assert "--compare ranks all methods" in err
+        assert option[0] in err

@@ -23,6 +23,7 @@ from deeptroubles.commands.images import Masks, PathColumn, ValueRange
 from deeptroubles.commands.model import Load, named_model, origin_of, with_model
 from deeptroubles.errors import RunFolderError, UsageError
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
+from deeptroubles.run.folder import is_run
 from deeptroubles.run.origin import write_origin
 
 _STYLE = {
@@ -111,6 +112,8 @@ def audit_command(
         raise UsageError("Say which images to audit it on, with --images.")
     folder = masks if masks and not is_module(masks) else None
     found = load_images(images, label=label, path_column=path_column, value_range=value_range, masks=folder)
+    read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
+    origin, is_new = origin_of(load, images, seed, read), not is_run(out_folder)
     try:
         result = audit(
             classifier,
@@ -130,8 +133,9 @@ def audit_command(
         _print_begun(out_folder)
         raise
     finally:
-        read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
-        write_origin(out_folder, origin_of(load, images, seed, read))
+        if is_new:  # the audit may have been refused because the folder holds another run
+            write_origin(out_folder, origin)
+    write_origin(out_folder, origin)
     _write_for_ci(result, out_folder, junit, sarif)
     if as_json:
         sys.stdout.write(audit_to_json(result) + "\n")

@@ -54,6 +54,11 @@ def explain(
     ] = None,
 ) -> None:
     """Draw which parts of an image a prediction depends on, and print the most likely classes."""
+    options = {"--method": method, "--target": target, "--layer": layer, "--set": settings, "--out": out_file}
+    if compare and (unused := [name for name, value in options.items() if value]):
+        raise UsageError(
+            f"--compare ranks all methods for the most likely class, and draws nothing; leave out {', '.join(unused)}."
+        )
     whole_catalogue = compare or method == "all"
     if settings and whole_catalogue:
         raise UsageError("Settings are for one method; name it with --method.")

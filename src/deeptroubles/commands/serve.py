@@ -17,6 +17,7 @@ from deeptroubles.commands.console import err, out
 from deeptroubles.commands.images import Masks, PathColumn, ValueRange
 from deeptroubles.commands.model import Load, load_model, named_model, origin_of, with_model
 from deeptroubles.errors import UsageError
+from deeptroubles.run.folder import is_run
 from deeptroubles.run.origin import Origin, read_origin, write_origin
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def opened_bench(
     """
     named = Path(named_model(load))
     with ExitStack() as stack:
-        if (named / "run.json").is_file():
+        if is_run(named):
             folder, (opened, seed) = named, _reopened(named)
         elif images is None:
             raise UsageError("Say which images, with --images IMAGES (or name the folder of a run).")

@@ -25,6 +25,8 @@ from deeptroubles.pictures import MEDIA
 from deeptroubles.run.files import write_whole
 
 Arrays = Mapping[str, NDArray[Any]]
+MARKER = "run.json"
+"""The file that makes a folder a run: it says what the run is about."""
 
 
 class RunFolder:
@@ -41,7 +43,7 @@ class RunFolder:
 
     def __init__(self, path: Path | str, identity: Mapping[str, str]) -> None:
         self.path = Path(path)
-        marker = self.path / "run.json"
+        marker = self.path / MARKER
         try:
             begun = marker.is_file()
             other = not begun and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
@@ -56,7 +58,7 @@ class RunFolder:
         if begun:
             self._check_identity(marker, dict(identity))
         else:
-            self._write("run.json", json.dumps(dict(identity), indent=1).encode())
+            self._write(MARKER, json.dumps(dict(identity), indent=1).encode())
 
     def _check_identity(self, marker: Path, identity: dict[str, str]) -> None:
         try:
@@ -109,6 +111,14 @@ class RunFolder:
 
     def _write(self, name: str, content: bytes) -> None:
         write_whole(self.path / name, content)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run; False for a path that the system refuses, such as one that is too long."""
+    try:
+        return (path / MARKER).is_file()
+    except OSError:
+        return False
 
 
 def read_audit(path: Path | str) -> Audit:

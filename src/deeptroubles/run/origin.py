@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from deeptroubles.run.files import write_whole
+from deeptroubles.run.folder import is_run
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,7 @@ _FILE = "origin.json"
 
 def write_origin(folder: Path, origin: Origin) -> None:
     """Keep an origin in a run folder, if it is one. Raises RunFolderError where it cannot be written."""
-    try:
-        begun = (folder / "run.json").is_file()
-    except OSError:  # such as a name that is too long
-        return
-    if begun:
+    if is_run(folder):
         write_whole(folder / _FILE, json.dumps(asdict(origin), indent=1).encode())
 
 
