@@ -198,7 +198,7 @@ def test_the_column_of_paths_is_named(tmp_path):
     assert images.table["given_path"].tolist() == [7] or images.table["given_path"].tolist() == ["7"]
     with pytest.raises(ImagesError, match=r"no column 'nme' \(it has: .*--path-column"):
         load_images(tmp_path / "m.tsv", path_column="nme")
-    with pytest.raises(UsageError, match="is no manifest"):
+    with pytest.raises(UsageError, match="is not a manifest"):
         load_images(tmp_path, path_column="x")
 
 

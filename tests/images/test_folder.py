@@ -40,7 +40,7 @@ def test_class_folders(tmp_path):
     assert images.table["path"].tolist() == ["cat/a b é.png", "cat/sub/deep/c.JPG", "dog/b.png"]
     assert images.labels == ["cat", "cat", "dog"]
     assert [picture.size for picture in images] == [(3, 2)] * 3
-    assert images.notes == ("Files that are no images were passed over: 1 .db, 1 .json, 1 .txt.",)
+    assert images.notes == ("Files that are not images were left out: 1 .db, 1 .json, 1 .txt.",)
 
 
 def test_a_flat_folder_has_no_labels(tmp_path):

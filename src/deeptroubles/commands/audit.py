@@ -19,7 +19,7 @@ from deeptroubles.commands.budget import read_budget
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.engine import EngineName
 from deeptroubles.commands.fail_on import read_fail_on
-from deeptroubles.commands.images import Masks, PathColumn, ValueRange
+from deeptroubles.commands.images import FORMS, Label, Masks, PathColumn, ValueRange
 from deeptroubles.commands.model import Load, named_model, origin_of, with_model
 from deeptroubles.errors import RunFolderError, UsageError
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
@@ -51,22 +51,23 @@ def audit_command(
     images: Annotated[
         str | None,
         typer.Option(
-            help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo. "
-            "Default for a model that `train` made: the images that it never saw."
+            help=f"The images: {FORMS}. Default for a model that `train` made: the images that were held out."
         ),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    label: Label = None,
     path_column: PathColumn = None,
     value_range: ValueRange = None,
     masks: Masks = None,
-    checks: Annotated[str | None, typer.Option(help="Checks or families, comma-separated. Default: all.")] = None,
+    checks: Annotated[
+        str | None, typer.Option(help="Checks or families to run, comma-separated. Default: all but mitigation.")
+    ] = None,
     skip: Annotated[str | None, typer.Option(help="Checks or families to leave out, comma-separated.")] = None,
     fail_on: Annotated[
         str | None,
         typer.Option(
             metavar="VERDICT[:CHECKS]",
             help="Exit with 1 on this verdict (fail or warn) or worse, of all checks or of some, such as "
-            "fail:data,reliance. Problems of nearly every network count only where their checks are named.",
+            "fail:data,reliance. Problems that nearly every network has count only if their checks are named.",
         ),
     ] = None,
     junit: Annotated[
@@ -82,8 +83,8 @@ def audit_command(
         str,
         typer.Option(
             metavar="TIME|none",
-            help="About how long the checks may take, such as 90s, 10m or 2h; those that would need more look at fewer "
-            "images. none: all images, where the verdict is not decided earlier.",
+            help="About how long the checks may take together, such as 90s, 10m or 2h; checks that would take longer "
+            "use fewer images. none: no limit.",
         ),
     ] = "10m",
     engine: EngineName = "local",

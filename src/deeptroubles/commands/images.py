@@ -6,15 +6,19 @@ from typing import Annotated
 
 import typer
 
+FORMS = "a folder (with or without class folders), a manifest (CSV or Parquet), IDX files, hf:NAME or demo"
+"""What `--images` can be."""
+Label = Annotated[str | None, typer.Option(help="The column with the labels. Default: `label`.")]
 PathColumn = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="The column of a manifest with the files. Default: `path`.")
+    str | None, typer.Option(metavar="COLUMN", help="The column of a manifest with the image files. Default: `path`.")
 ]
 ValueRange = Annotated[
     str | None,
     typer.Option(
         "--range",
         metavar="LOW:HIGH",
-        help="Values that are black and white in images with more than 8 bits. Default: found in all of them.",
+        help="Stored values to show as black and white, for images with more than 8 bits. Default: one range for all "
+        "images.",
     ),
 ]
 Masks = Annotated[

@@ -22,17 +22,24 @@ Load = Callable[[], "Classifier"]
 
 
 def load_model(
-    model: Annotated[str, typer.Argument(help="Where the model comes from; `deeptroubles models` lists the forms.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="The model, such as my_file:build, timm:resnet50 or model.onnx; `deeptroubles models` lists all forms."
+        ),
+    ],
     *,
     size: Annotated[str | None, typer.Option(help="Input size: one number, or HEIGHTxWIDTH.")] = None,
     mean: Annotated[str | None, typer.Option(help="Mean per channel, comma-separated, for pixels in [0, 1].")] = None,
     std: Annotated[str | None, typer.Option(help="Standard deviation per channel, comma-separated.")] = None,
     classes: Annotated[Path | None, typer.Option(help="Class names: a text file (one a line) or JSON.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="1 for grayscale, 3 for RGB.")] = None,
-    output: Annotated[str | None, typer.Option(help="Which entry of the model's output holds the logits.")] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Which entry of the model's output holds the logits, where it returns several.")
+    ] = None,
     outputs: Annotated[
         Literal["logits", "probabilities", "sigmoid"] | None,
-        typer.Option(help="What the model returns. Default: what its outputs look like."),
+        typer.Option(help="What the model returns. Default: recognized from its outputs."),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="A local weights file for the network; MODEL@FILE says the same.")

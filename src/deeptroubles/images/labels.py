@@ -188,7 +188,10 @@ def find_class(classifier: Classifier, name: str) -> int:
     by_name = _by_name([name], classifier.class_names, classifier.class_aliases)
     index = by_name.get(name, _by_number(name, 0, classifier.classes) if _is_number(name) else _NONE)
     if index < 0:
-        raise UsageError(f"The model has no class {name!r}.{nearest(name, classifier.class_names)}")
+        raise UsageError(
+            f"The model has no class {name!r}; give a name, or an index from 0 to {classifier.classes - 1}."
+            f"{nearest(name, classifier.class_names)}"
+        )
     return index
 
 

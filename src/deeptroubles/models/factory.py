@@ -83,10 +83,10 @@ def _import(module_name: str) -> Any:
     except ModuleNotFoundError as error:
         if not (error.name and f"{module_name}.".startswith(f"{error.name}.")):
             raise  # the module is there, but something that it imports is not
-        raise ModelError(
-            f"There is no Python module {module_name}, neither installed nor in {here}."
-            f"{nearest(module_name, ['timm', 'torchvision', 'hf'])}"
-        ) from None
+        hint = nearest(module_name, ["timm", "torchvision", "hf"])
+        if module_name.endswith(".py"):
+            hint = f" Give the module without .py: {module_name.removesuffix('.py')}:function."
+        raise ModelError(f"There is no Python module {module_name}, neither installed nor in {here}.{hint}") from None
 
 
 def _describe(error: Exception) -> str:

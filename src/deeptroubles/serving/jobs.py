@@ -31,7 +31,7 @@ class TooManyJobsError(DeeptroublesError):
 
 
 class Cancelled(KeyboardInterrupt):
-    """Somebody pressed stop; work ends as it does with Ctrl-C."""
+    """The job was stopped; its work ends as it does with Ctrl-C."""
 
 
 @dataclass
@@ -61,12 +61,12 @@ class Job:
     stop: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def show(self, step: Any) -> None:
-        """Show a step to those who watch; ends the work when somebody pressed stop."""
+        """Show a step to those who watch. Raises Cancelled if the job was stopped."""
         self.step = step
         self.changed()
 
     def changed(self) -> None:
-        """Tell those who watch; ends the work when somebody pressed stop."""
+        """Notify those who watch. Raises Cancelled if the job was stopped."""
         self.version += 1
         if self.stop.is_set():
             raise Cancelled
