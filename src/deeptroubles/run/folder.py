@@ -68,8 +68,8 @@ class RunFolder:
             raise RunFolderError(f"{marker} cannot be read ({error}); choose another folder with --out.") from error
         if different:
             raise RunFolderError(
-                f"{self.path} holds another run (its {' and '.join(different)} differ from this one's); choose another "
-                "folder with --out, or delete that one."
+                f"{self.path} holds another run (different {' and '.join(different)}); choose another folder with "
+                "--out, or delete that one."
             )
 
     def chunk(self, key: str) -> dict[str, NDArray[Any]] | None:
