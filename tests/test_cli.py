@@ -389,7 +389,7 @@ def test_the_same_command_goes_on_and_another_is_refused(run):
     assert run(*audit_of("color_models:make", *quick))[0] == 0
     code, _, err = run(*audit_of("color_models:wrong", *quick, "--size", "12"))
     assert code == 2
-    assert "holds another run (its model differ" in err
+    assert "holds another run (different model)" in err
 
 
 # --- what is wrong is told in a sentence
@@ -411,8 +411,9 @@ def told(result, sentence):
         (audit_of("efficientnet-lite1"), "'efficientnet-lite1' is not a model.*Did you mean efficientnet-lite0"),
         (audit_of("color_models:mke"), "no function mke.*Did you mean make"),
         (audit_of("color_model:make"), "no Python module color_model"),
+        (audit_of("color_models.py:make"), r"without \.py: color_models:make"),
         (audit_of("color_models:crashes"), "OSError: weights are missing"),
-        (audit_of("color_models:number"), "returned a int"),
+        (audit_of("color_models:number"), "returned an object of type int"),
         (audit_of("nowhere.ts", "--size", "8"), r"nowhere\.ts"),
         (audit_of("model.onnx"), r"no file model\.onnx"),
         (audit_of("color_models:bare"), "--size"),
@@ -452,13 +453,13 @@ def told(result, sentence):
         (audit_of(images="image"), "nothing at image.*Did you mean images"),
         (audit_of(images="empty"), "no images in empty"),
         (audit_of(images="broken"), r"None of the 2 images could be read.*the file is empty"),
-        (audit_of(images="color_models.py"), "no kind of file"),
+        (audit_of(images="color_models.py"), "not a kind of file"),
         (audit_of(out="a file"), "a file exists and is not a run"),
         (audit_of(out="a file/run"), "cannot be written"),
         (audit_of(out="images"), "images exists and is not a run of deeptroubles; choose another folder with --out"),
         (audit_of(out="x" * 300), "choose another"),
         (explain_of("--method", "gradcam"), "no method 'gradcam'. Did you mean grad_cam"),
-        (explain_of("--target", "rad"), "no class 'rad'. Did you mean red"),
+        (explain_of("--target", "rad"), "no class 'rad'; give a name, or an index from 0 to 2. Did you mean red"),
         (explain_of("--target", "3"), "no class '3'"),
         (explain_of("--layer", "con"), "no layer 'con'"),
         (explain_of("--layer", ":mean"), "has no positions"),
@@ -832,3 +833,21 @@ def test_what_a_comparison_of_methods_cannot_use_is_refused(run):
         assert code == 2
         assert "--compare ranks all methods" in err
         assert option[0] in err
+
+
+def test_a_run_knows_its_masks_from_any_folder(run, here):
+    for path in (here / "images").rglob("*.png"):
+        place = here / "masks" / path.relative_to(here / "images")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (SIZE, SIZE), 255).save(place)
+    assert run(*audit_of("color_models:make", "--masks", "masks", "--checks", "data.balance"))[0] == 0
+    assert read_origin(here / "run").images_options["masks"] == str(here / "masks")
+
+
+@pytest.mark.parametrize(
+    "command", [("train", "--images", "images"), ("mend", "color_models:make", "--by", "temperature")]
+)
+def test_a_device_that_is_not_there_is_one_sentence(run, command):
+    code, _, err = run(*command, "--out", "model", "--device", "cuda:99")
+    assert code == 2
+    assert "The device 'cuda:99' is not available here; use --device cpu." in err

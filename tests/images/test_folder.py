@@ -141,5 +141,5 @@ def test_what_does_not_exist_and_what_is_no_image(tmp_path):
     with pytest.raises(ImagesError, match="nothing at"):
         load_images(tmp_path / "no" / "such" / "place")
     (tmp_path / "a.docx").write_bytes(b"x")
-    with pytest.raises(ImagesError, match="no kind of file"):
+    with pytest.raises(ImagesError, match="not a kind of file"):
         load_images(tmp_path / "a.docx")

@@ -19,7 +19,7 @@ from deeptroubles.commands.budget import read_budget
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.engine import EngineName
 from deeptroubles.commands.fail_on import read_fail_on
-from deeptroubles.commands.images import FORMS, Label, Masks, PathColumn, ValueRange
+from deeptroubles.commands.images import FORMS, Label, Masks, PathColumn, ValueRange, images_with_masks
 from deeptroubles.commands.model import Load, named_model, origin_of, with_model
 from deeptroubles.errors import RunFolderError, UsageError
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
@@ -102,23 +102,19 @@ def audit_command(
     problem, seconds = read_fail_on(fail_on) if fail_on else None, read_budget(budget)
     classifier = load()
     from deeptroubles.engine import engine_named
-    from deeptroubles.images import load_images
-    from deeptroubles.models import is_module
     from deeptroubles.models.trained import held_out_images
     from deeptroubles.workflows.audit import REPORT, audit
-    from deeptroubles.workflows.segment import segment_objects
 
     images = images or held_out_images(named_model(load))
     if images is None:
         raise UsageError("Say which images to audit it on, with --images.")
-    folder = masks if masks and not is_module(masks) else None
-    found = load_images(images, label=label, path_column=path_column, value_range=value_range, masks=folder)
     read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
+    found = images_with_masks(images, read)
     origin, is_new = origin_of(load, images, seed, read), not is_run(out_folder)
     try:
         result = audit(
             classifier,
-            segment_objects(found, masks) if masks and not folder else found,
+            found,
             out_folder,
             checks=_names(checks) or None,
             skip=_names(skip),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from deeptroubles.images import ImageSet
 
 FORMS = "a folder (with or without class folders), a manifest (CSV or Parquet), IDX files, hf:NAME or demo"
 """What `--images` can be."""
@@ -29,3 +33,16 @@ Masks = Annotated[
         "(FILE.pt2, FILE.ts, package.module:function). Default: a manifest's `mask`.",
     ),
 ]
+
+
+def images_with_masks(images: str, read: Mapping[str, str | None]) -> ImageSet:
+    """The images of a command, read with its options; `masks` is a folder or a segmentation model."""
+    from deeptroubles.images import load_images
+    from deeptroubles.models import is_module
+    from deeptroubles.workflows.segment import segment_objects
+
+    options: dict[str, Any] = dict(read)
+    masks = options.pop("masks", None)
+    if masks and is_module(masks):
+        return segment_objects(load_images(images, **options), masks)
+    return load_images(images, masks=masks, **options)

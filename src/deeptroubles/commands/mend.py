@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from deeptroubles.commands.console import doing, out
 from deeptroubles.commands.images import Label, PathColumn
+from deeptroubles.commands.model import Device, available_device
 from deeptroubles.commands.train import print_trained
 from deeptroubles.workflows.choices import REMEDIES
 
@@ -18,7 +19,7 @@ def mend(
     model: Annotated[str, typer.Argument(help="The model, such as a folder that `train` made.")],
     *,
     by: Annotated[
-        str, typer.Option(metavar="REMEDY", help="; ".join(f"{name}: {what}" for name, what in REMEDIES.items()))
+        str, typer.Option(metavar="REMEDY", help=" ".join(f"{name}: {what}." for name, what in REMEDIES.items()))
     ],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the mended model.")],
     images: Annotated[
@@ -46,14 +47,14 @@ def mend(
     label: Label = None,
     path_column: PathColumn = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ... Default: the GPU if there is one.")] = "",
+    device: Device = "",
 ) -> None:
     """Train a model further, against a problem that an audit found."""
     with doing("Loading PyTorch"):
-        import torch
-
         from deeptroubles.images import load_images
         from deeptroubles.workflows.mend import mend as run_mending
+
+        chosen = available_device(device)
 
     found = run_mending(
         model,
@@ -66,7 +67,7 @@ def mend(
         depth=depth,
         epochs=epochs,
         seed=seed,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=chosen,
     )
     print_trained(found, out_folder)
     name = escape(out_folder.resolve().name)

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from deeptroubles.classifier import Classifier
 
 Load = Callable[[], "Classifier"]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... Default: the GPU if there is one.")]
+
+
+def available_device(name: str) -> str:
+    """The device of this name; by default the GPU if there is one. Raises UsageError where it is not available."""
+    import torch
+
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, ImportError):
+        raise UsageError(f"The device {name!r} is not available here; use --device cpu.") from None
+    return name
 
 
 def load_model(
@@ -44,20 +57,13 @@ def load_model(
     weights: Annotated[
         Path | None, typer.Option(help="A local weights file for the network; MODEL@FILE says the same.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... Default: the GPU if there is one.")] = "",
+    device: Device = "",
 ) -> Classifier:
     """Load the model that a command was given."""
     with doing("Loading the model"):
-        import torch
-
         from deeptroubles.models import load_class_names, load_classifier
 
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            chosen = torch.device(device)
-            torch.zeros(1, device=chosen).item()
-        except (RuntimeError, AssertionError, ImportError):
-            raise UsageError(f"The device {device!r} is not available here; use --device cpu.") from None
+        chosen = available_device(device)
         classifier = load_classifier(
             model,
             size=_size(size),
@@ -108,11 +114,14 @@ def origin_of(load: Load, images: str, seed: int, images_options: Mapping[str, s
     """Where a model and images come from, to be kept in their run folder. Files are kept with their whole path."""
     given = dict(_given(load))
     model = str(given.pop("model"))
-    if Path(model).exists():
-        model = str(Path(model).resolve())
     options = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in given.items()}
-    where = str(Path(images).resolve()) if Path(images).exists() else images
-    return Origin(model, where, seed, options, dict(images_options))
+    read = {name: _whole_path(text) if name == "masks" and text else text for name, text in images_options.items()}
+    return Origin(_whole_path(model), _whole_path(images), seed, options, read)
+
+
+def _whole_path(text: str) -> str:
+    """The whole path of a file or a folder; a text that names neither stays as it is."""
+    return str(Path(text).resolve()) if Path(text).exists() else text
 
 
 def _given(load: Load) -> Mapping[str, Any]:

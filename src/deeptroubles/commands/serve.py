@@ -14,7 +14,7 @@ import typer
 from rich.markup import escape
 
 from deeptroubles.commands.console import err, out
-from deeptroubles.commands.images import Label, Masks, PathColumn, ValueRange
+from deeptroubles.commands.images import Label, Masks, PathColumn, ValueRange, images_with_masks
 from deeptroubles.commands.model import Load, load_model, named_model, origin_of, with_model
 from deeptroubles.errors import UsageError
 from deeptroubles.run.folder import is_run
@@ -109,18 +109,9 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 def _opened(load: Load, images: str, read: Mapping[str, str | None], beside: str | None = None) -> Opened:
     classifier = load()
-    from deeptroubles.images import load_images
-    from deeptroubles.models import is_module
     from deeptroubles.serving.workbench import Opened
-    from deeptroubles.workflows.segment import segment_objects
 
-    masks = read.get("masks")
-    folder = masks if masks and not is_module(masks) else None
-    options: dict[str, Any] = {name: value for name, value in read.items() if name != "masks"}
-    found = load_images(images, masks=folder, **options)
-    if masks and not folder:
-        found = segment_objects(found, masks)
-    return Opened(classifier, found, load_model(beside) if beside else None)
+    return Opened(classifier, images_with_masks(images, read), load_model(beside) if beside else None)
 
 
 def _reopened(folder: Path) -> tuple[Opened | None, int]:

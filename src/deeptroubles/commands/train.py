@@ -11,6 +11,7 @@ from rich.markup import escape
 from deeptroubles.checks.wording import percent, plural
 from deeptroubles.commands.console import doing, err, out
 from deeptroubles.commands.images import FORMS, Label, PathColumn, ValueRange
+from deeptroubles.commands.model import Device, available_device
 
 if TYPE_CHECKING:
     from deeptroubles.training.model_card import Trained
@@ -63,14 +64,14 @@ def train(
     value_range: ValueRange = None,
     size: Annotated[int | None, typer.Option(min=16, help="Input size for untrained:NAME. Default: 32.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ... Default: the GPU if there is one.")] = "",
+    device: Device = "",
 ) -> None:
     """Train a classifier: a new last layer, fine-tuning, or a small network from scratch."""
     with doing("Loading PyTorch"):
-        import torch
-
         from deeptroubles.images import load_images
         from deeptroubles.workflows.train import train as run_training
+
+        chosen = available_device(device)
 
     found = run_training(
         load_images(images, label=label, path_column=path_column, value_range=value_range),
@@ -84,7 +85,7 @@ def train(
         group=group,
         size=size,
         seed=seed,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=chosen,
     )
     print_trained(found, out_folder)
 

@@ -11,7 +11,7 @@ Technique = Literal["maximize", "dream", "caricature", "maps", "filters", "atlas
 UnitTechnique = Literal["dataset", "channel", "neuron", "negative", "diversity", "dream", "caricature", "text"]
 """What is computed for the units of a layer, and kept."""
 REMEDIES = {
-    "temperature": "divide the logits by the number that calibrates the probabilities; predictions stay the same",
+    "temperature": "divide the logits by the number that calibrates the probabilities, which changes no prediction",
     "balanced": "refit the last layer with equal numbers of every class in every group (--group)",
     "cue": "put the cue into every second image, whatever its class (--cue)",
     "textures": "give every second image the Fourier amplitudes of another, so that shapes must be used",
