@@ -77,7 +77,7 @@ def label_text(value: Any) -> str | None:
 
 
 def readable(text: str) -> str:
-    """Write what is no text, such as a byte of a file name in an old encoding, as an escape; leave text as it is."""
+    """Escape what is not valid text, such as a byte of a file name in an old encoding; leave the rest as it is."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

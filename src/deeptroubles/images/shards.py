@@ -80,7 +80,7 @@ def load_tars(files: AbstractFileSystem, shards: Sequence[str], name: str) -> Im
         name: What to call the set.
 
     Raises:
-        ImagesError: A shard is no tar file or is compressed, or there are no images.
+        ImagesError: A shard is not a tar file or is compressed, or there are no images.
     """
     found = [_samples(files, shard) for shard in track(shards, "Listing shards")]
     samples = list(chain(*found))

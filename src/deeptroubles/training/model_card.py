@@ -81,7 +81,7 @@ def write_trained(out: Path, found: Trained, facts: ModelFacts, images: ImageSet
 
 
 def _manifest(out: Path, images: ImageSet, parts: Split) -> pd.DataFrame:
-    """All images that were used, with their part; those that are no files are written as PNG."""
+    """All images that were used, with their part; those that are not files are written as PNG."""
     sides = {"training": parts.training, "validation": parts.validation, "held_out": parts.held_out}
     rows = np.concatenate(list(sides.values()))
     table = images.table.iloc[rows].copy()
@@ -106,7 +106,7 @@ def _place(out: Path, images: ImageSet, row: int) -> str:
 
 
 def _relative(out: Path, stored: object) -> str:
-    """The path of a file as seen from the folder; '' for what is no file."""
+    """The path of a file as seen from the folder; '' for what is not a file."""
     return os.path.relpath(stored, out) if isinstance(stored, Path) else ""
 
 
