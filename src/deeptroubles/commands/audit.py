@@ -23,8 +23,7 @@ from deeptroubles.commands.images import FORMS, Label, Masks, PathColumn, ValueR
 from deeptroubles.commands.model import Load, named_model, origin_of, with_model
 from deeptroubles.errors import RunFolderError, UsageError
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
-from deeptroubles.run.folder import is_run
-from deeptroubles.run.origin import write_origin
+from deeptroubles.run.origin import is_run, write_origin
 
 _STYLE = {
     Verdict.FAIL: ("✖", "bold red"),

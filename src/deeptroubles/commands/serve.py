@@ -17,8 +17,7 @@ from deeptroubles.commands.console import err, out
 from deeptroubles.commands.images import Label, Masks, PathColumn, ValueRange, images_with_masks
 from deeptroubles.commands.model import Load, load_model, named_model, origin_of, with_model
 from deeptroubles.errors import UsageError
-from deeptroubles.run.folder import is_run
-from deeptroubles.run.origin import Origin, read_origin, write_origin
+from deeptroubles.run.origin import Origin, is_run, read_origin, write_origin
 
 if TYPE_CHECKING:
     from deeptroubles.serving.workbench import Opened, Workbench

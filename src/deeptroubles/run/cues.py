@@ -17,7 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from deeptroubles.errors import RunFolderError, UsageError, nearest
 from deeptroubles.run.files import write_whole
-from deeptroubles.run.folder import RunFolder, is_run
+from deeptroubles.run.folder import RunFolder
+from deeptroubles.run.origin import is_run
 from deeptroubles.run.tables import read_table
 
 _NAME = re.compile(r"[\w-]+")

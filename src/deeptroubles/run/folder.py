@@ -23,10 +23,9 @@ from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import SCHEMA_VERSION, Audit, audit_from_json, audit_to_json
 from deeptroubles.pictures import MEDIA
 from deeptroubles.run.files import write_whole
+from deeptroubles.run.origin import MARKER
 
 Arrays = Mapping[str, NDArray[Any]]
-MARKER = "run.json"
-"""The file that makes a folder a run: it says what the run is about."""
 
 
 class RunFolder:
@@ -111,14 +110,6 @@ class RunFolder:
 
     def _write(self, name: str, content: bytes) -> None:
         write_whole(self.path / name, content)
-
-
-def is_run(path: Path) -> bool:
-    """Whether a folder holds a run; False for a path that the system refuses, such as one that is too long."""
-    try:
-        return (path / MARKER).is_file()
-    except OSError:
-        return False
 
 
 def read_audit(path: Path | str) -> Audit:

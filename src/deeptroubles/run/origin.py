@@ -10,7 +10,6 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from deeptroubles.run.files import write_whole
-from deeptroubles.run.folder import is_run
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,16 @@ class Origin:
 
 _ORIGIN: TypeAdapter[Origin] = TypeAdapter(Origin)
 _FILE = "origin.json"
+MARKER = "run.json"
+"""The file that makes a folder a run: it says what the run is about."""
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run; False for a path that the system refuses, such as one that is too long."""
+    try:
+        return (path / MARKER).is_file()
+    except OSError:
+        return False
 
 
 def write_origin(folder: Path, origin: Origin) -> None:

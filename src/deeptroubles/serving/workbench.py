@@ -22,8 +22,9 @@ from deeptroubles.images import ImageSet
 from deeptroubles.memory import return_freed_memory
 from deeptroubles.network import Network, open_network
 from deeptroubles.recording import Recording, record
-from deeptroubles.run.folder import is_run, read_audit
+from deeptroubles.run.folder import read_audit
 from deeptroubles.run.lock import locked
+from deeptroubles.run.origin import is_run
 from deeptroubles.run.pixels import keeping_pixels
 from deeptroubles.run.unit_store import UnitStore
 from deeptroubles.workflows.audit import open_run
