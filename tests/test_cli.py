@@ -389,7 +389,7 @@ def test_the_same_command_goes_on_and_another_is_refused(run):
     assert run(*audit_of("color_models:make", *quick))[0] == 0
     code, _, err = run(*audit_of("color_models:wrong", *quick, "--size", "12"))
     assert code == 2
-    assert "holds another run (its model differ" in err
+    assert "holds another run (different model)" in err
 
 
 # --- what is wrong is told in a sentence
@@ -411,8 +411,9 @@ def told(result, sentence):
         (audit_of("efficientnet-lite1"), "'efficientnet-lite1' is not a model.*Did you mean efficientnet-lite0"),
         (audit_of("color_models:mke"), "no function mke.*Did you mean make"),
         (audit_of("color_model:make"), "no Python module color_model"),
+        (audit_of("color_models.py:make"), r"without \.py: color_models:make"),
         (audit_of("color_models:crashes"), "OSError: weights are missing"),
-        (audit_of("color_models:number"), "returned a int"),
+        (audit_of("color_models:number"), "returned an object of type int"),
         (audit_of("nowhere.ts", "--size", "8"), r"nowhere\.ts"),
         (audit_of("model.onnx"), r"no file model\.onnx"),
         (audit_of("color_models:bare"), "--size"),
@@ -452,13 +453,13 @@ def told(result, sentence):
         (audit_of(images="image"), "nothing at image.*Did you mean images"),
         (audit_of(images="empty"), "no images in empty"),
         (audit_of(images="broken"), r"None of the 2 images could be read.*the file is empty"),
-        (audit_of(images="color_models.py"), "no kind of file"),
+        (audit_of(images="color_models.py"), "not a kind of file"),
         (audit_of(out="a file"), "a file exists and is not a run"),
         (audit_of(out="a file/run"), "cannot be written"),
         (audit_of(out="images"), "images exists and is not a run of deeptroubles; choose another folder with --out"),
         (audit_of(out="x" * 300), "choose another"),
         (explain_of("--method", "gradcam"), "no method 'gradcam'. Did you mean grad_cam"),
-        (explain_of("--target", "rad"), "no class 'rad'. Did you mean red"),
+        (explain_of("--target", "rad"), "no class 'rad'; give a name, or an index from 0 to 2. Did you mean red"),
         (explain_of("--target", "3"), "no class '3'"),
         (explain_of("--layer", "con"), "no layer 'con'"),
         (explain_of("--layer", ":mean"), "has no positions"),
@@ -807,7 +808,7 @@ def test_a_run_says_where_it_came_from_and_may_not_run_code(run, here):
     assert Path(origin.images).is_absolute()
     code, out, err = run("export", "run", "--out", "page")
     assert code == 0
-    assert "runs code" in err
+    assert "would run code" in err
     assert out.strip() == "page/index.html"
     assert "static" in (here / "page" / "index.html").read_text()
 
@@ -816,3 +817,37 @@ def test_a_damaged_origin_is_no_origin(tmp_path):
     for text in ("", "{", "[]", '{"model": 1}', '{"model": "a", "images": ["b"]}'):
         (tmp_path / "origin.json").write_text(text)
         assert read_origin(tmp_path) is None
+
+
+def test_an_audit_that_is_refused_leaves_the_origin_of_the_other_run(run, here):
+    assert run(*audit_of("color_models:make", "--checks", "data.balance"))[0] == 0
+    code, _, err = run(*audit_of("color_models:flat", "--size", SIZE, "--checks", "data.balance"))
+    assert code == 2
+    assert "holds another run" in err
+    assert read_origin(here / "run").model == "color_models:make"
+
+
+def test_what_a_comparison_of_methods_cannot_use_is_refused(run):
+    for option in (("--method", "occlusion"), ("--target", "red"), ("--layer", "conv"), ("--out", "x.png")):
+        code, _, err = run(*explain_of("--compare", *option, image="images"))
+        assert code == 2
+        assert "--compare ranks all methods" in err
+        assert option[0] in err
+
+
+def test_a_run_knows_its_masks_from_any_folder(run, here):
+    for path in (here / "images").rglob("*.png"):
+        place = here / "masks" / path.relative_to(here / "images")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (SIZE, SIZE), 255).save(place)
+    assert run(*audit_of("color_models:make", "--masks", "masks", "--checks", "data.balance"))[0] == 0
+    assert read_origin(here / "run").images_options["masks"] == str(here / "masks")
+
+
+@pytest.mark.parametrize(
+    "command", [("train", "--images", "images"), ("mend", "color_models:make", "--by", "temperature")]
+)
+def test_a_device_that_is_not_there_is_one_sentence(run, command):
+    code, _, err = run(*command, "--out", "model", "--device", "cuda:99")
+    assert code == 2
+    assert "The device 'cuda:99' is not available here; use --device cpu." in err

@@ -253,7 +253,7 @@ def test_a_folder_that_cannot_be_locked_is_told(tmp_path):
 # --- which run a folder holds
 
 
-def test_the_same_run_is_gone_on_with(folder):
+def test_the_same_run_is_resumed(folder):
     folder.keep_chunk("one", {"a": np.arange(3)})
     again = RunFolder(str(folder.path), dict(reversed(IDENTITY.items())))
     assert again.chunk("one")["a"].tolist() == [0, 1, 2]
@@ -261,7 +261,7 @@ def test_the_same_run_is_gone_on_with(folder):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"model": "other"}, r"its model differ"), ({"images": "o", "seed": "1"}, r"its images and seed differ")],
+    [({"model": "other"}, r"different model\)"), ({"images": "o", "seed": "1"}, r"different images and seed\)")],
 )
 def test_another_run_is_refused_and_what_differs_is_named(folder, change, words):
     with pytest.raises(RunFolderError, match=rf"holds another run \({words}.*choose another folder with --out"):

@@ -191,3 +191,8 @@ def test_an_atlas_is_one_large_picture(shown):
     found = visualize_units(trained(), "6", "atlas", images=shown, steps=3)
     assert found.pictures[0].ndim == 3
     assert found.pictures[0].shape[1] > 28
+
+
+def test_a_filter_that_the_first_convolution_does_not_have_is_refused():
+    with pytest.raises(UsageError, match="filters 0 to"):
+        visualize_units(trained(), "3:20", "filters")

@@ -77,10 +77,10 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001 (the command-line librar
         raise typer.Exit
 
 
-_DOORS = """\
+_OVERVIEW = """\
 deeptroubles: is my image classifier right for the right reasons?
 
-Three doors, for a model of yours (such as my_file:build, timm:resnet50 or model.onnx) and a folder of photographs:
+Three ways to ask, for a model of yours (such as my_file:build, timm:resnet50 or model.onnx) and a folder of images:
 
   command   deeptroubles audit MODEL --images photos/ --out runs/first
   page      deeptroubles serve MODEL --images photos/
@@ -103,7 +103,7 @@ def _program(
 ) -> None:
     """Options of the program itself; its help is that of `app`."""
     if context.invoked_subcommand is None:
-        sys.stdout.write(_DOORS)
+        sys.stdout.write(_OVERVIEW)
 
 
 def main() -> None:

@@ -140,5 +140,5 @@ def test_a_repeated_audit_looks_at_the_same_images(tmp_path):
 def test_budgets_are_times():
     assert [read_budget(text) for text in ("90s", "10m", "1.5h", "2D", "none")] == [90, 600, 5400, 172_800, None]
     for text in ("", "10", "m", "0s", "-1m", "ten minutes"):
-        with pytest.raises(UsageError, match="is no time"):
+        with pytest.raises(UsageError, match="is not a time"):
             read_budget(text)

@@ -265,7 +265,7 @@ def test_files_that_are_passed_over_are_counted_and_those_without_a_suffix_looke
         (tmp_path / name).write_text("x")
     images = load_images(tmp_path)
     assert images.table["path"].tolist() == ["1.2.840", "a.png", "noname"]
-    assert images.notes == ("Files that are no images were passed over: 2 .txt, 1 .npy, 1 without a suffix.",)
+    assert images.notes == ("Files that are not images were left out: 2 .txt, 1 .npy, 1 without a suffix.",)
     assert len(load_images(tmp_path / "noname")) == 1
 
 

@@ -40,7 +40,7 @@ def test_class_folders(tmp_path):
     assert images.table["path"].tolist() == ["cat/a b é.png", "cat/sub/deep/c.JPG", "dog/b.png"]
     assert images.labels == ["cat", "cat", "dog"]
     assert [picture.size for picture in images] == [(3, 2)] * 3
-    assert images.notes == ("Files that are no images were passed over: 1 .db, 1 .json, 1 .txt.",)
+    assert images.notes == ("Files that are not images were left out: 1 .db, 1 .json, 1 .txt.",)
 
 
 def test_a_flat_folder_has_no_labels(tmp_path):
@@ -141,5 +141,5 @@ def test_what_does_not_exist_and_what_is_no_image(tmp_path):
     with pytest.raises(ImagesError, match="nothing at"):
         load_images(tmp_path / "no" / "such" / "place")
     (tmp_path / "a.docx").write_bytes(b"x")
-    with pytest.raises(ImagesError, match="no kind of file"):
+    with pytest.raises(ImagesError, match="not a kind of file"):
         load_images(tmp_path / "a.docx")

@@ -81,7 +81,7 @@ def test_folders_in_an_archive_are_classes(tmp_path):
 
 def test_what_is_no_shard_is_told(tmp_path):
     (tmp_path / "a.tar").write_bytes(b"no archive" * 100)
-    with pytest.raises(ImagesError, match="no tar file that can be read"):
+    with pytest.raises(ImagesError, match="cannot be read as a tar file"):
         load_images(tmp_path / "a.tar")
     tar(tmp_path / "a.tar", [("notes.md", b"x")])
     with pytest.raises(ImagesError, match="holds no images"):

@@ -84,7 +84,7 @@ def test_what_is_given_wins_over_what_the_classifier_says(write):
         ("dictionary", {"size": 20}, "a dictionary with 'scores', 'features'"),
         ("dictionary", {"size": 20, "output": "logits"}, "no entry 'logits'"),
         ("nan", {"size": 20}, "NaN"),
-        ("number", {}, "returned a int; it must return a Classifier"),
+        ("number", {}, "returned an object of type int; it must return a Classifier"),
         ("fails", {}, r"fails failed: KeyError: 'weights' \(nets.py, line \d+\)"),
         ("imports", {}, "failed: ModuleNotFoundError: No module named 'no_such_package'"),
         ("needs", {}, "failed: TypeError"),

@@ -121,6 +121,12 @@ def test_class_names_may_be_a_file_but_not_a_text(tmp_path, monkeypatch):
         Classifier(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), size=2, class_names="ab")
 
 
+def test_a_file_without_class_names_has_no_line_to_blame(tmp_path):
+    (tmp_path / "names.txt").write_text("")
+    with pytest.raises(UsageError, match="holds no class names"):
+        load_class_names(tmp_path / "names.txt")
+
+
 def test_a_missing_file_of_class_names(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         load_class_names(tmp_path / "names.txt")

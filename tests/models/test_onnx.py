@@ -57,7 +57,7 @@ def test_logits_are_those_of_the_graph_and_methods_work(tmp_path):
 
 def test_what_is_no_model_is_told(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match="no ONNX model"):
+    with pytest.raises(ModelError, match="cannot be read as an ONNX model"):
         load_classifier(str(tmp_path / "a.onnx"))
     with pytest.raises(ModelError, match="no file"):
         load_classifier(str(tmp_path / "b.onnx"))

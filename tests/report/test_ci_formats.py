@@ -84,3 +84,14 @@ def test_the_fixture_fails_a_test_on_a_problem(pytester, monkeypatch):
     result = pytester.runpytest_subprocess()
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(["*FAIL data.duplicates: *", "*No check came to a verdict*"])
+
+
+def test_the_place_in_sarif_is_an_address(every):
+    """The schema wants a URI, in which a space is not a character."""
+    document = json.loads(sarif_json(every, "my runs/50%/report.html"))
+    places = {
+        location["physicalLocation"]["artifactLocation"]["uri"]
+        for result in document["runs"][0]["results"]
+        for location in result["locations"]
+    }
+    assert places == {"my%20runs/50%25/report.html"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import time
 
 import numpy as np
@@ -272,3 +274,18 @@ def test_images_without_labels_have_a_table_and_no_curves(tmp_path):
     assert client.get("/api/data/curves?positive=0").json()["detail"].startswith("The images have no labels")
     bench.close()
     assert isinstance(given.classifier, Classifier)
+
+
+def test_a_run_folder_cannot_name_thumbnails_outside_of_it(bench, client, tmp_path):
+    """A folder from a stranger lists a file of this machine as a picture."""
+    shutil.copytree(bench.path, tmp_path / "run")
+    (tmp_path / "secret").write_text("a secret")
+    catalogue = tmp_path / "run" / "units" / "catalogue.json"
+    entries = json.loads(catalogue.read_text())
+    for entry in entries:
+        if entry["sprite"]:
+            entry["sprite"]["files"] = ["../secret"] * len(entry["sprite"]["files"])
+    catalogue.write_text(json.dumps(entries))
+    answer = TestClient(make_app(Workbench(tmp_path / "run"))).get("/api/data/thumbnails/0")
+    assert answer.status_code == 400
+    assert "outside of the run folder" in answer.json()["detail"]

@@ -74,3 +74,15 @@ def test_mentions_name_the_images_and_layers_of_every_finding(bench):
     assert rows
     assert told["performance.accuracy"]["images"] == sorted(rows)
     assert told["data.balance"]["images"] == []
+
+
+def test_an_interrupted_export_can_be_repeated(bench, tmp_path, monkeypatch):
+    def interrupted(*_given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deeptroubles.serving.export.shutil.copytree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_page(bench, tmp_path / "page")
+    monkeypatch.undo()
+    assert export_page(bench, tmp_path / "page") == []
+    assert (tmp_path / "page" / "index.html").is_file()

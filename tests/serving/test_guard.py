@@ -87,3 +87,8 @@ def test_no_path_leaves_the_page(server, path):
     assert status in {404, 200}
     assert "def make_app" not in text
     assert "root:" not in text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:99999", "127.0.0.1:x", "[", "localhost:-1"])
+def test_a_name_that_is_no_name_is_refused(server, host):
+    assert ask(server, Host=host, Authorization=None)[0] == 400

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -317,3 +319,17 @@ def test_a_remedy_says_what_it_needs(folder, tmp_path, images):
         mend("untrained:plain", tmp_path / "x", "temperature")
     with pytest.raises(ImagesError, match="names of the model's classes"):
         mend("untrained:plain", tmp_path / "y", "temperature", images)
+
+
+def test_an_image_that_is_half_written_is_not_left(images, tmp_path, monkeypatch):
+    """What a training that is killed leaves is taken for whole when it goes on."""
+
+    def killed(self, file, *_given, **_more):
+        with file.open("wb") if isinstance(file, Path) else nullcontext(file) as opened:
+            opened.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(images, tmp_path / "killed", "untrained:plain", epochs=1)
+    assert list(tmp_path.rglob("*.png")) == []

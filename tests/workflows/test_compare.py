@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -127,3 +128,12 @@ def test_an_interval_that_touches_zero_has_the_p_of_its_level():
 def _share(count):
     share = wilson(count, 200)
     return Estimate(label="x", value=share.value, low=share.low, high=share.high, n=200)
+
+
+def test_pages_of_runs_with_the_same_name_do_not_replace_each_other(runs, tmp_path):
+    for place in ("one", "two"):
+        shutil.copytree(runs / "again", tmp_path / place / "run")
+    folders = [runs / "base", *(tmp_path / place / "run" for place in ("one", "two"))]
+    found = CliRunner().invoke(app, ["compare", *map(str, folders), "--out", str(tmp_path / "pages")])
+    assert found.exit_code == 0
+    assert sorted(page.name for page in (tmp_path / "pages").iterdir()) == ["base-run-2.html", "base-run.html"]

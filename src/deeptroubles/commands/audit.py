@@ -19,11 +19,11 @@ from deeptroubles.commands.budget import read_budget
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.engine import EngineName
 from deeptroubles.commands.fail_on import read_fail_on
-from deeptroubles.commands.images import Masks, PathColumn, ValueRange
+from deeptroubles.commands.images import FORMS, Label, Masks, PathColumn, ValueRange, images_with_masks
 from deeptroubles.commands.model import Load, named_model, origin_of, with_model
 from deeptroubles.errors import RunFolderError, UsageError
 from deeptroubles.findings import Audit, Estimate, Finding, Verdict, audit_to_json
-from deeptroubles.run.origin import write_origin
+from deeptroubles.run.origin import is_run, write_origin
 
 _STYLE = {
     Verdict.FAIL: ("✖", "bold red"),
@@ -50,22 +50,23 @@ def audit_command(
     images: Annotated[
         str | None,
         typer.Option(
-            help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo. "
-            "Default for a model that `train` made: the images that it never saw."
+            help=f"The images: {FORMS}. Default for a model that `train` made: the images that were held out."
         ),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    label: Label = None,
     path_column: PathColumn = None,
     value_range: ValueRange = None,
     masks: Masks = None,
-    checks: Annotated[str | None, typer.Option(help="Checks or families, comma-separated. Default: all.")] = None,
+    checks: Annotated[
+        str | None, typer.Option(help="Checks or families to run, comma-separated. Default: all but mitigation.")
+    ] = None,
     skip: Annotated[str | None, typer.Option(help="Checks or families to leave out, comma-separated.")] = None,
     fail_on: Annotated[
         str | None,
         typer.Option(
             metavar="VERDICT[:CHECKS]",
             help="Exit with 1 on this verdict (fail or warn) or worse, of all checks or of some, such as "
-            "fail:data,reliance. Problems of nearly every network count only where their checks are named.",
+            "fail:data,reliance. Problems that nearly every network has count only if their checks are named.",
         ),
     ] = None,
     junit: Annotated[
@@ -81,8 +82,8 @@ def audit_command(
         str,
         typer.Option(
             metavar="TIME|none",
-            help="About how long the checks may take, such as 90s, 10m or 2h; those that would need more look at fewer "
-            "images. none: all images, where the verdict is not decided earlier.",
+            help="About how long the checks may take together, such as 90s, 10m or 2h; checks that would take longer "
+            "use fewer images. none: no limit.",
         ),
     ] = "10m",
     engine: EngineName = "local",
@@ -100,21 +101,19 @@ def audit_command(
     problem, seconds = read_fail_on(fail_on) if fail_on else None, read_budget(budget)
     classifier = load()
     from deeptroubles.engine import engine_named
-    from deeptroubles.images import load_images
-    from deeptroubles.models import is_module
     from deeptroubles.models.trained import held_out_images
     from deeptroubles.workflows.audit import REPORT, audit
-    from deeptroubles.workflows.segment import segment_objects
 
     images = images or held_out_images(named_model(load))
     if images is None:
         raise UsageError("Say which images to audit it on, with --images.")
-    folder = masks if masks and not is_module(masks) else None
-    found = load_images(images, label=label, path_column=path_column, value_range=value_range, masks=folder)
+    read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
+    found = images_with_masks(images, read)
+    origin, is_new = origin_of(load, images, seed, read), not is_run(out_folder)
     try:
         result = audit(
             classifier,
-            segment_objects(found, masks) if masks and not folder else found,
+            found,
             out_folder,
             checks=_names(checks) or None,
             skip=_names(skip),
@@ -130,8 +129,9 @@ def audit_command(
         _print_begun(out_folder)
         raise
     finally:
-        read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
-        write_origin(out_folder, origin_of(load, images, seed, read))
+        if is_new:  # the audit may have been refused because the folder holds another run
+            write_origin(out_folder, origin)
+    write_origin(out_folder, origin)
     _write_for_ci(result, out_folder, junit, sarif)
     if as_json:
         sys.stdout.write(audit_to_json(result) + "\n")

@@ -15,5 +15,5 @@ def read_budget(text: str) -> float | None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip().lower())
     if not found or not float(found[1]):
-        raise UsageError(f"--budget {text!r} is no time; give something like 90s, 10m or 2h, or none.")
+        raise UsageError(f"--budget {text!r} is not a time; give something like 90s, 10m or 2h, or none.")
     return float(found[1]) * _UNITS[found[2]]

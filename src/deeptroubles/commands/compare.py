@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,6 +42,7 @@ def compare(
         reports = [comparison_report(each, run) for run, each in zip(runs[1:], found, strict=True)]
     if as_json:
         sys.stdout.write(f"[{','.join(map(audit_to_json, reports))}]\n")
+    named = Counter[str]()  # runs in different folders may have the same name
     for run, each, report in zip(runs[1:], found, reports, strict=True):
         if not as_json:
             out.print(escape(f"{runs[0]} -> {run}"), style="bold", highlight=False)
@@ -48,7 +50,9 @@ def compare(
             for note in each.notes:
                 out.print(escape(note), highlight=False)
         if out_folder:
-            page = out_folder / f"{runs[0].resolve().name}-{run.resolve().name}.html"
+            name = f"{runs[0].resolve().name}-{run.resolve().name}"
+            named[name] += 1
+            page = out_folder / (f"{name}.html" if named[name] == 1 else f"{name}-{named[name]}.html")
             write_report(report, page)
             err.print(f"Page: {escape(str(page))}", soft_wrap=True)
     tripped = any(each.worse if fail_on == "worse" else each.newly_failing for each in found)

@@ -11,6 +11,6 @@ EngineName = Annotated[
     typer.Option(
         "--engine",
         metavar="local|ray|ray://HOST:PORT",
-        help="Where the work is done: in this process, on a Ray cluster of this machine, or on one that runs.",
+        help="Where the work runs: in this process, on a Ray cluster started on this machine, or on a running cluster.",
     ),
 ]

@@ -32,20 +32,30 @@ _SHOWN = 8
 def explain(
     *,
     load: Load,
-    image: Annotated[Path, typer.Argument(help="A picture, or a folder: its first eight; with --compare, all.")],
+    image: Annotated[
+        Path,
+        typer.Argument(help="An image, or a folder, whose first eight images are explained (with --compare, all)."),
+    ],
     value_range: ValueRange = None,
     method: Annotated[
         str | None,
         typer.Option(
-            help="An attribution method, or all; `deeptroubles methods` lists them. Default: grad_cam; "
-            "occlusion for a model on which that does not work."
+            help="An attribution method, or all; `deeptroubles methods` lists them. Default: grad_cam, or "
+            "occlusion for a model on which grad_cam does not work."
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="Class name or index. Default: the most likely class.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer to look at, for methods that look at one.")] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="The layer, for methods that explain one layer; `deeptroubles layers` lists them."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting; `deeptroubles help METHOD`. Repeatable."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the method; `deeptroubles help METHOD` lists them. Repeatable.",
+        ),
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Rank methods by faithfulness on these images.")] = False,
     engine: EngineName = "local",
@@ -54,6 +64,11 @@ def explain(
     ] = None,
 ) -> None:
     """Draw which parts of an image a prediction depends on, and print the most likely classes."""
+    options = {"--method": method, "--target": target, "--layer": layer, "--set": settings, "--out": out_file}
+    if compare and (unused := [name for name, value in options.items() if value]):
+        raise UsageError(
+            f"--compare ranks all methods for the most likely class, and draws nothing; leave out {', '.join(unused)}."
+        )
     whole_catalogue = compare or method == "all"
     if settings and whole_catalogue:
         raise UsageError("Settings are for one method; name it with --method.")

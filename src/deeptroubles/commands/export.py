@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from deeptroubles.commands.console import err, out
-from deeptroubles.commands.images import Masks, PathColumn, ValueRange
+from deeptroubles.commands.images import Label, Masks, PathColumn, ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.commands.serve import opened_bench
 
@@ -20,14 +20,14 @@ def export(
     load: Load,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the files; a new or an empty one.")],
     images: Annotated[str | None, typer.Option(help="The images, as for audit; not needed for a run folder.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Run folder of this model and these images.")] = None,
-    label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    run: Annotated[Path | None, typer.Option(help="The run folder, where MODEL is a model.")] = None,
+    label: Label = None,
     path_column: PathColumn = None,
     value_range: ValueRange = None,
     masks: Masks = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
 ) -> None:
-    """Write the page of `deeptroubles serve` as files: all that a run holds, nothing to compute.
+    """Write the page of `deeptroubles serve` as static files, which show what a run holds and compute nothing.
 
     MODEL is the folder of a run, or a model (with --images and --run).
     """

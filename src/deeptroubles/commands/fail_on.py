@@ -42,7 +42,7 @@ def read_fail_on(text: str) -> FailOn:
     """Read `fail`, `warn`, or either with names, such as `fail:data,reliance`.
 
     Raises:
-        UsageError: It is none of these, or a name is no check and no family.
+        UsageError: It is none of these, or a name is neither a check nor a family.
     """
     worst, colon, names = text.partition(":")
     checks = tuple(name.strip() for name in names.split(",")) if colon else ()

@@ -13,7 +13,7 @@ from deeptroubles.checks.options import COST_RATIO, POSITIVE, THRESHOLD
 from deeptroubles.commands.audit import print_findings
 from deeptroubles.commands.console import command_line, out
 from deeptroubles.commands.engine import EngineName
-from deeptroubles.commands.images import PathColumn, ValueRange
+from deeptroubles.commands.images import Label, PathColumn, ValueRange
 from deeptroubles.commands.model import Load, with_model
 from deeptroubles.findings import audit_to_json
 
@@ -23,18 +23,18 @@ def mitigate(
     *,
     load: Load,
     images: Annotated[str, typer.Option(help="Labelled images with a column of groups, such as a manifest.")],
-    group: Annotated[str, typer.Option(help="The column that says an image's group.")],
+    group: Annotated[str, typer.Option(help="The column with the group of each image.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the run.")],
-    label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    label: Label = None,
     path_column: PathColumn = None,
     value_range: ValueRange = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="How many images are shown at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="How many images are processed at once.")] = 32,
     engine: EngineName = "local",
     options: dict[str, Any],
 ) -> None:
-    """Try to close gaps between groups: reweighing, a balanced last layer, thresholds; before and after."""
+    """Try to close gaps between groups (reweighing, a balanced last layer, thresholds) and measure what it changes."""
     classifier = load()
     from deeptroubles.engine import engine_named
     from deeptroubles.images import load_images

@@ -19,38 +19,51 @@ if TYPE_CHECKING:
     from deeptroubles.classifier import Classifier
 
 Load = Callable[[], "Classifier"]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... Default: the GPU if there is one.")]
+
+
+def available_device(name: str) -> str:
+    """The device of this name; by default the GPU if there is one. Raises UsageError where it is not available."""
+    import torch
+
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, ImportError):
+        raise UsageError(f"The device {name!r} is not available here; use --device cpu.") from None
+    return name
 
 
 def load_model(
-    model: Annotated[str, typer.Argument(help="Where the model comes from; `deeptroubles models` lists the forms.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="The model, such as my_file:build, timm:resnet50 or model.onnx; `deeptroubles models` lists all forms."
+        ),
+    ],
     *,
     size: Annotated[str | None, typer.Option(help="Input size: one number, or HEIGHTxWIDTH.")] = None,
     mean: Annotated[str | None, typer.Option(help="Mean per channel, comma-separated, for pixels in [0, 1].")] = None,
     std: Annotated[str | None, typer.Option(help="Standard deviation per channel, comma-separated.")] = None,
     classes: Annotated[Path | None, typer.Option(help="Class names: a text file (one a line) or JSON.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="1 for grayscale, 3 for RGB.")] = None,
-    output: Annotated[str | None, typer.Option(help="Which entry of the model's output holds the logits.")] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Which entry of the model's output holds the logits, where it returns several.")
+    ] = None,
     outputs: Annotated[
         Literal["logits", "probabilities", "sigmoid"] | None,
-        typer.Option(help="What the model returns. Default: what its outputs look like."),
+        typer.Option(help="What the model returns. Default: recognized from its outputs."),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="A local weights file for the network; MODEL@FILE says the same.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... Default: the GPU if there is one.")] = "",
+    device: Device = "",
 ) -> Classifier:
     """Load the model that a command was given."""
     with doing("Loading the model"):
-        import torch
-
         from deeptroubles.models import load_class_names, load_classifier
 
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            chosen = torch.device(device)
-            torch.zeros(1, device=chosen).item()
-        except (RuntimeError, AssertionError, ImportError):
-            raise UsageError(f"The device {device!r} is not available here; use --device cpu.") from None
+        chosen = available_device(device)
         classifier = load_classifier(
             model,
             size=_size(size),
@@ -101,11 +114,14 @@ def origin_of(load: Load, images: str, seed: int, images_options: Mapping[str, s
     """Where a model and images come from, to be kept in their run folder. Files are kept with their whole path."""
     given = dict(_given(load))
     model = str(given.pop("model"))
-    if Path(model).exists():
-        model = str(Path(model).resolve())
     options = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in given.items()}
-    where = str(Path(images).resolve()) if Path(images).exists() else images
-    return Origin(model, where, seed, options, dict(images_options))
+    read = {name: _whole_path(text) if name == "masks" and text else text for name, text in images_options.items()}
+    return Origin(_whole_path(model), _whole_path(images), seed, options, read)
+
+
+def _whole_path(text: str) -> str:
+    """The whole path of a file or a folder; a text that names neither stays as it is."""
+    return str(Path(text).resolve()) if Path(text).exists() else text
 
 
 def _given(load: Load) -> Mapping[str, Any]:

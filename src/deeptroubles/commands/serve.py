@@ -14,10 +14,10 @@ import typer
 from rich.markup import escape
 
 from deeptroubles.commands.console import err, out
-from deeptroubles.commands.images import Masks, PathColumn, ValueRange
+from deeptroubles.commands.images import Label, Masks, PathColumn, ValueRange, images_with_masks
 from deeptroubles.commands.model import Load, load_model, named_model, origin_of, with_model
 from deeptroubles.errors import UsageError
-from deeptroubles.run.origin import Origin, read_origin, write_origin
+from deeptroubles.run.origin import Origin, is_run, read_origin, write_origin
 
 if TYPE_CHECKING:
     from deeptroubles.serving.workbench import Opened, Workbench
@@ -31,22 +31,31 @@ def serve(
     load: Load,
     images: Annotated[str | None, typer.Option(help="The images, as for audit; not needed for a run folder.")] = None,
     out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Run folder that is opened or begun. Default: a temporary one.")
+        Path | None, typer.Option("--out", help="Run folder to open or to create. Default: a temporary one.")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    label: Label = None,
     path_column: PathColumn = None,
     value_range: ValueRange = None,
     masks: Masks = None,
-    beside: Annotated[str | None, typer.Option(metavar="MODEL", help="A second model, to compare with.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    host: Annotated[str, typer.Option(help="Where to listen; elsewhere than on this machine, --token is needed.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = PORT,
-    token: Annotated[
-        str | None, typer.Option(help="What visitors must know. Default: a new one at every start.")
+    beside: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A second model, whose predictions are shown beside those of the first."),
     ] = None,
-    root_path: Annotated[str, typer.Option(help="Where a proxy puts the page, such as /tools/troubles.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; if other machines can reach it, --token is required.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = PORT,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="The secret that lets a browser in; it is part of the printed address. Default: a new one at every "
+            "start."
+        ),
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="Path under which a proxy serves the page, such as /tools/troubles.")
+    ] = "",
 ) -> None:
     """Open a page to look for yourself: findings, microscope, what-if, data and fairness, attack lab.
 
@@ -54,8 +63,8 @@ def serve(
     """
     if host not in _LOOPBACK and not token:
         raise UsageError(
-            f"On {host} others can reach the page and compute with it: say who may with --token SECRET (the page is "
-            "not encrypted; put a proxy with TLS before it)."
+            f"On {host} others can reach the page and compute with it: protect it with --token SECRET (the page is not "
+            "encrypted; put a proxy with TLS in front of it)."
         )
     read = {"label": label, "path_column": path_column, "value_range": value_range, "masks": masks}
     with opened_bench(load, images, out_folder, read, beside, seed) as bench:
@@ -78,7 +87,7 @@ def opened_bench(
     """
     named = Path(named_model(load))
     with ExitStack() as stack:
-        if (named / "run.json").is_file():
+        if is_run(named):
             folder, (opened, seed) = named, _reopened(named)
         elif images is None:
             raise UsageError("Say which images, with --images IMAGES (or name the folder of a run).")
@@ -99,33 +108,27 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 def _opened(load: Load, images: str, read: Mapping[str, str | None], beside: str | None = None) -> Opened:
     classifier = load()
-    from deeptroubles.images import load_images
-    from deeptroubles.models import is_module
     from deeptroubles.serving.workbench import Opened
-    from deeptroubles.workflows.segment import segment_objects
 
-    masks = read.get("masks")
-    folder = masks if masks and not is_module(masks) else None
-    options: dict[str, Any] = {name: value for name, value in read.items() if name != "masks"}
-    found = load_images(images, masks=folder, **options)
-    if masks and not folder:
-        found = segment_objects(found, masks)
-    return Opened(classifier, found, load_model(beside) if beside else None)
+    return Opened(classifier, images_with_masks(images, read), load_model(beside) if beside else None)
 
 
 def _reopened(folder: Path) -> tuple[Opened | None, int]:
-    """The model and the images of a run, where its folder says where they came from and no code of a stranger runs."""
+    """The model, images and seed of a run; no model where the folder names none, or one whose loading runs code."""
     origin = read_origin(folder)
     if origin is None:
-        err.print("The folder does not say where its model is, so the page shows what it holds.", highlight=False)
+        err.print(
+            "The folder does not say where its model is, so the page shows what it holds and computes nothing.",
+            highlight=False,
+        )
         return None, 0
     from deeptroubles.models import is_module, runs_code
 
     masks = origin.images_options.get("masks")
     if runs_code(origin.model) or (masks and is_module(masks)) or ":" in origin.images:
         err.print(
-            f"Loading {origin.model} on {origin.images} runs code or asks the network, which a run folder may not "
-            "begin; the page shows what the folder holds. To compute more: "
+            f"The page shows what the folder holds and computes nothing: loading {origin.model} on {origin.images} "
+            "would run code or use the network, and a run folder is not trusted to do that. To compute more: "
             f"deeptroubles serve {origin.model} --images {origin.images} --out {folder}",
             markup=False,
             highlight=False,

@@ -15,12 +15,16 @@ from deeptroubles.workflows.choices import StylizeMethod
 
 def stylize(
     *,
-    images: Annotated[str, typer.Option(help="The shapes: class folders, a flat folder, a manifest, IDX or demo.")],
-    styles: Annotated[str, typer.Option(help="The textures: paintings, patterns, or images of other classes.")],
+    images: Annotated[str, typer.Option(help="Images that give the shapes, as for audit.")],
+    styles: Annotated[
+        str, typer.Option(help="Images that give the textures: paintings, patterns, or images of other classes.")
+    ],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the images.")],
     method: Annotated[
         StylizeMethod,
-        typer.Option(help="amplitude is quick, gatys the original (slow), silhouette and surface need masks."),
+        typer.Option(
+            help="amplitude is quick, gatys is the original style transfer (slow), silhouette and surface need masks."
+        ),
     ] = "amplitude",
     network: Annotated[
         str, typer.Option(help="For gatys: a network to transfer styles with; not the one you audit.")
@@ -30,7 +34,7 @@ def stylize(
     steps: Annotated[int, typer.Option(min=1, help="For gatys: steps of the optimization.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Which style each image gets.")] = 0,
 ) -> None:
-    """Give every image the texture of another one: a training set against texture, or images for --conflict."""
+    """Give every image the texture of another one, to train against texture bias or as images for --conflict."""
     with doing("Loading the images"):
         from deeptroubles.images import load_images
         from deeptroubles.workflows.stylize import stylize_images

@@ -22,7 +22,7 @@ def tour(
 ) -> None:
     """Reproduce the pictures of the lecture and write them to one page, without any data of your own.
 
-    Nothing is downloaded. The page is written after every stop, and the same command goes on where it was interrupted.
+    Nothing is downloaded. The page is written after every stop, and the same command resumes where it was interrupted.
     """
     with doing("Loading PyTorch"):
         from deeptroubles.tour.walk import PAGE, walk

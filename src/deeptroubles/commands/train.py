@@ -10,7 +10,8 @@ from rich.markup import escape
 
 from deeptroubles.checks.wording import percent, plural
 from deeptroubles.commands.console import doing, err, out
-from deeptroubles.commands.images import PathColumn, ValueRange
+from deeptroubles.commands.images import FORMS, Label, PathColumn, ValueRange
+from deeptroubles.commands.model import Device, available_device
 
 if TYPE_CHECKING:
     from deeptroubles.training.model_card import Trained
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 def train(
     *,
-    images: Annotated[str, typer.Option(help="Class folders, a manifest, IDX, hf:NAME or demo.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the model; it can be used wherever a model is.")],
+    images: Annotated[str, typer.Option(help=f"Labelled images: {FORMS}.")],
+    out_folder: Annotated[
+        Path, typer.Option("--out", help="Folder for the model; it can be given wherever a model is.")
+    ],
     base: Annotated[
         str,
         typer.Option("--from", metavar="MODEL", help="The model to start from, or untrained:NAME for a small network."),
@@ -28,38 +31,47 @@ def train(
         Literal["head", "last", "all"] | None,
         typer.Option(
             "--layers",
-            help="What is trained: the last layer, the last stage, or all. Default: the last; all from scratch.",
+            help="Train the last layer, the last stage, or all layers. Default: the last layer; all for "
+            "untrained:NAME.",
         ),
     ] = None,
     head: Annotated[
         Literal["linear", "gap"],
-        typer.Option(help="gap: global average pooling and one linear layer, so that CAM is exact."),
+        typer.Option(help="The new head; gap is global average pooling and one linear layer, so that CAM is exact."),
     ] = "linear",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the images. Default: 12; from scratch 30.")
+        int | None, typer.Option(min=1, help="Passes over the images. Default: 12; 30 for untrained:NAME.")
     ] = None,
     augment: Annotated[
         Literal["crop,flip", "crop", "none"],
-        typer.Option(help="How images are varied; crop for letters, digits and sides of a body."),
+        typer.Option(
+            help="Random changes of the training images. Use crop where left and right differ, as in letters, digits "
+            "or X-rays."
+        ),
     ] = "crop,flip",
-    balanced: Annotated[bool, typer.Option("--balanced", help="Every class counts the same.")] = False,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="Give every class the same weight, however many images it has.")
+    ] = False,
     group: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Keep images with the same value on one side, such as a patient's."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Images with the same value, such as a patient's, are all trained on or all held out.",
+        ),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="The column that is the label. Default: `label`.")] = None,
+    label: Label = None,
     path_column: PathColumn = None,
     value_range: ValueRange = None,
     size: Annotated[int | None, typer.Option(min=16, help="Input size for untrained:NAME. Default: 32.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ... Default: the GPU if there is one.")] = "",
+    device: Device = "",
 ) -> None:
     """Train a classifier: a new last layer, fine-tuning, or a small network from scratch."""
     with doing("Loading PyTorch"):
-        import torch
-
         from deeptroubles.images import load_images
         from deeptroubles.workflows.train import train as run_training
+
+        chosen = available_device(device)
 
     found = run_training(
         load_images(images, label=label, path_column=path_column, value_range=value_range),
@@ -73,7 +85,7 @@ def train(
         group=group,
         size=size,
         seed=seed,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=chosen,
     )
     print_trained(found, out_folder)
 

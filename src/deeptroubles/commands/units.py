@@ -10,7 +10,7 @@ import typer
 
 from deeptroubles.commands.console import out
 from deeptroubles.commands.engine import EngineName
-from deeptroubles.commands.images import PathColumn, ValueRange
+from deeptroubles.commands.images import FORMS, PathColumn, ValueRange
 from deeptroubles.commands.model import Load, origin_of, with_model
 from deeptroubles.run.origin import write_origin
 from deeptroubles.workflows.choices import Around
@@ -20,19 +20,29 @@ from deeptroubles.workflows.choices import Around
 def units(
     *,
     load: Load,
-    images: Annotated[str, typer.Option(help="Class folders, a flat folder, a manifest, IDX, hf:NAME or demo.")],
+    images: Annotated[str, typer.Option(help=f"The images: {FORMS}.")],
     out_folder: Annotated[
-        Path, typer.Option("--out", help="Folder for the run; that of an audit of the same model and images works too.")
+        Path,
+        typer.Option(
+            "--out", help="Folder for the run; the folder of an audit of the same model and images works too."
+        ),
     ],
     path_column: PathColumn = None,
     value_range: ValueRange = None,
     layers: Annotated[str | None, typer.Option(help="Layers, comma-separated. Default: all that have weights.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Strongest, middling and weakest images of each unit.")] = 9,
+    samples: Annotated[
+        int, typer.Option(min=1, help="How many of the strongest, middling and weakest images to keep for each unit.")
+    ] = 9,
     around: Annotated[
-        Around, typer.Option(help="Crop images to the receptive field, or around where it responds most.")
+        Around,
+        typer.Option(
+            help="Crop these images to the receptive field, or around the position with the strongest response."
+        ),
     ] = "receptive_field",
-    draw: Annotated[int, typer.Option(min=0, help="Units of each layer for which pictures are made.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of activation maximization.")] = 256,
+    draw: Annotated[
+        int, typer.Option(min=0, help="For how many units of each layer to make pictures, by activation maximization.")
+    ] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Optimization steps for each of these pictures.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images are processed at once.")] = 32,
     engine: EngineName = "local",

@@ -22,15 +22,25 @@ def visualize(
         str, typer.Argument(metavar="LAYER[:UNITS]", help="A layer, or `logits`; units as 3,5-9, or class names.")
     ],
     technique: Annotated[
-        Technique, typer.Option(help="maximize, dream, caricature and atlas make pictures; maps and filters show.")
+        Technique,
+        typer.Option(
+            help="maximize, dream, caricature and atlas optimize pictures; maps shows activations, filters shows "
+            "weights."
+        ),
     ] = "maximize",
-    image: Annotated[Path | None, typer.Option(help="A picture, for dream, caricature and maps.")] = None,
+    image: Annotated[Path | None, typer.Option(help="The image, for dream, caricature and maps.")] = None,
     images: Annotated[
-        str | None, typer.Option(help="Images whose activations are compared with those of the pictures.")
+        str | None,
+        typer.Option(
+            help="For maximize: images whose activations are compared with those of the pictures. For atlas: the "
+            "images."
+        ),
     ] = None,
-    parameterization: Annotated[str, typer.Option(help="fourier, pixel, or maco (needs --images).")] = "fourier",
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the ascent.")] = 256,
-    negative: Annotated[bool, typer.Option("--negative", help="What the unit responds to least.")] = False,
+    parameterization: Annotated[
+        str, typer.Option(help="How pictures are parameterized: fourier, pixel, or maco (needs --images).")
+    ] = "fourier",
+    steps: Annotated[int, typer.Option(min=1, help="Optimization steps.")] = 256,
+    negative: Annotated[bool, typer.Option("--negative", help="Draw what the unit responds to least.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     engine: EngineName = "local",
     out_file: Annotated[

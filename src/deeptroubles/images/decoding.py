@@ -56,7 +56,7 @@ _FORMATS = tuple(
     if name in Image.OPEN
 )
 
-_HEAD = 132  # bytes that tell what a file is
+_HEAD = 132  # bytes that show the kind of a file
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _ORIENTATION, _SAMPLE_FORMAT, _SIGNED = 0x0112, 339, 2  # tags of EXIF and TIFF
 _GPS = 0x8825  # the EXIF directory of GPS tags, in which 1 to 4 are N or S, latitude, E or W, longitude
@@ -156,7 +156,7 @@ def extent(stored: Stored) -> Extent | None:
 def file_facts(stored: Stored) -> tuple[str, int] | None:
     """The format (such as PNG; '' where it cannot be told) and the size in bytes of a stored image.
 
-    None where it is no file but pixels.
+    None where pixels are stored, and not a file.
     """
     if isinstance(stored, np.ndarray):
         return None

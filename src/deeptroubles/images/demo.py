@@ -1,6 +1,6 @@
 """The photographs that come with scikit-image and scikit-learn, to try things out without any data of one's own.
 
-Labels say what a careful person who knows the classes of ImageNet sees, and not what any model answers. Most of the
+Labels say what a careful person who knows the classes of ImageNet sees, and not what any model predicts. Most of the
 photographs show something that ImageNet has no class for (coins, a dahlia, a space rocket that is no missile, a clock
 blurred beyond recognition) or over which such people would disagree (a Chinese tower: palace or stupa?); they have
 no label. Photographs whose licence is not stated (moon, page, motorcycle) and pictures that are not photographs are

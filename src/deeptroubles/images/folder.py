@@ -108,7 +108,7 @@ def _passed_over(files: Sequence[str]) -> list[str]:
     """One note that counts files by suffix, the most frequent first; none where there are none."""
     counts = Counter(suffix_of(path) or "without a suffix" for path in files).most_common()
     said = ", ".join(f"{count} {kind}" for kind, count in counts)
-    return [f"Files that are no images were passed over: {said}."] if counts else []
+    return [f"Files that are not images were left out: {said}."] if counts else []
 
 
 def _what_else(files: Sequence[str]) -> str:

@@ -69,7 +69,9 @@ def _try(load: Any, name: str, **options: Any) -> Any:
         return load(name, **options)
     except Exception as error:  # the hub, the network, the cache and the dataset's own script can all fail
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ImagesError(f"The Hugging Face dataset {name} cannot be loaded ({reason}).") from error
+        raise ImagesError(
+            f"The Hugging Face dataset {name} cannot be loaded ({reason}); check the name and the network."
+        ) from error
 
 
 def _image_set(loaded: Any, name: str) -> ImageSet:

@@ -93,7 +93,7 @@ def _doubt(ways: Sequence[Reading], correct: NDArray[np.bool_], best: int) -> st
 def _another_order(
     labels: Sequence[str | None], seen: NDArray[np.bool_], predicted: NDArray[np.integer], correct: NDArray[np.bool_]
 ) -> str:
-    """What speaks for an order of the classes that is none of the usual ones, '' when nothing does.
+    """The evidence for an unusual order of the classes; '' where there is none.
 
     Each label gets a class so that the predictions on every second image are correct most often; it is judged on the
     other images.

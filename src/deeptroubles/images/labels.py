@@ -77,7 +77,7 @@ def label_text(value: Any) -> str | None:
 
 
 def readable(text: str) -> str:
-    """Write what is no text, such as a byte of a file name in an old encoding, as an escape; leave text as it is."""
+    """Escape what is not valid text, such as a byte of a file name in an old encoding; leave the rest as it is."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -188,7 +188,10 @@ def find_class(classifier: Classifier, name: str) -> int:
     by_name = _by_name([name], classifier.class_names, classifier.class_aliases)
     index = by_name.get(name, _by_number(name, 0, classifier.classes) if _is_number(name) else _NONE)
     if index < 0:
-        raise UsageError(f"The model has no class {name!r}.{nearest(name, classifier.class_names)}")
+        raise UsageError(
+            f"The model has no class {name!r}; give a name, or an index from 0 to {classifier.classes - 1}."
+            f"{nearest(name, classifier.class_names)}"
+        )
     return index
 
 

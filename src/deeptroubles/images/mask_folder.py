@@ -32,7 +32,7 @@ class _MaskFiles:
         try:
             shades = np.asarray(decode(file, path).convert("L"))
         except UnreadableImageError:
-            return file  # whoever decodes it learns why
+            return file  # decoding it again raises the error with its reason
         return np.where(shades > (127 if file.suffix.lower() in _LOSSY else 0), 255, 0).astype(np.uint8)
 
 

@@ -80,7 +80,7 @@ def load_tars(files: AbstractFileSystem, shards: Sequence[str], name: str) -> Im
         name: What to call the set.
 
     Raises:
-        ImagesError: A shard is no tar file or is compressed, or there are no images.
+        ImagesError: A shard is not a tar file or is compressed, or there are no images.
     """
     found = [_samples(files, shard) for shard in track(shards, "Listing shards")]
     samples = list(chain(*found))
@@ -120,7 +120,7 @@ def _listed(files: AbstractFileSystem, shard: str) -> list[_Sample]:
                 archive.members.clear()  # type: ignore[attr-defined]  # which it would hold until it is closed
     except (tarfile.TarError, EOFError) as error:
         raise ImagesError(
-            f"{shard} is no tar file that can be read ({error}); compressed ones must be unpacked."
+            f"{shard} cannot be read as a tar file ({error}); unpack it first if it is compressed."
         ) from error
     return [sample for sample in samples.values() if sample.path]
 

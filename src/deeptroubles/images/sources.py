@@ -75,7 +75,10 @@ def _load(source: str | Path, path_column: str | None) -> ImageSet:
     if path_column is not None:
         manifest = Path(source).expanduser()
         if not is_manifest(manifest):
-            raise UsageError(f"{source} is no manifest (.csv, .tsv or .parquet) and has no column of paths.")
+            raise UsageError(
+                f"{source} is not a manifest (.csv, .tsv or .parquet), so it has no column of paths; leave out "
+                "--path-column."
+            )
         if manifest.is_file():
             return load_manifest(manifest, path_column)
     if isinstance(source, str) and (named := _load_named(source)):
@@ -90,7 +93,7 @@ def _load(source: str | Path, path_column: str | None) -> ImageSet:
 
 
 def _load_named(source: str) -> ImageSet | None:
-    """Images that are no single file and no folder of this machine."""
+    """Images that are neither a single file nor a folder on this machine."""
     if source == "demo":
         return load_demo()
     if is_address(source):
@@ -123,4 +126,4 @@ def _load_from_file(path: Path) -> ImageSet:
         return load_idx(path)
     if is_image_name(path.name) or is_image_file(path):
         return load_file(path)
-    raise ImagesError(f"{path} is no kind of file that images can be loaded from. {_ACCEPTED}")
+    raise ImagesError(f"{path} is not a kind of file that images can be loaded from. {_ACCEPTED}")

@@ -120,7 +120,7 @@ def load_module(source: str) -> nn.Module:
 
 
 def is_module(source: str) -> bool:
-    """Whether `load_module` can take this: it has one of its forms and is no folder."""
+    """Whether `load_module` can take this: it has one of its forms and is not a folder."""
     forms = [row.pattern for row in SOURCES if row.module]
     return any(re.fullmatch(form, _network(source)) for form in forms) and not Path(source).is_dir()
 

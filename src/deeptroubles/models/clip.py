@@ -123,7 +123,7 @@ def load(name: str, overrides: Overrides) -> Classifier:
     names = overrides.get("class_names")
     if not names:
         raise ModelError(
-            f"{name} tells images from any texts and has no classes of its own; name them, for instance "
+            f"{name} compares images with any texts, so it has no classes of its own; name them, for instance "
             '"a photo of a cat", with class_names=[...] (on the command line: --classes FILE).'
         )
     model, tokenizer = _load(transformers, name)
@@ -137,7 +137,7 @@ def load_text_tower(name: str) -> ClipText:
     """Load the text tower that belongs to the classifier `clip:NAME`.
 
     Raises:
-        ModelError: There is no such model, or it is no CLIP model.
+        ModelError: There is no such model, or it is not a CLIP model.
     """
     return ClipText(*_load(import_extra("transformers", "huggingface"), name))
 
@@ -146,7 +146,7 @@ def load_text_tower_of(classifier: Classifier) -> ClipText:
     """Load the text tower that belongs to a classifier.
 
     Raises:
-        ModelError: It is no CLIP model, or its text tower cannot be loaded.
+        ModelError: It is not a CLIP model, or its text tower cannot be loaded.
     """
     if not has_text_tower(classifier):
         raise ModelError(f"{classifier.name} has no text tower; load a CLIP model as clip:NAME.")
@@ -170,7 +170,7 @@ def _load(transformers: Any, name: str) -> tuple[Any, Any]:
             "network, or give a local folder with its config.json, weights and tokenizer: clip:FOLDER."
         ) from error
     if missing := report["missing_keys"]:
-        raise ModelError(f"{name} has no trained weights for {', '.join(sorted(missing)[:3])}: it is no CLIP model.")
+        raise ModelError(f"{name} has no trained weights for {', '.join(sorted(missing)[:3])}: it is not a CLIP model.")
     return model.float(), tokenizer
 
 

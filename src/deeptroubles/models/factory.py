@@ -51,8 +51,8 @@ def load_module(name: str) -> nn.Module:
         return KerasNetwork(answer)
     if not isinstance(answer, nn.Module):
         raise ModelError(
-            f"{name}() returned a {type(answer).__name__}; it must return a Classifier, a torch module or a "
-            "keras.Model."
+            f"{name}() returned an object of type {type(answer).__name__}; it must return a Classifier, a torch module "
+            "or a keras.Model."
         )
     return answer
 
@@ -60,7 +60,7 @@ def load_module(name: str) -> nn.Module:
 def _call(name: str) -> Any:
     module_name, _, function_name = name.partition(":")
     try:
-        function = getattr(_import(module_name), function_name, None)
+        function = getattr(_import(module_name, function_name), function_name, None)
         if callable(function) and not isinstance(function, nn.Module):
             return function()
     except DeeptroublesError:
@@ -73,7 +73,7 @@ def _call(name: str) -> Any:
     )
 
 
-def _import(module_name: str) -> Any:
+def _import(module_name: str, function: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)  # and it stays: a model may import more when it first runs
@@ -83,10 +83,10 @@ def _import(module_name: str) -> Any:
     except ModuleNotFoundError as error:
         if not (error.name and f"{module_name}.".startswith(f"{error.name}.")):
             raise  # the module is there, but something that it imports is not
-        raise ModelError(
-            f"There is no Python module {module_name}, neither installed nor in {here}."
-            f"{nearest(module_name, ['timm', 'torchvision', 'hf'])}"
-        ) from None
+        hint = nearest(module_name, ["timm", "torchvision", "hf"])
+        if module_name.endswith(".py"):
+            hint = f" Give the module without .py: {module_name.removesuffix('.py')}:{function}."
+        raise ModelError(f"There is no Python module {module_name}, neither installed nor in {here}.{hint}") from None
 
 
 def _describe(error: Exception) -> str:

@@ -24,7 +24,7 @@ def load(name: str, overrides: Overrides) -> Classifier:
         graph = onnx.load(str(path))
         onnx.checker.check_model(graph)
     except Exception as error:
-        raise ModelError(f"{path} is no ONNX model that can be read ({quoted(error)}).") from error
+        raise ModelError(f"{path} cannot be read as an ONNX model ({quoted(error)}); export it again.") from error
     return build(_converted(path, graph), {"name": path.stem, **_input(graph)}, overrides)
 
 

@@ -75,7 +75,7 @@ def learning_curves(source: str) -> list[Curve]:
         scores = pd.read_csv(file)
         return [_curve(scores, quantity) for quantity in ("loss", "accuracy")]
     except (OSError, ValueError, KeyError):
-        return []  # somebody's file of this name
+        return []  # a file of this name that training did not write
 
 
 def _curve(scores: pd.DataFrame, quantity: str) -> Curve:

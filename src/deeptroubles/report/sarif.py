@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib import metadata
 from typing import Any
+from urllib.parse import quote
 
 from deeptroubles.findings import Audit, Finding, Verdict
 
@@ -70,6 +71,6 @@ def _result(finding: Finding, index: int, audit: Audit, place: str) -> dict[str,
         "kind": kind,
         "level": level,
         "message": {"text": finding.claim},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": place}, "region": {"startLine": 1}}}],
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(place)}, "region": {"startLine": 1}}}],
         "partialFingerprints": {"modelAndCheck/v1": f"{audit.model.name}/{finding.check}"},
     }

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from deeptroubles.errors import RunFolderError, UsageError, nearest
 from deeptroubles.run.files import write_whole
 from deeptroubles.run.folder import RunFolder
+from deeptroubles.run.origin import is_run
 from deeptroubles.run.tables import read_table
 
 _NAME = re.compile(r"[\w-]+")
@@ -63,9 +64,9 @@ def read_cues(where: str) -> list[tuple[FoundCue, Path]]:
         UsageError: The run has no cue of this name.
     """
     folder, name = Path(where), ""
-    if not (folder / "run.json").is_file():
+    if not is_run(folder):
         folder, name = folder.parent, folder.name
-    if not (folder / "run.json").is_file():
+    if not is_run(folder):
         raise RunFolderError(f"There is no run in {where}; {_HOW}.")
     known = _listed(folder)
     if name and name not in known:

@@ -23,6 +23,7 @@ from deeptroubles.errors import RunFolderError
 from deeptroubles.findings import SCHEMA_VERSION, Audit, audit_from_json, audit_to_json
 from deeptroubles.pictures import MEDIA
 from deeptroubles.run.files import write_whole
+from deeptroubles.run.origin import MARKER
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -41,7 +42,7 @@ class RunFolder:
 
     def __init__(self, path: Path | str, identity: Mapping[str, str]) -> None:
         self.path = Path(path)
-        marker = self.path / "run.json"
+        marker = self.path / MARKER
         try:
             begun = marker.is_file()
             other = not begun and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
@@ -56,7 +57,7 @@ class RunFolder:
         if begun:
             self._check_identity(marker, dict(identity))
         else:
-            self._write("run.json", json.dumps(dict(identity), indent=1).encode())
+            self._write(MARKER, json.dumps(dict(identity), indent=1).encode())
 
     def _check_identity(self, marker: Path, identity: dict[str, str]) -> None:
         try:
@@ -66,8 +67,8 @@ class RunFolder:
             raise RunFolderError(f"{marker} cannot be read ({error}); choose another folder with --out.") from error
         if different:
             raise RunFolderError(
-                f"{self.path} holds another run (its {' and '.join(different)} differ from this one's); choose another "
-                "folder with --out, or delete that one."
+                f"{self.path} holds another run (different {' and '.join(different)}); choose another folder with "
+                "--out, or delete that one."
             )
 
     def chunk(self, key: str) -> dict[str, NDArray[Any]] | None:

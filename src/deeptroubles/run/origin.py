@@ -33,15 +33,21 @@ class Origin:
 
 _ORIGIN: TypeAdapter[Origin] = TypeAdapter(Origin)
 _FILE = "origin.json"
+MARKER = "run.json"
+"""The file that makes a folder a run: it says what the run is about."""
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run; False for a path that the system refuses, such as one that is too long."""
+    try:
+        return (path / MARKER).is_file()
+    except OSError:
+        return False
 
 
 def write_origin(folder: Path, origin: Origin) -> None:
     """Keep an origin in a run folder, if it is one. Raises RunFolderError where it cannot be written."""
-    try:
-        begun = (folder / "run.json").is_file()
-    except OSError:  # such as a name that is too long
-        return
-    if begun:
+    if is_run(folder):
         write_whole(folder / _FILE, json.dumps(asdict(origin), indent=1).encode())
 
 

@@ -2,7 +2,7 @@
 
 The file holds one record per image, in the order of the images: its pixels (H x W x C, 8 bits) and their checksum.
 Records are written where they belong, whenever they are made; one that is missing, cut short or damaged has no valid
-checksum and counts as not there. So a killed run goes on with what it had decoded.
+checksum and counts as not there. So a killed run is resumed with what it had decoded.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ def parse_size(size: int | str) -> int:
 def keeping_pixels(folder: RunFolder | None, most: int | None = None) -> Iterator[PixelFolder]:
     """A place for prepared pixels for as long as the block lasts: in the run folder, or else a temporary one.
 
-    When the block ends with an error, or is interrupted, the run folder keeps them, so that the same command goes on
-    with them. Otherwise nothing is left to resume, and they are removed.
+    When the block ends with an error, or is interrupted, the run folder keeps them, so that the same command
+    resumes with them. Otherwise nothing is left to resume, and they are removed.
 
     Args:
         folder: The run folder, if there is one.

@@ -238,7 +238,7 @@ def _check(body: bytes) -> None:
     try:
         picture = Image.open(io.BytesIO(body), formats=KINDS)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImagesError("This is no image that can be uploaded; take a PNG, JPEG or WebP file.") from None
+        raise ImagesError("This file cannot be uploaded; use a PNG, JPEG or WebP image.") from None
     if picture.width * picture.height > MOST_PIXELS:
         raise ImagesError(f"An upload may have {MOST_PIXELS // 1_000_000} megapixels.")
 

@@ -65,10 +65,15 @@ def export_page(bench: Workbench, out: Path) -> list[str]:
         with bench.computing():
             keep_table(bench)
     addresses = list(dict.fromkeys(address for page in PAGES for address in page.exported(bench)))
-    with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own, as notebooks do
-        writing = _write_answers(make_app(bench), addresses, out)
-        missing = thread.submit(copy_context().run, asyncio.run, writing).result()
-    shutil.copytree(PAGE / "assets", out / "assets")
+    try:
+        with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own, as notebooks do
+            writing = _write_answers(make_app(bench), addresses, out)
+            missing = thread.submit(copy_context().run, asyncio.run, writing).result()
+        shutil.copytree(PAGE / "assets", out / "assets")
+    except BaseException:
+        for part in ("data", "files", "assets"):  # so that the same command can begin again
+            shutil.rmtree(out / part, ignore_errors=True)
+        raise
     write_whole(out / "index.html", html.encode())
     return missing
 

@@ -69,8 +69,8 @@ class Guard:
     def _refusal(self, request: Request) -> tuple[int, str] | None:
         headers = request.headers
         host = _name(headers.get("host", ""))
-        if self._hosts and host not in self._hosts:
-            return 400, f"This server is not called {host!r}."
+        if host is None or (self._hosts and host not in self._hosts):
+            return 400, f"This server is not called {headers.get('host', '')!r}."
         origin = headers.get("origin")
         foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
         if foreign or (headers.get("sec-fetch-site") == "cross-site" and request.scope["path"].startswith("/api")):
@@ -102,9 +102,14 @@ class Guard:
         return f"deeptroubles-{request.url.port or 80}"
 
 
-def _name(host: str) -> str:
-    """The name in a Host header, without its port."""
-    return (urlsplit(f"//{host}").hostname or "") if "/" not in host and "@" not in host else host
+def _name(host: str) -> str | None:
+    """The name in a Host header, without its port; None where it is not a name with or without a port."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port  # raises where it is not the number of a port
+    except ValueError:
+        return None
+    return parts.hostname if parts.netloc == host and "@" not in host else None
 
 
 def _length(headers: Headers) -> int:

@@ -31,7 +31,7 @@ class TooManyJobsError(DeeptroublesError):
 
 
 class Cancelled(KeyboardInterrupt):
-    """Somebody pressed stop; work ends as it does with Ctrl-C."""
+    """The job was stopped; its work ends as it does with Ctrl-C."""
 
 
 @dataclass
@@ -61,14 +61,14 @@ class Job:
     stop: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def show(self, step: Any) -> None:
-        """Show a step to those who watch; ends the work when somebody pressed stop."""
+        """Show a step to those who watch. Raises Cancelled if the job was stopped."""
         self.step = step
         self.changed()
 
     def changed(self) -> None:
-        """Tell those who watch; ends the work when somebody pressed stop."""
+        """Notify those who watch. Raises Cancelled if the job was stopped."""
         self.version += 1
-        if self.stop.is_set() and self.state == "running":
+        if self.stop.is_set():
             raise Cancelled
 
 
@@ -76,7 +76,7 @@ class Jobs:
     """The jobs of a server. One runs at a time: each of them uses all cores."""
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[tuple[Job, Callable[[Job], Any]] | None] = queue.Queue(WAITING)
+        self._queue: queue.SimpleQueue[tuple[Job, Callable[[Job], Any]] | None] = queue.SimpleQueue()
         self._jobs: OrderedDict[int, Job] = OrderedDict()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -95,18 +95,16 @@ class Jobs:
             TooManyJobsError: Too many jobs are waiting.
         """
         with self._lock:
+            if self._queue.qsize() >= WAITING:
+                raise TooManyJobsError(f"{WAITING} jobs are waiting; stop one, or try again later.")
             job = Job(next(self._numbers), title)
             self._jobs[job.id] = job
+            self._queue.put((job, work))
             while len(self._jobs) > KEPT + WAITING:
                 over = next((each.id for each in self._jobs.values() if each.state in OVER), None)
                 if over is None:
                     break
                 del self._jobs[over]
-        try:
-            self._queue.put_nowait((job, work))
-        except queue.Full:
-            del self._jobs[job.id]
-            raise TooManyJobsError(f"{WAITING} jobs are waiting; stop one, or try again later.") from None
         return job
 
     def find(self, number: int) -> Job | None:
@@ -152,7 +150,10 @@ class Jobs:
             job.state, job.error = "failed", str(error)
         except BaseException as error:  # noqa: BLE001 (whatever a job does, the server lives)
             _log.warning("job %s crashed", job.title, exc_info=True)
-            job.state, job.error = "failed", f"This is an error of ours: {type(error).__name__}: {error}"
+            job.state, job.error = (
+                "failed",
+                f"This is an internal error of deeptroubles: {type(error).__name__}: {error}",
+            )
         job.version += 1
 
 

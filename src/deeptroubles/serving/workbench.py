@@ -24,6 +24,7 @@ from deeptroubles.network import Network, open_network
 from deeptroubles.recording import Recording, record
 from deeptroubles.run.folder import read_audit
 from deeptroubles.run.lock import locked
+from deeptroubles.run.origin import is_run
 from deeptroubles.run.pixels import keeping_pixels
 from deeptroubles.run.unit_store import UnitStore
 from deeptroubles.workflows.audit import open_run
@@ -68,7 +69,7 @@ class Workbench:
         """Held while the model computes: it is shared by all who ask."""
         if opened:
             self._folder = open_run(path, opened.classifier, opened.images, seed)
-        elif not (path / "run.json").is_file():
+        elif not is_run(path):
             raise RunFolderError(f"{path} is not a run of deeptroubles.")
 
     @property

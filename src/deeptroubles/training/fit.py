@@ -62,8 +62,8 @@ def fit(
 ) -> list[Scores]:
     """Train the parameters of a network that require gradients; afterwards it has the weights of its best epoch.
 
-    Random draws come from the global generator, whose state is kept in the checkpoint: a training that was killed goes
-    on from its last whole epoch to the same weights.
+    Random draws come from the global generator, whose state is kept in the checkpoint: a training that was killed is
+    resumed after its last whole epoch and ends with the same weights.
 
     Args:
         network: Maps inputs to logits. Layers without trained parameters, such as frozen normalization, stay in eval
@@ -75,7 +75,7 @@ def fit(
         loss: The mean loss of some images.
         validate: Scores the network after an epoch; the lowest `validation loss` decides which epoch is best. Default:
             the last one is.
-        checkpoint: The file that a killed training goes on from. Default: none is written.
+        checkpoint: The file from which a killed training is resumed. Default: none is written.
 
     Returns:
         The scores of every epoch, with `training loss`.
@@ -117,7 +117,7 @@ def fit(
 
 
 class _State:
-    """What a training has come to, and its checkpoint."""
+    """The state of a training, and its checkpoint."""
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, cycle: Any) -> None:
         self._parts = {"network": network, "optimizer": optimizer, "cycle": cycle}

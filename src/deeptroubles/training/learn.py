@@ -46,8 +46,8 @@ def learn(classifier: Classifier, images: ImageSet, plan: Plan, remedy: Remedy, 
         classifier: What is trained; its weights change.
         images: The images. A column `split` (training, validation, held_out) decides on which side each is.
         plan: How it is trained.
-        remedy: What is done in training against a trouble; `Remedy()` for nothing.
-        folder: Where a training that is killed goes on from.
+        remedy: What is done in training against a problem; `Remedy()` for nothing.
+        folder: Where an interrupted training is resumed from.
 
     Raises:
         ImagesError: There are too few images to hold any out.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,7 +81,7 @@ def write_trained(out: Path, found: Trained, facts: ModelFacts, images: ImageSet
 
 
 def _manifest(out: Path, images: ImageSet, parts: Split) -> pd.DataFrame:
-    """All images that were used, with their part; those that are no files are written as PNG."""
+    """All images that were used, with their part; those that are not files are written as PNG."""
     sides = {"training": parts.training, "validation": parts.validation, "held_out": parts.held_out}
     rows = np.concatenate(list(sides.values()))
     table = images.table.iloc[rows].copy()
@@ -98,13 +99,14 @@ def _place(out: Path, images: ImageSet, row: int) -> str:
         return _relative(out, stored)
     path = out / "images" / f"{row:06d}.png"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        images[row].save(path)
+        buffer = io.BytesIO()
+        images[row].save(buffer, "PNG")
+        write_whole(path, buffer.getvalue())
     return os.path.relpath(path, out)
 
 
 def _relative(out: Path, stored: object) -> str:
-    """The path of a file as seen from the folder; '' for what is no file."""
+    """The path of a file as seen from the folder; '' for what is not a file."""
     return os.path.relpath(stored, out) if isinstance(stored, Path) else ""
 
 

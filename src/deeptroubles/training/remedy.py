@@ -1,4 +1,4 @@
-"""What is done in training against a trouble that an audit found."""
+"""What is done in training against a problem that an audit found."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
-    """What is done against a trouble.
+    """What is done in training against a problem.
 
     Attributes:
         name: Its name, with all that decides the outcome.

@@ -1,4 +1,4 @@
-"""One attack, any attack of the catalogue, and what came of it, judged on the pictures as a file would hold them."""
+"""Run one attack of the catalogue, and judge its result on the pictures as a file would hold them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked:
-    """What came of an attack.
+    """The result of an attack.
 
     Attributes:
         claim: In one sentence.

@@ -321,7 +321,7 @@ def open_run(
 ) -> RunFolder | None:
     """The folder of a run with this seed, None without `out`. Raises RunFolderError as RunFolder does.
 
-    `more` is what else the run is about, where it is no audit.
+    `more` is what else the run is about, where it is not an audit.
     """
     if out is None:
         return None

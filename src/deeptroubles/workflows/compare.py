@@ -279,7 +279,7 @@ def _estimates(found: Comparison) -> Finding:
             round(change.difference.value, 4),
             [round(change.difference.low, 4), round(change.difference.high, 4)],
             round(change.p, 4),
-            "worse" if change.is_worse else "better" if change.is_better else "none that is clear",
+            "worse" if change.is_worse else "better" if change.is_better else "no clear change",
         ]
         for change in found.changes
     ]
@@ -363,8 +363,7 @@ def _pictures(paths: Sequence[str], run: Path | str | None) -> list[GridItem]:
 def _changed_verdicts(found: Comparison) -> Finding:
     changed = [(name, was, now) for name, was, now in found.verdicts if was != now]
     rows = [
-        [name, was or "not asked", now or "not asked", "" if was == now else "changed"]
-        for name, was, now in found.verdicts
+        [name, was or "not run", now or "not run", "" if was == now else "changed"] for name, was, now in found.verdicts
     ]
     rows.sort(key=lambda row: row[3] == "")
     names = [Column(name=name) for name in ("check", "before", "after", "")]

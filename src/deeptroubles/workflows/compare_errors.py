@@ -17,7 +17,7 @@ Observer = Path | str | pd.DataFrame
 def compare_errors(first: Observer, second: Observer, *, seed: int = 0) -> ErrorConsistency:
     """Measure how far two observers are right and wrong on the same images (error consistency).
 
-    An observer is the folder of an audit, or a table: of people, for instance, whose answers are published.
+    An observer is the folder of an audit, or a table, for instance of people's published decisions.
 
     Args:
         first: The folder of a run; or a table with the columns `path` (of the image, as in the run) and `correct`.
@@ -53,11 +53,11 @@ def _correct(observer: Observer) -> pd.Series:
     table = observer if isinstance(observer, pd.DataFrame) else _images(Path(observer))
     missing = [name for name in ("path", "correct") if name not in table]
     if missing:
-        raise UsageError(f"A table of answers needs the columns path and correct; this one lacks {missing[0]}.")
+        raise UsageError(f"A table of predictions needs the columns path and correct; this one lacks {missing[0]}.")
     found = table.set_index(table["path"].astype(str))["correct"]
     if not found.index.is_unique:
         twice = found.index[found.index.duplicated()][0]
-        raise UsageError(f"The image {twice} is in a table twice; give one answer per image.")
+        raise UsageError(f"The image {twice} is in a table twice; give one row per image.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Train a model against a trouble that an audit found, to audit it again."""
+"""Train a model against a problem that an audit found, to audit it again."""
 
 from __future__ import annotations
 
@@ -16,17 +16,9 @@ from deeptroubles.training.model_card import IMAGES, Trained
 from deeptroubles.training.plan import TUNED, Plan
 from deeptroubles.training.remedy import Remedy, adversarial, cue_at_random, other_textures
 from deeptroubles.training.trained_layers import Depth
+from deeptroubles.workflows.choices import REMEDIES
 from deeptroubles.workflows.train import FROM_SCRATCH, free_folder, labelled_images, trained_into
 
-REMEDIES = {
-    "temperature": "divide the logits by what makes the probabilities fit; predictions stay the same",
-    "balanced": "refit the last layer with equal numbers of every class in every group (--group)",
-    "cue": "put the cue into every second image, whatever its class (--cue)",
-    "textures": "give every second image the Fourier amplitudes of another, so that shapes must be used",
-    "anti-aliased": "blur before pixels are skipped, so that small shifts matter less",
-    "adversarial": "train on images that are changed against the network (--epsilon)",
-}
-"""Each, and what it does."""
 _DEPTH: dict[str, Depth] = {"temperature": "none", "balanced": "head"}
 
 
@@ -45,10 +37,10 @@ def mend(
     seed: int = 0,
     device: str = "cpu",
 ) -> Trained:
-    """Train a model against a trouble, and write the mended one as a folder that is a model.
+    """Train a model further, against a problem, and write the result as a folder that is a model.
 
     Args:
-        base: The model. One that `train` made goes on with its own images, and holds the same ones out.
+        base: The model. One that `train` made is trained on the same images as before, with the same ones held out.
         out: The folder of the mended model.
         by: A key of REMEDIES.
         images: Images with labels that are classes of the model. Default: those that the model was trained on.

@@ -21,7 +21,7 @@ from deeptroubles.training.remedy import Remedy
 from deeptroubles.training.trained_layers import Depth
 
 WORK = "training"
-"""The folder inside of the model's that a killed training goes on from; removed at the end."""
+"""The folder inside the model's folder from which a killed training is resumed; removed at the end."""
 FROM_SCRATCH = "untrained:"
 
 
@@ -44,7 +44,7 @@ def train(
     """Train a classifier, and write it as a folder that is a model.
 
     A fifth of the images is held out, and a fifth of the others decides which epoch is best; near-duplicates and images
-    of one group stay together. A training that was killed goes on to the same model when it is started again.
+    of one group stay together. A training that was killed is resumed by the same call, and ends with the same model.
 
     Args:
         images: Images with labels. Those without, and those that cannot be read, are left out.
@@ -108,7 +108,7 @@ def free_folder(out: Path | str) -> Path:
 def trained_into(
     out: Path, classifier: Classifier, facts: ModelFacts, images: ImageSet, plan: Plan, remedy: Remedy
 ) -> Trained:
-    """Train a classifier and write it; what a killed training goes on from is removed at the end."""
+    """Train a classifier and write it; what is kept to resume a killed training is removed at the end."""
     found = learn(classifier, images, plan, remedy, out / WORK)
     write_trained(out, found, facts, images)
     shutil.rmtree(out / WORK, ignore_errors=True)

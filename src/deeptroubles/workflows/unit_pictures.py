@@ -37,7 +37,7 @@ image's mean over positions. Chosen on one unit of a CIFAR-10 ResNet, where with
 pictures fell from 0.96 to 0.50 and all of them excited the unit more than the strongest image did; not measured on
 others."""
 AT_ONCE = 16
-"""Units that are drawn and kept together: an interrupted run goes on after the last of them."""
+"""Units that are drawn and kept together: an interrupted run is resumed after the last of them."""
 PAGE = 32
 """Rows of pictures in one file."""
 

@@ -102,6 +102,8 @@ def visualize_units(
     if technique == "filters":
         weights = first_filters(classifier).cpu().numpy()
         chosen = list(range(len(weights)) if units is None else units)
+        if max(chosen) >= len(weights):
+            raise UsageError(f"The first convolution has the filters 0 to {len(weights) - 1}.")
         return Figure(
             layer,
             "Weights of the first convolution",

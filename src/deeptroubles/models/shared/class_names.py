@@ -29,8 +29,10 @@ def load_class_names(path: str | PathLike[str]) -> list[str]:
     names = [name.strip() for name in names]
     while names and not names[-1]:
         names.pop()
-    if not names or "" in names:
-        raise UsageError(f"{path} has no class name in line {len(names) and names.index('') + 1}; give one per output.")
+    if not names:
+        raise UsageError(f"{path} holds no class names; give one per output of the model.")
+    if "" in names:
+        raise UsageError(f"{path} has no class name in line {names.index('') + 1}; give one per output of the model.")
     return names
 
 

@@ -23,7 +23,7 @@ class Source:
         load: Loads one.
         skeleton: Makes the same network with any weights, without loading the trained ones; None: `load` must do.
         fits: Whether a name that has the pattern is of this form.
-        module: Loads the network alone, for networks that are no classifiers; None where there are none.
+        module: Loads the network alone, which need not be a classifier; None where the source gives classifiers only.
         runs_code: Loading it runs code that came with the model, so the model must be trusted.
         extra: The optional dependency it needs, as in `pip install "deeptroubles[extra]"`.
         takes_weights: It also reads weights from a local file.

@@ -204,7 +204,7 @@ class Watcher:
 
 
 def _told(found: Attacked) -> dict[str, Any]:
-    """What came of an attack, as the page gets it."""
+    """The result of an attack, as the page gets it."""
     return {
         "claim": found.claim,
         "columns": found.columns,

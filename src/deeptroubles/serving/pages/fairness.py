@@ -77,7 +77,7 @@ class ClassCurves:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupRates:
-    """How one group fares; see `deeptroubles.methods.fairness.measures.Rates`.
+    """The rates of one group; see `deeptroubles.methods.fairness.measures.Rates`.
 
     Attributes:
         judged: Whether it has enough images.

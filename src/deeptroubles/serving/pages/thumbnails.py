@@ -110,10 +110,11 @@ def router(bench: Workbench, jobs: Jobs) -> APIRouter:
     def sprite(page: Row) -> FileResponse:
         """A file of small pictures (WebP)."""
         entry = held(bench)
-        files = entry.sprite.files if entry and entry.sprite else ()
-        if page >= len(files):
+        if entry is None or entry.sprite is None or page >= len(entry.sprite.files):
             raise HTTPException(404, "There is no such file of thumbnails.")
-        return FileResponse(bench.path / files[page], media_type="image/webp", headers={"cache-control": "no-cache"})
+        return FileResponse(
+            bench.store.picture_file(entry, page), media_type="image/webp", headers={"cache-control": "no-cache"}
+        )
 
     @at.get("/images/{row}/picture", response_class=Response)
     def picture(row: Row) -> Response:
