@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,11 @@ from typer.testing import CliRunner
 from deeptroubles import audit, compare
 from deeptroubles.cli import app
 from deeptroubles.errors import RunFolderError
-from deeptroubles.findings import Estimate
+from deeptroubles.findings import Estimate, Finding, Verdict
+from deeptroubles.run.folder import read_audit
 from deeptroubles.statistics.holm import holm
 from deeptroubles.statistics.intervals import wilson
-from deeptroubles.workflows.compare import ALPHA, _accuracy, _unpaired, comparison_report
+from deeptroubles.workflows.compare import ALPHA, _accuracy, _changes, _unpaired, comparison_report
 from tests.served import opened, various
 
 CHECKS = ["performance.accuracy", "performance.calibration"]
@@ -137,3 +139,16 @@ def test_pages_of_runs_with_the_same_name_do_not_replace_each_other(runs, tmp_pa
     found = CliRunner().invoke(app, ["compare", *map(str, folders), "--out", str(tmp_path / "pages")])
     assert found.exit_code == 0
     assert sorted(page.name for page in (tmp_path / "pages").iterdir()) == ["base-run-2.html", "base-run.html"]
+
+
+def test_of_several_findings_the_worst_of_each_audit_is_compared(runs):
+    found = read_audit(runs / "base")
+    values = [_share(count) for count in (120, 20)]
+    shortcuts = [
+        Finding(check="reliance.shortcut", verdict=Verdict.FAIL, claim="c", criterion="c", evidence=[each])
+        for each in values
+    ]
+    before = replace(found, findings=shortcuts)
+    changes = list(_changes(before, replace(found, findings=shortcuts[1:])))
+    assert [(change.before, change.after) for change in changes] == [(values[0], values[1])]
+    assert [(change.before, change.after) for change in _changes(before, before)] == [(values[0], values[0])]

@@ -206,19 +206,21 @@ def _accuracy(right: NDArray[np.bool_]) -> Change:
 
 def _changes(before: Audit, after: Audit) -> Iterator[Change]:
     """Every estimate that both audits have and that can be compared, but for accuracy, which is paired."""
-    known = {(f.check, e.label): e for f in before.findings for e in f.evidence if isinstance(e, Estimate)}
-    for finding in after.findings:
+    known = _measured(before)
+    for (check, label), estimate in _measured(after).items():
+        base = known.get((check, label))
+        if base and base.level == estimate.level and (check, label) != ("performance.accuracy", "Accuracy"):
+            yield _unpaired(check, base, estimate)
+
+
+def _measured(audit: Audit) -> dict[tuple[str, str], Estimate]:
+    """The estimates of an audit, by check and label. Of several findings of a check the first counts: the worst one."""
+    found: dict[tuple[str, str], Estimate] = {}
+    for finding in audit.findings:
         for estimate in finding.evidence:
-            if not isinstance(estimate, Estimate) or (finding.check, estimate.label) == (
-                "performance.accuracy",
-                "Accuracy",
-            ):
-                continue
-            base = known.get((finding.check, estimate.label))
-            if base is None or not np.isfinite([base.low, base.value, base.high]).all():
-                continue
-            if np.isfinite([estimate.low, estimate.value, estimate.high]).all() and base.level == estimate.level:
-                yield _unpaired(finding.check, base, estimate)
+            if isinstance(estimate, Estimate) and np.isfinite([estimate.low, estimate.value, estimate.high]).all():
+                found.setdefault((finding.check, estimate.label), estimate)
+    return found
 
 
 def _unpaired(check: str, before: Estimate, after: Estimate) -> Change:
@@ -290,7 +292,11 @@ def _estimates(found: Comparison) -> Finding:
         criterion=f"Fails if any estimate got worse (p < {ALPHA}, corrected for {plural(len(rows), 'comparison')}).",
         evidence=[Table(title="Every estimate, worse ones first", columns=columns, rows=rows)],
         caveats=[
-            "Estimates that are not compared image by image must differ more to count, so small changes are missed."
+            "Estimates that are not compared image by image must differ more to count, so small changes are missed.",
+            (
+                "Of a check with several findings, the worst one of each audit is compared: they can be about different "
+                "things, such as two shortcuts."
+            ),
         ],
     )
 
