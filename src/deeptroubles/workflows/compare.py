@@ -294,8 +294,8 @@ def _estimates(found: Comparison) -> Finding:
         caveats=[
             "Estimates that are not compared image by image must differ more to count, so small changes are missed.",
             (
-                "Of a check with several findings, the worst one of each audit is compared: they can be about different "
-                "things, such as two shortcuts."
+                "Of a check with several findings, the worst one of each audit is compared. The two can be about "
+                "different things, such as two shortcuts."
             ),
         ],
     )
