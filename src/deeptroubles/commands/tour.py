@@ -17,7 +17,7 @@ def tour(
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="One stop; can be repeated. Default: all.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="All in about seven minutes instead of over twenty.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="All in about four minutes instead of ten.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
 ) -> None:
     """Reproduce the pictures of the lecture and write them to one page, without any data of your own.
