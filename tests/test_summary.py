@@ -76,6 +76,13 @@ def test_where_most_findings_are_open_nothing_is_concluded(verdict: str) -> None
     assert found.summary[0] == "Not known: 1 of 2 findings reached no verdict."
 
 
+def test_without_a_check_of_the_reasons_nothing_is_said_of_them() -> None:
+    found = audit(finding("pass", "performance.accuracy"), finding("inconclusive", "reliance.cue"), finding("pass"))
+    assert found.summary[0] == (
+        "No problem was found in data and performance, but its reasons were not tested: no reliance check passed."
+    )
+
+
 def test_only_skipped_checks_answer_nothing() -> None:
     checks = [f"reliance.check{i}" for i in range(8)]
     assert audit(*(finding("skipped", check) for check in checks)).summary == [

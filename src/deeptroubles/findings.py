@@ -373,8 +373,12 @@ def _answer(audit: Audit) -> str:
     if Verdict.WARN in worst:
         return f"Perhaps not entirely. {worst[Verdict.WARN]}"
     if passed > unclear:
-        families = dict.fromkeys(f.check.split(".")[0] for f in audit.findings if f.verdict == Verdict.PASS)
-        return f"As far as tested, yes: no problem was found in {_listed(sorted(families))}."
+        families = sorted({f.check.split(".")[0] for f in audit.findings if f.verdict == Verdict.PASS})
+        yes = f"As far as tested, yes: no problem was found in {_listed(families)}."
+        open_ = (
+            f"No problem was found in {_listed(families)}, but its reasons were not tested: no reliance check passed."
+        )
+        return yes if "reliance" in families else open_
     if passed or unclear:
         return f"Not known: {unclear} of {unclear + passed} findings reached no verdict."
     return "Not known: no check could run." if counts else "Not known: no check about this model ran."

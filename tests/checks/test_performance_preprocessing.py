@@ -54,6 +54,21 @@ def test_it_names_the_scaling_that_is_right(border, settings, name):
     assert name in found.claim
 
 
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "values from 0 to 1"),
+        ({"mean": [0.5] * 3, "std": [0.5] * 3}, "values from -1 to 1"),
+        (IMAGENET, "ImageNet's mean and std"),
+    ],
+)
+def test_the_scaling_as_given_is_not_another_one(settings, name):
+    found = finding(tells_bright(0.0, **settings), grays())
+    names = {row[0] for row in found.evidence[1].rows}
+    assert name not in names
+    assert len(names) == 6
+
+
 def test_channels_that_are_turned_around():
     red = ImageSet.from_arrays(
         np.stack([np.full((4, 4, 3), level, dtype=np.uint8) for level in [(250, 0, 10), (10, 0, 250)] * 30]),

@@ -152,3 +152,10 @@ def test_of_several_findings_the_worst_of_each_audit_is_compared(runs):
     changes = list(_changes(before, replace(found, findings=shortcuts[1:])))
     assert [(change.before, change.after) for change in changes] == [(values[0], values[1])]
     assert [(change.before, change.after) for change in _changes(before, before)] == [(values[0], values[0])]
+
+
+def test_checks_of_one_audit_only_did_not_change_their_verdict(runs):
+    found = compare(runs / "base", runs / "again")
+    more = replace(found, verdicts=(*found.verdicts, ("units.dead", "", "warn")))
+    claim = comparison_report(more).findings[2].claim
+    assert claim == "The verdict of 0 of 2 checks that both ran changed. 1 check ran in one audit only."

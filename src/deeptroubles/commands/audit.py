@@ -201,8 +201,8 @@ def print_finding_table(findings: Sequence[Finding]) -> None:
     table = Table(*whole, "finding", box=box.SIMPLE_HEAD, pad_edge=False)
     for finding in findings:
         mark, style = _STYLE[finding.verdict]
-        estimates = [evidence for evidence in finding.evidence if isinstance(evidence, Estimate)]
-        usual = "".join(f"\n[dim]{escape(_usual(e))}[/]" for e in estimates if e.references)
+        judged = next((each for each in finding.evidence if isinstance(each, Estimate)), None)
+        usual = f"\n[dim]{escape(_usual(judged))}[/]" if judged and judged.references else ""
         table.add_row(f"[{style}]{mark} {finding.verdict}[/]", finding.check, escape(finding.claim) + usual)
     out.print(table)
 

@@ -367,9 +367,12 @@ def _pictures(paths: Sequence[str], run: Path | str | None) -> list[GridItem]:
 
 
 def _changed_verdicts(found: Comparison) -> Finding:
-    changed = [(name, was, now) for name, was, now in found.verdicts if was != now]
+    both = [was != now for _, was, now in found.verdicts if was and now]
+    rest = len(found.verdicts) - len(both)
+    only = f" {plural(rest, 'check')} ran in one audit only." if rest else ""
     rows = [
-        [name, was or "not run", now or "not run", "" if was == now else "changed"] for name, was, now in found.verdicts
+        [name, was or "not run", now or "not run", "changed" if was and now and was != now else ""]
+        for name, was, now in found.verdicts
     ]
     rows.sort(key=lambda row: row[3] == "")
     names = [Column(name=name) for name in ("check", "before", "after", "")]
@@ -378,7 +381,7 @@ def _changed_verdicts(found: Comparison) -> Finding:
     return Finding(
         check="compare.verdicts",
         verdict=Verdict.WARN if found.newly_failing else Verdict.PASS,
-        claim=f"The verdict of {len(changed)} of {plural(len(rows), 'check')} changed.{failing}",
+        claim=f"The verdict of {sum(both)} of {plural(len(both), 'check')} that both ran changed.{only}{failing}",
         criterion="Warns if a check fails that did not fail before. A verdict near a threshold can change by chance.",
         evidence=[Table(title="Verdicts", columns=names, rows=rows)],
     )
