@@ -809,6 +809,8 @@ def test_a_run_says_where_it_came_from_and_may_not_run_code(run, here):
     code, out, err = run("export", "run", "--out", "page")
     assert code == 0
     assert "would run code" in err
+    assert "deeptroubles serve color_models:make --images " in err
+    assert "--out run --device cpu" in err
     assert out.strip() == "page/index.html"
     assert "static" in (here / "page" / "index.html").read_text()
 

@@ -152,3 +152,9 @@ def test_a_skeleton_of_timm_with_a_lightning_checkpoint(tmp_path):
     pixels = torch.rand(2, 3, *classifier.size)
     with torch.no_grad():
         torch.testing.assert_close(classifier(pixels), network((pixels - classifier.mean) / classifier.std))
+
+
+@pytest.mark.parametrize("rest", ["", "@weights.th"])
+def test_a_path_to_a_module_is_explained(rest):
+    with pytest.raises(UsageError, match=r"Change to the folder /home/me/, .*: nets:build\."):
+        load_classifier(f"/home/me/nets.py:build{rest}")

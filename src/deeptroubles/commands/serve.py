@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -129,13 +130,22 @@ def _reopened(folder: Path) -> tuple[Opened | None, int]:
         err.print(
             f"The page shows what the folder holds and computes nothing: loading {origin.model} on {origin.images} "
             "would run code or use the network, and a run folder is not trusted to do that. To compute more: "
-            f"deeptroubles serve {origin.model} --images {origin.images} --out {folder}",
+            f"{_with_model(origin, folder)}",
             markup=False,
             highlight=False,
             soft_wrap=True,
         )
         return None, origin.seed
     return _opened(_loading(origin), origin.images, dict(origin.images_options)), origin.seed
+
+
+def _with_model(origin: Origin, folder: Path) -> str:
+    """The command that serves a run and loads its model."""
+    words = ["deeptroubles", "serve", origin.model, "--images", origin.images, "--out", str(folder)]
+    for name, value in {**origin.model_options, **origin.images_options}.items():
+        if value:
+            words += [f"--{'range' if name == 'value_range' else name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def _loading(origin: Origin) -> Load:

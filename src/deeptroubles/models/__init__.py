@@ -148,6 +148,11 @@ def _find(source: str) -> tuple[Source, str]:
             return row, match[1]
     if re.search(r"\.(h5|hdf5|tflite|pb)$", source, re.IGNORECASE):
         raise ModelError(f"{source}: this format is not supported yet. {HOW_TO_EXPORT}")
+    if path := re.match(r"(.*[/\\])([^/\\@]+)\.py:(\w+)(@|$)", source):
+        raise UsageError(
+            f"{source} begins with a path. Change to the folder {path[1]}, and give the module as Python imports it: "
+            f"{path[2]}:{path[3]}."
+        )
     if re.search(WEIGHTS_ONLY, source, re.IGNORECASE):
         raise ModelError(f"{source} holds weights alone. {how_to_build(source)}")
     forms = [row.form for row in SOURCES]
