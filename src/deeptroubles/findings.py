@@ -378,7 +378,7 @@ def _answer(audit: Audit) -> str:
         open_ = (
             f"No problem was found in {_listed(families)}, but its reasons were not tested: no reliance check passed."
         )
-        return yes if "reliance" in families else open_
+        return yes if "reliance" in families else unasked
     if passed or unclear:
         return f"Not known: {unclear} of {unclear + passed} findings reached no verdict."
     return "Not known: no check could run." if counts else "Not known: no check about this model ran."
