@@ -375,7 +375,7 @@ def _answer(audit: Audit) -> str:
     if passed > unclear:
         families = sorted({f.check.split(".")[0] for f in audit.findings if f.verdict == Verdict.PASS})
         yes = f"As far as tested, yes: no problem was found in {_listed(families)}."
-        open_ = (
+        unasked = (
             f"No problem was found in {_listed(families)}, but its reasons were not tested: no reliance check passed."
         )
         return yes if "reliance" in families else unasked
