@@ -142,13 +142,17 @@ def _right(subject: Subject, indices: Sequence[int], batch_size: int) -> Arrays:
         return np.asarray(logits_of(subject.classifier, seen, batch_size).argmax(1).cpu() == torch.from_numpy(targets))
 
     mean, std = subject.classifier.mean, subject.classifier.std
+
+    def rescaled(scale: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        """Undoes that the classifier subtracts its mean and divides by its std: the module sees `scale(values)`."""
+        return scale(values) * std + mean
+
     black_and_white = torch.tensor([0.0, 1.0]).expand(1, pixels.shape[1], 1, 2).to(pixels)
-    others = {}
-    for name, scale in _scalings(pixels.shape[1]).items():
-        # The classifier subtracts its mean and divides by its std; this undoes both: the module sees `scale(pixels)`.
-        seen = [scale(each) * std + mean for each in (black_and_white, pixels)]
-        if not torch.allclose(seen[0], black_and_white, atol=1e-3):  # the scaling as given is not another one
-            others[name] = right(seen[1])
+    others = {
+        name: right(rescaled(scale, pixels))
+        for name, scale in _scalings(pixels.shape[1]).items()
+        if not torch.allclose(rescaled(scale, black_and_white), black_and_white, atol=1e-3)  # it is the given one
+    }
     if pixels.shape[1] == 3:
         others["blue first (BGR)"] = right(pixels.flip(1))
     return {"given": right(pixels)} | others

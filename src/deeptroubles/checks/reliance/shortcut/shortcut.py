@@ -60,7 +60,7 @@ class Shortcut:
             keep_cues(self.searched.cues, self.searched.recording.subject, folder)
 
     def _is_known(self, searched: Search) -> bool:
-        """Whether the swaps show what the search found: something beside the object, for a class with a shortcut."""
+        """Whether a found shortcut explains the measured channel: same class, and a channel outside the object."""
         measured = self.channels.measured
         classes = {tested.class_name for group in searched.shortcuts for tested in group}
         return measured is None or (
